@@ -1,0 +1,66 @@
+"""The one door to the outside: clock, randomness, names, sleeping, threads.
+
+Everything in the daemon that is not pure goes through one `Env`; the linter bans the ways around it. The wall clock is
+derived from the event loop's own time and never summed, so that a loop with a virtual clock moves the whole daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Env:
+    """The outside of one daemon. `speed` > 1 makes the policy clock run faster than the loop's, for demonstrations.
+
+    Time-outs of network calls are always in real seconds; only `now_s` and `sleep_s` follow `speed`.
+    """
+
+    def __init__(
+        self,
+        *,
+        epoch_s: float | None = None,
+        speed: float = 1.0,
+        seed: int | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        self.speed = speed
+        self.random = random.Random(seed)  # seeded in tests; from the system's entropy otherwise
+        self._executor = executor
+        self._loop = asyncio.get_running_loop()
+        self._loop_started_s = self._loop.time()
+        self._follows_wall_clock = epoch_s is None and speed == 1.0
+        self._epoch_s = time.time() if epoch_s is None else epoch_s  # noqa: TID251  this is the door
+
+    def now_s(self) -> float:
+        """UTC epoch seconds of the policy clock."""
+        if self._follows_wall_clock:
+            return time.time()  # noqa: TID251  follows NTP and a corrected clock
+        return self._epoch_s + (self._loop.time() - self._loop_started_s) * self.speed
+
+    def monotonic_s(self) -> float:
+        """Real seconds that never jump; for latencies."""
+        return self._loop.time()
+
+    async def sleep_s(self, duration_s: float) -> None:
+        """Sleep `duration_s` of the policy clock."""
+        await asyncio.sleep(max(0.0, duration_s) / self.speed)  # noqa: TID251
+
+    def real_s(self, duration_s: float) -> float:
+        """How many real seconds a duration of the policy clock lasts."""
+        return duration_s / self.speed
+
+    def new_id(self, prefix: str) -> str:
+        """A name that no other process will choose: `prefix-` and 96 random bits in hexadecimal."""
+        return f"{prefix}-{self.random.getrandbits(96):024x}"
+
+    async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking code on the executor of this Env (the loop's default, or an inline one under virtual time)."""
+        return await self._loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))

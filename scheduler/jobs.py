@@ -1,0 +1,180 @@
+"""What a job is, which states it passes through, and which transitions are legal. Knows no queue and no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    INFERENCE_BATCH = "inference_batch"
+    FINE_TUNING = "fine_tuning"
+    COMMAND = "command"
+
+
+class Purpose(StrEnum):
+    """Why the work is done; reports split development from the final run by it."""
+
+    DEVELOPMENT = "development"
+    ABLATION = "ablation"
+    FINAL = "final"
+    PRODUCTION = "production"
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+
+
+class JobAction(StrEnum):
+    CLAIM = "claim"  # a holder takes the lease; the attempt is counted here
+    START = "start"  # the launcher says it runs
+    PAUSE = "pause"  # checkpointed and stopped; the lease is given back
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    CANCEL = "cancel"
+    LOSE = "lose"  # the lease ran out, or the worker died: run again
+    QUARANTINE = "quarantine"  # lost too often
+    REQUEUE = "requeue"  # an operator lets it out of quarantine
+
+
+# The whole life of a job; what is not listed is illegal. The diagram in docs/jobs.md is generated from it.
+TRANSITIONS: dict[JobState, dict[JobAction, JobState]] = {
+    JobState.WAITING: {
+        JobAction.CLAIM: JobState.STARTING,
+        JobAction.CANCEL: JobState.CANCELLED,
+    },
+    JobState.STARTING: {
+        JobAction.START: JobState.RUNNING,
+        JobAction.SUCCEED: JobState.SUCCEEDED,  # a run shorter than the report of its start
+        JobAction.FAIL: JobState.FAILED,
+        JobAction.CANCEL: JobState.CANCELLED,
+        JobAction.LOSE: JobState.WAITING,
+        JobAction.QUARANTINE: JobState.QUARANTINED,
+    },
+    JobState.RUNNING: {
+        JobAction.PAUSE: JobState.PAUSED,
+        JobAction.SUCCEED: JobState.SUCCEEDED,
+        JobAction.FAIL: JobState.FAILED,
+        JobAction.CANCEL: JobState.CANCELLED,
+        JobAction.LOSE: JobState.WAITING,
+        JobAction.QUARANTINE: JobState.QUARANTINED,
+    },
+    JobState.PAUSED: {
+        JobAction.CLAIM: JobState.STARTING,
+        JobAction.CANCEL: JobState.CANCELLED,
+    },
+    JobState.QUARANTINED: {
+        JobAction.REQUEUE: JobState.WAITING,
+        JobAction.CANCEL: JobState.CANCELLED,
+    },
+    JobState.SUCCEEDED: {},
+    JobState.FAILED: {},
+    JobState.CANCELLED: {},
+}
+
+TERMINAL_STATES = frozenset(state for state, ways in TRANSITIONS.items() if not ways)
+HOLDING_STATES = frozenset({JobState.STARTING, JobState.RUNNING})
+
+# A job that takes its worker down is not the worker's fault three times.
+MAX_LOST_ATTEMPTS = 3
+
+
+class IllegalTransitionError(Exception):
+    """An action that the table does not allow in this state."""
+
+    def __init__(self, state: JobState, action: JobAction) -> None:
+        self.state, self.action = state, action
+        super().__init__(f"a job that is {state} cannot {action}")
+
+
+def next_state(state: JobState, action: JobAction) -> JobState:
+    """The state after `action`. Raises IllegalTransitionError."""
+    try:
+        return TRANSITIONS[state][action]
+    except KeyError:
+        raise IllegalTransitionError(state, action) from None
+
+
+class InvalidJobError(ValueError):
+    """A job that contradicts itself; `field` names where."""
+
+    def __init__(self, field: str, what: str) -> None:
+        self.field, self.what = field, what
+        super().__init__(f"{field}: {what}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """What one pause costs: writing the checkpoint at its begin, reading it back at its end.
+
+    Both take time on the GPUs at the job's own power; `min_run_s` is the shortest piece worth running.
+    """
+
+    checkpoint_s: float = 0.0
+    restore_s: float = 0.0
+    min_run_s: float = 0.0
+
+    @property
+    def overhead_s(self) -> float:
+        """GPU time one pause adds."""
+        return self.checkpoint_s + self.restore_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Work that can wait: `duration_s` of running, at some time between `earliest_start_at_s` and `deadline_at_s`.
+
+    `power_w` is the IT power of the whole job while it runs, before PUE. `interruption` is None for a job that must run
+    in one piece. `regions` names where it may run, in order of preference; empty means anywhere. Higher `priority` is
+    placed first. `template` names the administrator's launch template, `arguments` fill its placeholders.
+    Raises InvalidJobError.
+    """
+
+    id: str
+    kind: JobKind
+    submitted_at_s: float
+    earliest_start_at_s: float
+    deadline_at_s: float
+    duration_s: float
+    power_w: float
+    gpus: int = 1
+    interruption: Interruption | None = None
+    regions: tuple[str, ...] = ()
+    purpose: Purpose = Purpose.PRODUCTION
+    tenant: str = "default"
+    priority: int = 0
+    label: str = ""
+    template: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.duration_s > 0:
+            raise InvalidJobError("duration_s", f"must be more than 0, got {self.duration_s}")
+        if self.gpus < 0:
+            raise InvalidJobError("gpus", f"cannot be negative, got {self.gpus}")
+        if not self.power_w >= 0:
+            raise InvalidJobError("power_w", f"must be a number of watts, got {self.power_w}")
+        if not self.deadline_at_s > self.earliest_start_at_s:
+            raise InvalidJobError("deadline_at_s", "must lie after the earliest start")
+
+    @property
+    def latest_start_at_s(self) -> float:
+        """The last instant to start and still finish by the deadline, run in one piece."""
+        return self.deadline_at_s - self.duration_s
+
+    @property
+    def slack_s(self) -> float:
+        """How long the start may wait after the earliest start; negative when no plan can be in time."""
+        return self.latest_start_at_s - self.earliest_start_at_s
+
+    @property
+    def energy_kwh(self) -> float:
+        """Estimated IT energy of the run without pauses."""
+        return self.power_w / 1000.0 * self.duration_s / 3600.0

@@ -1,0 +1,108 @@
+"""The vocabulary of a plan: regions, segments, placements, and why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from intensity_feeds.series import IntensitySeries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A place that runs work. `gpus` is its capacity; `pue` is facility energy over IT energy."""
+
+    name: str
+    zone: str
+    gpus: int = 1
+    pue: float = 1.0
+
+
+# The forecast of each grid zone; a zone that is absent is unknown and is planned as if it were flat.
+Forecasts = Mapping[str, IntensitySeries]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One uninterrupted piece of a run, overheads of restore and checkpoint included."""
+
+    start_at_s: float
+    end_at_s: float
+    region: str
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_at_s - self.start_at_s
+
+
+class Cause(StrEnum):
+    """Why a job was placed where it was: the first word of every explanation."""
+
+    CLEANEST = "cleanest"  # the optimum under forecast and capacity
+    NO_SLACK = "no_slack"  # the deadline leaves one choice
+    NO_FORECAST = "no_forecast"  # nothing is known: run early
+    RUN_NOW = "run_now"  # the policy does not wait
+    LATE = "late"  # the deadline cannot be met any more: as early as possible
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where and when one job runs, and what that is expected to emit beside starting at once.
+
+    Emissions include PUE; both are None where the forecast does not reach. `baseline` is the start at the earliest
+    instant in the first allowed region that has room then.
+    """
+
+    job_id: str
+    segments: tuple[Segment, ...]
+    cause: Cause
+    emissions_gco2e: float | None = None
+    baseline_emissions_gco2e: float | None = None
+
+    @property
+    def start_at_s(self) -> float:
+        return self.segments[0].start_at_s
+
+    @property
+    def end_at_s(self) -> float:
+        return self.segments[-1].end_at_s
+
+    @property
+    def region(self) -> str:
+        return self.segments[0].region
+
+    @property
+    def savings_ratio(self) -> float | None:
+        """Share of the baseline's emissions avoided; negative when the plan is dirtier."""
+        if self.emissions_gco2e is None or not self.baseline_emissions_gco2e:
+            return None
+        return 1.0 - self.emissions_gco2e / self.baseline_emissions_gco2e
+
+
+class Obstacle(StrEnum):
+    """Which limit makes a job infeasible."""
+
+    DEADLINE = "deadline"  # not enough time between earliest start and deadline
+    CAPACITY = "capacity"  # enough time, but the GPUs are taken
+    GPUS = "gpus"  # no allowed region has so many GPUs at all
+    REGION = "region"  # no allowed region exists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why no plan meets the deadline, and the earliest finish that is feasible (None: never)."""
+
+    job_id: str
+    obstacle: Obstacle
+    what: str
+    earliest_finish_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Placements of all open jobs by id, and refusals by id. Together they never exceed a region's GPUs."""
+
+    made_at_s: float
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)

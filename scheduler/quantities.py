@@ -1,0 +1,62 @@
+"""Durations, powers and instants as people write them, read once at the edge. Raises QuantityError with the remedy."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_DURATION_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_POWER_UNITS_W = {"w": 1.0, "kw": 1e3, "mw": 1e6}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
+
+
+class QuantityError(ValueError):
+    """A text that is no quantity of the kind asked for; says what one looks like."""
+
+
+def parse_duration_s(text: str) -> float:
+    """`90s`, `15m`, `4h`, `1d12h`; a unit is required."""
+    lowered = text.strip().lower()
+    parts = _PART.findall(lowered)
+    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != lowered.replace(" ", ""):
+        raise QuantityError(f"{text!r} is no duration: write a number and a unit, such as 90s, 15m, 4h, 1d12h")
+    unknown = [unit for _, unit in parts if unit not in _DURATION_UNITS_S]
+    if unknown:
+        raise QuantityError(f"{text!r}: {unknown[0]!r} is no unit of time: use s, m, h, d or w")
+    return sum(float(number) * _DURATION_UNITS_S[unit] for number, unit in parts)
+
+
+def parse_power_w(text: str) -> float:
+    """`700W`, `10kW`, `1.5MW`; a unit is required."""
+    match = _PART.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _POWER_UNITS_W:
+        raise QuantityError(f"{text!r} is no power: write a number and a unit, such as 700W, 10kW, 1.5MW")
+    return float(match[1]) * _POWER_UNITS_W[match[2]]
+
+
+def parse_instant_s(text: str) -> float:
+    """ISO 8601 with a zone or `Z`, to UTC epoch seconds. An instant without a zone is refused: it would be a guess."""
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise QuantityError(f"{text!r} is no instant: write ISO 8601, such as 2022-03-01T12:00Z") from None
+    if instant.tzinfo is None:
+        raise QuantityError(f"{text!r} has no time zone: append Z for UTC, or an offset such as +01:00")
+    return instant.timestamp()
+
+
+def format_instant(instant_s: float) -> str:
+    """ISO 8601 UTC to the second, rounded to the nearest, with `Z`."""
+    return datetime.fromtimestamp(round(instant_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_duration(duration_s: float) -> str:
+    """The two largest units that matter: `45 s`, `12 min`, `4 h 10 min`, `2 d 3 h`."""
+    whole_s = round(duration_s)
+    if whole_s < 60:
+        return f"{duration_s:.0f} s" if duration_s >= 10 or duration_s == whole_s else f"{duration_s:.1f} s"
+    for larger, smaller, size_s, part_s in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole_s >= size_s:
+            count, rest = whole_s // size_s, whole_s % size_s // part_s
+            return f"{count} {larger} {rest} {smaller}" if rest else f"{count} {larger}"
+    raise AssertionError(whole_s)

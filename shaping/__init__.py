@@ -1,0 +1,1 @@
+"""Requests into batches, and the joules they cost. Imports no other package of Slacktide."""

@@ -1,0 +1,47 @@
+"""What the shaper knows of a request, and of the workers that will serve it. No text, no sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class LatencyClass(StrEnum):
+    """How long a request may be held before its worker sees it."""
+
+    INTERACTIVE = "interactive"  # a person waits: milliseconds, for density alone
+    FLEX = "flex"  # may wait for a cleaner hour while its connection stays open
+    BATCH = "batch"  # nobody waits: only the deadline counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call for one model. Token counts are estimates until the worker reports usage.
+
+    `not_before_s` is the planner's word (a cleaner hour), `release_by_s` the last instant to reach a worker and still
+    be in time for the client; a request is never held past it. Lower `priority` is served first, as in vLLM.
+    """
+
+    id: str
+    model: str
+    arrived_at_s: float
+    release_by_s: float
+    prompt_tokens: int
+    output_tokens: int
+    latency_class: LatencyClass = LatencyClass.INTERACTIVE
+    not_before_s: float = 0.0
+    is_streaming: bool = False
+    priority: int = 0
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens of KV cache that the request holds at its end."""
+        return self.prompt_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolCapacity:
+    """What the workers of one pool can hold at once, all together. `kv_tokens` is None where the engine does not say."""
+
+    sequences: int
+    kv_tokens: int | None = None

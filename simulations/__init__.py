@@ -1,0 +1,1 @@
+"""Virtual time: the daemon's decisions on traces, simulated workers and emulated feeds."""

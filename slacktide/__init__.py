@@ -1,0 +1,1 @@
+"""The command line: composes the floors below it and decides nothing."""

@@ -1,0 +1,36 @@
+"""The console script. Each command is a file of its own whose heavy imports wait until it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from slacktide.terminal import OwnFailure, UsageProblem, leave
+
+app = typer.Typer(
+    name="slacktide",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Carbon-aware batch scheduler and request shaper for GPU inference and fine-tuning.",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Only here so that a single registered command stays a subcommand."""
+
+
+def main() -> None:
+    """Run the command line; a mistake ends in two lines and an exit code, never in a traceback."""
+    try:
+        app()
+    except (UsageProblem, OwnFailure) as problem:
+        leave(problem)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
