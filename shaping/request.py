@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolCapacity:
-    """What the workers of one pool can hold at once, all together. `kv_tokens` is None where the engine does not say."""
+    """What the workers of one pool hold at once, together. `kv_tokens` is None where the engine does not say."""
 
     sequences: int
     kv_tokens: int | None = None
