@@ -1,0 +1,180 @@
+"""The settings of the daemon: what can be set, within which bounds, and what happens otherwise.
+
+Each class is one table of slacktide.toml; each field's description is its documentation. Reads no file itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from scheduler.quantities import parse_duration_s, parse_power_w
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+def _duration(value: object) -> object:
+    return parse_duration_s(value) if isinstance(value, str) else value
+
+
+def _power(value: object) -> object:
+    return parse_power_w(value) if isinstance(value, str) else value
+
+
+# In the file "90s", "4h", "10kW"; in the code seconds and watts.
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+Power = Annotated[float, BeforeValidator(_power), Field(ge=0)]
+
+
+class FeedKind(StrEnum):
+    UK_CARBON = "uk_carbon"
+    ELECTRICITY_MAPS = "electricity_maps"
+    WATTTIME = "watttime"
+    TRACE = "trace"
+    SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Server:
+    """[server]: where the daemon listens and keeps its state."""
+
+    host: Annotated[str, Field(description="Address to listen on; other than loopback needs keys.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")] = 8080
+    state_dir: Annotated[
+        str, Field(description="Folder of the queue, the journal, job logs and the intensity cache.")
+    ] = "~/.local/state/slacktide"
+    database_url: Annotated[str, Field(description="SQLAlchemy URL of the queue; empty means SQLite in state_dir.")] = (
+        ""
+    )
+    drain_s: Annotated[Duration, Field(description="How long SIGTERM waits for work under way.")] = 30.0
+    max_body_bytes: Annotated[int, Field(ge=1024, description="Largest request body accepted.")] = 16 * 1024 * 1024
+    max_connections: Annotated[int, Field(ge=1, description="Open client connections accepted at once.")] = 10_000
+    keys_sha256: Annotated[
+        tuple[str, ...], Field(description="SHA-256 (hex) of each accepted bearer key; empty: loopback without keys.")
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RegionSettings:
+    """[[region]]: a place that runs work."""
+
+    name: Annotated[str, Field(min_length=1, description="Name that workers, launches and jobs refer to.")]
+    zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as its feed spells it.")]
+    gpus: Annotated[int, Field(ge=0, description="GPUs that jobs may use at once.")] = 1
+    pue: Annotated[float, Field(ge=1, description="Facility energy over IT energy.")] = 1.2
+    gpu: Annotated[str, Field(description="GPU profile of the region, see `slacktide worker --help`.")] = "h100-sxm"
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class FeedSettings:
+    """[[feed]]: where the intensity of some zones comes from; several for one zone are tried in order."""
+
+    kind: Annotated[FeedKind, Field(description="Which provider or source.")]
+    zones: Annotated[tuple[str, ...], Field(min_length=1, description="Zones that this feed answers for.")]
+    base_url: Annotated[str, Field(description="Address of the service; empty means the provider's own.")] = ""
+    token_env: Annotated[str, Field(description="Environment variable with the token (Electricity Maps).")] = ""
+    user_env: Annotated[str, Field(description="Environment variable with the user name (WattTime).")] = ""
+    password_env: Annotated[str, Field(description="Environment variable with the password (WattTime).")] = ""
+    file: Annotated[str, Field(description="Trace file: timestamp, zone, gco2e_per_kwh.")] = ""
+    archetype: Annotated[str, Field(description="Synthetic grid: solar, wind, hydro or coal.")] = "solar"
+    timeout_s: Annotated[Duration, Field(gt=0, description="Time-out of one call.")] = 10.0
+    poll_s: Annotated[Duration, Field(ge=1, description="How often to ask.")] = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class WorkerSettings:
+    """[[worker]]: an OpenAI-compatible inference server behind the gateway."""
+
+    url: Annotated[str, Field(pattern=r"^https?://", description="Base address, without /v1.")]
+    models: Annotated[tuple[str, ...], Field(min_length=1, description="Model names that it serves.")]
+    region: Annotated[str, Field(min_length=1, description="Region whose grid feeds it.")]
+    gpu: Annotated[str, Field(description="GPU profile for modelled energy.")] = "h100-sxm"
+    gpus: Annotated[int, Field(ge=1, description="GPUs of this worker.")] = 1
+    profile: Annotated[str, Field(description="Model profile for modelled energy; empty: the first of `models`.")] = ""
+    max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
+    kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
+    timeout_s: Annotated[Duration, Field(gt=0, description="Longest silence of the worker before giving up.")] = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ShapingSettings:
+    """[shaping]: how long requests may be held, and for what."""
+
+    interactive_hold_s: Annotated[
+        Duration, Field(description="Longest hold of an interactive request to form a denser batch.")
+    ] = 0.02
+    min_group: Annotated[int, Field(ge=1, description="Group size worth releasing before the hold is over.")] = 8
+    flex_deadline_s: Annotated[Duration, Field(description="Deadline of a flex request that names none.")] = 540.0
+    flex_margin_s: Annotated[Duration, Field(description="Time kept free before a flex deadline, beyond service.")] = (
+        5.0
+    )
+    max_held: Annotated[int, Field(ge=1, description="Requests held at once; more are answered 429.")] = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class PlanningSettings:
+    """[planning]: how often and how far ahead to plan."""
+
+    replan_s: Annotated[Duration, Field(gt=0, description="Time between whole new plans.")] = 300.0
+    policy: Annotated[str, Field(pattern="^(carbon_aware|run_now)$", description="carbon_aware or run_now.")] = (
+        "carbon_aware"
+    )
+    lease_s: Annotated[Duration, Field(gt=0, description="Lease on a running job; renewed at a third of it.")] = 45.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class TemplateSettings:
+    """[[template]]: a command that jobs submitted over HTTP may name; {placeholders} are filled from the job."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", description="Name that jobs refer to.")]
+    command: Annotated[tuple[str, ...], Field(min_length=1, description="Argument list; never a shell line.")]
+    cwd: Annotated[str, Field(description="Working directory; empty: the job's own folder.")] = ""
+    env: Annotated[dict[str, str], Field(description="Environment added to the daemon's own.")] = field(
+        default_factory=dict
+    )
+    grace_s: Annotated[Duration, Field(description="Time between SIGTERM and SIGKILL.")] = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class LaunchSettings:
+    """[[launch]]: a training or other command that recurs."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", description="Name; with the local time it is the period.")]
+    cron: Annotated[str, Field(description="Cron expression of five fields: the earliest start of each period.")]
+    command: Annotated[tuple[str, ...], Field(min_length=1, description="Argument list; never a shell line.")]
+    duration_s: Annotated[Duration, Field(gt=0, description="Expected run time.")]
+    timezone: Annotated[str, Field(description="IANA time zone of the cron expression.")] = "UTC"
+    within_s: Annotated[Duration | None, Field(description="Finish this long after the tick at the latest.")] = None
+    finish_by: Annotated[
+        str, Field(pattern=r"^(\d{2}:\d{2})?$", description="Local time of day to finish by, HH:MM; or use within_s.")
+    ] = ""
+    gpus: Annotated[int, Field(ge=0, description="GPUs it holds.")] = 1
+    power_w: Annotated[Power, Field(description="IT power while it runs, of all GPUs and their host share.")] = 700.0
+    interruptible: Annotated[bool, Field(description="May be paused (SIGTERM, checkpoint) and started again.")] = False
+    checkpoint_s: Annotated[Duration, Field(description="Time to write a checkpoint.")] = 0.0
+    restore_s: Annotated[Duration, Field(description="Time to load one.")] = 0.0
+    regions: Annotated[tuple[str, ...], Field(description="Where it may run; empty: anywhere.")] = ()
+    cwd: Annotated[str, Field(description="Working directory; empty: the run's own folder.")] = ""
+    env: Annotated[dict[str, str], Field(description="Environment added to the daemon's own.")] = field(
+        default_factory=dict
+    )
+    grace_s: Annotated[Duration, Field(description="Time between SIGTERM and SIGKILL.")] = 30.0
+    catch_up_s: Annotated[Duration, Field(description="How late a missed tick is still launched.")] = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Settings:
+    """The whole file."""
+
+    server: Server = Server()
+    shaping: ShapingSettings = ShapingSettings()
+    planning: PlanningSettings = PlanningSettings()
+    region: tuple[RegionSettings, ...] = ()
+    feed: tuple[FeedSettings, ...] = ()
+    worker: tuple[WorkerSettings, ...] = ()
+    template: tuple[TemplateSettings, ...] = ()
+    launch: tuple[LaunchSettings, ...] = ()

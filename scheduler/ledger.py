@@ -1,0 +1,136 @@
+"""What was used, what it emitted, and what running everything at once would have emitted.
+
+Folds uses of energy and intensity series into sums. Knows no clock, no store and no default: a use whose interval has
+no intensity is counted as unpriced energy, never as zero grams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from intensity_feeds.series import IntensitySeries
+
+
+class EnergyBasis(StrEnum):
+    METERED = "metered"
+    MODELLED = "modelled"
+    MIXED = "mixed"
+
+
+class Subject(StrEnum):
+    REQUEST = "request"
+    JOB = "job"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyUse:
+    """Constant power over one interval for one request or one piece of a job, and when it would have run at once.
+
+    `energy_kwh` is IT energy; the facility's is `energy_kwh * pue`. The counterfactual is the same energy over an
+    interval of the same length from `at_once_at_s` in `at_once_zone`. `category` is the latency class or the purpose.
+    """
+
+    subject: Subject
+    subject_id: str
+    category: str
+    tenant: str
+    region: str
+    zone: str
+    started_at_s: float
+    ended_at_s: float
+    energy_kwh: float
+    basis: EnergyBasis
+    pue: float
+    at_once_at_s: float
+    at_once_zone: str
+    at_once_pue: float
+    model: str = ""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Sums over uses. `priced_ratio` is the share of energy whose emissions are known on both sides."""
+
+    uses: int = 0
+    energy_kwh: float = 0.0
+    emissions_gco2e: float = 0.0
+    at_once_emissions_gco2e: float = 0.0
+    unpriced_kwh: float = 0.0
+    metered_kwh: float = 0.0
+    by_category: Mapping[str, Account] = field(default_factory=dict)
+
+    @property
+    def avoided_gco2e(self) -> float:
+        """Signed: negative when waiting made it worse."""
+        return self.at_once_emissions_gco2e - self.emissions_gco2e
+
+    @property
+    def savings_ratio(self) -> float | None:
+        if self.at_once_emissions_gco2e == 0:
+            return None
+        return self.avoided_gco2e / self.at_once_emissions_gco2e
+
+    @property
+    def priced_ratio(self) -> float | None:
+        return None if self.energy_kwh == 0 else 1.0 - self.unpriced_kwh / self.energy_kwh
+
+
+def emissions_gco2e(
+    energy_kwh: float, pue: float, series: IntensitySeries | None, start_at_s: float, end_at_s: float
+) -> float | None:
+    """Location-based emissions of energy spread evenly over an interval; None where the intensity is not known."""
+    if series is None or not series.covers(start_at_s, end_at_s) or start_at_s >= series.end_at_s:
+        return None
+    return energy_kwh * pue * series.mean_gco2e_per_kwh(start_at_s, end_at_s)
+
+
+def settle(uses: Iterable[EnergyUse], intensity: Mapping[str, IntensitySeries]) -> Account:
+    """Price every use on `intensity` (by zone), beside its counterfactual, in total and by category."""
+    total = _Sum()
+    categories: dict[str, _Sum] = {}
+    for use in uses:
+        actual = emissions_gco2e(use.energy_kwh, use.pue, intensity.get(use.zone), use.started_at_s, use.ended_at_s)
+        lasted_s = use.ended_at_s - use.started_at_s
+        at_once = emissions_gco2e(
+            use.energy_kwh,
+            use.at_once_pue,
+            intensity.get(use.at_once_zone),
+            use.at_once_at_s,
+            use.at_once_at_s + lasted_s,
+        )
+        for one in (total, categories.setdefault(use.category, _Sum())):
+            one.add(use, actual, at_once)
+    return total.account({name: one.account({}) for name, one in sorted(categories.items())})
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self.uses = 0
+        self.energy_kwh = self.emissions_gco2e = self.at_once_gco2e = self.unpriced_kwh = self.metered_kwh = 0.0
+
+    def add(self, use: EnergyUse, actual_gco2e: float | None, at_once_gco2e: float | None) -> None:
+        self.uses += 1
+        self.energy_kwh += use.energy_kwh
+        if use.basis is EnergyBasis.METERED:
+            self.metered_kwh += use.energy_kwh
+        # Both sides or neither: a saving against an unknown is no saving.
+        if actual_gco2e is None or at_once_gco2e is None:
+            self.unpriced_kwh += use.energy_kwh
+            return
+        self.emissions_gco2e += actual_gco2e
+        self.at_once_gco2e += at_once_gco2e
+
+    def account(self, by_category: Mapping[str, Account]) -> Account:
+        return Account(
+            uses=self.uses,
+            energy_kwh=self.energy_kwh,
+            emissions_gco2e=self.emissions_gco2e,
+            at_once_emissions_gco2e=self.at_once_gco2e,
+            unpriced_kwh=self.unpriced_kwh,
+            metered_kwh=self.metered_kwh,
+            by_category=by_category,
+        )
