@@ -99,6 +99,7 @@ class JobRestored:
     job: Job
     state: JobState
     attempt: int
+    lost: int = 0
     done_s: float = 0.0
     running_in: str | None = None
     started_at_s: float | None = None
@@ -201,3 +202,5 @@ class ReportLate:
 
 
 Command = StartRun | PauseRun | StopRun | RecordPlacement | RecordState | ReportLate
+
+COMMANDS: tuple[type, ...] = (StartRun, PauseRun, StopRun, RecordPlacement, RecordState, ReportLate)

@@ -83,7 +83,7 @@ TERMINAL_STATES = frozenset(state for state, ways in TRANSITIONS.items() if not 
 HOLDING_STATES = frozenset({JobState.STARTING, JobState.RUNNING})
 
 # A job that takes its worker down is not the worker's fault three times.
-MAX_LOST_ATTEMPTS = 3
+MAX_LOST_RUNS = 3
 
 
 class IllegalTransitionError(Exception):
@@ -100,6 +100,11 @@ def next_state(state: JobState, action: JobAction) -> JobState:
         return TRANSITIONS[state][action]
     except KeyError:
         raise IllegalTransitionError(state, action) from None
+
+
+def action_after_loss(lost_runs: int) -> JobAction:
+    """What becomes of a job whose run was lost, this loss counted."""
+    return JobAction.QUARANTINE if lost_runs >= MAX_LOST_RUNS else JobAction.LOSE
 
 
 class InvalidJobError(ValueError):

@@ -1,0 +1,448 @@
+"""Which job starts, pauses or stops now, and why. Events in, commands out; the planner says where and when.
+
+The engine holds the truth about who occupies which GPUs; a plan is only an intention. So two things hold whatever the
+plan says: no run is started on GPUs that are taken, and no job waits past its latest start while GPUs are free.
+Knows no clock, no store and no launcher: it is driven by the daemon in real time and by the simulator in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from intensity_feeds.series import IntensitySeries
+from scheduler.events import (
+    EVENT_ORDER,
+    CancelRequested,
+    CapacityChanged,
+    Command,
+    Event,
+    ForecastUpdated,
+    JobRestored,
+    JobSubmitted,
+    Outcome,
+    PauseRun,
+    RecordPlacement,
+    RecordState,
+    ReportLate,
+    RunFinished,
+    RunLost,
+    RunPaused,
+    RunStarted,
+    StartRun,
+    StopRun,
+    Tick,
+)
+from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
+from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment
+from scheduler.planning.planner import OpenJob, Planner
+from scheduler.quantities import format_instant
+
+_ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
+
+# Instants that differ by less are the same: forecasts and plans are floats of about 1e9 seconds.
+SAME_INSTANT_S = 1e-3
+
+# A run that outlasts its estimate is expected to take this share of the estimate longer, again and again.
+OVERRUN_RATIO = 0.1
+MIN_OVERRUN_S = 60.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One open job as the engine sees it; mutable, and nobody else's."""
+
+    job: Job
+    state: JobState = JobState.WAITING
+    attempt: int = 0
+    lost: int = 0
+    done_s: float = 0.0
+    running: Segment | None = None  # what it occupies now, until a finish, a loss or a pause frees it
+    placement: Placement | None = None
+    is_pausing: bool = False
+    is_reported_late: bool = False
+
+    @property
+    def waits(self) -> bool:
+        return self.state in (JobState.WAITING, JobState.PAUSED) and self.running is None
+
+    def as_open(self, now_s: float) -> OpenJob:
+        return OpenJob(job=self.job, done_s=self.done_s, running=_expected(self, now_s), planned=self.placement)
+
+
+@dataclass(slots=True)
+class Engine:
+    """`decide` is its only verb that changes anything; the rest are questions."""
+
+    regions: Sequence[Region]
+    planner: Planner
+    forecasts: dict[str, IntensitySeries] = field(default_factory=dict)
+    _jobs: dict[str, _Entry] = field(default_factory=dict)
+    _newcomers: list[str] = field(default_factory=list)
+    _wants_plan: bool = False
+    _decided_at_s: float = float("-inf")
+    _commands: list[Command] = field(default_factory=list)
+
+    # -- deciding ---------------------------------------------------------------------------------------------------
+
+    def decide(self, events: Sequence[Event], now_s: float) -> list[Command]:
+        """Take in what happened up to `now_s` and say what to do. The order of `events` does not matter."""
+        for event in sorted(events, key=_event_key):
+            self._take_in(event, now_s)
+        if self._wants_plan:
+            self._plan_all(now_s)
+        else:
+            self._place_newcomers(now_s)
+        self._newcomers.clear()
+        self._wants_plan = False
+        self._pause_due(now_s)
+        self._start_due(now_s)
+        commands, self._commands = self._commands, []
+        return commands
+
+    def next_wakeup_at_s(self) -> float | None:
+        """The next instant at which `decide` would do something without any new event; None when there is none."""
+        ahead = [at_s for at_s in self._wakeups_at_s() if at_s > self._decided_at_s + SAME_INSTANT_S]
+        return min(ahead, default=None)
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def appraise(self, job: Job, now_s: float) -> Placement | Refusal:
+        """Where the job would run if it were submitted now, or why it cannot be in time. Changes nothing."""
+        newcomer = OpenJob(job=job)
+        others = self._open_jobs(now_s)
+        answer = self.planner.place(newcomer, others, self.regions, self.forecasts, now_s)
+        if isinstance(answer, Placement):
+            return answer
+        # Others that wait may move to make room, as long as none of them becomes late by it.
+        plan = self.planner.plan([*others, newcomer], self.regions, self.forecasts, now_s)
+        newly_late = set(plan.refusals) - self._late_ids()
+        return plan.placements[job.id] if not newly_late else plan.refusals.get(job.id, answer)
+
+    def placement(self, job_id: str) -> Placement | None:
+        entry = self._jobs.get(job_id)
+        return entry.placement if entry else None
+
+    def state(self, job_id: str) -> JobState | None:
+        """The state of an open job; None once it has ended."""
+        entry = self._jobs.get(job_id)
+        return entry.state if entry else None
+
+    def open_job_ids(self) -> list[str]:
+        return sorted(self._jobs)
+
+    def plan(self) -> Plan:
+        """What is intended now, for all open jobs."""
+        placed = {job_id: entry.placement for job_id, entry in sorted(self._jobs.items()) if entry.placement}
+        return Plan(made_at_s=self._decided_at_s, placements=placed)
+
+    def free_gpus(self) -> dict[str, int]:
+        """GPUs that no run occupies, by region; never negative unless capacity was taken away under running work."""
+        free = {region.name: region.gpus for region in self.regions}
+        for entry in self._jobs.values():
+            if entry.running is not None and entry.running.region in free:
+                free[entry.running.region] -= entry.job.gpus
+        return free
+
+    # -- taking in --------------------------------------------------------------------------------------------------
+
+    def _take_in(self, event: Event, now_s: float) -> None:
+        match event:
+            case JobSubmitted():
+                self._add(_Entry(job=event.job))
+            case JobRestored():
+                self._add(_restored(event))
+            case ForecastUpdated():
+                self._update_forecast(event)
+            case CapacityChanged():
+                self._update_region(event.region)
+            case CancelRequested():
+                self._cancel(event.job_id, now_s)
+            case Tick():
+                self._wants_plan |= event.replan
+            case RunStarted() | RunFinished() | RunLost() | RunPaused():
+                entry = self._jobs.get(event.job_id)
+                if entry is not None and entry.attempt == event.attempt:  # else a report of an attempt long replaced
+                    self._take_in_run(entry, event, now_s)
+
+    def _take_in_run(self, entry: _Entry, event: RunStarted | RunFinished | RunLost | RunPaused, now_s: float) -> None:
+        if entry.state in TERMINAL_STATES:  # cancelled while it ran; now its GPUs are free
+            if not isinstance(event, RunStarted):
+                self._forget(entry)
+            return
+        match event:
+            case RunStarted():
+                if entry.state is JobState.STARTING:
+                    entry.state = next_state(entry.state, JobAction.START)
+            case RunFinished():
+                succeeded = event.outcome is Outcome.SUCCEEDED
+                entry.state = next_state(entry.state, JobAction.SUCCEED if succeeded else JobAction.FAIL)
+                self._wants_plan |= _is_unexpected(entry, event.at_s)
+                self._forget(entry)
+            case RunPaused():
+                entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
+                entry.done_s, entry.running, entry.is_pausing = event.done_s, None, False
+                self._newcomers.append(entry.job.id)
+            case RunLost():
+                self._lose(entry, now_s)
+
+    def _add(self, entry: _Entry) -> None:
+        if entry.job.id in self._jobs:  # the same submission told twice
+            return
+        self._jobs[entry.job.id] = entry
+        self._newcomers.append(entry.job.id)
+
+    def _update_forecast(self, event: ForecastUpdated) -> None:
+        if event.series is None:
+            self.forecasts.pop(event.zone, None)
+        else:
+            self.forecasts[event.zone] = event.series
+        self._wants_plan = True
+
+    def _update_region(self, region: Region) -> None:
+        kept = [region if region.name == known.name else known for known in self.regions]
+        self.regions = kept if region in kept else [*kept, region]
+        self._wants_plan = True
+
+    def _cancel(self, job_id: str, now_s: float) -> None:
+        entry = self._jobs.get(job_id)
+        if entry is None or entry.state in TERMINAL_STATES:
+            return
+        was_held = entry.state in HOLDING_STATES
+        entry.state = next_state(entry.state, JobAction.CANCEL)
+        if was_held:  # its GPUs stay taken until the launcher says the run has ended
+            self._commands.append(StopRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason="cancelled"))
+            return
+        self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="cancelled"))
+        self._forget(entry)
+
+    def _lose(self, entry: _Entry, now_s: float) -> None:
+        entry.lost += 1
+        entry.state = next_state(entry.state, action_after_loss(entry.lost))
+        entry.running, entry.is_pausing = None, False
+        if entry.job.interruption is None:
+            entry.done_s = 0.0
+        reason = f"its run was lost for the {_ordinal(entry.lost)} time"
+        self._commands.append(RecordState(at_s=now_s, job_id=entry.job.id, state=entry.state, reason=reason))
+        if entry.state is JobState.QUARANTINED:
+            self._forget(entry)
+        self._wants_plan = True
+
+    def _forget(self, entry: _Entry) -> None:
+        del self._jobs[entry.job.id]
+
+    # -- planning ---------------------------------------------------------------------------------------------------
+
+    def _open_jobs(self, now_s: float) -> list[OpenJob]:
+        return [entry.as_open(now_s) for _, entry in sorted(self._jobs.items())]
+
+    def _late_ids(self) -> set[str]:
+        return {job_id for job_id, entry in self._jobs.items() if entry.is_reported_late}
+
+    def _place_newcomers(self, now_s: float) -> None:
+        newcomers = [self._jobs[job_id] for job_id in self._newcomers if job_id in self._jobs]
+        for entry in sorted(newcomers, key=_precedence):
+            if entry.running is not None:
+                continue
+            others = [open_job for open_job in self._open_jobs(now_s) if open_job.job.id != entry.job.id]
+            answer = self.planner.place(entry.as_open(now_s), others, self.regions, self.forecasts, now_s)
+            if isinstance(answer, Refusal):
+                self._plan_all(now_s)
+                return
+            self._adopt(entry, answer, now_s)
+
+    def _plan_all(self, now_s: float) -> None:
+        plan = self.planner.plan(self._open_jobs(now_s), self.regions, self.forecasts, now_s)
+        for job_id, entry in sorted(self._jobs.items()):
+            if (refusal := plan.refusals.get(job_id)) and not entry.is_reported_late:
+                entry.is_reported_late = True
+                self._commands.append(ReportLate(at_s=now_s, refusal=refusal))
+            if placement := plan.placements.get(job_id):
+                self._adopt(entry, placement, now_s)
+
+    def _adopt(self, entry: _Entry, placement: Placement, now_s: float) -> None:
+        before, entry.placement = entry.placement, placement
+        if before is None or not _same_place(before, placement):
+            reason = explain(placement, before)
+            self._commands.append(RecordPlacement(at_s=now_s, placement=placement, reason=reason))
+
+    # -- acting -----------------------------------------------------------------------------------------------------
+
+    def _pause_due(self, now_s: float) -> None:
+        self._decided_at_s = now_s
+        for job_id, entry in sorted(self._jobs.items()):
+            pause_at_s = self._pause_at_s(entry)
+            if pause_at_s is None or pause_at_s > now_s + SAME_INSTANT_S or entry.state is not JobState.RUNNING:
+                continue
+            entry.is_pausing = True
+            later = _later_segments(entry)[0]
+            reason = f"goes on in {later.region} at {format_instant(later.start_at_s)}"
+            self._commands.append(PauseRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason=reason))
+
+    def _start_due(self, now_s: float) -> None:
+        free = self.free_gpus()
+        due = [entry for entry in self._jobs.values() if entry.waits and _is_due(entry, now_s)]
+        for entry in sorted(due, key=_precedence):
+            region = self._region_with_room(entry, free, now_s)
+            if region is None:
+                continue
+            free[region] -= entry.job.gpus
+            self._start(entry, region, now_s)
+
+    def _region_with_room(self, entry: _Entry, free: dict[str, int], now_s: float) -> str | None:
+        planned = _current_segment(entry, now_s).region
+        wanted = [planned]
+        if now_s >= entry.job.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
+            wanted += entry.job.regions or [region.name for region in self.regions]
+        return next((name for name in wanted if free.get(name, 0) >= entry.job.gpus), None)
+
+    def _start(self, entry: _Entry, region: str, now_s: float) -> None:
+        assert entry.placement is not None
+        entry.attempt += 1
+        entry.state = next_state(entry.state, JobAction.CLAIM)
+        entry.running = Segment(start_at_s=now_s, end_at_s=now_s + _piece_s(entry, now_s), region=region)
+        self._commands.append(
+            StartRun(
+                at_s=now_s,
+                job_id=entry.job.id,
+                region=region,
+                attempt=entry.attempt,
+                done_s=entry.done_s,
+                cause=entry.placement.cause,
+                reason=explain(entry.placement, None),
+            )
+        )
+
+    def _pause_at_s(self, entry: _Entry) -> float | None:
+        if entry.running is None or entry.is_pausing or entry.job.interruption is None or not _later_segments(entry):
+            return None
+        return entry.running.end_at_s - entry.job.interruption.checkpoint_s
+
+    def _wakeups_at_s(self) -> Iterable[float]:
+        someone_waits = False
+        for entry in self._jobs.values():
+            if entry.waits:
+                someone_waits = True
+                yield entry.job.latest_start_at_s
+                if entry.placement:
+                    yield _current_segment(entry, self._decided_at_s).start_at_s
+            elif (pause_at_s := self._pause_at_s(entry)) is not None:
+                yield pause_at_s
+        if someone_waits:  # a run that outlasts its estimate changes what the others can have
+            yield from (entry.running.end_at_s for entry in self._jobs.values() if entry.running)
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def explain(placement: Placement, before: Placement | None) -> str:
+    """One sentence for people: where, when, what it saves, and that it moved."""
+    where = f"{placement.region} at {format_instant(placement.start_at_s)}"
+    pieces = f" in {len(placement.segments)} pieces" if len(placement.segments) > 1 else ""
+    moved = f", moved from {before.region} at {format_instant(before.start_at_s)}" if before else ""
+    return f"{where}{pieces}: {_because(placement)}{moved}"
+
+
+def _because(placement: Placement) -> str:
+    match placement.cause:
+        case Cause.CLEANEST:
+            saves = placement.savings_ratio
+            return (
+                "cleanest window" if saves is None else f"cleanest window, saves {saves:.0%} against starting at once"
+            )
+        case Cause.NO_SLACK:
+            return "the deadline leaves no choice"
+        case Cause.NO_FORECAST:
+            return "nothing is known of the grid, so it runs early"
+        case Cause.RUN_NOW:
+            return "as early as there is room"
+        case Cause.LATE:
+            return "the deadline cannot be met any more, so it runs as early as it can"
+
+
+def _event_key(event: Event) -> tuple[float, int, str]:
+    match event:
+        case JobSubmitted() | JobRestored():
+            concerned = event.job.id
+        case ForecastUpdated():
+            concerned = event.zone
+        case CapacityChanged():
+            concerned = event.region.name
+        case Tick():
+            concerned = ""
+        case _:
+            concerned = event.job_id
+    return event.at_s, _ORDER[type(event)], concerned
+
+
+def _precedence(entry: _Entry) -> tuple[int, float, float, str]:
+    start_at_s = entry.placement.start_at_s if entry.placement else entry.job.submitted_at_s
+    return -entry.job.priority, start_at_s, entry.job.submitted_at_s, entry.job.id
+
+
+def _restored(event: JobRestored) -> _Entry:
+    entry = _Entry(job=event.job, state=event.state, attempt=event.attempt, done_s=event.done_s, lost=event.lost)
+    if event.state in HOLDING_STATES and event.running_in is not None:
+        started_at_s = event.at_s if event.started_at_s is None else event.started_at_s
+        remaining_s = max(0.0, event.job.duration_s - event.done_s)
+        entry.running = Segment(start_at_s=started_at_s, end_at_s=started_at_s + remaining_s, region=event.running_in)
+    return entry
+
+
+def _expected(entry: _Entry, now_s: float) -> Segment | None:
+    """The running piece to its expected end; one that outlasted its estimate is expected to take a little longer."""
+    running = entry.running
+    if running is None or running.end_at_s > now_s:
+        return running
+    longer_s = max(MIN_OVERRUN_S, OVERRUN_RATIO * entry.job.duration_s)
+    return Segment(start_at_s=running.start_at_s, end_at_s=now_s + longer_s, region=running.region)
+
+
+def _is_unexpected(entry: _Entry, ended_at_s: float) -> bool:
+    return entry.running is None or abs(entry.running.end_at_s - ended_at_s) > SAME_INSTANT_S
+
+
+def _current_segment(entry: _Entry, now_s: float) -> Segment:
+    """The next piece of a waiting job: the first that is not over."""
+    assert entry.placement is not None
+    ahead = [piece for piece in entry.placement.segments if piece.end_at_s > now_s + SAME_INSTANT_S]
+    return ahead[0] if ahead else entry.placement.segments[-1]
+
+
+def _is_due(entry: _Entry, now_s: float) -> bool:
+    if entry.placement is None:
+        return False
+    return min(_current_segment(entry, now_s).start_at_s, entry.job.latest_start_at_s) <= now_s + SAME_INSTANT_S
+
+
+def _piece_s(entry: _Entry, now_s: float) -> float:
+    """How long the run that starts now lasts: to its planned pause, else to the end of the job."""
+    assert entry.placement is not None
+    restore_s = entry.job.interruption.restore_s if entry.job.interruption and entry.done_s > 0 else 0.0
+    whole_s = entry.job.duration_s - entry.done_s + restore_s
+    piece = _current_segment(entry, now_s)
+    is_last = piece.end_at_s >= entry.placement.end_at_s
+    return whole_s if is_last else min(whole_s, piece.end_at_s - now_s)
+
+
+def _later_segments(entry: _Entry) -> Sequence[Segment]:
+    """Pieces of the plan that come after the running one."""
+    if entry.placement is None or entry.running is None:
+        return ()
+    end_at_s = entry.running.end_at_s - SAME_INSTANT_S
+    return [piece for piece in entry.placement.segments if piece.start_at_s >= end_at_s]
+
+
+def _same_place(one: Placement, other: Placement) -> bool:
+    if one.cause is not other.cause or len(one.segments) != len(other.segments):
+        return False
+    return all(
+        mine.region == theirs.region
+        and abs(mine.start_at_s - theirs.start_at_s) <= SAME_INSTANT_S
+        and abs(mine.end_at_s - theirs.end_at_s) <= SAME_INSTANT_S
+        for mine, theirs in zip(one.segments, other.segments, strict=True)
+    )
+
+
+def _ordinal(count: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(count, f"{count}th")
