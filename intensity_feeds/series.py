@@ -268,7 +268,7 @@ def refuse_mixture(series: Iterable[IntensitySeries]) -> None:
 def from_points(
     zone: str,
     starts_at_s: Sequence[float],
-    values: Sequence[float | None],
+    gco2e_per_kwh: Sequence[float | None],
     step_s: float | None = None,
     **labels: object,
 ) -> IntensitySeries:
@@ -278,7 +278,7 @@ def from_points(
     usual step is `step_s` where the feed names it, else the median distance nearby, so that a change of resolution
     inside a year is no gap. Duplicate starts: the later entry wins. Raises MalformedSeriesError when empty.
     """
-    pairs = dict(zip(starts_at_s, values, strict=True))
+    pairs = dict(zip(starts_at_s, gco2e_per_kwh, strict=True))
     if not pairs:
         raise MalformedSeriesError(f"no points for {zone}")
     starts = np.array(sorted(pairs), dtype=np.float64)
@@ -302,19 +302,19 @@ def _median_nearby(steps_s: Floats, reach: int = 12) -> Floats:
     return np.asarray(np.nanmedian(windows, axis=1), dtype=np.float64)
 
 
-def _with_gaps(starts: Floats, values: Floats, steps_s: Floats, usual_s: Floats) -> tuple[Floats, Floats]:
+def _with_gaps(starts_at_s: Floats, gco2e_per_kwh: Floats, steps_s: Floats, usual_s: Floats) -> tuple[Floats, Floats]:
     held_s = CARRIED_STEPS * usual_s
     holes = steps_s > held_s
-    end = starts[-1] + min(steps_s[-1], usual_s[-1])
+    end = starts_at_s[-1] + min(steps_s[-1], usual_s[-1])
     if not holes[:-1].any():
-        return np.append(starts, end), values
+        return np.append(starts_at_s, end), gco2e_per_kwh
     where = np.flatnonzero(holes[:-1]) + 1
-    edges = np.insert(starts, where, starts[where - 1] + held_s[where - 1])
-    return np.append(edges, end), np.insert(values, where, np.nan)
+    edges = np.insert(starts_at_s, where, starts_at_s[where - 1] + held_s[where - 1])
+    return np.append(edges, end), np.insert(gco2e_per_kwh, where, np.nan)
 
 
-def _prefix_sums(parts: Floats) -> Floats:
-    return _frozen(np.concatenate((np.zeros(1), np.cumsum(parts))))
+def _prefix_sums(array: Floats) -> Floats:
+    return _frozen(np.concatenate((np.zeros(1), np.cumsum(array))))
 
 
 def _frozen(array: Floats) -> Floats:
@@ -322,10 +322,11 @@ def _frozen(array: Floats) -> Floats:
     return array
 
 
-def _refuse_malformed(zone: str, edges: Floats, values: Floats) -> None:
-    if edges.ndim != 1 or values.shape != (max(len(edges) - 1, 0),) or len(values) == 0:
-        raise MalformedSeriesError(f"{zone}: {len(values)} values need {len(values) + 1} edges and at least one value")
-    if not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+def _refuse_malformed(zone: str, edges_at_s: Floats, gco2e_per_kwh: Floats) -> None:
+    if edges_at_s.ndim != 1 or gco2e_per_kwh.shape != (max(len(edges_at_s) - 1, 0),) or len(gco2e_per_kwh) == 0:
+        count = len(gco2e_per_kwh)
+        raise MalformedSeriesError(f"{zone}: {count} values need {count + 1} edges and at least one value")
+    if not np.isfinite(edges_at_s).all() or not (np.diff(edges_at_s) > 0).all():
         raise MalformedSeriesError(f"{zone}: edges must be finite and grow strictly")
-    if np.isinf(values).any():
+    if np.isinf(gco2e_per_kwh).any():
         raise MalformedSeriesError(f"{zone}: an intensity is infinite")

@@ -1,0 +1,19 @@
+"""Which modules may touch the outside. Every other module of the five packages is pure, new ones included."""
+
+from __future__ import annotations
+
+from tests.architecture.sources import matches
+
+# Module or `package.*` -> what it does with the outside.
+SHELLS: dict[str, str] = {
+    "slacktide.*": "the command line",
+    "scheduler.daemon.*": "the daemon: sockets, clock, threads",
+    "scheduler.store.*": "the queue in a database",
+    "scheduler.launchers.*": "processes",
+    "simulations.workloads": "reads trace files",
+    "simulations.feed_server.*": "emulators on a port",
+}
+
+
+def is_shell(module_name: str) -> bool:
+    return any(matches(module_name, pattern) for pattern in SHELLS)
