@@ -1,0 +1,1 @@
+"""Each step is final once released: a change of the schema is a new file."""

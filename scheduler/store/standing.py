@@ -1,0 +1,114 @@
+"""How a job stands in the queue, and what each report makes of it. Pure: knows no database, no clock, no launcher.
+
+Every change goes through the table in scheduler/jobs.py. The rules that the table cannot say stand here: an attempt is
+counted when it is claimed, so a job that kills its worker is counted too; the fencing token grows with every claim and
+every take-over; a lease that is given back leaves no holder; three losses in a row put a job into quarantine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from scheduler.events import Outcome
+from scheduler.jobs import HOLDING_STATES, MAX_LOST_ATTEMPTS, TERMINAL_STATES, JobAction, JobState, next_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """All of a job that changes after its submission.
+
+    `token` is 0 before the first claim. `lost_attempts` counts losses since the last requeue. `started_at_s` is the
+    start of the latest attempt; `done_s` is the part of the job's duration that is safe in a checkpoint.
+    """
+
+    state: JobState = JobState.WAITING
+    attempt: int = 0
+    lost_attempts: int = 0
+    token: int = 0
+    holder: str | None = None
+    lease_expires_at_s: float | None = None
+    region: str | None = None
+    started_at_s: float | None = None
+    ended_at_s: float | None = None
+    done_s: float = 0.0
+    reason: str = ""
+    changed_at_s: float
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    @property
+    def is_held(self) -> bool:
+        return self.state in HOLDING_STATES
+
+    def is_held_under(self, token: int) -> bool:
+        """Whether a report under this token still counts; False means stale, discard it."""
+        return self.is_held and self.token == token
+
+
+def claimed(before: Standing, *, holder: str, region: str, lease_s: float, now_s: float) -> Standing:
+    return replace(
+        before,
+        state=next_state(before.state, JobAction.CLAIM),
+        attempt=before.attempt + 1,
+        token=before.token + 1,
+        holder=holder,
+        lease_expires_at_s=now_s + lease_s,
+        region=region,
+        started_at_s=None,
+        reason="",
+        changed_at_s=now_s,
+    )
+
+
+def taken_over(before: Standing, *, holder: str, lease_s: float, now_s: float) -> Standing:
+    """The same attempt under a new token: whoever held it before is stale from here on."""
+    return replace(
+        before, token=before.token + 1, holder=holder, lease_expires_at_s=now_s + lease_s, changed_at_s=now_s
+    )
+
+
+def started(before: Standing, *, now_s: float) -> Standing:
+    return replace(before, state=next_state(before.state, JobAction.START), started_at_s=now_s, changed_at_s=now_s)
+
+
+def paused(before: Standing, *, done_s: float, now_s: float) -> Standing:
+    return _given_back(replace(before, done_s=done_s), JobAction.PAUSE, now_s, "")
+
+
+def finished(before: Standing, *, outcome: Outcome, reason: str, now_s: float) -> Standing:
+    action = JobAction.SUCCEED if outcome is Outcome.SUCCEEDED else JobAction.FAIL
+    return _given_back(replace(before, ended_at_s=now_s), action, now_s, reason)
+
+
+def cancelled(before: Standing, *, reason: str, now_s: float) -> Standing:
+    return _given_back(replace(before, ended_at_s=now_s), JobAction.CANCEL, now_s, reason)
+
+
+def lost(before: Standing, *, reason: str, now_s: float) -> Standing:
+    """Waiting again, or in quarantine once it was lost too often."""
+    losses = before.lost_attempts + 1
+    action = JobAction.QUARANTINE if losses >= MAX_LOST_ATTEMPTS else JobAction.LOSE
+    return _given_back(replace(before, lost_attempts=losses), action, now_s, reason)
+
+
+def requeued(before: Standing, *, now_s: float) -> Standing:
+    return replace(
+        before,
+        state=next_state(before.state, JobAction.REQUEUE),
+        lost_attempts=0,
+        reason="requeued by an operator",
+        changed_at_s=now_s,
+    )
+
+
+def _given_back(before: Standing, action: JobAction, now_s: float, reason: str) -> Standing:
+    return replace(
+        before,
+        state=next_state(before.state, action),
+        holder=None,
+        lease_expires_at_s=None,
+        reason=reason,
+        changed_at_s=now_s,
+    )

@@ -1,0 +1,74 @@
+"""The tables of the queue. The migrations build the same ones, and a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Table, Text, UniqueConstraint
+
+METADATA = MetaData()
+
+# SQLite numbers rows by itself only in a column that is called INTEGER to the letter.
+_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("body_sha256", Text),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("lost_attempts", Integer, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("holder", Text),
+    Column("lease_expires_at_s", Double),
+    Column("region", Text),
+    Column("started_at_s", Double),
+    Column("ended_at_s", Double),
+    Column("done_s", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at_s", Double, nullable=False),
+    Column("result", Text),
+    UniqueConstraint("id", name="uq_jobs_id"),
+    UniqueConstraint("tenant", "idempotency_key", name="uq_jobs_tenant_key"),
+    Index("ix_jobs_state_sequence", "state", "sequence"),
+    Index("ix_jobs_tenant_sequence", "tenant", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+LAUNCHED_PERIODS = Table(
+    "launched_periods",
+    METADATA,
+    Column("launch", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("job_id", Text, nullable=False),
+)
+
+ENERGY_USES = Table(
+    "energy_uses",
+    METADATA,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("subject", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("started_at_s", Double, nullable=False),
+    Column("ended_at_s", Double, nullable=False),
+    Column("energy_kwh", Double, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("pue", Double, nullable=False),
+    Column("at_once_at_s", Double, nullable=False),
+    Column("at_once_zone", Text, nullable=False),
+    Column("at_once_pue", Double, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Index("ix_energy_uses_started", "started_at_s"),
+)
+
+META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))

@@ -1,0 +1,365 @@
+"""What every store promises, whatever keeps it. SQLite always; PostgreSQL where SLACKTIDE_TEST_POSTGRES names one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scheduler.events import Outcome
+from scheduler.jobs import IllegalTransitionError, JobState
+from scheduler.ledger import EnergyBasis, EnergyUse, Subject
+from scheduler.store.contract import (
+    Claim,
+    DuplicateJobError,
+    IdempotencyConflictError,
+    IdempotencyKey,
+    JobFilter,
+    Store,
+    UnknownJobError,
+    UnstorableError,
+)
+from scheduler.store.sql import SqlReader, open_store
+from tests.stores import POSTGRES_VARIABLE, a_job, emptied, sqlite_store_url
+
+POSTGRES_URL = os.environ.get(POSTGRES_VARIABLE, "")
+BACKENDS = ("sqlite", "postgresql") if POSTGRES_URL else ("sqlite",)
+
+
+@pytest.fixture(params=BACKENDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_store_url(tmp_path)
+    emptied(POSTGRES_URL)
+    return POSTGRES_URL
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def reopened(url: str, store: Store) -> Iterator[Callable[[], Store]]:
+    again: list[Store] = []
+
+    def reopen() -> Store:
+        store.close()
+        again.append(open_store(url))
+        return again[-1]
+
+    yield reopen
+    for one in again:
+        one.close()
+
+
+def claim_of(store: Store, job_id: str, *, now_s: float = 10.0, holder: str = "daemon-1") -> Claim:
+    claim = store.claim(job_id, holder=holder, region="DE", now_s=now_s, lease_s=30.0)
+    assert claim is not None
+    return claim
+
+
+def state_of(store: Store, job_id: str) -> JobState:
+    return store.job(job_id).standing.state
+
+
+@pytest.mark.skipif(not POSTGRES_URL, reason=f"no PostgreSQL held to the contract: set {POSTGRES_VARIABLE} to a URL")
+def test_postgresql_is_held_to_the_contract_too() -> None:
+    assert "postgresql" in BACKENDS
+
+
+# -- acceptance ------------------------------------------------------------------------------------------------------
+
+
+def test_a_submitted_job_reads_back_as_it_was(store: Store) -> None:
+    job = a_job("a", regions=("DE", "FR"), arguments=(("epochs", "3"),), label="nightly")
+    assert store.submit(job, now_s=5.0, payload={"command": ["train", "--x"], "env": {"A": "1"}}).is_new
+    record = store.job("a")
+    assert record.job == job
+    assert record.payload == {"command": ["train", "--x"], "env": {"A": "1"}}
+    assert (record.standing.state, record.standing.changed_at_s, record.result) == (JobState.WAITING, 5.0, None)
+
+
+def test_an_unknown_job_is_said_to_be_unknown(store: Store) -> None:
+    with pytest.raises(UnknownJobError):
+        store.job("nobody")
+    with pytest.raises(UnknownJobError):
+        store.claim("nobody", holder="d", region="DE", now_s=1.0, lease_s=30.0)
+
+
+def test_the_same_key_and_body_answer_the_first_job(store: Store) -> None:
+    key = IdempotencyKey.of("retry-1", b'{"x": 1}')
+    store.submit(a_job("a"), now_s=1.0, idempotency=key)
+    second = store.submit(a_job("b"), now_s=2.0, idempotency=key)
+    assert (second.job_id, second.is_new) == ("a", False)
+    assert [record.job.id for record in store.open_jobs()] == ["a"]
+
+
+def test_the_same_key_with_another_body_is_a_conflict(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0, idempotency=IdempotencyKey.of("k", b"one"))
+    with pytest.raises(IdempotencyConflictError) as refused:
+        store.submit(a_job("b"), now_s=1.0, idempotency=IdempotencyKey.of("k", b"two"))
+    assert refused.value.job_id == "a"
+
+
+def test_keys_of_two_tenants_do_not_meet(store: Store) -> None:
+    key = IdempotencyKey.of("k", b"one")
+    assert store.submit(a_job("a", tenant="red"), now_s=1.0, idempotency=key).is_new
+    assert store.submit(a_job("b", tenant="blue"), now_s=1.0, idempotency=key).is_new
+
+
+def test_an_id_is_accepted_once(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    with pytest.raises(DuplicateJobError):
+        store.submit(a_job("a"), now_s=1.0)
+
+
+def test_a_number_that_json_cannot_say_is_refused(store: Store) -> None:
+    with pytest.raises(UnstorableError):
+        store.submit(a_job("a", deadline_at_s=float("inf")), now_s=1.0)
+    assert store.open_jobs() == []
+
+
+def test_a_period_is_launched_once_and_in_one_piece_with_its_job(store: Store) -> None:
+    first = store.launch("nightly", "2026-10-25T02:30", a_job("a"), now_s=1.0)
+    again = store.launch("nightly", "2026-10-25T02:30", a_job("b"), now_s=2.0)
+    assert (first.is_new, again.is_new, again.job_id) == (True, False, "a")
+    with pytest.raises(DuplicateJobError), store.transaction():
+        store.launch("nightly", "2026-10-26T02:30", a_job("a"), now_s=3.0)
+    assert store.last_period("nightly") == "2026-10-25T02:30"
+    assert store.last_period("weekly") is None
+
+
+# -- leases and tokens -----------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_claimed_by_one_holder(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    claim = claim_of(store, "a", now_s=10.0)
+    standing = store.job("a").standing
+    assert (claim.attempt, claim.token) == (1, 1)
+    assert (standing.state, standing.region, standing.lease_expires_at_s) == (JobState.STARTING, "DE", 40.0)
+    assert store.claim("a", holder="daemon-2", region="FR", now_s=11.0, lease_s=30.0) is None
+
+
+def test_the_token_and_the_attempt_grow_with_every_claim(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    first = claim_of(store, "a")
+    assert store.lose("a", first.token, now_s=20.0, reason="worker gone") is JobState.WAITING
+    second = claim_of(store, "a", now_s=30.0)
+    assert second.token > first.token
+    assert second.attempt == 2
+
+
+def test_a_report_under_an_old_token_changes_nothing(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    old = claim_of(store, "a").token
+    store.lose("a", old, now_s=20.0, reason="silent")
+    assert not store.finish("a", old, outcome=Outcome.SUCCEEDED, now_s=21.0)
+    new = claim_of(store, "a", now_s=30.0).token
+    assert not store.started("a", old, now_s=31.0)
+    assert not store.pause("a", old, done_s=5.0, now_s=31.0)
+    assert not store.finish("a", old, outcome=Outcome.SUCCEEDED, now_s=31.0)
+    assert store.lose("a", old, now_s=31.0, reason="") is None
+    assert store.take_over("a", old, holder="x", now_s=31.0, lease_s=30.0) is None
+    assert state_of(store, "a") is JobState.STARTING
+    assert store.started("a", new, now_s=32.0)
+
+
+def test_a_heartbeat_renews_the_lease_and_names_the_stale(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        store.submit(a_job(name), now_s=1.0)
+    held, gone = claim_of(store, "a", now_s=10.0).token, claim_of(store, "b", now_s=10.0).token
+    store.cancel("b", now_s=15.0)
+    assert store.heartbeat([("a", held), ("b", gone), ("c", 1)], now_s=35.0, lease_s=30.0) == {"b", "c"}
+    assert store.job("a").standing.lease_expires_at_s == 65.0
+    assert store.lose_expired(now_s=64.9) == []
+
+
+def test_an_expired_lease_is_taken_back_and_the_third_time_quarantined(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    states = []
+    for attempt in range(3):
+        claim_of(store, "a", now_s=100.0 * attempt)
+        [record] = store.lose_expired(now_s=100.0 * attempt + 30.0)
+        states.append(record.standing.state)
+    assert states == [JobState.WAITING, JobState.WAITING, JobState.QUARANTINED]
+    assert "attempt 3" in store.job("a").standing.reason
+    assert store.claim("a", holder="d", region="DE", now_s=400.0, lease_s=30.0) is None
+    requeued = store.requeue("a", now_s=500.0)
+    assert (requeued.standing.state, requeued.standing.lost_attempts) == (JobState.WAITING, 0)
+    assert claim_of(store, "a", now_s=501.0).attempt == 4
+
+
+def test_taking_over_keeps_the_attempt_and_makes_the_former_holder_stale(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    before = claim_of(store, "a", holder="daemon-1")
+    store.started("a", before.token, now_s=11.0)
+    after = store.take_over("a", before.token, holder="daemon-2", now_s=200.0, lease_s=30.0)
+    assert after is not None
+    assert (after.attempt, after.token) == (before.attempt, before.token + 1)
+    assert state_of(store, "a") is JobState.RUNNING
+    assert not store.finish("a", before.token, outcome=Outcome.FAILED, now_s=201.0)
+    assert store.finish("a", after.token, outcome=Outcome.SUCCEEDED, now_s=202.0)
+
+
+# -- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_pauses_resumes_where_it_was(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    token = claim_of(store, "a").token
+    store.started("a", token, now_s=12.0)
+    assert store.pause("a", token, done_s=600.0, now_s=700.0)
+    standing = store.job("a").standing
+    assert (standing.state, standing.holder, standing.lease_expires_at_s) == (JobState.PAUSED, None, None)
+    assert claim_of(store, "a", now_s=900.0).done_s == 600.0
+
+
+def test_a_finished_run_keeps_its_result(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    token = claim_of(store, "a").token
+    assert store.finish("a", token, outcome=Outcome.FAILED, now_s=50.0, result={"exit_code": 3}, reason="exit code 3")
+    record = store.job("a")
+    assert record.result == {"exit_code": 3}
+    assert (record.standing.state, record.standing.ended_at_s, record.standing.reason) == (
+        JobState.FAILED,
+        50.0,
+        "exit code 3",
+    )
+
+
+def test_a_terminal_state_is_final(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    token = claim_of(store, "a").token
+    store.finish("a", token, outcome=Outcome.SUCCEEDED, now_s=50.0)
+    assert not store.finish("a", token, outcome=Outcome.FAILED, now_s=51.0)
+    assert store.claim("a", holder="d", region="DE", now_s=52.0, lease_s=30.0) is None
+    with pytest.raises(IllegalTransitionError):
+        store.cancel("a", now_s=53.0)
+    with pytest.raises(IllegalTransitionError):
+        store.requeue("a", now_s=53.0)
+    assert state_of(store, "a") is JobState.SUCCEEDED
+
+
+def test_an_illegal_report_under_a_good_token_raises_and_leaves_the_job(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    token = claim_of(store, "a").token
+    with pytest.raises(IllegalTransitionError):
+        store.pause("a", token, done_s=1.0, now_s=11.0)
+    assert state_of(store, "a") is JobState.STARTING
+
+
+def test_a_cancelled_run_is_stale_at_once(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    token = claim_of(store, "a").token
+    assert store.cancel("a", now_s=20.0, reason="by its owner").standing.state is JobState.CANCELLED
+    assert not store.finish("a", token, outcome=Outcome.SUCCEEDED, now_s=21.0)
+    assert store.job("a").standing.reason == "by its owner"
+
+
+# -- transactions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.submit(a_job("a"), now_s=1.0)
+        raise ZeroDivisionError
+    assert store.open_jobs() == []
+
+
+def test_a_savepoint_that_fails_leaves_the_rest(store: Store) -> None:
+    with store.transaction():
+        store.submit(a_job("a"), now_s=1.0)
+        with pytest.raises(DuplicateJobError), store.savepoint():
+            store.submit(a_job("b"), now_s=1.0)
+            store.submit(a_job("a"), now_s=1.0)
+        store.submit(a_job("c"), now_s=1.0)
+    assert [record.job.id for record in store.open_jobs()] == ["a", "c"]
+
+
+def test_everything_is_there_after_reopening(store: Store, reopened: Callable[[], Store]) -> None:
+    store.submit(a_job("a"), now_s=1.0, payload={"x": 1})
+    store.submit(a_job("b"), now_s=1.0)
+    token = claim_of(store, "b").token
+    before = store.open_jobs()
+    again = reopened()
+    assert again.open_jobs() == before
+    assert again.started("b", token, now_s=20.0)
+
+
+# -- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_pages_go_back_from_the_newest_without_gap_or_overlap(store: Store) -> None:
+    for number in range(5):
+        store.submit(a_job(f"j{number}"), now_s=1.0)
+    first = store.jobs(JobFilter(), limit=2)
+    second = store.jobs(JobFilter(), limit=2, before=first[-1].sequence)
+    third = store.jobs(JobFilter(), limit=2, before=second[-1].sequence)
+    assert [record.job.id for page in (first, second, third) for record in page] == ["j4", "j3", "j2", "j1", "j0"]
+
+
+def test_a_filter_by_state_and_tenant(store: Store) -> None:
+    store.submit(a_job("a", tenant="red"), now_s=1.0)
+    store.submit(a_job("b", tenant="blue"), now_s=1.0)
+    store.submit(a_job("c", tenant="red"), now_s=1.0)
+    store.cancel("c", now_s=2.0)
+    chosen = JobFilter(states=frozenset({JobState.WAITING}), tenant="red")
+    assert [record.job.id for record in store.jobs(chosen, limit=10)] == ["a"]
+    counts = store.count_by_state()
+    assert (counts[JobState.WAITING], counts[JobState.CANCELLED], counts[JobState.RUNNING]) == (2, 1, 0)
+
+
+def test_open_jobs_come_in_the_order_of_acceptance(store: Store) -> None:
+    for name in ("z", "a", "m"):
+        store.submit(a_job(name), now_s=1.0)
+    store.cancel("a", now_s=2.0)
+    assert [record.job.id for record in store.open_jobs()] == ["z", "m"]
+
+
+def a_use(subject_id: str, started_at_s: float, *, tenant: str = "default") -> EnergyUse:
+    return EnergyUse(
+        subject=Subject.JOB,
+        subject_id=subject_id,
+        category="final",
+        tenant=tenant,
+        region="DE",
+        zone="DE",
+        started_at_s=started_at_s,
+        ended_at_s=started_at_s + 60.0,
+        energy_kwh=0.1 + 0.2,
+        basis=EnergyBasis.MODELLED,
+        pue=1.2,
+        at_once_at_s=0.0,
+        at_once_zone="FR",
+        at_once_pue=1.1,
+    )
+
+
+def test_uses_read_back_exactly_by_their_start(store: Store) -> None:
+    late, early = a_use("late", 200.0), a_use("early", 100.0, tenant="red")
+    store.record_uses([late, early])
+    assert store.uses(0.0, 1000.0) == [early, late]
+    assert store.uses(100.0, 200.0) == [early]
+    assert store.uses(0.0, 1000.0, tenant="red") == [early]
+
+
+def test_a_note_is_kept_and_replaced(store: Store) -> None:
+    assert store.meta("drained") is None
+    store.set_meta("drained", "no")
+    store.set_meta("drained", "yes")
+    assert store.meta("drained") == "yes"
+
+
+def test_a_reader_sees_what_is_committed_and_nothing_else(store: Store, url: str) -> None:
+    reader = SqlReader(url)
+    with store.transaction():
+        store.submit(a_job("a"), now_s=1.0)
+        assert reader.open_jobs() == []
+    assert [record.job.id for record in reader.open_jobs()] == ["a"]
+    reader.close()

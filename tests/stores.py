@@ -1,0 +1,40 @@
+"""Builders for tests of the queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, text
+
+from scheduler.jobs import Job, JobKind
+from scheduler.store.dialects import sqlite_url
+from scheduler.store.tables import METADATA
+
+POSTGRES_VARIABLE = "SLACKTIDE_TEST_POSTGRES"
+
+
+def a_job(job_id: str, **changed: Any) -> Job:
+    settings: dict[str, Any] = {
+        "id": job_id,
+        "kind": JobKind.COMMAND,
+        "submitted_at_s": 0.0,
+        "earliest_start_at_s": 0.0,
+        "deadline_at_s": 86_400.0,
+        "duration_s": 3_600.0,
+        "power_w": 700.0,
+    }
+    return Job(**(settings | changed))
+
+
+def sqlite_store_url(folder: Path) -> str:
+    return sqlite_url(folder / "queue.db")
+
+
+def emptied(url: str) -> None:
+    """Drop what an earlier test left in a shared server."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        METADATA.drop_all(connection)
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    engine.dispose()
