@@ -5,11 +5,13 @@ Each class is one table of slacktide.toml; each field's description is its docum
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scheduler.quantities import parse_duration_s, parse_power_w
@@ -26,8 +28,8 @@ def _power(value: object) -> object:
 
 
 # In the file "90s", "4h", "10kW"; in the code seconds and watts.
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
-Power = Annotated[float, BeforeValidator(_power), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
+Power = Annotated[float, BeforeValidator(_power), Field(ge=0, allow_inf_nan=False)]
 
 
 class FeedKind(StrEnum):
@@ -65,7 +67,7 @@ class RegionSettings:
     name: Annotated[str, Field(min_length=1, description="Name that workers, launches and jobs refer to.")]
     zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as its feed spells it.")]
     gpus: Annotated[int, Field(ge=0, description="GPUs that jobs may use at once.")] = 1
-    pue: Annotated[float, Field(ge=1, description="Facility energy over IT energy.")] = 1.2
+    pue: Annotated[float, Field(ge=1, allow_inf_nan=False, description="Facility energy over IT energy.")] = 1.2
     gpu: Annotated[str, Field(description="GPU profile of the region, see `slacktide worker --help`.")] = "h100-sxm"
 
 
@@ -178,3 +180,13 @@ class Settings:
     worker: tuple[WorkerSettings, ...] = ()
     template: tuple[TemplateSettings, ...] = ()
     launch: tuple[LaunchSettings, ...] = ()
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Settings]:
+    return TypeAdapter(Settings)
+
+
+def validate(tables: Mapping[str, object]) -> Settings:
+    """The settings of parsed TOML. Raises pydantic.ValidationError that holds every problem at once."""
+    return _adapter().validate_python(tables)

@@ -10,7 +10,9 @@ SHELLS: dict[str, str] = {
     "scheduler.daemon.*": "the daemon: sockets, clock, threads",
     "scheduler.store.*": "the queue in a database",
     "scheduler.launchers.*": "processes",
-    "simulations.workloads": "reads trace files",
+    "simulations.inputs": "gathers a scenario's traces and profiles",
+    "simulations.scenario_file": "reads scenario files",
+    "simulations.trace_files": "reads trace files",
     "simulations.feed_server.*": "emulators on a port",
 }
 

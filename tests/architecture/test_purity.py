@@ -22,8 +22,18 @@ _INSTEAD = {
 _OUTSIDE = frozenset(
     {*_INSTEAD, "asyncio", "threading", "subprocess", "socket", "ssl", "select", "selectors", "signal", "shutil"}
     | {"concurrent", "multiprocessing", "tempfile", "glob", "fcntl", "sqlite3", "http", "urllib.request", "sched"}
-    | {"aiohttp", "requests", "urllib3", "sqlalchemy", "alembic", "apscheduler", "prometheus_client", "pynvml"}
-    | {"rich", "typer", "click", "importlib.resources", "pyarrow.parquet", "matplotlib", "ray"}
+    | {"aiohttp", "requests", "urllib3", "sqlalchemy", "alembic", "prometheus_client", "pynvml"}
+    | {
+        "rich",
+        "typer",
+        "click",
+        "importlib.resources",
+        "apscheduler.schedulers",
+        "apscheduler.executors",
+        "pyarrow.parquet",
+        "matplotlib",
+        "ray",
+    }
 )
 _CALLS = {
     "open": "take the content as an argument",

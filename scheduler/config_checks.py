@@ -1,0 +1,232 @@
+"""What must hold between settings that are each valid alone. Reads no file and no clock; knows nothing of lines.
+
+A finding is an error (the daemon does not start) or a warning (it starts, and saves less than it could).
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from apscheduler.triggers.cron import CronTrigger
+
+from intensity_feeds.series import Signal
+from scheduler.config import FeedKind, FeedSettings, LaunchSettings, RegionSettings, Server, Settings
+from scheduler.toml_positions import KeyPath
+
+ARCHETYPES = ("solar", "wind", "hydro", "coal")
+
+# Which question each kind of feed answers; see docs/concepts/intensity.md for why they cannot stand in for each other.
+SIGNALS: dict[FeedKind, Signal] = {
+    FeedKind.UK_CARBON: Signal.AVERAGE,
+    FeedKind.ELECTRICITY_MAPS: Signal.AVERAGE,
+    FeedKind.WATTTIME: Signal.MARGINAL,
+    FeedKind.TRACE: Signal.AVERAGE,
+    FeedKind.SYNTHETIC: Signal.AVERAGE,
+}
+
+# What a kind cannot work without.
+NEEDED: dict[FeedKind, tuple[str, ...]] = {
+    FeedKind.ELECTRICITY_MAPS: ("token_env",),
+    FeedKind.WATTTIME: ("user_env", "password_env"),
+    FeedKind.TRACE: ("file",),
+}
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_NUMBER_OF_A_DAY = re.compile(r"(?<!/)\b[0-7]\b")
+_LIKE_A_PLACEHOLDER = re.compile(r"\{[^{}\"':]*\}")
+_PLACEHOLDER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something wrong at `path`, and the way out."""
+
+    path: KeyPath
+    what: str
+    hint: str = ""
+    is_warning: bool = False
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """Everything that contradicts itself, in the order of the tables."""
+    return [
+        *_server(settings.server),
+        *_names(settings),
+        *_regions(settings),
+        *_feeds(settings.feed),
+        *_workers(settings),
+        *_templates(settings),
+        *_launches(settings),
+    ]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?`, or nothing when no known word is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _server(server: Server) -> Iterator[Finding]:
+    if not server.keys_sha256 and not _is_loopback(server.host):
+        yield Finding(
+            path=("server", "host"),
+            what=f"{server.host!r} is reachable from other machines and no key is set",
+            hint="list the SHA-256 of each key in keys_sha256, or listen on 127.0.0.1",
+        )
+    for index, key in enumerate(server.keys_sha256):
+        if not _SHA256.fullmatch(key):
+            yield Finding(
+                path=("server", "keys_sha256", index),
+                what="is no SHA-256 in hexadecimal",
+                hint="64 digits: printf %s KEY | sha256sum",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    named = {
+        "region": [one.name for one in settings.region],
+        "template": [one.name for one in settings.template],
+        "launch": [one.name for one in settings.launch],
+    }
+    for table, names in named.items():
+        yield from _repeated(table, "name", names)
+    yield from _repeated("worker", "url", [one.url.rstrip("/") for one in settings.worker])
+
+
+def _repeated(table: str, key: str, values: list[str]) -> Iterator[Finding]:
+    seen: Counter[str] = Counter()
+    for index, value in enumerate(values):
+        seen[value] += 1
+        if seen[value] == 2:
+            yield Finding(path=(table, index, key), what=f"another [[{table}]] has {key} {value!r} already")
+
+
+def _regions(settings: Settings) -> Iterator[Finding]:
+    fed = {zone for feed in settings.feed for zone in feed.zones}
+    for index, region in enumerate(settings.region):
+        if region.zone not in fed:
+            yield Finding(
+                path=("region", index, "zone"),
+                what=f"no [[feed]] answers for zone {region.zone!r}; work there is planned as if it were flat",
+                hint=nearest(region.zone, fed) or "add the zone to a feed",
+                is_warning=True,
+            )
+
+
+def _feeds(feeds: tuple[FeedSettings, ...]) -> Iterator[Finding]:
+    first: dict[str, FeedKind] = {}
+    for index, feed in enumerate(feeds):
+        for key in NEEDED.get(feed.kind, ()):
+            if not getattr(feed, key):
+                yield Finding(path=("feed", index), what=f"a feed of kind {feed.kind.value!r} needs {key}")
+        if feed.kind is FeedKind.SYNTHETIC and feed.archetype not in ARCHETYPES:
+            yield Finding(
+                path=("feed", index, "archetype"),
+                what=f"no archetype {feed.archetype!r}; there are {', '.join(ARCHETYPES)}",
+                hint=nearest(feed.archetype, ARCHETYPES),
+            )
+        for zone_index, zone in enumerate(feed.zones):
+            before = first.setdefault(zone, feed.kind)
+            if SIGNALS[before] is not SIGNALS[feed.kind]:
+                yield Finding(
+                    path=("feed", index, "zones", zone_index),
+                    what=f"zone {zone!r} would mix {SIGNALS[before]} intensity ({before.value}) "
+                    f"with {SIGNALS[feed.kind]} ({feed.kind.value})",
+                    hint="give the zone feeds of one signal only",
+                )
+
+
+def _workers(settings: Settings) -> Iterator[Finding]:
+    regions = [region.name for region in settings.region]
+    for index, worker in enumerate(settings.worker):
+        if worker.region not in regions:
+            yield _unknown_region(("worker", index, "region"), worker.region, regions)
+
+
+def _unknown_region(path: KeyPath, name: str, regions: list[str]) -> Finding:
+    return Finding(
+        path=path, what=f"no [[region]] is called {name!r}", hint=nearest(name, regions) or "add one with name and zone"
+    )
+
+
+def _templates(settings: Settings) -> Iterator[Finding]:
+    for index, template in enumerate(settings.template):
+        for place, argument in enumerate(template.command):
+            for found in _LIKE_A_PLACEHOLDER.findall(argument):
+                if not _PLACEHOLDER.fullmatch(found):
+                    yield Finding(
+                        path=("template", index, "command", place),
+                        what=f"{found} is no placeholder",
+                        hint="between the braces: letters, digits and _, no digit first, such as {dataset}",
+                    )
+
+
+def _launches(settings: Settings) -> Iterator[Finding]:
+    regions = {region.name: region for region in settings.region}
+    for index, launch in enumerate(settings.launch):
+        path: KeyPath = ("launch", index)
+        yield from _schedule(path, launch)
+        yield from _end(path, launch)
+        for place, name in enumerate(launch.regions):
+            if name not in regions:
+                yield _unknown_region((*path, "regions", place), name, list(regions))
+        yield from _room(path, launch, [regions[name] for name in launch.regions or regions if name in regions])
+
+
+def _schedule(path: KeyPath, launch: LaunchSettings) -> Iterator[Finding]:
+    try:
+        zone = ZoneInfo(launch.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield Finding(
+            path=(*path, "timezone"), what=f"no time zone {launch.timezone!r}", hint="IANA names, such as Europe/Berlin"
+        )
+        zone = ZoneInfo("UTC")
+    # Sunday in cron, Monday in APScheduler: a number would be a guess about what was meant.
+    if _NUMBER_OF_A_DAY.search(launch.cron.split()[-1] if launch.cron.split() else ""):
+        yield Finding(
+            path=(*path, "cron"),
+            what=f"{launch.cron!r}: numbers of weekdays mean different days to different programs",
+            hint="write mon, tue, wed, thu, fri, sat or sun",
+        )
+    try:
+        CronTrigger.from_crontab(launch.cron, timezone=zone)
+    except ValueError as problem:
+        yield Finding(
+            path=(*path, "cron"),
+            what=f"{launch.cron!r} is no cron expression: {problem}",
+            hint="minute hour day month weekday, such as '0 22 * * mon-fri'",
+        )
+
+
+def _end(path: KeyPath, launch: LaunchSettings) -> Iterator[Finding]:
+    if (launch.within_s is None) == (not launch.finish_by):
+        yield Finding(path=path, what="needs exactly one of within_s and finish_by")
+    elif launch.within_s is not None and launch.within_s < launch.duration_s:
+        yield Finding(path=(*path, "within_s"), what="is shorter than duration_s: no run can be in time")
+    hour, _, minute = launch.finish_by.partition(":")
+    if hour > "23" or minute > "59":
+        yield Finding(path=(*path, "finish_by"), what=f"{launch.finish_by!r} is no time of day", hint="00:00 to 23:59")
+
+
+def _room(path: KeyPath, launch: LaunchSettings, allowed: list[RegionSettings]) -> Iterator[Finding]:
+    most = max((region.gpus for region in allowed), default=0)
+    if not allowed and not launch.regions:
+        yield Finding(path=path, what="no [[region]] to run in", hint="add one with name and zone")
+    elif allowed and launch.gpus > most:
+        yield Finding(
+            path=(*path, "gpus"),
+            what=f"wants {launch.gpus} GPUs, and no region that it may run in has more than {most}",
+        )
