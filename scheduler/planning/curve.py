@@ -1,0 +1,100 @@
+"""What a constant load costs in one region over time: the one thing that searches minimise.
+
+Decides how a forecast and a PUE become a rate, and which instants are known. The searches of window.py and
+preemptible.py see curves only, so that a price, water or a capacity multiplier can enter a curve without touching them.
+A gap and the time outside the forecast are not part of `known`: what is unknown is never assumed clean, and never
+compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from intensity_feeds.series import Floats, IntensitySeries
+
+# Half-open stretches of time (from, to), growing and apart; `to` may be infinite.
+Intervals = tuple[tuple[float, float], ...]
+
+# Two ulps of an epoch second in this century: differences below it are rounding.
+ROUNDING_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Curve:
+    """Grams per kW and hour of load in one region: grid intensity times PUE, constant between edges.
+
+    `edges_at_s` of shape (n + 1,), `gco2e_per_kwh` of shape (n,) with 0 where it is not known.
+    """
+
+    region: str
+    edges_at_s: Floats
+    gco2e_per_kwh: Floats
+    known: Intervals
+    cumulative_g_s_per_kwh: Floats = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        cumulative = np.empty(len(self.edges_at_s))
+        cumulative[0] = 0.0
+        # Summed from the horizon's begin, not from the series': short windows late in a long trace stay exact.
+        np.cumsum(self.gco2e_per_kwh * np.diff(self.edges_at_s), out=cumulative[1:])
+        object.__setattr__(self, "cumulative_g_s_per_kwh", cumulative)
+
+    def cumulative(self, instants_s: Floats) -> Floats:
+        return np.interp(instants_s, self.edges_at_s, self.cumulative_g_s_per_kwh)
+
+    def integral_g_s_per_kwh(self, start_at_s: float, end_at_s: float) -> float:
+        """The integral over an interval inside `known`; times kW, over 3600, it is grams."""
+        before, after = self.cumulative(np.array((start_at_s, end_at_s)))
+        return float(after - before)
+
+    def knows(self, start_at_s: float, end_at_s: float) -> bool:
+        return any(from_s <= start_at_s + ROUNDING_S and end_at_s <= to_s + ROUNDING_S for from_s, to_s in self.known)
+
+
+def curve(region: str, series: IntensitySeries, pue: float, from_s: float, to_s: float) -> Curve | None:
+    """The part of a forecast that touches the interval; None where nothing of it is known."""
+    low = max(int(np.searchsorted(series.edges_at_s, from_s, side="right")) - 1, 0)
+    high = int(np.searchsorted(series.edges_at_s, to_s))
+    edges, values = series.edges_at_s[low : high + 1], series.gco2e_per_kwh[low:high]
+    if from_s >= series.end_at_s or to_s <= series.start_at_s or len(values) == 0:
+        return None
+    missing = np.isnan(values)
+    whole: Intervals = ((max(from_s, float(edges[0])), min(to_s, float(edges[-1]))),)
+    if not missing.any():
+        return Curve(region=region, edges_at_s=edges, gco2e_per_kwh=values * pue, known=whole)
+    known = overlap(whole, _runs(edges, ~missing))
+    rates = np.where(missing, 0.0, values) * pue
+    return Curve(region=region, edges_at_s=edges, gco2e_per_kwh=rates, known=known) if known else None
+
+
+def flat(region: str, from_s: float, to_s: float) -> Curve:
+    """A curve that prefers no instant, for work on a grid nobody knows; its integral is no emission."""
+    return Curve(region=region, edges_at_s=np.array((from_s, to_s)), gco2e_per_kwh=np.ones(1), known=((from_s, to_s),))
+
+
+def overlap(ones: Intervals, others: Iterable[tuple[float, float]]) -> Intervals:
+    """The stretches in both."""
+    both: list[tuple[float, float]] = []
+    rest = list(others)
+    position = 0
+    for from_s, to_s in ones:
+        while position < len(rest) and rest[position][1] <= from_s:
+            position += 1
+        for index in range(position, len(rest)):
+            if rest[index][0] >= to_s:
+                break
+            both.append((max(from_s, rest[index][0]), min(to_s, rest[index][1])))
+    return tuple(both)
+
+
+def long_enough(stretches: Sequence[tuple[float, float]], duration_s: float) -> Intervals:
+    return tuple((from_s, to_s) for from_s, to_s in stretches if to_s - from_s >= duration_s - ROUNDING_S)
+
+
+def _runs(edges: Floats, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Intervals:
+    """The stretches of adjacent steps that are inside."""
+    turns = np.flatnonzero(np.diff(np.concatenate(([False], inside, [False])).astype(np.int8)))
+    return tuple((float(edges[first]), float(edges[last])) for first, last in turns.reshape(-1, 2))

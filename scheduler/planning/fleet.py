@@ -1,0 +1,219 @@
+"""One plan for all open jobs: greedy, never on top of each other, and in time before clean.
+
+Order: higher priority, then least latest start, then submission, then id. Running pieces stay where they are. Each job
+takes its cheapest place in what is left; one that finds none in time waits for the end of the round, so that it takes
+no room from jobs that can still be in time, and is then placed as early as possible with a refusal beside it.
+
+When a job is left over, the round is repeated from plans that put time first: by deadline and by submission, everything
+as early as possible, then every job moved to its cheapest place while the others stay. The plan with the fewest late
+jobs wins, then the one that emits least. So nothing is late for carbon's sake that either packing would have met.
+
+Head-room: work that waits takes room that jobs not yet submitted may need. It therefore waits only where
+`reserve_ratio` of the region's GPUs stay free beside it, or where it would be alone; starting at once needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from scheduler.planning.capacity import Occupancy
+from scheduler.planning.curve import ROUNDING_S
+from scheduler.planning.placing import Board, Need, need
+from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
+from scheduler.planning.planner import OpenJob
+
+DEFAULT_RESERVE_RATIO = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlanner:
+    """The carbon-aware planner. `reserve_ratio` of each region's GPUs is left to jobs that are not known yet."""
+
+    reserve_ratio: float = DEFAULT_RESERVE_RATIO
+
+    def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
+        joint = Joint.of(open_jobs, regions, forecasts, now_s, self.reserve_ratio)
+        order = sorted(joint.needs, key=least_latest_start)
+        draft = _greedy(joint, order)
+        if draft.refusals:
+            packings = [
+                packed(joint, sorted(joint.needs, key=key), Cause.CLEANEST) for key in (_by_deadline, _by_submission)
+            ]
+            draft = min((draft, *(_improved(one, order) for one in packings)), key=Draft.rank)
+        return draft.plan()
+
+    def place(
+        self,
+        newcomer: OpenJob,
+        others: Sequence[OpenJob],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Placement | Refusal:
+        """Beside the others as they are. On a refusal ask `plan`, which may move those that wait."""
+        board = with_others_taken(others, regions, forecasts, self.reserve_ratio)
+        wanted = need(newcomer, now_s)
+        assert wanted is not None, "a newcomer does not run yet"
+        return placed_or_refused(board, wanted, board.cheapest(wanted))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joint:
+    """What one round starts from: the needs still open, and a board on which only the running pieces are taken."""
+
+    open_jobs: Sequence[OpenJob]
+    needs: Sequence[Need]
+    board: Board
+    now_s: float
+
+    @classmethod
+    def of(
+        cls,
+        open_jobs: Sequence[OpenJob],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+        reserve_ratio: float = 0.0,
+    ) -> Joint:
+        occupancy = Occupancy(regions)
+        for one in open_jobs:
+            if one.running is not None:
+                occupancy.take((one.running,), one.job.gpus)
+        needs = [wanted for one in open_jobs if (wanted := need(one, now_s)) is not None]
+        board = Board(regions, forecasts, occupancy, reserve_ratio)
+        return cls(open_jobs=open_jobs, needs=needs, board=board, now_s=now_s)
+
+    def fresh_board(self) -> Board:
+        return replace(self.board, occupancy=self.board.occupancy.copy())
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """A plan in the making."""
+
+    joint: Joint
+    board: Board
+    placements: dict[str, Placement] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+
+    def put(self, wanted: Need, placement: Placement) -> None:
+        self.placements[wanted.job.id] = placement
+        self.board.take(placement, wanted.job)
+
+    def put_late(self, wanted: Need) -> None:
+        """As early as possible, and say why; nowhere when no region is large enough."""
+        self.refusals[wanted.job.id] = self.board.refusal(wanted)
+        early = self.board.earliest(wanted, Cause.LATE)
+        if early is not None:
+            self.put(wanted, early)
+
+    def rank(self) -> tuple[int, float]:
+        return len(self.refusals), sum(one.emissions_gco2e or 0.0 for one in self.placements.values())
+
+    def plan(self) -> Plan:
+        placements = dict(self.placements)
+        for one in self.joint.open_jobs:
+            if one.running is not None:
+                rest = self.placements.get(one.job.id)
+                placements[one.job.id] = _with_running_piece(one, one.running, rest, self.board)
+        return Plan(made_at_s=self.joint.now_s, placements=placements, refusals=self.refusals)
+
+
+def packed(joint: Joint, order: Iterable[Need], cause: Cause, *, postpones_late: bool = True) -> Draft:
+    """Everything as early as possible in this order; late jobs last, or in their turn."""
+    draft = Draft(joint=joint, board=joint.fresh_board())
+
+    def earliest(wanted: Need) -> Placement | None:
+        place = draft.board.earliest(wanted, cause)
+        return place if place is not None and is_in_time(place, wanted) else None
+
+    _fill(draft, order, earliest, postpones_late=postpones_late)
+    return draft
+
+
+def with_others_taken(
+    others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, reserve_ratio: float = 0.0
+) -> Board:
+    """A board on which the running and planned pieces of the others are taken."""
+    occupancy = Occupancy(regions)
+    for one in others:
+        occupancy.take(_held(one), one.job.gpus)
+    return Board(regions, forecasts, occupancy, reserve_ratio)
+
+
+def placed_or_refused(board: Board, wanted: Need, placement: Placement | None) -> Placement | Refusal:
+    return placement if placement is not None and is_in_time(placement, wanted) else board.refusal(wanted)
+
+
+def is_in_time(placement: Placement, wanted: Need) -> bool:
+    return placement.end_at_s <= wanted.job.deadline_at_s + ROUNDING_S
+
+
+def least_latest_start(wanted: Need) -> tuple[int, float, float, str]:
+    job = wanted.job
+    return -job.priority, wanted.latest_start_at_s, job.submitted_at_s, job.id
+
+
+def _by_deadline(wanted: Need) -> tuple[float, float, str]:
+    return wanted.job.deadline_at_s, wanted.job.submitted_at_s, wanted.job.id
+
+
+def _by_submission(wanted: Need) -> tuple[float, str]:
+    return wanted.job.submitted_at_s, wanted.job.id
+
+
+def _greedy(joint: Joint, order: Sequence[Need]) -> Draft:
+    draft = Draft(joint=joint, board=joint.fresh_board())
+    _fill(draft, order, draft.board.cheapest, postpones_late=True)
+    return draft
+
+
+def _fill(
+    draft: Draft, order: Iterable[Need], choose: Callable[[Need], Placement | None], *, postpones_late: bool
+) -> None:
+    late: list[Need] = []
+    for wanted in order:
+        placement = choose(wanted)
+        if placement is not None:
+            draft.put(wanted, placement)
+        elif postpones_late:
+            late.append(wanted)
+        else:
+            draft.put_late(wanted)
+    for wanted in late:
+        draft.put_late(wanted)
+
+
+def _improved(draft: Draft, order: Sequence[Need]) -> Draft:
+    """Each job that is in time, moved to its cheapest place while the others stay."""
+    for wanted in order:
+        before = draft.placements.get(wanted.job.id)
+        if before is None or wanted.job.id in draft.refusals:
+            continue
+        draft.board.occupancy.give_back(before.segments, wanted.job.gpus)
+        draft.put(wanted, draft.board.cheapest(wanted) or before)
+    return draft
+
+
+def _held(one: OpenJob) -> tuple[Segment, ...]:
+    """What a job holds or will hold: its running piece, and the planned ones after it."""
+    planned = one.planned.segments if one.planned is not None else ()
+    if one.running is None:
+        return planned
+    if one.job.interruption is None:
+        return (one.running,)
+    return one.running, *(piece for piece in planned if piece.start_at_s >= one.running.end_at_s - ROUNDING_S)
+
+
+def _with_running_piece(one: OpenJob, running: Segment, rest: Placement | None, board: Board) -> Placement:
+    """The placement of a job that runs: what runs now stays first, and its reasons are those it was planned with."""
+    segments = (running, *rest.segments) if rest else (running,)
+    before = one.planned
+    return Placement(
+        job_id=one.job.id,
+        segments=segments,
+        cause=rest.cause if rest else before.cause if before else Cause.RUN_NOW,
+        emissions_gco2e=board.emissions_gco2e(one.job.power_w, segments),
+        baseline_emissions_gco2e=before.baseline_emissions_gco2e if before else None,
+    )
