@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,7 +20,8 @@ class Request:
     """One call for one model. Token counts are estimates until the worker reports usage.
 
     `not_before_s` is the planner's word (a cleaner hour), `release_by_s` the last instant to reach a worker and still
-    be in time for the client; a request is never held past it. Lower `priority` is served first, as in vLLM.
+    be in time for the client; while there is capacity a request is never held past it. Lower `priority` is served
+    first, as in vLLM. Raises ValueError for an instant that is no finite number, or a negative count of tokens.
     """
 
     id: str
@@ -32,6 +34,13 @@ class Request:
     not_before_s: float = 0.0
     is_streaming: bool = False
     priority: int = 0
+
+    def __post_init__(self) -> None:
+        # The sum is finite only if each part is: one test on the hot path. An endless latest start could starve.
+        if not math.isfinite(self.arrived_at_s + self.release_by_s + self.not_before_s):
+            raise ValueError(f"request {self.id!r}: arrival, not-before and latest start are finite instants")
+        if self.prompt_tokens < 0 or self.output_tokens < 0:
+            raise ValueError(f"request {self.id!r}: token counts are zero or more")
 
     @property
     def kv_tokens(self) -> int:
