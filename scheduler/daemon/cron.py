@@ -1,0 +1,48 @@
+"""Submits the job of each period of each recurring launch, once. The rules stand in scheduler/periods.py.
+
+The timer only wakes it: which periods are due is computed from the last one that the queue remembers, so a tick that was
+missed while the daemon was down, or fired twice, makes no difference.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from scheduler.config import LaunchSettings
+from scheduler.daemon.env import Env
+from scheduler.daemon.runner import Runner
+from scheduler.events import JobSubmitted
+from scheduler.periods import Period, due_periods, job_of
+from scheduler.store.contract import Store
+from scheduler.store.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Cron:
+    """Recurring launches of one daemon. `started_at_s` bounds what is caught up for a launch never seen before."""
+
+    def __init__(self, env: Env, launches: Sequence[LaunchSettings], writer: Writer, runner: Runner) -> None:
+        self._env, self._launches, self._writer, self._runner = env, tuple(launches), writer, runner
+        self._looked_until_s = {launch.name: env.now_s() - launch.catch_up_s for launch in launches}
+
+    async def submit_due(self) -> None:
+        """Submit every period that is due and was not submitted before."""
+        for launch in self._launches:
+            now_s = self._env.now_s()
+            for period in due_periods(launch, self._looked_until_s[launch.name], now_s):
+                await self._submit(launch, period, now_s)
+            # A clock that was set back must not make a period due twice in this life; the queue guards the others.
+            self._looked_until_s[launch.name] = max(now_s, self._looked_until_s[launch.name])
+
+    async def _submit(self, launch: LaunchSettings, period: Period, now_s: float) -> None:
+        job = job_of(launch, period, now_s)
+
+        def accept(store: Store) -> bool:
+            return store.launch(launch.name, period.key, job, now_s=now_s).is_new
+
+        if not await self._writer.write(accept):
+            return
+        log.info("launch submitted", extra={"action": "launch_submit", "launch": launch.name, "period": period.key})
+        self._runner.post(JobSubmitted(at_s=now_s, job=job))

@@ -1,0 +1,173 @@
+"""A job as a client writes it, read strictly. Clients name a template, never a command, a path or an address.
+
+Knows no socket and no store; the id, the instant and the estimate of a batch are given to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, Purpose
+from scheduler.quantities import QuantityError, parse_duration_s, parse_instant_s, parse_power_w
+
+MAX_REQUESTS = 50_000
+MAX_TEXT = 512
+
+# What a batch is expected to need, from its requests: (duration_s, power_w, gpus).
+BatchEstimate = Callable[[Sequence[Mapping[str, Any]]], tuple[float, float, int]]
+
+_PATH = re.compile(r"at `\$\.?([^`]*)`")
+
+
+class InterruptibleFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a pause costs; durations such as "2m"."""
+
+    checkpoint: str = "0s"
+    restore: str = "0s"
+    min_run: str = "0s"
+
+
+class SubmissionFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of POST /api/v1/jobs."""
+
+    kind: JobKind = JobKind.COMMAND
+    template: str = ""
+    arguments: dict[str, str] = {}
+    requests: list[dict[str, Any]] = []
+    duration: str = ""
+    within: str = ""
+    deadline: str = ""
+    earliest_start: str = ""
+    gpus: int | None = None
+    power: str = ""
+    interruptible: InterruptibleFields | None = None
+    regions: list[str] = []
+    purpose: Purpose = Purpose.PRODUCTION
+    tenant: str = "default"
+    priority: int = 0
+    label: str = ""
+
+
+def read_submission(body: bytes) -> SubmissionFields:
+    """Raises InvalidJobError naming the field."""
+    try:
+        return msgspec.json.decode(body, type=SubmissionFields)
+    except msgspec.ValidationError as error:
+        found = _PATH.search(str(error))
+        unknown = re.search(r"unknown field `([^`]+)`", str(error))
+        field = unknown[1] if unknown else (found[1] if found else "body")
+        raise InvalidJobError(field, _PATH.sub("", str(error)).removesuffix(" - ")) from None
+    except msgspec.DecodeError as error:
+        raise InvalidJobError("body", f"is no JSON object: {error}") from None
+
+
+def job_from(
+    fields: SubmissionFields,
+    *,
+    job_id: str,
+    now_s: float,
+    templates: Collection[str],
+    regions: Collection[str],
+    estimate: BatchEstimate,
+) -> Job:
+    """The job that the fields describe. Raises InvalidJobError naming the field and the remedy."""
+    _refuse_unknown(fields, templates, regions)
+    duration_s, power_w, gpus = _size(fields, estimate)
+    earliest_s = _instant("earliest_start", fields.earliest_start, now_s)
+    return Job(
+        id=job_id,
+        kind=fields.kind,
+        submitted_at_s=now_s,
+        earliest_start_at_s=max(now_s, earliest_s),
+        deadline_at_s=_deadline(fields, now_s),
+        duration_s=duration_s,
+        power_w=power_w,
+        gpus=gpus,
+        interruption=_interruption(fields.interruptible),
+        regions=tuple(fields.regions),
+        purpose=fields.purpose,
+        tenant=fields.tenant,
+        priority=fields.priority,
+        label=fields.label,
+        template=fields.template,
+        arguments=tuple(sorted(fields.arguments.items())),
+    )
+
+
+def _refuse_unknown(fields: SubmissionFields, templates: Collection[str], regions: Collection[str]) -> None:
+    for name in ("tenant", "label"):
+        if len(getattr(fields, name)) > MAX_TEXT:
+            raise InvalidJobError(name, f"is longer than {MAX_TEXT} characters")
+    if fields.kind is JobKind.INFERENCE_BATCH:
+        if not 0 < len(fields.requests) <= MAX_REQUESTS:
+            raise InvalidJobError("requests", f"an inference batch has 1 to {MAX_REQUESTS} requests")
+        if fields.template:
+            raise InvalidJobError("template", "an inference batch has requests, not a template")
+    else:
+        if fields.requests:
+            raise InvalidJobError("requests", 'only a job of kind "inference_batch" has requests')
+        if fields.template not in templates:
+            raise InvalidJobError("template", f"{fields.template!r} is none of the templates: {_listed(templates)}")
+    for name in fields.regions:
+        if name not in regions:
+            raise InvalidJobError("regions", f"{name!r} is none of the regions: {_listed(regions)}")
+
+
+def _size(fields: SubmissionFields, estimate: BatchEstimate) -> tuple[float, float, int]:
+    """Duration, power and GPUs: as said, for a batch estimated where nothing is said."""
+    if fields.kind is JobKind.INFERENCE_BATCH:
+        duration_s, power_w, gpus = estimate(fields.requests)
+    elif not fields.duration or not fields.power:
+        missing = "duration" if not fields.duration else "power"
+        example = "3h" if missing == "duration" else "700W"
+        raise InvalidJobError(missing, f'is required: how long it runs and at what IT power, such as "{example}"')
+    else:
+        duration_s, power_w, gpus = 0.0, 0.0, 1
+    if fields.duration:
+        duration_s = _duration("duration", fields.duration)
+    if fields.power:
+        power_w = _quantity("power", fields.power, parse_power_w)
+    return duration_s, power_w, gpus if fields.gpus is None else fields.gpus
+
+
+def _deadline(fields: SubmissionFields, now_s: float) -> float:
+    if bool(fields.within) == bool(fields.deadline):
+        raise InvalidJobError(
+            "within", 'say exactly one of within ("12h", from now) and deadline (ISO 8601 with a zone)'
+        )
+    if fields.within:
+        return now_s + _duration("within", fields.within)
+    return _instant("deadline", fields.deadline, now_s)
+
+
+def _interruption(fields: InterruptibleFields | None) -> Interruption | None:
+    if fields is None:
+        return None
+    return Interruption(
+        checkpoint_s=_duration("interruptible.checkpoint", fields.checkpoint),
+        restore_s=_duration("interruptible.restore", fields.restore),
+        min_run_s=_duration("interruptible.min_run", fields.min_run),
+    )
+
+
+def _duration(field: str, text: str) -> float:
+    return _quantity(field, text, parse_duration_s)
+
+
+def _instant(field: str, text: str, default_s: float) -> float:
+    return _quantity(field, text, parse_instant_s) if text else default_s
+
+
+def _quantity(field: str, text: str, parse: Callable[[str], float]) -> float:
+    try:
+        return parse(text)
+    except (QuantityError, OverflowError) as error:
+        raise InvalidJobError(field, str(error)) from None
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)) if names else "none is configured"
