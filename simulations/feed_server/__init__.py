@@ -1,0 +1,18 @@
+"""Electricity Maps, WattTime and the GB Carbon Intensity API, emulated over a replayed trace."""
+
+from __future__ import annotations
+
+from simulations.feed_server.app import ANY_CREDENTIALS, FEED_SERVER, Credentials, FeedServer, build_app
+from simulations.feed_server.faults import ALWAYS, NO_FAULTS, Faults, Span
+
+__all__ = [
+    "ALWAYS",
+    "ANY_CREDENTIALS",
+    "FEED_SERVER",
+    "NO_FAULTS",
+    "Credentials",
+    "Faults",
+    "FeedServer",
+    "Span",
+    "build_app",
+]
