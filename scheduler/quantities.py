@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-_DURATION_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_DURATION_UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _POWER_UNITS_W = {"w": 1.0, "kw": 1e3, "mw": 1e6}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
@@ -22,7 +22,7 @@ def parse_duration_s(text: str) -> float:
         raise QuantityError(f"{text!r} is no duration: write a number and a unit, such as 90s, 15m, 4h, 1d12h")
     unknown = [unit for _, unit in parts if unit not in _DURATION_UNITS_S]
     if unknown:
-        raise QuantityError(f"{text!r}: {unknown[0]!r} is no unit of time: use s, m, h, d or w")
+        raise QuantityError(f"{text!r}: {unknown[0]!r} is no unit of time: use ms, s, m, h, d or w")
     return sum(float(number) * _DURATION_UNITS_S[unit] for number, unit in parts)
 
 

@@ -6,6 +6,9 @@ import sys
 
 import typer
 
+from slacktide.config import config_app
+from slacktide.doctor import doctor
+from slacktide.plan import plan
 from slacktide.terminal import OwnFailure, UsageProblem, leave
 
 app = typer.Typer(
@@ -20,6 +23,11 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """Only here so that a single registered command stays a subcommand."""
+
+
+app.add_typer(config_app, name="config")
+app.command("doctor")(doctor)
+app.command("plan")(plan)
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from tests.architecture.sources import ROOT, Module, modules, parsed
 _TIME = "s|ms|us|h|hours"
 _ENERGY = "w|kw|mw|wh|kwh|mwh|j|kj|mj"
 _CARBON = "g|gco2e|kgco2e|lbs"
-_OTHER = "usd|eur|l|hz|c|deg|bytes|gib|gb|flops?|tflops?|ratio|percent"
+_OTHER = "usd|eur|l|hz|c|deg|bytes?|gib|gb|flops?|tflops?|ratio|percent"
 # What a float may count: means and rates of things that come in wholes.
-_COUNTS = "tokens?|requests?|jobs?|gpus?|sequences?|steps?|batch|params?|bits|workers?|calls?"
+_COUNTS = "tokens?|requests?|jobs?|gpus?|sequences?|steps?|batch|params?|bits|workers?|calls?|layers?"
 _UNIT = f"(?:{_TIME}|{_ENERGY}|{_CARBON}|{_OTHER}|{_COUNTS})"
 _HAS_UNIT = re.compile(rf"(?:^|_)(?:per_)?{_UNIT}(?:_per_{_UNIT})*(?:_squared)?$")
 
@@ -23,6 +23,9 @@ _HAS_UNIT = re.compile(rf"(?:^|_)(?:per_)?{_UNIT}(?:_per_{_UNIT})*(?:_squared)?$
 DIMENSIONLESS: dict[str, str] = {
     "speed": "simulated seconds per real second",
     "pue": "facility energy over IT energy",
+    "factor": "a pure number that multiplies",
+    "cost": "what a planner's objective weighs: grams, dollars, or a sum of both",
+    "costs": "the same, one for each choice",
     "array": "helpers on arrays that hold for any unit",
     "table": "columns of several units, each named where it is read",
 }
@@ -65,9 +68,9 @@ def holds_floats(annotation: ast.expr) -> bool:
 
 
 def _all_floats(parts: list[ast.expr], *, last_only: bool) -> bool:
-    # A pair of mixed things is described by its docstring; a mapping by what it maps to.
-    asked = parts[-1:] if last_only else [one for one in parts if ast.unparse(one) != "..."]
-    return all(holds_floats(one) for one in asked)
+    # A mapping is named by what it maps to; a pair, such as an interval, is described by its docstring.
+    is_pair = not last_only and ast.unparse(parts[-1]) != "..."
+    return not is_pair and holds_floats(parts[-1] if last_only else parts[0])
 
 
 def _annotated(tree: ast.Module) -> Iterator[tuple[ast.AST, str, ast.expr]]:
@@ -132,6 +135,7 @@ def test_a_name_without_a_unit_is_seen(name: str) -> None:
         ("class A:\n    waits: NDArray[np.float64]", 1),
         ("class A:\n    @property\n    def wait(self) -> float: ...", 1),
         ("class A:\n    wait_s: float\n    names: tuple[str, float]\n    count: int", 0),
+        ("def f(waits: tuple[float, ...], spans: list[tuple[float, float]]) -> None: ...", 1),
         ("def f(clock: Callable[[float], float], points: dict[float, str]) -> float: ...", 0),
     ],
 )

@@ -40,7 +40,7 @@ def test_every_problem_is_told_at_once_with_its_place() -> None:
     assert problems(text) == [
         "s.toml:2:1: port: should be less than or equal to 65535, got 70000",
         "s.toml:5:1: unknown key 'min_grup' in [shaping] (did you mean 'min_group'?)",
-        "s.toml:6:1: flex_margin_s: '2 moons': 'moons' is no unit of time: use s, m, h, d or w",
+        "s.toml:6:1: flex_margin_s: '2 moons': 'moons' is no unit of time: use ms, s, m, h, d or w",
     ]
 
 
