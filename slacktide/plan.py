@@ -1,0 +1,289 @@
+"""`slacktide plan`: when and where one job should run on a recorded grid. Reads, asks the planner, prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
+
+if TYPE_CHECKING:
+    from intensity_feeds.series import IntensitySeries
+    from scheduler.planning.plan import Region, Segment
+    from scheduler.planning.preemptible import Work
+    from scheduler.planning.single import Comparison, Run
+
+T = TypeVar("T")
+
+_BARS = "▁▂▃▄▅▆▇█"
+_COLUMNS = 72
+
+
+def plan(
+    trace: Annotated[Path, typer.Option(help="Grid: CSV, CSV.gz or Parquet with timestamp, zone, gco2e_per_kwh.")],
+    zone: Annotated[list[str], typer.Option(help="Zone the job may run in; repeat for several, first is the default.")],
+    at: Annotated[str, typer.Option(help="Earliest start, ISO 8601 with a zone: 2022-03-01T12:00Z.")],
+    duration: Annotated[str, typer.Option(help="How long it runs: 90m, 4h, 1d12h.")],
+    within: Annotated[str, typer.Option(help="Latest finish, counted from --at.")],
+    power: Annotated[str, typer.Option(help="IT power while it runs, of all GPUs and their hosts: 700W, 10kW.")],
+    interruptible: Annotated[bool, typer.Option("--interruptible", help="May be paused, and go on elsewhere.")] = False,
+    step_cost: Annotated[float, typer.Option(min=0.0, help="Extra gCO2e charged for each interruption.")] = 0.0,
+    checkpoint: Annotated[str, typer.Option(help="Time at full power to write a checkpoint at each pause.")] = "0s",
+    restore: Annotated[str, typer.Option(help="Time at full power to load it again.")] = "0s",
+    min_run: Annotated[str, typer.Option(help="Shortest piece worth running, without its overheads.")] = "0s",
+    pue: Annotated[
+        list[float] | None, typer.Option(min=1.0, help="Facility over IT energy: one for all zones, or one per --zone.")
+    ] = None,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Find the cleanest time and zone for one job, and say what it saves against starting at once.
+
+    Example: slacktide plan --trace grid.csv --zone DE --at 2022-03-01T12:00Z --duration 4h --within 24h --power 10kW
+
+    Exact: the start may lie between two data points. Windows that the trace does not cover whole are not compared.
+    """
+    from intensity_feeds.series import MixedSignalsError
+    from scheduler.planning.single import NothingKnownError, TooShortError, compare
+
+    work, power_w = _asked(at, duration, within, power, (checkpoint, restore, min_run), step_cost)
+    regions = _regions(zone, pue)
+    series = _series(trace, zone)
+    try:
+        found = compare(regions, series, work, power_w, interruptible=interruptible, interruption_gco2e=step_cost)
+    except TooShortError as problem:
+        raise _too_short(problem, work) from None
+    except NothingKnownError:
+        raise _nothing_known(series, work) from None
+    except MixedSignalsError as problem:
+        raise UsageProblem(str(problem), "plan over zones whose numbers answer the same question") from None
+    _warn(found)
+    if as_json:
+        print_json(_as_json(found, work, zone[0]))
+    else:
+        _show(found, work, series, zone[0])
+
+
+# -- reading what was asked ------------------------------------------------------------------------------------------
+
+
+def _asked(
+    at: str, duration: str, within: str, power: str, pauses: tuple[str, str, str], step_cost_gco2e: float
+) -> tuple[Work, float]:
+    from scheduler.jobs import Interruption
+    from scheduler.planning.preemptible import Work
+    from scheduler.quantities import parse_duration_s, parse_instant_s, parse_power_w
+
+    power_w = _read("--power", parse_power_w, power)
+    work_s = _read("--duration", parse_duration_s, duration)
+    if not work_s > 0:
+        raise UsageProblem("--duration: a job runs longer than nothing", "write, for instance, 4h")
+    if step_cost_gco2e > 0 and not power_w > 0:
+        raise UsageProblem("--step-cost needs a --power above 0", "without power there are no emissions to save")
+    earliest_s = _read("--at", parse_instant_s, at)
+    pause = Interruption(
+        checkpoint_s=_read("--checkpoint", parse_duration_s, pauses[0]),
+        restore_s=_read("--restore", parse_duration_s, pauses[1]),
+        min_run_s=_read("--min-run", parse_duration_s, pauses[2]),
+    )
+    work = Work(
+        work_s=work_s,
+        earliest_s=earliest_s,
+        deadline_s=earliest_s + _read("--within", parse_duration_s, within),
+        interruption=pause,
+        interruption_g_s_per_kwh=step_cost_gco2e * 3600.0 * 1000.0 / power_w if power_w > 0 else 0.0,
+    )
+    return work, power_w
+
+
+def _read(option: str, parse: Callable[[str], T], text: str) -> T:
+    from scheduler.quantities import QuantityError
+
+    try:
+        return parse(text)
+    except QuantityError as problem:
+        what, _, remedy = str(problem).partition(": ")
+        raise UsageProblem(f"{option}: {what}", remedy) from None
+
+
+def _regions(zones: Sequence[str], pue: Sequence[float] | None) -> list[Region]:
+    from scheduler.planning.plan import Region
+
+    factors = list(pue or [1.0])
+    if len(factors) == 1:
+        factors *= len(zones)
+    if len(factors) != len(zones):
+        raise UsageProblem(f"{len(factors)} times --pue for {len(zones)} zones", "give one for all, or one per --zone")
+    return [Region(name=zone, zone=zone, pue=factor) for zone, factor in zip(zones, factors, strict=True)]
+
+
+def _series(trace: Path, zones: Sequence[str]) -> Mapping[str, IntensitySeries]:
+    from intensity_feeds.trace import TraceError, read_trace
+
+    try:
+        return read_trace(trace, zones)
+    except TraceError as problem:
+        if problem.column != "zone" or problem.line is not None:
+            raise UsageProblem(str(problem)) from None
+    return _known_of(read_trace(trace), trace, zones)
+
+
+def _known_of(
+    series: Mapping[str, IntensitySeries], trace: Path, zones: Sequence[str]
+) -> Mapping[str, IntensitySeries]:
+    """Raises UsageProblem that names the zones near to the one that the trace does not have."""
+    from difflib import get_close_matches
+
+    lowered = {name.lower(): name for name in series}
+    for zone in zones:
+        if zone not in series:
+            near = [lowered[name] for name in get_close_matches(zone.lower(), lowered, cutoff=0.4)]
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sorted(series)[:12])}"
+            raise UsageProblem(f"{trace.name} has no zone {zone}", hint)
+    return series
+
+
+# -- saying what was found -------------------------------------------------------------------------------------------
+
+
+def _too_short(problem: Exception, work: Work) -> UsageProblem:
+    from scheduler.quantities import format_duration, format_instant
+
+    needs_s = work.held_s(1)
+    return UsageProblem(
+        f"the job runs {format_duration(needs_s)} and cannot finish within "
+        f"{format_duration(work.deadline_s - work.earliest_s)}",
+        f"the earliest feasible finish is {format_instant(work.earliest_s + needs_s)}: "
+        f"--within {format_duration(needs_s).replace(' ', '')} or more",
+    )
+
+
+def _nothing_known(series: Mapping[str, IntensitySeries], work: Work) -> UsageProblem:
+    from scheduler.quantities import format_instant
+
+    spans = "; ".join(
+        f"{name} from {format_instant(one.start_at_s)} to {format_instant(one.end_at_s)}"
+        for name, one in series.items()
+    )
+    asked = f"between {format_instant(work.earliest_s)} and {format_instant(work.deadline_s)}"
+    return UsageProblem(f"the trace has no whole window {asked}", f"it covers {spans}, perhaps with gaps")
+
+
+def _warn(found: Comparison) -> None:
+    from scheduler.quantities import format_instant
+
+    if found.known_until_s is not None:
+        ends = format_instant(found.known_until_s)
+        say(f"note: the trace ends at {ends}, before the latest finish; nothing is assumed of the time after it")
+    if not found.best.is_exact:
+        say("note: these times have no common unit of a practical size; the pieces are optimal on a rounded grid")
+
+
+def _as_json(found: Comparison, work: Work, first_zone: str) -> dict[str, object]:
+    from scheduler.quantities import format_instant
+
+    best, at_once = found.best, found.at_once
+    return {
+        "start": format_instant(best.start_at_s),
+        "end": format_instant(best.end_at_s),
+        "zone": best.segments[0].region,
+        "segments": [
+            {"start": format_instant(one.start_at_s), "end": format_instant(one.end_at_s), "zone": one.region}
+            for one in best.segments
+        ],
+        "mean_gco2e_per_kwh": best.mean_gco2e_per_kwh,
+        "emissions_gco2e": best.emissions_gco2e,
+        "interruption_gco2e": best.interruption_gco2e,
+        "is_exact": best.is_exact,
+        "baseline": {
+            "start": format_instant(work.earliest_s),
+            "zone": first_zone,
+            "mean_gco2e_per_kwh": at_once.mean_gco2e_per_kwh if at_once else None,
+            "emissions_gco2e": at_once.emissions_gco2e if at_once else None,
+        },
+        "savings_ratio": found.savings_ratio,
+        "known_until": format_instant(found.known_until_s) if found.known_until_s is not None else None,
+    }
+
+
+def _show(found: Comparison, work: Work, series: Mapping[str, IntensitySeries], first_zone: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "zone", "start", "end"):
+        table.add_column(heading)
+    for heading in ("gCO2e/kWh", "gCO2e"):
+        table.add_column(heading, justify="right")
+    table.add_row(*_row("planned", found.best))
+    if found.at_once is not None:
+        table.add_row(*_row("at once", found.at_once))
+    console = Console(highlight=False)
+    console.print(table)
+    if len(found.best.segments) > 1:
+        _show_segments(console.print, found.best)
+    console.print()
+    for zone, one in series.items():
+        _show_sparkline(console.print, zone, one, work, found.best)
+    saves = found.savings_ratio
+    if saves is None:
+        console.print(f"\nWhat starting at once in {first_zone} emits is not known, so no saving is claimed.")
+    else:
+        verb = "saves" if saves >= 0 else "costs"
+        console.print(f"\nThe plan {verb} {abs(saves):.1%} against starting at once in {first_zone}.")
+
+
+def _row(what: str, run: Run) -> tuple[str, ...]:
+    from scheduler.quantities import format_instant
+
+    zones = list(dict.fromkeys(one.region for one in run.segments))
+    emissions = f"{run.emissions_gco2e:,.0f}" if run.emissions_gco2e >= 100 else f"{run.emissions_gco2e:,.2f}"
+    return (
+        what,
+        ", ".join(zones),
+        format_instant(run.start_at_s),
+        format_instant(run.end_at_s),
+        f"{run.mean_gco2e_per_kwh:.1f}",
+        emissions,
+    )
+
+
+def _show_segments(show: Callable[[str], None], run: Run) -> None:
+    from scheduler.quantities import format_duration, format_instant
+
+    shown = run.segments if len(run.segments) <= 12 else run.segments[:12]
+    show(f"\nin {len(run.segments)} pieces:")
+    for one in shown:
+        show(f"  {format_instant(one.start_at_s)}  {format_duration(one.duration_s):>12}  {one.region}")
+    if len(shown) < len(run.segments):
+        show(f"  and {len(run.segments) - len(shown)} more; --json lists them all")
+
+
+def _show_sparkline(show: Callable[[str], None], zone: str, one: IntensitySeries, work: Work, run: Run) -> None:
+    """Intensity from the earliest start to the deadline, and below it a line where the job runs in this zone."""
+    import numpy as np
+
+    edges = np.linspace(work.earliest_s, work.deadline_s, _COLUMNS + 1).tolist()
+    columns = list(pairwise(edges))
+    means = [one.mean_gco2e_per_kwh(*column) if one.covers(*column) else None for column in columns]
+    values = [mean for mean in means if mean is not None]
+    low, high = (min(values), max(values)) if values else (0.0, 0.0)
+    bars = "".join(_bar(mean, low, high) for mean in means)
+    pieces = [piece for piece in run.segments if piece.region == zone]
+    runs = "".join("━" if any(_touch(piece, *column) for piece in pieces) else " " for column in columns)
+    show(f"{zone:>10} {bars} {low:.0f} to {high:.0f} gCO2e/kWh" if values else f"{zone:>10} not known here")
+    if runs.strip():
+        show(f"{'runs':>10} {runs}")
+
+
+def _bar(mean: float | None, low: float, high: float) -> str:
+    if mean is None:
+        return "·"
+    return _BARS[round((mean - low) / (high - low) * (len(_BARS) - 1))] if high > low else _BARS[0]
+
+
+def _touch(piece: Segment, start_at_s: float, end_at_s: float) -> bool:
+    return min(piece.end_at_s, end_at_s) > max(piece.start_at_s, start_at_s)
