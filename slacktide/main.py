@@ -8,6 +8,7 @@ import typer
 
 from slacktide.config import config_app
 from slacktide.doctor import doctor
+from slacktide.emulate_feeds import emulate_feeds
 from slacktide.plan import plan
 from slacktide.terminal import OwnFailure, UsageProblem, leave
 
@@ -27,6 +28,7 @@ def _root() -> None:
 
 app.add_typer(config_app, name="config")
 app.command("doctor")(doctor)
+app.command("emulate-feeds")(emulate_feeds)
 app.command("plan")(plan)
 
 
