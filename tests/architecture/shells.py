@@ -14,7 +14,7 @@ SHELLS: dict[str, str] = {
     "intensity_feeds.electricity_maps": "calls a service",
     "intensity_feeds.watttime": "calls a service",
     "intensity_feeds.uk_carbon": "calls a service",
-    "intensity_feeds.trace": "reads trace files",
+    "intensity_feeds.trace_rows": "reads trace files",
     "shaping.profiles": "reads the profiles that come with the package",
     "simulations.inputs": "gathers a scenario's traces and profiles",
     "simulations.scenario_file": "reads scenario files",

@@ -1,0 +1,45 @@
+"""How each side of a comparison behaves: the policy under test, and the same work run at once.
+
+Both sides run through the same engine, queue, capacity and workers; only what is listed in `Conduct` differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.planner import Planner
+from scheduler.planning.run_now import RunNowPlanner
+from shaping.shaper import ShapingPolicy
+from simulations.scenario import PolicyKind, Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """What a side decides with. `lets_requests_wait` is False where a flex request counts as interactive."""
+
+    planner: Planner
+    shaping: ShapingPolicy
+    lets_requests_wait: bool
+
+
+def run_now() -> Conduct:
+    """The baseline: every job as early as there is room, every request straight to a worker."""
+    shaping = ShapingPolicy(interactive_hold_s=0.0, min_group=1)
+    return Conduct(planner=RunNowPlanner(), shaping=shaping, lets_requests_wait=False)
+
+
+def carbon_aware(scenario: Scenario) -> Conduct:
+    """The daemon's own policy with the scenario's settings."""
+    policy = scenario.policy
+    shaping = ShapingPolicy(interactive_hold_s=policy.interactive_hold_s, min_group=policy.min_group)
+    return Conduct(planner=FleetPlanner(), shaping=shaping, lets_requests_wait=True)
+
+
+def conduct_of(scenario: Scenario) -> Conduct:
+    """What the scenario's policy table names."""
+    match scenario.policy.kind:
+        case PolicyKind.CARBON_AWARE:
+            return carbon_aware(scenario)
+        case PolicyKind.RUN_NOW:
+            return run_now()

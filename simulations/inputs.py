@@ -1,0 +1,105 @@
+"""Gathers what a scenario names: traces from files, grids from files or archetypes, profiles by name.
+
+The only place where a scenario meets the disk. Decides nothing about the run.
+"""
+
+from __future__ import annotations
+
+import math
+
+from intensity_feeds.feed import Rung
+from intensity_feeds.forecasting import LOOK_BACK_DAYS
+from intensity_feeds.series import IntensitySeries
+from intensity_feeds.synthetic import archetype
+from intensity_feeds.trace import TraceError, read_trace
+from shaping.energy import Deployment, ProfileError
+from shaping.profiles import deployment
+from simulations.grid import Forecaster, Grid, blind, perfect, seasonal
+from simulations.scenario import ForecastKind, JobSettings, RequestSettings, Scenario
+from simulations.scenario_file import LoadedScenario, ScenarioError
+from simulations.simulate import Inputs, generator
+from simulations.trace_files import WorkloadError, read_job_trace, read_request_trace
+from simulations.workloads import JobTrace, RequestTrace, drawn_jobs, poisson_requests
+
+_DAY_S = 86400.0
+
+
+def gather_inputs(loaded: LoadedScenario) -> Inputs:
+    """Everything the scenario needs, read. Raises ScenarioError."""
+    scenario = loaded.scenario
+    try:
+        return Inputs(
+            scenario=scenario,
+            grid=_grid(loaded),
+            requests=tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests)),
+            jobs=tuple(_jobs(loaded, settings, place) for place, settings in enumerate(scenario.jobs)),
+            deployments=tuple(_deployment(settings) for settings in scenario.requests),
+        )
+    except (WorkloadError, TraceError, ProfileError) as error:
+        raise ScenarioError(scenario.name, str(error)) from error
+
+
+def _grid(loaded: LoadedScenario) -> Grid:
+    scenario = loaded.scenario
+    settings = scenario.grid
+    realised = read_trace(loaded.path(settings.trace), scenario.zones) if settings.trace else _archetypes(scenario)
+    for zone, series in realised.items():
+        if not series.start_at_s <= scenario.start < series.end_at_s:
+            raise ScenarioError(scenario.name, f"the grid of {zone} is not known at the start of the scenario")
+    forecaster, rung = _forecaster(scenario)
+    return Grid(realised=realised, forecaster=forecaster, rung=rung)
+
+
+def _archetypes(scenario: Scenario) -> dict[str, IntensitySeries]:
+    missing = [zone for zone in scenario.zones if zone not in scenario.grid.archetypes]
+    if missing:
+        raise ScenarioError(
+            scenario.name, f"zone {missing[0]!r} has no archetype", f'add {missing[0]} = "solar" to [grid.archetypes]'
+        )
+    days = LOOK_BACK_DAYS + math.ceil(scenario.grid.span_s / _DAY_S)
+    begins_at_s = scenario.start - LOOK_BACK_DAYS * _DAY_S  # a past for our own forecast to learn from
+    try:
+        return {
+            zone: archetype(scenario.grid.archetypes[zone], zone, begins_at_s, days, scenario.seed)
+            for zone in scenario.zones
+        }
+    except ValueError as error:
+        raise ScenarioError(scenario.name, f"grid.archetypes: {error}") from error
+
+
+def _forecaster(scenario: Scenario) -> tuple[Forecaster, Rung | None]:
+    match scenario.forecast.kind:
+        case ForecastKind.PERFECT:
+            return perfect(scenario.forecast.horizon_s), Rung.LIVE
+        case ForecastKind.SEASONAL:
+            return seasonal(scenario.forecast.horizon_s), Rung.OWN_FORECAST
+        case ForecastKind.NONE:
+            return blind, None
+
+
+def _requests(loaded: LoadedScenario, settings: RequestSettings, place: int) -> RequestTrace:
+    if settings.trace:
+        return read_request_trace(loaded.path(settings.trace), settings.limit)
+    return poisson_requests(
+        generator(loaded.scenario, "requests", place),
+        rate_per_s=settings.rate_per_s,
+        span_s=settings.span_s,
+        prompt_tokens=settings.prompt_tokens,
+        output_tokens=settings.output_tokens,
+    )
+
+
+def _jobs(loaded: LoadedScenario, settings: JobSettings, place: int) -> JobTrace:
+    if settings.trace:
+        return read_job_trace(loaded.path(settings.trace), settings.limit, settings.gpus_column)
+    return drawn_jobs(
+        generator(loaded.scenario, "drawn jobs", place),
+        count=settings.count,
+        span_s=settings.span_s,
+        median_duration_s=settings.median_duration_s,
+        max_gpus=settings.max_gpus,
+    )
+
+
+def _deployment(settings: RequestSettings) -> Deployment:
+    return deployment(gpu=settings.gpu, model=settings.model, gpus=settings.gpus_per_worker)

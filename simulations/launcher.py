@@ -1,0 +1,119 @@
+"""A launcher of virtual jobs: carries out the engine's commands and says what would have happened, and when.
+
+It knows each job's true duration, which the engine may have guessed wrongly. Decides nothing. Every stretch that held
+GPUs is kept, because that is what draws power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scheduler.events import Command, Event, Outcome, PauseRun, RunFinished, RunPaused, RunStarted, StartRun, StopRun
+from scheduler.jobs import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobWork:
+    """A job as it is submitted, how long it truly runs, and which workload it belongs to."""
+
+    job: Job
+    true_duration_s: float
+    workload: str = "jobs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """GPUs held by one attempt of a job, restoring and checkpointing included."""
+
+    job_id: str
+    region: str
+    start_at_s: float
+    end_at_s: float
+
+
+@dataclass(slots=True)
+class _Run:
+    attempt: int
+    region: str
+    started_at_s: float
+    done_s: float  # of the true duration, before this run
+    restore_s: float
+    is_ending: bool = False
+
+    def progress_s(self, now_s: float) -> float:
+        return self.done_s + max(0.0, now_s - self.started_at_s - self.restore_s)
+
+
+class VirtualLauncher:
+    """`carry_out` answers a command with the event that will follow it; `confirm` takes that event off its books."""
+
+    def __init__(self, works: Mapping[str, JobWork]) -> None:
+        self._works = works
+        self._runs: dict[str, _Run] = {}
+        self.stretches: list[Stretch] = []
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._runs)
+
+    def carry_out(self, command: Command) -> list[Event]:
+        """What follows from the command if nothing else intervenes, each at its own instant."""
+        match command:
+            case StartRun():
+                return self._start(command)
+            case PauseRun():
+                return self._pause(command)
+            case StopRun():
+                self._end(command.job_id, command.at_s)
+                return []
+            case _:
+                return []  # records and reports ask for nothing
+
+    def confirm(self, event: Event) -> bool:
+        """Whether an event announced by `carry_out` does happen: a finish is overtaken by a pause or a stop."""
+        match event:
+            case RunFinished():
+                return self._ends(event.job_id, event.attempt, event.at_s, is_finish=True)
+            case RunPaused():
+                return self._ends(event.job_id, event.attempt, event.at_s, is_finish=False)
+            case _:
+                return True
+
+    def _start(self, command: StartRun) -> list[Event]:
+        work = self._works[command.job_id]
+        # Progress is measured on the engine's scale, where the whole job is its estimate; the truth is in proportion.
+        done_s = command.done_s * work.true_duration_s / work.job.duration_s
+        interruption = work.job.interruption
+        restore_s = interruption.restore_s if interruption and done_s > 0 else 0.0
+        self._runs[command.job_id] = _Run(command.attempt, command.region, command.at_s, done_s, restore_s)
+        finish_at_s = command.at_s + restore_s + work.true_duration_s - done_s
+        return [
+            RunStarted(at_s=command.at_s, job_id=command.job_id, attempt=command.attempt),
+            RunFinished(at_s=finish_at_s, job_id=command.job_id, attempt=command.attempt, outcome=Outcome.SUCCEEDED),
+        ]
+
+    def _pause(self, command: PauseRun) -> list[Event]:
+        run, work = self._runs[command.job_id], self._works[command.job_id]
+        run.is_ending = True
+        progress_ratio = run.progress_s(command.at_s) / work.true_duration_s
+        checkpoint_s = work.job.interruption.checkpoint_s if work.job.interruption else 0.0
+        return [
+            RunPaused(
+                at_s=command.at_s + checkpoint_s,
+                job_id=command.job_id,
+                attempt=command.attempt,
+                done_s=progress_ratio * work.job.duration_s,
+            )
+        ]
+
+    def _ends(self, job_id: str, attempt: int, at_s: float, *, is_finish: bool) -> bool:
+        run = self._runs.get(job_id)
+        if run is None or run.attempt != attempt or (is_finish and run.is_ending):
+            return False
+        self._end(job_id, at_s)
+        return True
+
+    def _end(self, job_id: str, at_s: float) -> None:
+        run = self._runs.pop(job_id)
+        self.stretches.append(Stretch(job_id=job_id, region=run.region, start_at_s=run.started_at_s, end_at_s=at_s))

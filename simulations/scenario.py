@@ -1,0 +1,193 @@
+"""One what-if: which grid, which machines, which work, which policy. What can be set, and its bounds.
+
+Each class is one table of the scenario's TOML file; each field's description is its documentation. Durations and
+powers may be written with a unit ("90s", "4h", "10kW"). Reads no file itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from scheduler.config import Duration, Power
+from scheduler.quantities import parse_instant_s
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+def _instant(value: object) -> object:
+    return parse_instant_s(value) if isinstance(value, str) else value
+
+
+# In the file "2022-03-01T00:00Z"; in the code UTC epoch seconds.
+Instant = Annotated[float, BeforeValidator(_instant)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class PolicyKind(StrEnum):
+    CARBON_AWARE = "carbon_aware"
+    RUN_NOW = "run_now"
+
+
+class ForecastKind(StrEnum):
+    """What the policy sees of the future; emissions are always priced on what really happened."""
+
+    PERFECT = "perfect"  # the realised values: an upper bound on what planning can save
+    SEASONAL = "seasonal"  # our own forecast from the days before
+    NONE = "none"  # nothing: a dead feed
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class GridSettings:
+    """[grid]: what each zone emits. Either a trace file or synthetic archetypes."""
+
+    trace: Annotated[str, Field(description="Trace file: timestamp, zone, gco2e_per_kwh; beside the scenario.")] = ""
+    archetypes: Annotated[
+        dict[str, str], Field(description="Zone = solar, wind, hydro or coal: synthetic grids, for demonstration.")
+    ] = field(default_factory=dict)
+    span_s: Annotated[Duration, Field(gt=0, description="Length of the synthetic grids.")] = 30 * 86400.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RegionSettings:
+    """[[region]]: a place that runs work."""
+
+    name: Annotated[str, Field(min_length=1, description="Name that workloads refer to.")]
+    zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as the grid's source spells it.")]
+    gpus: Annotated[int, Field(ge=0, description="All GPUs of the region; request pools take theirs first.")]
+    pue: Annotated[float, Field(ge=1, description="Facility energy over IT energy.")] = 1.2
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RequestSettings:
+    """[[requests]]: inference traffic for one model, and the pool of workers that serves it."""
+
+    name: Annotated[str, Field(min_length=1, description="Name in results.")] = "requests"
+    trace: Annotated[str, Field(description="CSV with arrival_s, prompt_tokens, output_tokens.")] = ""
+    limit: Annotated[int | None, Field(ge=1, description="Only the first so many requests of the trace.")] = None
+    rate_per_s: Annotated[float, Field(gt=0, description="Without a trace: mean arrivals per second.")] = 0.05
+    span_s: Annotated[Duration, Field(gt=0, description="Without a trace: how long requests arrive.")] = 86400.0
+    prompt_tokens: Annotated[int, Field(ge=1, description="Without a trace: median prompt length.")] = 600
+    output_tokens: Annotated[int, Field(ge=1, description="Without a trace: median output length.")] = 150
+    region: Annotated[str, Field(description="Where the pool stands; empty: the first region.")] = ""
+    model: Annotated[str, Field(description="Model profile that the workers serve.")] = "llama-3.1-8b"
+    gpu: Annotated[str, Field(description="GPU profile of the workers.")] = "h100-sxm"
+    workers: Annotated[int, Field(ge=1, description="Workers of the pool, always warm.")] = 1
+    gpus_per_worker: Annotated[int, Field(ge=1, description="GPUs that one worker uses together.")] = 1
+    max_sequences: Annotated[int, Field(ge=1, description="Requests that one worker runs at once.")] = 128
+    flex_ratio: Annotated[Ratio, Field(description="Share of requests that may wait.")] = 0.0
+    flex_deadline_s: Annotated[Duration, Field(gt=0, description="A flex request is answered within this.")] = 43200.0
+    flex_margin_s: Annotated[Duration, Field(description="Time kept free before a flex deadline.")] = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class JobSettings:
+    """[[jobs]]: training and batch jobs."""
+
+    name: Annotated[str, Field(min_length=1, description="Name in results.")] = "jobs"
+    trace: Annotated[str, Field(description="CSV with submit_s, duration_s, gpus.")] = ""
+    limit: Annotated[int | None, Field(ge=1, description="Only the first so many jobs of the trace.")] = None
+    gpus_column: Annotated[str, Field(description="Column of the trace that holds the GPUs.")] = "gpus"
+    count: Annotated[int, Field(ge=1, description="Without a trace: number of jobs.")] = 100
+    span_s: Annotated[Duration, Field(gt=0, description="Without a trace: how long jobs are submitted.")] = 7 * 86400.0
+    median_duration_s: Annotated[Duration, Field(gt=0, description="Without a trace: median run time.")] = 2 * 3600.0
+    max_gpus: Annotated[int, Field(ge=1, description="Without a trace: largest job.")] = 8
+    slack_s: Annotated[Duration, Field(gt=0, description="Deadline: submission + run time + slack.")] = 86400.0
+    slack_ratio: Annotated[float, Field(ge=0, description="Slack in addition, as a share of run time.")] = 0.0
+    estimate_ratio: Annotated[float, Field(gt=0, description="Estimated over true run time; 1 is a perfect guess.")] = (
+        1.0
+    )
+    power_per_gpu_w: Annotated[Power, Field(gt=0, description="IT power of one busy GPU, its host share included.")] = (
+        700.0
+    )
+    interruptible_ratio: Annotated[Ratio, Field(description="Share of jobs that may be paused.")] = 0.0
+    checkpoint_s: Annotated[Duration, Field(description="Time to write a checkpoint.")] = 120.0
+    restore_s: Annotated[Duration, Field(description="Time to load one.")] = 180.0
+    min_run_s: Annotated[Duration, Field(description="Shortest piece worth running.")] = 1800.0
+    regions: Annotated[tuple[str, ...], Field(description="Where they may run; empty: anywhere.")] = ()
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class PolicySettings:
+    """[policy]: what is compared with running everything at once."""
+
+    kind: Annotated[PolicyKind, Field(description="carbon_aware or run_now.")] = PolicyKind.CARBON_AWARE
+    replan_s: Annotated[Duration, Field(ge=60, description="Time between whole new plans.")] = 6 * 3600.0
+    interactive_hold_s: Annotated[Duration, Field(description="Longest hold of an interactive request.")] = 0.02
+    min_group: Annotated[int, Field(ge=1, description="Group size worth releasing before the hold is over.")] = 8
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ForecastSettings:
+    """[forecast]: what the policy knows of the future."""
+
+    kind: Annotated[ForecastKind, Field(description="perfect, seasonal or none.")] = ForecastKind.PERFECT
+    horizon_s: Annotated[Duration, Field(gt=0, description="How far it reaches.")] = 96 * 3600.0
+    renew_s: Annotated[Duration, Field(ge=60, description="How often a new one is issued.")] = 6 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Scenario:
+    """The whole file. `start` is the instant on the grid's calendar at which every trace begins."""
+
+    name: Annotated[str, Field(min_length=1, description="Name in results.")]
+    start: Annotated[Instant, Field(description="Instant at which every trace begins, such as 2022-03-01T00:00Z.")]
+    description: Annotated[str, Field(description="One or two sentences for people.")] = ""
+    seed: Annotated[int, Field(ge=0, description="Seed of everything that is drawn.")] = 0
+    grid: GridSettings
+    region: Annotated[tuple[RegionSettings, ...], Field(min_length=1)]
+    requests: tuple[RequestSettings, ...] = ()
+    jobs: tuple[JobSettings, ...] = ()
+    policy: PolicySettings = PolicySettings()
+    forecast: ForecastSettings = ForecastSettings()
+
+    def __post_init__(self) -> None:
+        if bool(self.grid.trace) == bool(self.grid.archetypes):
+            raise ValueError("grid: name either a trace file or archetypes, not both and not neither")
+        if not self.requests and not self.jobs:
+            raise ValueError("no work: add a [[requests]] or a [[jobs]] table")
+        _refuse_repeated("region", [place.name for place in self.region])
+        _refuse_repeated("workload", [*(pool.name for pool in self.requests), *(jobs.name for jobs in self.jobs)])
+        for pool in self.requests:
+            _refuse_unknown_region(f"requests {pool.name!r}", (pool.region,) if pool.region else (), self.region)
+        for jobs in self.jobs:
+            _refuse_unknown_region(f"jobs {jobs.name!r}", jobs.regions, self.region)
+        self._refuse_crowded_regions()
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Every zone once, in the order of the regions."""
+        return tuple(dict.fromkeys(region.zone for region in self.region))
+
+    def region_of(self, pool: RequestSettings) -> RegionSettings:
+        return next((region for region in self.region if region.name == pool.region), self.region[0])
+
+    def gpus_for_jobs(self, region: RegionSettings) -> int:
+        """What the request pools leave of a region."""
+        taken = sum(pool.workers * pool.gpus_per_worker for pool in self.requests if self.region_of(pool) == region)
+        return region.gpus - taken
+
+    def _refuse_crowded_regions(self) -> None:
+        for region in self.region:
+            if self.gpus_for_jobs(region) < 0:
+                raise ValueError(
+                    f"region {region.name!r} has {region.gpus} GPUs, but its request pools take "
+                    f"{region.gpus - self.gpus_for_jobs(region)}"
+                )
+
+
+def _refuse_repeated(what: str, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"two entries share the {what} name {repeated[0]!r}: give each its own")
+
+
+def _refuse_unknown_region(who: str, names: tuple[str, ...], regions: tuple[RegionSettings, ...]) -> None:
+    known = [region.name for region in regions]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{who} names region {name!r}, which is not one of {', '.join(known)}")

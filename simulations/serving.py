@@ -1,0 +1,267 @@
+"""Requests in virtual time: one Shaper, the same as the gateway's, in front of a pool of virtual workers.
+
+Feeds arrivals to the shaper, its groups to the least loaded workers, and finishes back to the shaper. Which request may
+wait, and until when, is asked of the same rule as the daemon's. Knows no grid; intensity comes as a forecast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intensity_feeds.series import Floats, IntensitySeries
+from scheduler.deferral import release_at_s
+from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
+from shaping.request import LatencyClass, PoolCapacity, Request
+from shaping.shaper import Shaper, ShapingPolicy
+from simulations.loop import Loop, Priority
+from simulations.workers import PowerTrace, StepCost, Work, Worker, WorkerLimits
+from simulations.workloads import RequestTrace
+
+# A held request's service is estimated as if it decoded in a batch of this size: mid-sized, for any load.
+ESTIMATE_SEQUENCES = 32
+
+# An interactive request is served before one that may wait.
+FLEX_PRIORITY = 1
+
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSpec:
+    """The workers of one model, all alike."""
+
+    name: str
+    region: str
+    zone: str
+    deployment: Deployment
+    workers: int
+    max_sequences: int
+
+    @property
+    def limits(self) -> WorkerLimits:
+        return WorkerLimits(sequences=self.max_sequences, kv_tokens=kv_capacity_tokens(self.deployment))
+
+    @property
+    def capacity(self) -> PoolCapacity:
+        kv_tokens = kv_capacity_tokens(self.deployment)
+        return PoolCapacity(sequences=self.workers * self.max_sequences, kv_tokens=self.workers * kv_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Traffic:
+    """Requests on the calendar. `is_flex` (n,) marks those that may wait, until `flex_deadline_s` after arrival."""
+
+    trace: RequestTrace
+    start_at_s: float
+    is_flex: Booleans
+    flex_deadline_s: float
+    flex_margin_s: float
+
+    @property
+    def deadline_at_s(self) -> Floats:
+        """Shape (n,); infinite where there is none."""
+        arrivals = self.start_at_s + self.trace.arrival_s
+        return np.where(self.is_flex, arrivals + self.flex_deadline_s, np.inf)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ServingRecord:
+    """What happened to each request, all of shape (n,), NaN where it did not happen; and the pool's power.
+
+    `first_span` and `last_span` say which spans of its worker's power trace a request took part in.
+    """
+
+    released_at_s: Floats
+    first_token_at_s: Floats
+    finished_at_s: Floats
+    worker: NDArray[np.int64]
+    first_span: NDArray[np.int64]
+    last_span: NDArray[np.int64]
+    power: list[PowerTrace] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, count: int) -> ServingRecord:
+        instants = (np.full(count, np.nan) for _ in range(3))
+        places = (np.full(count, -1, dtype=np.int64) for _ in range(3))
+        released, first_token, finished = instants
+        worker, first_span, last_span = places
+        return cls(
+            released_at_s=released,
+            first_token_at_s=first_token,
+            finished_at_s=finished,
+            worker=worker,
+            first_span=first_span,
+            last_span=last_span,
+        )
+
+    @property
+    def is_dropped(self) -> Booleans:
+        return np.isnan(self.finished_at_s)
+
+
+class DeploymentSteps:
+    """The energy model's steps for one deployment, as a virtual worker asks for them."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self.idle_power_w = deployment.gpus * idle_power_w(deployment.gpu, GpuState.CONTEXT_IDLE)
+
+    def step(
+        self, sequences: int, mean_context_tokens: float, prefill_tokens: float, prefill_squared_tokens: float
+    ) -> StepCost:
+        made = step(self._deployment, sequences, mean_context_tokens, prefill_tokens, prefill_squared_tokens)
+        return StepCost(made.duration_s, made.energy_j)
+
+
+class Pool:
+    """Puts its arrivals on the loop when made; after `loop.run()` its record says what became of each."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        spec: PoolSpec,
+        traffic: Traffic,
+        policy: ShapingPolicy,
+        *,
+        forecast: Callable[[], IntensitySeries | None] | None,
+        progressed: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """`forecast` answers with the zone's forecast now; None for a policy that lets nothing wait."""
+        self._loop, self._traffic, self._forecast = loop, traffic, forecast
+        self.spec = spec
+        self._progressed = progressed
+        self._steps = DeploymentSteps(spec.deployment)
+        self._shaper = Shaper(spec.deployment.model.name, spec.capacity, policy)
+        self._hold_s = policy.interactive_hold_s
+        self._workers = [Worker(self._steps, spec.limits, loop.now_s) for _ in range(spec.workers)]
+        self._columns = tuple(column.tolist() for column in _columns(traffic))
+        self._next = 0
+        self._release_at_s = math.inf
+        self.open_requests = len(traffic.trace)
+        self.ended_at_s = loop.now_s
+        self.record = ServingRecord.empty(len(traffic.trace))
+        self._await_arrival()
+
+    def close(self, end_at_s: float) -> None:
+        """Keep the workers warm until `end_at_s` and take down their power."""
+        self.record.power = [worker.power_trace(end_at_s) for worker in self._workers]
+
+    # -- arrivals ---------------------------------------------------------------------------------------------------
+
+    def _await_arrival(self) -> None:
+        if self._next < len(self._traffic.trace):
+            self._loop.schedule(self._columns[0][self._next], Priority.ARRIVAL, self._arrive)
+
+    def _arrive(self) -> None:
+        index, now_s = self._next, self._loop.now_s
+        self._next += 1
+        _, prompt_tokens, output_tokens, is_flex = (column[index] for column in self._columns)
+        if prompt_tokens + output_tokens > self.spec.limits.kv_tokens:
+            self._end(1)  # no worker could ever hold it
+        else:
+            self._shaper.offer(self._request(index, prompt_tokens, output_tokens, is_flex), now_s)
+            self._ask_release(now_s)
+        self._await_arrival()
+
+    def _request(self, index: int, prompt_tokens: int, output_tokens: int, is_flex: bool) -> Request:
+        now_s = self._loop.now_s
+        may_wait = is_flex and self._forecast is not None
+        release_by_s, not_before_s = now_s + self._hold_s, 0.0
+        if may_wait:
+            service_s = self._service_s(prompt_tokens, output_tokens)
+            release_by_s = now_s + max(0.0, self._traffic.flex_deadline_s - self._traffic.flex_margin_s - service_s)
+            series = self._forecast() if self._forecast else None
+            not_before_s = release_at_s(series, now_s, service_s, release_by_s)
+        return Request(
+            id=str(index),
+            model=self._shaper.model,
+            arrived_at_s=now_s,
+            release_by_s=release_by_s,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            latency_class=LatencyClass.FLEX if may_wait else LatencyClass.INTERACTIVE,
+            not_before_s=not_before_s,
+            priority=FLEX_PRIORITY if may_wait else 0,
+        )
+
+    def _service_s(self, prompt_tokens: int, output_tokens: int) -> float:
+        context_tokens = prompt_tokens + output_tokens / 2
+        decode_s = self._steps.step(ESTIMATE_SEQUENCES, context_tokens, 0.0, 0.0).duration_s * output_tokens
+        return decode_s + self._steps.step(0, 0.0, prompt_tokens, float(prompt_tokens**2)).duration_s
+
+    # -- releases ---------------------------------------------------------------------------------------------------
+
+    def _ask_release(self, at_s: float) -> None:
+        """Ask the shaper at that instant, unless it will be asked earlier anyway."""
+        if at_s < self._release_at_s:
+            self._release_at_s = at_s
+            self._loop.schedule(at_s, Priority.RELEASE, lambda: self._release(at_s))
+
+    def _release(self, asked_at_s: float) -> None:
+        if asked_at_s != self._release_at_s:
+            return  # overtaken by an earlier one
+        now_s, self._release_at_s = self._loop.now_s, math.inf
+        requests = [request for group in self._shaper.release(now_s) for request in group.requests]
+        if requests:
+            self._dispatch(requests, now_s)
+        wake_at_s = self._shaper.next_wakeup_at_s()
+        if wake_at_s is not None:
+            self._ask_release(max(wake_at_s, now_s))
+
+    def _dispatch(self, requests: Sequence[Request], now_s: float) -> None:
+        """Each to the worker with the fewest requests, the first of equals."""
+        loads = [worker.load for worker in self._workers]
+        given: dict[int, list[Work]] = {}
+        for request in requests:
+            index = int(request.id)
+            place = loads.index(min(loads))
+            loads[place] += 1
+            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=request.output_tokens)
+            given.setdefault(place, []).append(work)
+            self.record.released_at_s[index], self.record.worker[index] = now_s, place
+        for place, works in given.items():
+            before_s = self._workers[place].next_change_at_s
+            self._workers[place].accept(works, now_s)
+            self._follow(place, before_s)
+
+    # -- workers ----------------------------------------------------------------------------------------------------
+
+    def _follow(self, place: int, before_s: float) -> None:
+        """Schedule the worker's next change if it is not the one that is scheduled already."""
+        at_s = self._workers[place].next_change_at_s
+        if at_s != before_s and at_s < math.inf:
+            self._loop.schedule(max(at_s, self._loop.now_s), Priority.FINISH, lambda: self._change(place, at_s))
+
+    def _change(self, place: int, expected_at_s: float) -> None:
+        worker, now_s = self._workers[place], self._loop.now_s
+        if worker.next_change_at_s != expected_at_s:
+            return  # its batch changed in between
+        finished = worker.advance(now_s)
+        for work in finished:
+            self._finish(work, now_s)
+        self._follow(place, math.nan)
+        if finished:
+            self._end(len(finished))
+            self._ask_release(now_s)
+
+    def _finish(self, work: Work, now_s: float) -> None:
+        record, index = self.record, work.index
+        record.first_token_at_s[index], record.finished_at_s[index] = work.first_token_at_s, now_s
+        record.first_span[index], record.last_span[index] = work.first_span, work.last_span
+        self._shaper.finish(str(index), now_s)
+
+    def _end(self, count: int) -> None:
+        self.open_requests -= count
+        self.ended_at_s = self._loop.now_s
+        self._progressed(count)
+
+
+def _columns(traffic: Traffic) -> tuple[NDArray[np.generic], ...]:
+    """Arrival on the calendar, prompt, output and flex, in order of arrival."""
+    trace = traffic.trace
+    return traffic.start_at_s + trace.arrival_s, trace.prompt_tokens, trace.output_tokens, traffic.is_flex

@@ -1,0 +1,248 @@
+"""Runs a scenario: the same work twice, once at once and once under the policy, in virtual time.
+
+Composes loop, fleet and pools and lets them run; decides nothing and prices nothing. Everything from outside (traces,
+profiles, the grid) comes as `Inputs`; everything drawn comes from the scenario's seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from intensity_feeds.series import IntensitySeries
+from scheduler.engine import Engine
+from scheduler.events import ForecastUpdated
+from scheduler.jobs import Interruption, Job, JobKind
+from scheduler.journal import Decision
+from scheduler.planning.plan import Region
+from shaping.energy import Deployment
+from simulations.baselines import Conduct, conduct_of, run_now
+from simulations.fleet import Fleet, Timetable
+from simulations.grid import Grid
+from simulations.launcher import JobWork, Stretch
+from simulations.loop import Loop
+from simulations.scenario import JobSettings, RequestSettings, Scenario
+from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
+from simulations.workloads import JobTrace, RequestTrace
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """A scenario with everything it names, in the order of its tables."""
+
+    scenario: Scenario
+    grid: Grid
+    requests: tuple[RequestTrace, ...]
+    jobs: tuple[JobTrace, ...]
+    deployments: tuple[Deployment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRun:
+    """One pool's work and what became of it."""
+
+    spec: PoolSpec
+    traffic: Traffic
+    record: ServingRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two runs. `finished_at_s` lacks the jobs that no region could ever hold."""
+
+    works: Sequence[JobWork]
+    stretches: Sequence[Stretch]
+    finished_at_s: Mapping[str, float]
+    pools: Sequence[PoolRun]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """Both sides of a comparison over the same inputs, and the instant at which the last work of either ended."""
+
+    inputs: Inputs
+    baseline: Side
+    policy: Side
+    end_at_s: float
+
+
+def run_both(
+    inputs: Inputs,
+    progress: Progress = lambda ratio: None,
+    watch: Callable[[Decision], None] | None = None,
+) -> Runs:
+    """The baseline, then the policy, whose decisions `watch` sees. `progress` is told the share of work ended."""
+    works, traffics = job_works(inputs), _traffics(inputs)
+    baseline = _Running(inputs, works, traffics, run_now(), lambda ratio: progress(ratio / 2))
+    baseline.loop.run()
+    policy = _Running(
+        inputs, works, traffics, conduct_of(inputs.scenario), lambda ratio: progress((1 + ratio) / 2), watch
+    )
+    policy.loop.run()
+    # Workers stay warm equally long on both sides, or the longer run would be charged for its length.
+    served_at_s = max((pool.ended_at_s for side in (baseline, policy) for pool in side.pools), default=0.0)
+    for pool in (*baseline.pools, *policy.pools):
+        pool.close(served_at_s)
+    return Runs(
+        inputs=inputs,
+        baseline=baseline.side(),
+        policy=policy.side(),
+        end_at_s=max(baseline.ended_at_s, policy.ended_at_s),
+    )
+
+
+class _Running:
+    """One side with its own loop, on which everything is scheduled when made."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        works: Sequence[JobWork],
+        traffics: Sequence[Traffic],
+        conduct: Conduct,
+        progress: Progress,
+        watch: Callable[[Decision], None] | None = None,
+    ) -> None:
+        scenario = inputs.scenario
+        self._inputs, self._works, self._traffics = inputs, works, traffics
+        self._progress, self._ended = progress, 0
+        self._total = max(1, len(works) + sum(len(trace) for trace in inputs.requests))
+        self._forecasts: dict[str, IntensitySeries | None] = {}
+        self.loop = Loop(scenario.start)
+        engine = Engine(regions=regions_for_jobs(scenario), planner=conduct.planner)
+        self._fleet = Fleet(self.loop, engine, works, watch=watch, progressed=self._count)
+        self.pools = [self._pool(settings, place, conduct) for place, settings in enumerate(scenario.requests)]
+        Timetable(
+            self.loop,
+            self._fleet,
+            self._renewed_forecasts,
+            renew_s=scenario.forecast.renew_s,
+            replan_s=scenario.policy.replan_s,
+            is_needed=self._has_open_work,
+        )
+
+    @property
+    def ended_at_s(self) -> float:
+        ends = (*self._fleet.finished_at_s.values(), *(pool.ended_at_s for pool in self.pools))
+        return max(ends, default=self.loop.now_s)
+
+    def side(self) -> Side:
+        runs = [
+            PoolRun(spec=pool.spec, traffic=traffic, record=pool.record)
+            for pool, traffic in zip(self.pools, self._traffics, strict=True)
+        ]
+        launcher = self._fleet.launcher
+        return Side(
+            works=self._works,
+            stretches=launcher.stretches,
+            finished_at_s=self._fleet.finished_at_s,
+            pools=runs,
+        )
+
+    def _pool(self, settings: RequestSettings, place: int, conduct: Conduct) -> Pool:
+        spec = pool_spec(self._inputs, settings, place)
+        forecast = (lambda: self._forecasts.get(spec.zone)) if conduct.lets_requests_wait else None
+        return Pool(
+            self.loop,
+            spec,
+            self._traffics[place],
+            conduct.shaping,
+            forecast=forecast,
+            progressed=self._count,
+        )
+
+    def _renewed_forecasts(self, now_s: float) -> list[ForecastUpdated]:
+        updates = list(self._inputs.grid.forecasts(now_s))
+        self._forecasts = {update.zone: update.series for update in updates}
+        return updates
+
+    def _has_open_work(self) -> bool:
+        return self._fleet.can_go_on or any(pool.open_requests for pool in self.pools)
+
+    def _count(self, count: int) -> None:
+        self._ended += count
+        self._progress(self._ended / self._total)
+
+
+# -- the work --------------------------------------------------------------------------------------------------------
+
+
+def regions_for_jobs(scenario: Scenario) -> list[Region]:
+    """The regions as the engine sees them: what the request pools take is gone."""
+    return [
+        Region(name=region.name, zone=region.zone, gpus=scenario.gpus_for_jobs(region), pue=region.pue)
+        for region in scenario.region
+    ]
+
+
+def pool_spec(inputs: Inputs, settings: RequestSettings, place: int) -> PoolSpec:
+    region = inputs.scenario.region_of(settings)
+    return PoolSpec(
+        name=settings.name,
+        region=region.name,
+        zone=region.zone,
+        deployment=inputs.deployments[place],
+        workers=settings.workers,
+        max_sequences=settings.max_sequences,
+    )
+
+
+def job_works(inputs: Inputs) -> list[JobWork]:
+    """Every job of every workload, in order of the tables, then of submission."""
+    scenario = inputs.scenario
+    return [
+        work
+        for place, (settings, trace) in enumerate(zip(scenario.jobs, inputs.jobs, strict=True))
+        for work in _works_of(settings, trace, scenario.start, generator(scenario, "jobs", place))
+    ]
+
+
+def generator(scenario: Scenario, what: str, place: int) -> np.random.Generator:
+    """A stream of its own for each purpose, so that drawing more of one does not change another."""
+    return np.random.default_rng([scenario.seed, place, *what.encode()])
+
+
+def _works_of(
+    settings: JobSettings, trace: JobTrace, start_at_s: float, drawn: np.random.Generator
+) -> Iterator[JobWork]:
+    interruptible = drawn.random(len(trace)) < settings.interruptible_ratio
+    interruption = Interruption(
+        checkpoint_s=settings.checkpoint_s, restore_s=settings.restore_s, min_run_s=settings.min_run_s
+    )
+    width = len(str(len(trace)))
+    for index in range(len(trace)):
+        submitted_at_s = start_at_s + float(trace.submit_s[index])
+        true_s, gpus = float(trace.duration_s[index]), int(trace.gpus[index])
+        slack_s = settings.slack_s + settings.slack_ratio * true_s
+        job = Job(
+            id=f"{settings.name}-{index:0{width}d}",
+            kind=JobKind.FINE_TUNING,
+            submitted_at_s=submitted_at_s,
+            earliest_start_at_s=submitted_at_s,
+            deadline_at_s=submitted_at_s + true_s + slack_s,
+            duration_s=true_s * settings.estimate_ratio,
+            power_w=settings.power_per_gpu_w * gpus,
+            gpus=gpus,
+            interruption=interruption if interruptible[index] else None,
+            regions=settings.regions,
+            label=settings.name,
+        )
+        yield JobWork(job=job, true_duration_s=true_s, workload=settings.name)
+
+
+def _traffics(inputs: Inputs) -> list[Traffic]:
+    scenario = inputs.scenario
+    return [
+        Traffic(
+            trace=trace,
+            start_at_s=scenario.start,
+            is_flex=generator(scenario, "flex", place).random(len(trace)) < settings.flex_ratio,
+            flex_deadline_s=settings.flex_deadline_s,
+            flex_margin_s=settings.flex_margin_s,
+        )
+        for place, (settings, trace) in enumerate(zip(scenario.requests, inputs.requests, strict=True))
+    ]

@@ -1,0 +1,306 @@
+"""A virtual GPU worker: continuous batching on a token clock, with the power it draws.
+
+Between two changes of its batch every running sequence advances one token per step, so the worker keeps the step count
+as a clock and the finish points of its sequences on it: a request costs O(log n), not O(tokens). Within such a span a
+step's duration and energy are linear in the context, which grows by one token a step; their sums are closed forms.
+
+Prompts are processed in chunks beside the running decodes (chunked prefill). Where this is coarser than an engine: a
+request that arrives while nothing is prefilled starts at once rather than at the next step, and KV memory is reserved
+for a request's full length, so nothing is ever preempted. Knows no policy, no grid and no clock of its own.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Prompt tokens per step, all prompts together: vLLM's default of `max_num_batched_tokens` for online serving.
+PREFILL_CHUNK_TOKENS = 2048
+
+# A span is cut after so many steps, so that costs that bend with the context (sliding windows, power limits) are
+# followed; and the context at which costs are evaluated lies on a grid of this width, so that they can be kept.
+REFRESH_STEPS = 1024.0
+CONTEXT_GRID_TOKENS = 512
+
+# Steps are counted in floats; a finish point that is nearer than this has been reached.
+STEP_TOLERANCE = 1e-6
+
+
+class StepCost(NamedTuple):
+    """One iteration of the serving engine."""
+
+    duration_s: float
+    energy_j: float
+
+
+class StepModel(Protocol):
+    """What a worker must know of its GPU and model."""
+
+    @property
+    def idle_power_w(self) -> float: ...
+
+    def step(
+        self, sequences: int, mean_context_tokens: float, prefill_tokens: float, prefill_squared_tokens: float
+    ) -> StepCost:
+        """`prefill_squared_tokens` is the part of the prompts' squared lengths that falls on this step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLimits:
+    """What one worker holds at once."""
+
+    sequences: int
+    kv_tokens: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One request on a worker. `index` is its caller's; spans count intervals of the worker's power trace."""
+
+    index: int
+    prompt_tokens: int
+    output_tokens: int
+    first_token_at_s: float = math.nan
+    first_span: int = 0
+    last_span: int = 0
+
+    @property
+    def kv_tokens(self) -> int:
+        return self.prompt_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PowerTrace:
+    """Piecewise constant: energy_j[i] (n,) is spent evenly over [edges_at_s[i], edges_at_s[i + 1]) (n + 1,).
+
+    `sequences` (n,) says how many shared it; 0 is an idle worker.
+    """
+
+    edges_at_s: Floats
+    energy_j: Floats
+    sequences: Integers
+
+    @property
+    def power_w(self) -> Floats:
+        return self.energy_j / np.diff(self.edges_at_s)
+
+
+class Worker:
+    """`accept` gives it work, `next_change_at_s` says when to call `advance`, which returns what has finished."""
+
+    def __init__(self, model: StepModel, limits: WorkerLimits, start_at_s: float) -> None:
+        self._model, self._limits = model, limits
+        self._waiting: deque[Work] = deque()
+        self._prefilling: list[Work] = []
+        self._decoding: list[tuple[float, int, Work]] = []  # heap by finish point on the step clock
+        self._clock_steps = 0.0
+        self._prefill_steps = math.inf
+        self._prefill_tokens = self._prefill_squared_tokens = 0.0
+        self._context_tokens = self._kv_tokens = 0.0
+        self._known: dict[tuple[int, int], StepCost] = {}
+        self._trace = _Recorder(start_at_s)
+        self._span = _IDLE
+        self.next_change_at_s = math.inf
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    @property
+    def load(self) -> int:
+        """Requests on it, running and waiting."""
+        return len(self._waiting) + len(self._prefilling) + len(self._decoding)
+
+    def can_ever_hold(self, work: Work) -> bool:
+        return work.kv_tokens <= self._limits.kv_tokens
+
+    def power_trace(self, end_at_s: float) -> PowerTrace:
+        """From its start to `end_at_s`, which must not lie before the last change."""
+        self._pass_time(end_at_s)
+        return self._trace.finished()
+
+    # -- doing ------------------------------------------------------------------------------------------------------
+
+    def accept(self, works: Sequence[Work], now_s: float) -> None:
+        """Queue requests that come together; each starts when its prompt's turn comes and its KV memory is free."""
+        self._waiting.extend(works)
+        if not self._prefilling and self._fits(self._waiting[0]):
+            self._pass_time(now_s)
+            self._plan(now_s)
+
+    def advance(self, now_s: float) -> list[Work]:
+        """Move to `now_s`, at most `next_change_at_s`; what finished by then, in order of finish."""
+        self._pass_time(now_s)
+        finished = self._take_first_tokens(now_s) if self._prefill_steps <= STEP_TOLERANCE else []
+        while self._decoding and self._decoding[0][0] <= self._clock_steps + STEP_TOLERANCE:
+            finished.append(heapq.heappop(self._decoding)[2])
+        for work in finished:
+            self._leave(work)
+        self._plan(now_s)
+        return finished
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _pass_time(self, now_s: float) -> None:
+        """Close the span under way: its steps, its energy, its share of the contexts' growth."""
+        sequences = len(self._prefilling) + len(self._decoding)
+        if sequences == 0:
+            self._trace.add(now_s, self._model.idle_power_w * (now_s - self._trace.end_at_s), 0)
+            return
+        span = self._span
+        steps = span.steps if now_s >= self.next_change_at_s else span.steps_within(now_s - self._trace.end_at_s)
+        self._trace.add(now_s, span.energy_j(steps), sequences)
+        self._clock_steps += steps
+        self._prefill_steps -= steps
+        self._context_tokens += steps * len(self._decoding)
+        self._span = span.after(steps)
+
+    def _take_first_tokens(self, now_s: float) -> list[Work]:
+        """The prompts of the batch are done and have their first token; those that wanted no more are finished."""
+        finished = []
+        for work in self._prefilling:
+            work.first_token_at_s = now_s
+            if work.output_tokens == 1:
+                finished.append(work)
+            else:
+                entry = (self._clock_steps + work.output_tokens - 1, work.index, work)
+                heapq.heappush(self._decoding, entry)
+            self._context_tokens += work.prompt_tokens + 1
+        self._prefilling = []
+        return finished
+
+    def _leave(self, work: Work) -> None:
+        self._context_tokens -= work.kv_tokens
+        self._kv_tokens -= work.kv_tokens
+        work.last_span = self._trace.spans
+
+    def _fits(self, work: Work) -> bool:
+        running = len(self._prefilling) + len(self._decoding)
+        return running < self._limits.sequences and self._kv_tokens + work.kv_tokens <= self._limits.kv_tokens
+
+    def _plan(self, now_s: float) -> None:
+        """What runs until the next change, and when that is."""
+        if not self._prefilling:
+            self._begin_prefill()
+        if not self._prefilling and not self._decoding:
+            self._context_tokens = 0.0  # rounding of many sums ends here
+            self._span, self.next_change_at_s = _IDLE, math.inf
+            return
+        steps = min(self._prefill_steps, REFRESH_STEPS)
+        if self._decoding:
+            steps = min(steps, self._decoding[0][0] - self._clock_steps)
+        self._span = self._mixed_span(steps) if self._prefilling else self._decode_span(steps)
+        self.next_change_at_s = now_s + self._span.duration_s(steps)
+
+    def _begin_prefill(self) -> None:
+        """The next prompts, first come first served: as many as fit into one step, or one longer than a step."""
+        tokens = squared = 0
+        while self._waiting and self._fits(work := self._waiting[0]):
+            if self._prefilling and tokens + work.prompt_tokens > PREFILL_CHUNK_TOKENS:
+                break
+            self._prefilling.append(self._waiting.popleft())
+            tokens += work.prompt_tokens
+            squared += work.prompt_tokens**2
+            self._kv_tokens += work.kv_tokens
+            work.first_span = self._trace.spans
+        self._prefill_steps = max(1.0, tokens / PREFILL_CHUNK_TOKENS) if self._prefilling else math.inf
+        self._prefill_tokens = min(tokens, PREFILL_CHUNK_TOKENS)
+        self._prefill_squared_tokens = squared / self._prefill_steps
+
+    def _mixed_span(self, steps: float) -> _Span:
+        decoding = len(self._decoding)
+        context_tokens = self._context_tokens / decoding if decoding else 0.0
+        cost = self._model.step(decoding, context_tokens, self._prefill_tokens, self._prefill_squared_tokens)
+        return _Span(steps, cost.duration_s, 0.0, cost.energy_j, 0.0)
+
+    def _decode_span(self, steps: float) -> _Span:
+        decoding = len(self._decoding)
+        context_tokens = self._context_tokens / decoding
+        place = int(context_tokens // CONTEXT_GRID_TOKENS)
+        low, high = self._cost(decoding, place), self._cost(decoding, place + 1)
+        longer_s = (high.duration_s - low.duration_s) / CONTEXT_GRID_TOKENS
+        more_j = (high.energy_j - low.energy_j) / CONTEXT_GRID_TOKENS
+        beyond_tokens = context_tokens - place * CONTEXT_GRID_TOKENS
+        return _Span(
+            steps, low.duration_s + longer_s * beyond_tokens, longer_s, low.energy_j + more_j * beyond_tokens, more_j
+        )
+
+    def _cost(self, decoding: int, place: int) -> StepCost:
+        key = (decoding, place)
+        if key not in self._known:
+            self._known[key] = self._model.step(decoding, float(place * CONTEXT_GRID_TOKENS), 0.0, 0.0)
+        return self._known[key]
+
+
+class _Span(NamedTuple):
+    """Steps of one batch: step k (from 0) takes step_s + longer_s * k and step_j + more_j * k."""
+
+    steps: float
+    step_s: float
+    longer_s: float
+    step_j: float
+    more_j: float
+
+    def duration_s(self, steps: float) -> float:
+        return steps * (self.step_s + self.longer_s * steps / 2.0)
+
+    def energy_j(self, steps: float) -> float:
+        return steps * (self.step_j + self.more_j * steps / 2.0)
+
+    def steps_within(self, elapsed_s: float) -> float:
+        """The inverse of `duration_s`, in the form that survives longer_s = 0."""
+        root = math.sqrt(self.step_s**2 + 2.0 * self.longer_s * elapsed_s)
+        return min(self.steps, 2.0 * elapsed_s / (self.step_s + root))
+
+    def after(self, steps: float) -> _Span:
+        return _Span(
+            self.steps - steps,
+            self.step_s + self.longer_s * steps,
+            self.longer_s,
+            self.step_j + self.more_j * steps,
+            self.more_j,
+        )
+
+
+_IDLE = _Span(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class _Recorder:
+    """The power trace as it grows. A span too short for the clock's resolution adds its energy to the next one."""
+
+    def __init__(self, start_at_s: float) -> None:
+        self._edges_at_s = array("d", [start_at_s])
+        self._energy_j = array("d")
+        self._sequences = array("l")
+        self._carried_j = 0.0
+        self.end_at_s = start_at_s
+
+    @property
+    def spans(self) -> int:
+        return len(self._energy_j)
+
+    def add(self, end_at_s: float, energy_j: float, sequences: int) -> None:
+        if end_at_s <= self.end_at_s:
+            self._carried_j += energy_j
+            return
+        self._edges_at_s.append(end_at_s)
+        self._energy_j.append(energy_j + self._carried_j)
+        self._sequences.append(sequences)
+        self.end_at_s, self._carried_j = end_at_s, 0.0
+
+    def finished(self) -> PowerTrace:
+        return PowerTrace(
+            edges_at_s=np.array(self._edges_at_s),
+            energy_j=np.array(self._energy_j),
+            sequences=np.array(self._sequences, dtype=np.int64),
+        )
