@@ -14,6 +14,7 @@ SHELLS: dict[str, str] = {
     "intensity_feeds.electricity_maps": "calls a service",
     "intensity_feeds.watttime": "calls a service",
     "intensity_feeds.uk_carbon": "calls a service",
+    "intensity_feeds.trace": "names trace files",
     "intensity_feeds.trace_rows": "reads trace files",
     "shaping.profiles": "reads the profiles that come with the package",
     "simulations.inputs": "gathers a scenario's traces and profiles",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.sources import ROOT, Module, modules, parsed
 
-_TIME = "s|ms|us|h|hours"
+_TIME = "s|ms|us|h|hours|days"
 _ENERGY = "w|kw|mw|wh|kwh|mwh|j|kj|mj"
 _CARBON = "g|gco2e|kgco2e|lbs"
 _OTHER = "usd|eur|l|hz|c|deg|bytes?|gib|gb|flops?|tflops?|ratio|percent"
@@ -23,6 +23,7 @@ _HAS_UNIT = re.compile(rf"(?:^|_)(?:per_)?{_UNIT}(?:_per_{_UNIT})*(?:_squared)?$
 DIMENSIONLESS: dict[str, str] = {
     "speed": "simulated seconds per real second",
     "pue": "facility energy over IT energy",
+    "weights": "shares of a whole, in any unit",
     "factor": "a pure number that multiplies",
     "cost": "what a planner's objective weighs: grams, dollars, or a sum of both",
     "costs": "the same, one for each choice",

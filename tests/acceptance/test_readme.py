@@ -1,0 +1,67 @@
+"""The README's commands, typed as a reader would type them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.console import Example, examples
+from tests.architecture.sources import ROOT
+
+README = ROOT / "README.md"
+LONGEST_S = 150.0
+# They make environments of their own from package indexes; CI runs one of them by being run.
+INSTALLS = ("make ", "git clone", "cd ", "pipx ", "uv ", "pip ")
+
+
+def is_run(example: Example) -> bool:
+    return not example.not_run and not example.command.startswith(INSTALLS)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+    }
+    for example in filter(is_run, examples(README.read_text("utf-8"))):
+        result = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", example.command],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_S,
+        )
+        said = f"{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+        assert result.returncode == 0, f"README.md:{example.line}: {example.command}\n{said}"
+
+
+def test_make_targets_named_in_the_documents_exist() -> None:
+    targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if ":" in line}
+    documents = [README, ROOT / "CONTRIBUTING.md"]
+    named = [one for path in documents for one in examples(path.read_text("utf-8")) if one.command.startswith("make ")]
+    assert [one for one in named if one.command.split()[1] not in targets] == []
+
+
+def test_only_commands_after_a_dollar_are_examples() -> None:
+    block = "```console\n$ slacktide regions\nDE  Germany\n$ slacktide plan \\\n    --zone DE\n$ last\n```\n"
+    text = f"Text\n{block}$ not this\n"
+    assert examples(text) == [
+        Example(command="slacktide regions", line=3),
+        Example(command="slacktide plan --zone DE", line=5),
+        Example(command="last", line=7),
+    ]
+
+
+def test_a_block_is_left_out_only_with_a_reason() -> None:
+    text = "<!-- not run: needs a cluster -->\n```console\n$ one\n```\n\n```console\n$ two\n```\n```sh\n$ three\n```\n"
+    assert examples(text) == [Example(command="one", line=3, not_run="needs a cluster"), Example(command="two", line=7)]
