@@ -123,6 +123,11 @@ class Engine:
         entry = self._jobs.get(job_id)
         return entry.placement if entry else None
 
+    def job(self, job_id: str) -> Job | None:
+        """An open job, or one whose cancelled run has not ended yet."""
+        entry = self._jobs.get(job_id)
+        return entry.job if entry else None
+
     def state(self, job_id: str) -> JobState | None:
         """The state of an open job; None once it has ended."""
         entry = self._jobs.get(job_id)

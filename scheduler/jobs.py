@@ -83,7 +83,7 @@ TERMINAL_STATES = frozenset(state for state, ways in TRANSITIONS.items() if not 
 HOLDING_STATES = frozenset({JobState.STARTING, JobState.RUNNING})
 
 # A job that takes its worker down is not the worker's fault three times.
-MAX_LOST_RUNS = 3
+MAX_LOST_ATTEMPTS = 3
 
 
 class IllegalTransitionError(Exception):
@@ -104,7 +104,7 @@ def next_state(state: JobState, action: JobAction) -> JobState:
 
 def action_after_loss(lost_runs: int) -> JobAction:
     """What becomes of a job whose run was lost, this loss counted."""
-    return JobAction.QUARANTINE if lost_runs >= MAX_LOST_RUNS else JobAction.LOSE
+    return JobAction.QUARANTINE if lost_runs >= MAX_LOST_ATTEMPTS else JobAction.LOSE
 
 
 class InvalidJobError(ValueError):
@@ -183,3 +183,11 @@ class Job:
     def energy_kwh(self) -> float:
         """Estimated IT energy of the run without pauses."""
         return self.power_w / 1000.0 * self.duration_s / 3600.0
+
+
+def done_after_pause_s(job: Job, done_s: float, ran_s: float) -> float:
+    """How much of the duration is behind a checkpoint after a piece of `ran_s`, which restored first if it resumed."""
+    if job.interruption is None:
+        return 0.0
+    overhead_s = job.interruption.checkpoint_s + (job.interruption.restore_s if done_s > 0 else 0.0)
+    return min(job.duration_s, done_s + max(0.0, ran_s - overhead_s))

@@ -70,7 +70,13 @@ def job_of(launch: LaunchSettings, period: Period, now_s: float) -> Job:
         interruption=_interruption(launch),
         regions=launch.regions,
         label=launch.name,
+        template=template_of(launch),
     )
+
+
+def template_of(launch: LaunchSettings) -> str:
+    """What a launch's jobs have for a template; the colon keeps clients from naming it."""
+    return f"launch:{launch.name}"
 
 
 def _interruption(launch: LaunchSettings) -> Interruption | None:

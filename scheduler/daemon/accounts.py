@@ -1,0 +1,86 @@
+"""Keeps the uses of energy and settles them on the intensity known by now. Prices nothing itself.
+
+Uses are booked in memory, because the request path does not wait for a disk, and written every few seconds; a kill
+costs the account those seconds and no job anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from intensity_feeds.series import IntensitySeries, SeriesError
+from scheduler.daemon.env import Env
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.poller import Poller
+from scheduler.ledger import Account, EnergyUse, settle
+from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
+from scheduler.store.writer import Writing
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 5.0
+MAX_BUFFERED = 100_000
+
+
+class Accounts:
+    """The daemon's ledger: takes uses, writes them in batches, answers with sums."""
+
+    def __init__(self, env: Env, writer: Writing, reads: Reads, poller: Poller, metrics: Metrics) -> None:
+        self._env, self._writer, self._reads = env, writer, reads
+        self._poller, self._metrics = poller, metrics
+        self._unwritten: list[EnergyUse] = []
+
+    def record(self, use: EnergyUse) -> None:
+        """Book one use."""
+        if len(self._unwritten) >= MAX_BUFFERED:
+            log.error("use dropped", extra={"action": "use_dropped", "subject": use.subject_id})
+            return
+        self._unwritten.append(use)
+        self._metrics.energy(use.subject, use.basis, use.energy_kwh)
+
+    async def flush(self) -> None:
+        """Write what is booked; what cannot be written now is kept for the next time."""
+        taken, self._unwritten = self._unwritten, []
+        if not taken:
+            return
+        try:
+            await self._writer.write(lambda store: store.record_uses(taken))
+        except (StoreBusyError, DiskFullError) as error:
+            self._unwritten = taken + self._unwritten
+            log.warning("uses not written", extra={"action": "uses_kept", "why": str(error), "uses": len(taken)})
+
+    async def run(self) -> None:
+        """Flush until cancelled."""
+        while True:
+            await self._env.sleep_s(FLUSH_S * self._env.speed)
+            await self.flush()
+
+    async def settled(self, since_s: float, until_s: float) -> Account:
+        """The account of uses that started in [since_s, until_s)."""
+        await self.flush()
+        uses = await self._env.in_thread(self._reads.uses, since_s, until_s)
+        return settle(uses, await self._intensity(uses))
+
+    async def _intensity(self, uses: Sequence[EnergyUse]) -> dict[str, IntensitySeries]:
+        if not uses:
+            return {}
+        start_s = min(min(use.started_at_s, use.at_once_at_s) for use in uses)
+        end_s = max(max(use.ended_at_s, use.at_once_at_s + use.ended_at_s - use.started_at_s) for use in uses)
+        zones = {use.zone for use in uses} | {use.at_once_zone for use in uses}
+        known = {zone: await self._known(zone, start_s, end_s) for zone in sorted(zones)}
+        return {zone: series for zone, series in known.items() if series is not None}
+
+    async def _known(self, zone: str, start_s: float, end_s: float) -> IntensitySeries | None:
+        """What was realised as far as it is known, and the forecast after that."""
+        history = await self._poller.history(zone, start_s, end_s)
+        forecast = self._poller.forecasts().get(zone)
+        if history is None or forecast is None:
+            return history or forecast
+        try:
+            rest_from_s = max(history.end_at_s, forecast.start_at_s)
+            if rest_from_s >= forecast.end_at_s:
+                return history
+            return history.followed_by(forecast.between(rest_from_s, forecast.end_at_s))
+        except SeriesError:  # marginal beside average: the realised one counts
+            return history

@@ -1,0 +1,151 @@
+"""How jobs, plans, forecasts and accounts read as JSON. Instants are ISO 8601 UTC; what is not known is null."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from intensity_feeds.feed import Answer
+from scheduler.events import JobRestored
+from scheduler.jobs import Job
+from scheduler.ledger import Account
+from scheduler.planning.plan import Placement, Refusal, Region
+from scheduler.quantities import format_instant
+from scheduler.store.contract import JobRecord
+
+Json = dict[str, Any]
+
+
+def describe_job(record: JobRecord, placement: Placement | None) -> Json:
+    """A job as its owner sees it, with its place in the plan while it waits or runs."""
+    job, standing = record.job, record.standing
+    return {
+        "id": job.id,
+        "object": "job",
+        "state": standing.state,
+        "kind": job.kind,
+        "label": job.label,
+        "template": job.template,
+        "purpose": job.purpose,
+        "tenant": job.tenant,
+        "priority": job.priority,
+        "submitted_at": format_instant(job.submitted_at_s),
+        "earliest_start": format_instant(job.earliest_start_at_s),
+        "deadline": format_instant(job.deadline_at_s),
+        "duration_s": job.duration_s,
+        "gpus": job.gpus,
+        "power_w": job.power_w,
+        "interruptible": job.interruption is not None,
+        "regions": list(job.regions),
+        "attempt": standing.attempt,
+        "region": standing.region,
+        "started_at": _instant(standing.started_at_s),
+        "ended_at": _instant(standing.ended_at_s),
+        "reason": standing.reason,
+        "result": record.result,
+        "plan": describe_placement(placement) if placement else None,
+    }
+
+
+def describe_placement(placement: Placement) -> Json:
+    """Where and when, and what is expected to come of it."""
+    return {
+        "job": placement.job_id,
+        "start": format_instant(placement.start_at_s),
+        "end": format_instant(placement.end_at_s),
+        "cause": placement.cause,
+        "segments": [
+            {"start": format_instant(one.start_at_s), "end": format_instant(one.end_at_s), "region": one.region}
+            for one in placement.segments
+        ],
+        "emissions_gco2e": placement.emissions_gco2e,
+        "baseline_emissions_gco2e": placement.baseline_emissions_gco2e,
+        "savings_ratio": placement.savings_ratio,
+        "basis": "forecast",
+    }
+
+
+def describe_refusal(refusal: Refusal) -> str:
+    """One sentence with the nearest feasible change."""
+    if refusal.earliest_finish_at_s is None:
+        return refusal.what
+    earliest = format_instant(math.ceil(refusal.earliest_finish_at_s))
+    return f"{refusal.what}; the earliest feasible finish is {earliest}"
+
+
+def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:
+    """What is known of a zone, and how well."""
+    if answer is None:
+        return {"zone": zone, "rung": None, "gco2e_per_kwh": None, "points": []}
+    series = answer.series
+    edges, values = series.edges_at_s.tolist(), series.gco2e_per_kwh.tolist()
+    return {
+        "zone": zone,
+        "rung": answer.rung,
+        "feed": answer.feed,
+        "age_s": answer.age_s,
+        "signal": series.signal,
+        "basis": series.basis,
+        "quality": series.quality,
+        "gco2e_per_kwh": series.at(now_s) if series.covers(now_s, now_s) and now_s < series.end_at_s else None,
+        "points": [
+            {"start": format_instant(start), "end": format_instant(end), "gco2e_per_kwh": _number(value)}
+            for start, end, value in zip(edges, edges[1:], values, strict=False)
+            if end > now_s
+        ],
+    }
+
+
+def describe_account(account: Account) -> Json:
+    """Sums of the ledger; savings are signed and against running everything at once."""
+    return {
+        "uses": account.uses,
+        "energy_kwh": account.energy_kwh,
+        "metered_kwh": account.metered_kwh,
+        "unpriced_kwh": account.unpriced_kwh,
+        "priced_ratio": account.priced_ratio,
+        "emissions_gco2e": account.emissions_gco2e,
+        "at_once_emissions_gco2e": account.at_once_emissions_gco2e,
+        "avoided_gco2e": account.avoided_gco2e,
+        "savings_ratio": account.savings_ratio,
+        "by_category": {name: describe_account(one) for name, one in account.by_category.items()},
+    }
+
+
+def describe_region(region: Region, free_gpus: Mapping[str, int]) -> Json:
+    return {
+        "name": region.name,
+        "zone": region.zone,
+        "gpus": region.gpus,
+        "free_gpus": free_gpus.get(region.name),
+        "pue": region.pue,
+    }
+
+
+def describe_draft(job: Job, placement: Placement) -> Json:
+    """A job that was only asked about."""
+    return {"object": "job.draft", "duration_s": job.duration_s, "plan": describe_placement(placement)}
+
+
+def restored(record: JobRecord, now_s: float) -> JobRestored:
+    """The event that tells an engine of a job found in the store."""
+    standing = record.standing
+    return JobRestored(
+        at_s=now_s,
+        job=record.job,
+        state=standing.state,
+        attempt=standing.attempt,
+        lost=standing.lost_attempts,
+        done_s=standing.done_s,
+        running_in=standing.region if standing.is_held else None,
+        started_at_s=standing.started_at_s,
+    )
+
+
+def _instant(instant_s: float | None) -> str | None:
+    return None if instant_s is None else format_instant(instant_s)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

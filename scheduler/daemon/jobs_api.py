@@ -1,0 +1,293 @@
+"""`/api/v1`: submit, list, show, explain and cancel jobs; the plan, the intensity and the savings.
+
+A job is acknowledged after it is durable, never before. Reads have a reader of their own and never wait for the writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from scheduler.config import Settings
+from scheduler.daemon.accounts import Accounts
+from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
+from scheduler.daemon.descriptions import (
+    describe_account,
+    describe_answer,
+    describe_draft,
+    describe_job,
+    describe_placement,
+    describe_refusal,
+    describe_region,
+    restored,
+)
+from scheduler.daemon.env import Env
+from scheduler.daemon.http import Policies, Scope, read_json_body
+from scheduler.daemon.poller import Poller
+from scheduler.daemon.runner import Runner
+from scheduler.engine import explain
+from scheduler.events import CancelRequested, JobSubmitted
+from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobState
+from scheduler.planning.plan import Refusal
+from scheduler.quantities import QuantityError, format_instant, parse_instant_s
+from scheduler.store.contract import (
+    DiskFullError,
+    IdempotencyConflictError,
+    IdempotencyKey,
+    JobFilter,
+    JobRecord,
+    Reads,
+    Store,
+    StoreBusyError,
+    UnknownJobError,
+    UnstorableError,
+)
+from scheduler.store.writer import Writing
+from scheduler.submission import BatchEstimate, SubmissionFields, job_from, read_submission
+from scheduler.templates import filled
+
+POLICIES: Policies = {
+    "POST /api/v1/jobs": Scope.TRAIN,
+    "GET /api/v1/jobs": Scope.READ,
+    "GET /api/v1/jobs/{id}": Scope.READ,
+    "GET /api/v1/jobs/{id}/explain": Scope.READ,
+    "POST /api/v1/jobs/{id}/cancel": Scope.TRAIN,
+    "POST /api/v1/jobs/{id}/requeue": Scope.TRAIN,
+    "GET /api/v1/plan": Scope.READ,
+    "GET /api/v1/intensity": Scope.READ,
+    "GET /api/v1/savings": Scope.READ,
+}
+
+MAX_PAGE = 500
+_RETRY_AFTER_STORE_S = 5.0
+# Job's own field names, as the client spells them.
+_CLIENT_FIELDS = {"deadline_at_s": "deadline", "duration_s": "duration", "power_w": "power"}
+
+
+@dataclass(slots=True, kw_only=True)
+class JobsApi:
+    """The handlers; they translate and decide nothing."""
+
+    env: Env
+    settings: Settings
+    writer: Writing
+    reads: Reads
+    runner: Runner
+    poller: Poller
+    accounts: Accounts
+    estimate: BatchEstimate
+    is_draining: bool = False
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/api/v1/jobs", self.submit)
+        app.router.add_get("/api/v1/jobs", self.listing, allow_head=False)
+        app.router.add_get("/api/v1/jobs/{id}", self.show, allow_head=False)
+        app.router.add_get("/api/v1/jobs/{id}/explain", self.explain, allow_head=False)
+        app.router.add_post("/api/v1/jobs/{id}/cancel", self.cancel)
+        app.router.add_post("/api/v1/jobs/{id}/requeue", self.requeue)
+        app.router.add_get("/api/v1/plan", self.plan, allow_head=False)
+        app.router.add_get("/api/v1/intensity", self.intensity, allow_head=False)
+        app.router.add_get("/api/v1/savings", self.savings, allow_head=False)
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: web.Request) -> web.Response:
+        """201 with the new job, 200 with the one an idempotency key stands for, 422 where no plan is in time."""
+        if self.is_draining:
+            raise unavailable("The daemon is stopping.", code="draining", retry_after_s=_RETRY_AFTER_STORE_S)
+        body = await self._body(request)
+        fields, job = self._read(body)
+        if request.query.get("dry_run") in ("1", "true"):
+            return _json(200, self._draft(job))
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and (known := await self._known(fields, key, body)):
+            return known
+        self._draft(job)
+        payload = {"requests": fields.requests} if fields.requests else None
+        idempotency = None if key is None else IdempotencyKey.of(key, body)
+        submission = await self._write(
+            lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
+            is_admission=True,
+        )
+        if submission.is_new:
+            self.runner.post(JobSubmitted(at_s=job.submitted_at_s, job=job))
+        return await self._described(201 if submission.is_new else 200, submission.job_id)
+
+    async def listing(self, request: web.Request) -> web.Response:
+        """Newest first; `state`, `tenant`, `limit`, `before` narrow it down."""
+        chosen = JobFilter(states=_states(request), tenant=request.query.get("tenant"))
+        limit = _whole(request, "limit", 100, MAX_PAGE)
+        before = _whole(request, "before", 0, 2**62) or None
+        records = await self.env.in_thread(self.reads.jobs, chosen, limit=limit, before=before)
+        jobs = [describe_job(record, self.runner.engine.placement(record.job.id)) for record in records]
+        more = records[-1].sequence if len(records) == limit else None
+        return _json(200, {"object": "list", "data": jobs, "next_before": more})
+
+    async def show(self, request: web.Request) -> web.Response:
+        return await self._described(200, request.match_info["id"])
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """Why the job is where it is, in a sentence and in numbers."""
+        record = await self._record(request.match_info["id"])
+        placement = self.runner.engine.placement(record.job.id)
+        zones = {region.name: region.zone for region in self.runner.engine.regions}
+        answers = (
+            {zone: self.poller.answers.get(zone) for zone in sorted({zones[s.region] for s in placement.segments})}
+            if placement
+            else {}
+        )
+        return _json(
+            200,
+            {
+                "job": record.job.id,
+                "state": record.standing.state,
+                "why": explain(placement, None) if placement else record.standing.reason or "it has ended",
+                "latest_start": format_instant(record.job.latest_start_at_s),
+                "plan": describe_placement(placement) if placement else None,
+                "forecasts": {
+                    zone: {"rung": answer.rung, "feed": answer.feed, "age_s": answer.age_s} if answer else None
+                    for zone, answer in answers.items()
+                },
+            },
+        )
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancel a job; one that has ended already answers 409."""
+        job_id, now_s = request.match_info["id"], self.env.now_s()
+        await self._write(lambda store: store.cancel(job_id, now_s=now_s, reason="cancelled by request"))
+        self.runner.post(CancelRequested(at_s=now_s, job_id=job_id))
+        return await self._described(200, job_id)
+
+    async def requeue(self, request: web.Request) -> web.Response:
+        """Let a job out of quarantine."""
+        job_id, now_s = request.match_info["id"], self.env.now_s()
+        record = await self._write(lambda store: store.requeue(job_id, now_s=now_s))
+        self.runner.post(restored(record, now_s))
+        return await self._described(200, job_id)
+
+    # -- the rest ---------------------------------------------------------------------------------------------------
+
+    async def plan(self, request: web.Request) -> web.Response:
+        plan, free = self.runner.engine.plan(), self.runner.engine.free_gpus()
+        return _json(
+            200,
+            {
+                "made_at": format_instant(self.env.now_s()),
+                "regions": [describe_region(region, free) for region in self.runner.engine.regions],
+                "placements": [describe_placement(one) for one in plan.placements.values()],
+            },
+        )
+
+    async def intensity(self, request: web.Request) -> web.Response:
+        zone, now_s = request.query.get("zone"), self.env.now_s()
+        if zone is not None and zone not in self.poller.answers:
+            raise not_found(f"Zone {zone!r} is not one of {', '.join(sorted(self.poller.answers)) or 'none'}.")
+        chosen = {zone: self.poller.answers[zone]} if zone is not None else self.poller.answers
+        zones = [describe_answer(name, answer, now_s) for name, answer in sorted(chosen.items())]
+        return _json(200, {"now": format_instant(now_s), "zones": zones})
+
+    async def savings(self, request: web.Request) -> web.Response:
+        """The account since `since`, else of the last 30 days, priced on what is known of the intensity by now."""
+        now_s = self.env.now_s()
+        since_s = _instant_of(request, "since", now_s - 30 * 86400.0)
+        account = await self.accounts.settled(since_s, now_s)
+        described = describe_account(account)
+        return _json(200, {"since": format_instant(since_s), "until": format_instant(now_s), **described})
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    async def _body(self, request: web.Request) -> bytes:
+        return await read_json_body(request, max_bytes=self.settings.server.max_body_bytes)
+
+    def _read(self, body: bytes) -> tuple[SubmissionFields, Job]:
+        templates = {template.name: template for template in self.settings.template}
+        try:
+            fields = read_submission(body)
+            job = job_from(
+                fields,
+                job_id=self.env.new_id("job"),
+                now_s=self.env.now_s(),
+                templates=templates,
+                regions={region.name for region in self.settings.region},
+                estimate=self.estimate,
+            )
+            if fields.template:
+                filled(templates[fields.template].command, fields.arguments)
+        except InvalidJobError as error:
+            field = _CLIENT_FIELDS.get(error.field, error.field)
+            raise invalid(f"{field}: {error.what}", param=field) from None
+        return fields, job
+
+    def _draft(self, job: Job) -> dict[str, Any]:
+        answer = self.runner.engine.appraise(job, self.env.now_s())
+        if isinstance(answer, Refusal):
+            message = describe_refusal(answer)
+            raise ApiError(422, message, kind="invalid_request_error", param=answer.obstacle, code="infeasible")
+        return describe_draft(job, answer)
+
+    async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:
+        """The job that an earlier call with this key made: it may be infeasible by now and is still the answer."""
+        known = await self.env.in_thread(self.reads.submission_of, fields.tenant, IdempotencyKey.of(key, body))
+        return None if known is None else await self._described(200, known)
+
+    async def _write(self, change: Callable[[Store], Any], *, is_admission: bool = False) -> Any:
+        try:
+            return await self.writer.write(change, is_admission=is_admission)
+        except (UnknownJobError, IllegalTransitionError, IdempotencyConflictError, UnstorableError) as error:
+            raise _refused(error) from None
+        except (StoreBusyError, DiskFullError) as error:
+            raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
+
+    async def _record(self, job_id: str) -> JobRecord:
+        try:
+            return await self.env.in_thread(self.reads.job, job_id)
+        except UnknownJobError as error:
+            raise not_found(str(error)) from None
+
+    async def _described(self, status: int, job_id: str) -> web.Response:
+        record = await self._record(job_id)
+        return _json(status, describe_job(record, self.runner.engine.placement(job_id)))
+
+
+def _refused(error: Exception) -> ApiError:
+    match error:
+        case UnknownJobError():
+            return not_found(str(error))
+        case UnstorableError():
+            return invalid(str(error))
+        case _:
+            return ApiError(409, str(error), kind="invalid_request_error", code="conflict")
+
+
+def _json(status: int, data: Mapping[str, Any]) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(data), content_type="application/json")
+
+
+def _states(request: web.Request) -> frozenset[JobState] | None:
+    asked = request.query.getall("state", [])
+    try:
+        return frozenset(JobState(state) for state in asked) or None
+    except ValueError:
+        known = ", ".join(JobState)
+        raise invalid(f"state: {', '.join(asked)} is none of {known}", param="state") from None
+
+
+def _whole(request: web.Request, name: str, default: int, most: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= most:
+        raise invalid(f"{name}: must be a whole number from 1 to {most}", param=name)
+    return int(text)
+
+
+def _instant_of(request: web.Request, name: str, default_s: float) -> float:
+    text = request.query.get(name)
+    try:
+        return default_s if text is None else parse_instant_s(text)
+    except QuantityError as error:
+        raise invalid(f"{name}: {error}", param=name) from None

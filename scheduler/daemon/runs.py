@@ -1,0 +1,322 @@
+"""Does what the engine asks for: claims in the queue, starts at the launcher, and reports back as events.
+
+    StartRun -> claim (durable, counts the attempt) -> launcher -> RunStarted
+    launcher says it ended -> queue (durable) -> RunFinished | RunPaused | RunLost -> launcher may forget it
+
+Nothing is started before its claim is on the disk, and nothing is forgotten before its end is. Commands of one job are
+carried out one after another. Decides nothing: what a loss or a pause leads to is the engine's and the store's rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from scheduler.daemon.descriptions import restored
+from scheduler.daemon.energy_use import UseSink
+from scheduler.daemon.env import Env
+from scheduler.daemon.runner import Runner
+from scheduler.events import (
+    Command,
+    Event,
+    Outcome,
+    PauseRun,
+    RecordPlacement,
+    RecordState,
+    ReportLate,
+    RunFinished,
+    RunLost,
+    RunPaused,
+    RunStarted,
+    StartRun,
+    StopRun,
+)
+from scheduler.jobs import InvalidJobError, Job, done_after_pause_s
+from scheduler.launchers.contract import (
+    AlreadyStartedError,
+    Ending,
+    Launcher,
+    LaunchError,
+    Recovered,
+    RunEnded,
+    RunSpec,
+    run_id_of,
+)
+from scheduler.ledger import EnergyBasis, EnergyUse, Subject
+from scheduler.planning.plan import Region
+from scheduler.store.contract import Claim, JobRecord, Store
+from scheduler.store.writer import Writing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a template or a launch says of starting a job."""
+
+    command: tuple[str, ...]
+    cwd: Path | None
+    env: Mapping[str, str]
+    grace_s: float
+
+
+class Recipes(Protocol):
+    def __call__(self, job: Job) -> Recipe:
+        """Raises InvalidJobError where the settings have changed since the submission."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """A run of this daemon."""
+
+    job: Job
+    attempt: int
+    token: int
+    region: str
+    done_s: float
+
+
+class Runs:
+    """Carries out; one instance per daemon."""
+
+    def __init__(
+        self,
+        *,
+        env: Env,
+        runner: Runner,
+        writer: Writing,
+        launcher: Launcher,
+        recipes: Recipes,
+        sink: UseSink,
+        holder: str,
+        lease_s: float,
+    ) -> None:
+        self._env, self._runner, self._writer, self._launcher = env, runner, writer, launcher
+        self._recipes, self._sink, self._holder = recipes, sink, holder
+        self._lease_s = lease_s * env.speed  # a lease guards against a dead process: real seconds
+        self._held: dict[str, _Held] = {}
+        self._chains: dict[str, asyncio.Task[None]] = {}
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def carry_out(self, command: Command) -> None:
+        match command:
+            case StartRun():
+                job = self._runner.engine.job(command.job_id)
+                assert job is not None, "the engine starts only what it knows"
+                self._chain(command.job_id, self._start(command, job))
+            case PauseRun():
+                self._chain(command.job_id, self._ask(self._launcher.pause, command.job_id, command.attempt))
+            case StopRun():
+                self._chain(command.job_id, self._stop(command.job_id, command.attempt))
+            case RecordPlacement() | RecordState() | ReportLate():
+                pass  # the engine's own memory answers for them; the store was told before the event
+
+    def _chain(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+        before = self._chains.get(job_id)
+        task = asyncio.create_task(_after(before, work), name=f"run {job_id}")
+        self._chains[job_id] = task
+        task.add_done_callback(lambda done: self._unchain(job_id, done))
+
+    def _unchain(self, job_id: str, done: asyncio.Task[None]) -> None:
+        if self._chains.get(job_id) is done:
+            del self._chains[job_id]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("command failed", exc_info=error, extra={"action": "command_failed", "job": job_id})
+
+    async def _start(self, command: StartRun, job: Job) -> None:
+        now_s = self._env.now_s()
+        claim = await self._writer.write(
+            lambda store: store.claim(
+                job.id, holder=self._holder, region=command.region, now_s=now_s, lease_s=self._lease_s
+            )
+        )
+        if claim is None:  # cancelled while the command was on its way
+            self._post(RunLost(at_s=self._env.now_s(), job_id=job.id, attempt=command.attempt))
+            return
+        self._hold(job, claim, command.region)
+        try:
+            await self._launch(job, claim)
+        except AlreadyStartedError:  # its end will be told by the launcher
+            log.warning("run was started before", extra={"action": "run_known", "job": job.id})
+        except (LaunchError, InvalidJobError) as error:
+            await self._fail(job.id, str(error))
+
+    async def _launch(self, job: Job, claim: Claim) -> None:
+        recipe = self._recipes(job)
+        spec = RunSpec(
+            job_id=job.id,
+            attempt=claim.attempt,
+            token=claim.token,
+            command=recipe.command,
+            cwd=recipe.cwd,
+            env=recipe.env,
+            grace_s=recipe.grace_s,
+            done_s=claim.done_s,
+        )
+        run = await self._launcher.start(spec)
+        await self._writer.write(lambda store: store.started(job.id, claim.token, now_s=run.started_at_s))
+        self._post(RunStarted(at_s=self._env.now_s(), job_id=job.id, attempt=claim.attempt))
+
+    async def _fail(self, job_id: str, why: str) -> None:
+        held, now_s = self._held.pop(job_id), self._env.now_s()
+        log.error("run could not start", extra={"action": "run_refused", "job": job_id, "why": why})
+        await self._writer.write(
+            lambda store: store.finish(job_id, held.token, outcome=Outcome.FAILED, now_s=now_s, reason=why)
+        )
+        self._post(RunFinished(at_s=now_s, job_id=job_id, attempt=held.attempt, outcome=Outcome.FAILED))
+
+    async def _stop(self, job_id: str, attempt: int) -> None:
+        if not await self._launcher.stop(run_id_of(job_id, attempt)):  # it never ran, or its end is on its way
+            self._held.pop(job_id, None)
+            self._post(RunLost(at_s=self._env.now_s(), job_id=job_id, attempt=attempt))
+
+    async def _ask(self, ask: Callable[[str], Coroutine[Any, Any, bool]], job_id: str, attempt: int) -> None:
+        await ask(run_id_of(job_id, attempt))
+
+    # -- outcomes -----------------------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Report the ends of runs until cancelled."""
+        async for ended in self._launcher.outcomes():
+            await self._settle(ended)
+
+    async def _settle(self, ended: RunEnded) -> None:
+        held = self._held.pop(ended.job_id, None)
+        if held is None or held.attempt != ended.attempt:
+            await self._launcher.settle(ended.run_id)
+            return
+        now_s = self._env.now_s()
+        self._book(held, ended)
+        event = await self._writer.write(lambda store: _written(store, held, ended, now_s))
+        self._post(event)
+        await self._launcher.settle(ended.run_id)
+
+    def _book(self, held: _Held, ended: RunEnded) -> None:
+        if ended.started_at_s is None or ended.ended_at_s is None or ended.ended_at_s <= ended.started_at_s:
+            return  # nobody saw how long it ran: not booked, and not booked as zero
+        job, regions = held.job, {region.name: region for region in self._runner.engine.regions}
+        region = regions[held.region]
+        home = regions[job.regions[0]] if job.regions else self._runner.engine.regions[0]
+        self._sink.record(_use(job, held.done_s, region, home, ended.started_at_s, ended.ended_at_s))
+
+    # -- leases -------------------------------------------------------------------------------------------------------
+
+    async def renew_leases(self) -> None:
+        """Heartbeat until cancelled; a run whose lease was lost to someone else is stopped."""
+        while True:
+            await self._env.sleep_s(self._lease_s / 3)
+            leases = [(held.job.id, held.token) for held in self._held.values()]
+            if not leases:
+                continue
+            now_s = self._env.now_s()
+            stale = await self._writer.write(
+                lambda store, leases=leases, now_s=now_s: store.heartbeat(  # type: ignore[misc]
+                    leases, now_s=now_s, lease_s=self._lease_s
+                )
+            )
+            for job_id in sorted(stale):
+                await self._stop_stale(job_id)
+
+    async def _stop_stale(self, job_id: str) -> None:
+        held = self._held.get(job_id)
+        if held is not None:
+            log.warning("lease lost", extra={"action": "lease_lost", "job": job_id})
+            await self._launcher.stop(run_id_of(job_id, held.attempt))
+
+    # -- recovery -----------------------------------------------------------------------------------------------------
+
+    async def recover(self, records: Sequence[JobRecord]) -> None:
+        """Take over what an earlier life of the daemon left: runs that go on, ended while it was away, or are gone."""
+        recovered = await self._launcher.recover()
+        ended = {one.run_id: one for one in recovered.ended}
+        alive = {one.run_id for one in recovered.running}
+        for record in records:
+            after = await self._take_over(record, alive | ended.keys()) if record.standing.is_held else record
+            self._post(restored(after, self._env.now_s()))
+        for one in ended.values():
+            await self._settle(one)
+        await self._stop_ownerless(recovered)
+
+    async def _take_over(self, record: JobRecord, known: set[str]) -> JobRecord:
+        job, standing, now_s = record.job, record.standing, self._env.now_s()
+        if run_id_of(job.id, standing.attempt) not in known:
+            return await self._writer.write(lambda store: _lost(store, record, now_s))
+        claim = await self._writer.write(
+            lambda store: store.take_over(
+                job.id, standing.token, holder=self._holder, now_s=now_s, lease_s=self._lease_s
+            )
+        )
+        if claim is not None:
+            self._hold(job, claim, standing.region or "")
+        return record
+
+    async def _stop_ownerless(self, recovered: Recovered) -> None:
+        """Runs whose job was cancelled, or taken by another daemon, just before the end of the earlier life."""
+        for run in recovered.running:
+            if run.job_id not in self._held:
+                await self._launcher.stop(run.run_id)
+
+    def _hold(self, job: Job, claim: Claim, region: str) -> None:
+        self._held[job.id] = _Held(
+            job=job, attempt=claim.attempt, token=claim.token, region=region, done_s=claim.done_s
+        )
+
+    def _post(self, event: Event) -> None:
+        self._runner.post(event)
+
+
+async def _after(before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
+    if before is not None:
+        await asyncio.wait((before,))
+    await work
+
+
+def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:
+    """The end of a run made durable, and the event that tells the engine."""
+    job_id, attempt, token = held.job.id, held.attempt, held.token
+    match ended.ending:
+        case Ending.EXITED:
+            outcome = Outcome.SUCCEEDED if ended.has_succeeded else Outcome.FAILED
+            result = {"exit_code": ended.exit_code, "run": ended.run_id}
+            reason = "" if ended.has_succeeded else ended.problem or f"exit code {ended.exit_code}"
+            store.finish(job_id, token, outcome=outcome, now_s=now_s, result=result, reason=reason)
+            return RunFinished(at_s=now_s, job_id=job_id, attempt=attempt, outcome=outcome)
+        case Ending.PAUSED:
+            ran_s = (ended.ended_at_s or 0.0) - (ended.started_at_s or 0.0)
+            done_s = done_after_pause_s(held.job, held.done_s, ran_s)
+            store.pause(job_id, token, done_s=done_s, now_s=now_s)
+            return RunPaused(at_s=now_s, job_id=job_id, attempt=attempt, done_s=done_s)
+        case Ending.STOPPED | Ending.LOST:
+            store.lose(job_id, token, now_s=now_s, reason=ended.problem or "its run was lost")
+            return RunLost(at_s=now_s, job_id=job_id, attempt=attempt)
+
+
+def _lost(store: Store, record: JobRecord, now_s: float) -> JobRecord:
+    store.lose(record.job.id, record.standing.token, now_s=now_s, reason="its run was gone when the daemon came back")
+    return store.job(record.job.id)
+
+
+def _use(job: Job, done_s: float, region: Region, home: Region, started_at_s: float, ended_at_s: float) -> EnergyUse:
+    """The energy of one piece by the job's stated power, beside the same piece run at once in its first region."""
+    return EnergyUse(
+        subject=Subject.JOB,
+        subject_id=job.id,
+        category=job.purpose,
+        tenant=job.tenant,
+        region=region.name,
+        zone=region.zone,
+        started_at_s=started_at_s,
+        ended_at_s=ended_at_s,
+        energy_kwh=job.power_w / 1000.0 * (ended_at_s - started_at_s) / 3600.0,
+        basis=EnergyBasis.MODELLED,
+        pue=region.pue,
+        at_once_at_s=job.earliest_start_at_s + done_s,
+        at_once_zone=home.zone,
+        at_once_pue=home.pue,
+    )
