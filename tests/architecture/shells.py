@@ -16,6 +16,8 @@ SHELLS: dict[str, str] = {
     "intensity_feeds.uk_carbon": "calls a service",
     "intensity_feeds.trace": "names trace files",
     "intensity_feeds.trace_rows": "reads trace files",
+    "intensity_feeds.cache": "keeps answers on disk",
+    "intensity_feeds.fallback": "asks one feed after another, from several threads",
     "shaping.profiles": "reads the profiles that come with the package",
     "simulations.inputs": "gathers a scenario's traces and profiles",
     "simulations.scenario_file": "reads scenario files",
