@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from intensity_feeds.series import IntensitySeries
+from intensity_feeds.series import Basis, IntensitySeries, Signal
 
 
 class FeedError(Exception):
@@ -81,3 +81,19 @@ class Feed(Protocol):
     def history(self, zone: str, start_at_s: float, end_at_s: float) -> IntensitySeries:
         """What is known of the past interval; may be shorter than asked, never longer."""
         ...
+
+
+@runtime_checkable
+class KnowsKind(Protocol):
+    """A feed that says beforehand which question its numbers answer; one that does not answers average, life-cycle."""
+
+    @property
+    def signal(self) -> Signal: ...
+
+    @property
+    def basis(self) -> Basis: ...
+
+
+def kind_of(feed: Feed) -> tuple[Signal, Basis]:
+    """Signal and basis of everything that `feed` answers."""
+    return (feed.signal, feed.basis) if isinstance(feed, KnowsKind) else (Signal.AVERAGE, Basis.LIFECYCLE)

@@ -267,8 +267,8 @@ def refuse_mixture(series: Iterable[IntensitySeries]) -> None:
 
 def from_points(
     zone: str,
-    starts_at_s: Sequence[float],
-    gco2e_per_kwh: Sequence[float | None],
+    starts_at_s: Sequence[float] | Floats,
+    gco2e_per_kwh: Sequence[float | None] | Floats,
     step_s: float | None = None,
     **labels: object,
 ) -> IntensitySeries:
@@ -278,13 +278,9 @@ def from_points(
     usual step is `step_s` where the feed names it, else the median distance nearby, so that a change of resolution
     inside a year is no gap. Duplicate starts: the later entry wins. Raises MalformedSeriesError when empty.
     """
-    pairs = dict(zip(starts_at_s, gco2e_per_kwh, strict=True))
-    if not pairs:
+    starts, numbers = _latest_of_each(starts_at_s, gco2e_per_kwh)
+    if len(starts) == 0:
         raise MalformedSeriesError(f"no points for {zone}")
-    starts = np.array(sorted(pairs), dtype=np.float64)
-    numbers = np.array(
-        [np.nan if (value := pairs[float(start)]) is None else value for start in starts], dtype=np.float64
-    )
     steps_s = np.diff(starts) if step_s is None else np.append(np.diff(starts), step_s)
     if len(steps_s) == 0:
         raise MalformedSeriesError(f"one point for {zone} and no step: say how long it holds")
@@ -295,8 +291,24 @@ def from_points(
     return IntensitySeries(zone=zone, edges_at_s=edges, gco2e_per_kwh=filled, **labels)  # type: ignore[arg-type]
 
 
+def _latest_of_each(
+    starts_at_s: Sequence[float] | Floats, gco2e_per_kwh: Sequence[float | None] | Floats
+) -> tuple[Floats, Floats]:
+    """Sorted distinct starts and, of several values for one start, the last entry; None becomes NaN."""
+    starts = np.asarray(starts_at_s, dtype=np.float64)
+    numbers = np.asarray(gco2e_per_kwh, dtype=np.float64)
+    if starts.shape != numbers.shape:
+        raise MalformedSeriesError(f"{starts.size} starts do not fit {numbers.size} values")
+    order = np.argsort(starts, kind="stable")
+    starts, numbers = starts[order], numbers[order]
+    last = np.append(np.diff(starts) > 0, True)[: len(starts)]
+    return starts[last], numbers[last]
+
+
 def _median_nearby(steps_s: Floats, reach: int = 12) -> Floats:
     """Median of the `reach` steps on either side and the step itself: at a change of resolution, its own side's."""
+    if (steps_s == steps_s[0]).all():
+        return steps_s
     padded = np.pad(steps_s, reach, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
     return np.asarray(np.nanmedian(windows, axis=1), dtype=np.float64)
