@@ -1,0 +1,139 @@
+"""What one request used: joules from the worker where it says, from the energy model otherwise, booked once answered.
+
+Decides the basis and which region pays. Knows no intensity: grams are the ledger's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from scheduler.config import RegionSettings, WorkerSettings
+from scheduler.daemon.metrics import Metrics
+from scheduler.ledger import EnergyBasis, EnergyUse, Subject
+from shaping import energy, profiles
+from shaping.request import Request
+
+log = logging.getLogger(__name__)
+
+# What a simulated worker reports of its own model; a real engine does not send it.
+WORKER_ENERGY_HEADER = "x-slacktide-worker-energy-j"
+_J_PER_WH = 3600.0
+_J_PER_KWH = 3.6e6
+# A use has an interval; an answer within the clock's resolution still took some time.
+_SHORTEST_USE_S = 1e-3
+
+
+class UseSink(Protocol):
+    """Takes uses of energy in memory, without waiting for a disk."""
+
+    def record(self, use: EnergyUse) -> None: ...
+
+
+def request_energy_j(
+    deployment: energy.Deployment, *, prompt_tokens: int, output_tokens: int, batch_sequences: int
+) -> float:
+    """GPU energy of one request among `batch_sequences` like it: its share of every step it took part in.
+
+    Source: energy_model 2.2 and 4.3, prompts taken in beside the decoding of others.
+    """
+    if output_tokens <= 0:
+        return energy.prefill(deployment, max(1, prompt_tokens)).energy_j
+    step = energy.step(
+        deployment,
+        batch_sequences,
+        mean_context_tokens=prompt_tokens + output_tokens / 2,
+        prefill_tokens=batch_sequences * prompt_tokens / output_tokens,
+    )
+    return step.energy_j * output_tokens / batch_sequences
+
+
+def worker_energy_j(header: str | None) -> float | None:
+    """The joules that a worker reports; None where it reports none, or no number."""
+    try:
+        reported_j = float(header) if header is not None else -1.0
+    except ValueError:
+        return None
+    return reported_j if 0 <= reported_j < float("inf") else None
+
+
+def watt_hours(energy_j: float) -> str:
+    """As the response header shows it."""
+    return f"{energy_j / _J_PER_WH:.6g}"
+
+
+class Bookkeeper:
+    """Turns answered requests into uses of energy."""
+
+    def __init__(self, regions: Mapping[str, RegionSettings], sink: UseSink, metrics: Metrics) -> None:
+        self._regions, self._sink, self._metrics = regions, sink, metrics
+        self._deployments: dict[int, energy.Deployment | None] = {}
+
+    def modelled_j(
+        self, worker: WorkerSettings, *, prompt_tokens: int, output_tokens: int, batch_sequences: int
+    ) -> float | None:
+        """Energy by the model; None where the settings name no known profile."""
+        deployment = self._deployment(worker)
+        if deployment is None:
+            return None
+        return request_energy_j(
+            deployment,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            batch_sequences=max(1, batch_sequences),
+        )
+
+    def _deployment(self, worker: WorkerSettings) -> energy.Deployment | None:
+        if id(worker) not in self._deployments:
+            self._deployments[id(worker)] = _known_deployment(worker)
+        return self._deployments[id(worker)]
+
+    def book(
+        self,
+        request: Request,
+        worker: WorkerSettings,
+        *,
+        home: str,
+        energy_j: float | None,
+        prompt_tokens: int,
+        output_tokens: int,
+        released_at_s: float,
+        ended_at_s: float,
+    ) -> None:
+        """Record the use, beside the same energy at the arrival in the pool's `home` region."""
+        if energy_j is None:
+            self._metrics.uncounted.labels(request.model).inc()
+            return
+        region, at_once = self._regions[worker.region], self._regions[home]
+        self._sink.record(
+            EnergyUse(
+                subject=Subject.REQUEST,
+                subject_id=request.id,
+                category=request.latency_class.value,
+                tenant="default",
+                region=region.name,
+                zone=region.zone,
+                started_at_s=released_at_s,
+                ended_at_s=max(ended_at_s, released_at_s + _SHORTEST_USE_S),
+                energy_kwh=energy_j / _J_PER_KWH,
+                basis=EnergyBasis.MODELLED,
+                pue=region.pue,
+                at_once_at_s=request.arrived_at_s,
+                at_once_zone=at_once.zone,
+                at_once_pue=at_once.pue,
+                model=request.model,
+                prompt_tokens=prompt_tokens,
+                output_tokens=output_tokens,
+            )
+        )
+
+
+def _known_deployment(worker: WorkerSettings) -> energy.Deployment | None:
+    try:
+        return profiles.deployment(gpu=worker.gpu, model=worker.profile or worker.models[0], gpus=worker.gpus)
+    except energy.ProfileError as error:
+        log.warning(
+            "energy of a worker is unknown", extra={"action": "energy_unknown", "worker": worker.url, "why": str(error)}
+        )
+        return None

@@ -1,0 +1,302 @@
+"""The request path: an OpenAI call comes in, is offered to its model's shaper, goes to a worker, and is accounted for.
+
+Composes the parts of the path and decides only who is admitted. Never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from aiohttp import web
+
+from scheduler.config import Settings
+from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
+from scheduler.daemon.energy_use import Bookkeeper, UseSink
+from scheduler.daemon.env import Env
+from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
+from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
+from scheduler.daemon.pools import ModelPool, Ticket
+from scheduler.daemon.probing import Prober
+from scheduler.daemon.relay import Exchange
+from scheduler.daemon.upstream import Upstream
+from scheduler.daemon.workers import Worker, by_model
+from shaping.request import LatencyClass, Request
+from shaping.shaper import ShapingPolicy
+
+log = logging.getLogger(__name__)
+
+POLICIES: Policies = {
+    **{f"POST {endpoint}": Scope.INFER for endpoint in Endpoint},
+    "GET /v1/models": Scope.READ,
+    "GET /v1/models/{model}": Scope.READ,
+}
+
+_RETRY_AFTER_FULL_S = 2.0
+_RETRY_AFTER_DRAIN_S = 5.0
+_CLIENT_LEFT = 499
+
+
+class CleanHours(Protocol):
+    """The planner's word on requests: the earliest clean instant not after `release_by_s`."""
+
+    def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float: ...
+
+
+class UnknownRegionError(ValueError):
+    """A worker in a region that the settings do not describe."""
+
+    def __init__(self, worker: str, region: str) -> None:
+        self.worker, self.region = worker, region
+        super().__init__(f"worker {worker} is in region {region!r}, which no [[region]] names: add one")
+
+
+class Gateway:
+    """The OpenAI-compatible front of the configured workers."""
+
+    def __init__(
+        self, *, env: Env, settings: Settings, clean_hours: CleanHours, sink: UseSink, metrics: Metrics
+    ) -> None:
+        """Raises UnknownRegionError."""
+        self._env, self._settings, self._metrics, self._clean_hours = env, settings, metrics, clean_hours
+        regions = {region.name: region for region in settings.region}
+        for worker in settings.worker:
+            if worker.region not in regions:
+                raise UnknownRegionError(worker.url, worker.region)
+        self._bookkeeper = Bookkeeper(regions, sink, metrics)
+        self._workers = [Worker(worker) for worker in settings.worker]
+        self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
+        places = sum(worker.settings.max_sequences for worker in self._workers)
+        self._upstream = Upstream(env, metrics, connections=max(100, 2 * places))
+        self._created_at_s = env.now_s()
+        self._tasks: asyncio.Task[None] | None = None
+        self._is_draining = False
+        self._emptied = asyncio.Event()
+
+    def _pool(self, model: str, workers: list[Worker]) -> ModelPool:
+        shaping = self._settings.shaping
+        policy = ShapingPolicy(interactive_hold_s=shaping.interactive_hold_s, min_group=shaping.min_group)
+        return ModelPool(model=model, workers=workers, policy=policy, env=self._env, metrics=self._metrics)
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def add_routes(self, app: web.Application) -> None:
+        for endpoint in Endpoint:
+            app.router.add_post(endpoint, self._handler(endpoint))
+        app.router.add_get("/v1/models", self._list_models, allow_head=False)
+        app.router.add_get("/v1/models/{model:.+}", self._show_model, allow_head=False)
+
+    async def start(self) -> None:
+        await self._upstream.start()
+        self._tasks = asyncio.create_task(self._run(), name="gateway")
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for pool in self._pools.values():
+                group.create_task(pool.run(), name=f"pool {pool.model}")
+            for worker in self._workers:
+                prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
+                group.create_task(prober.run(), name=f"probe {worker.name}")
+
+    def _resize(self) -> None:
+        for pool in self._pools.values():
+            pool.resize()
+
+    async def stop(self, drain_s: float) -> None:
+        """Admit nothing more, let held requests go, wait `drain_s` real seconds for those under way, close."""
+        self._is_draining = True
+        for pool in self._pools.values():
+            for ticket in list(pool.held.values()):
+                pool.retime(ticket, self._env.now_s())
+            pool.wake()
+        await self._drain(drain_s)
+        if self._tasks is not None:
+            self._tasks.cancel()
+            await asyncio.wait((self._tasks,))
+        await self._upstream.stop()
+
+    async def _drain(self, drain_s: float) -> None:
+        if self.held + self.running == 0:
+            return
+        try:
+            async with asyncio.timeout(drain_s):
+                await self._emptied.wait()
+        except TimeoutError:
+            log.warning("drain ended early", extra={"action": "drain_cut_short", "running": self.running})
+
+    # -- what others ask ----------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """Requests held now."""
+        return sum(len(pool.held) for pool in self._pools.values())
+
+    @property
+    def running(self) -> int:
+        """Requests at the workers now."""
+        return sum(pool.running for pool in self._pools.values())
+
+    @property
+    def workers_up(self) -> int:
+        now_s = self._env.monotonic_s()
+        return sum(worker.is_up(now_s) for worker in self._workers)
+
+    def problems(self) -> list[str]:
+        """What keeps the gateway from serving, in words."""
+        found = []
+        if self._is_draining:
+            found.append("the gateway is draining")
+        if self._tasks is None or self._tasks.done():
+            found.append("the gateway's tasks do not run")
+        if self._workers and not self.workers_up:
+            found.append("no worker is up")
+        return found
+
+    def on_forecast_changed(self) -> None:
+        """A new forecast: every held deferrable request is timed anew."""
+        now_s = self._env.now_s()
+        for pool in self._pools.values():
+            for ticket in list(pool.held.values()):
+                if ticket.request.latency_class is LatencyClass.FLEX:
+                    pool.retime(ticket, self._clean_at_s(pool, now_s, ticket.request.release_by_s))
+            pool.wake()
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _handler(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(http: web.Request) -> web.StreamResponse:
+            return await self._serve(http, endpoint)
+
+        return handle
+
+    async def _serve(self, http: web.Request, endpoint: Endpoint) -> web.StreamResponse:
+        began_s = self._env.monotonic_s()
+        body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
+        call = read_call(endpoint, body)
+        pool = self._pools.get(call.model)
+        if pool is None:
+            raise unknown_model(call.model)
+        self._refuse_when_full()
+        patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
+        now_s = self._env.now_s()
+        request = self._request(http, call, pool, patience_s, now_s)
+        ticket = pool.admit(request, now_s)
+        status = _CLIENT_LEFT
+        try:
+            exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s)
+            response = await exchange.run()
+            status = response.status
+            return response
+        except ApiError as error:
+            status = error.status
+            raise
+        finally:
+            self._leave(pool, ticket)
+            self._metrics.for_requests(endpoint, pool.model, request.latency_class).answered(
+                status, took_s=self._env.monotonic_s() - began_s, held_s=ticket.held_s
+            )
+
+    def _refuse_when_full(self) -> None:
+        if self._is_draining:
+            raise unavailable("Slacktide is shutting down here.", code="draining", retry_after_s=_RETRY_AFTER_DRAIN_S)
+        if self.held >= self._settings.shaping.max_held:
+            raise queue_full(_RETRY_AFTER_FULL_S)
+
+    def _exchange(
+        self,
+        http: web.Request,
+        endpoint: Endpoint,
+        body: bytes,
+        call: Call,
+        pool: ModelPool,
+        ticket: Ticket,
+        patience_s: float | None,
+    ) -> Exchange:
+        return Exchange(
+            http,
+            endpoint,
+            body,
+            call,
+            pool,
+            ticket,
+            patience_s=self._settings.shaping.flex_deadline_s if patience_s is None else patience_s,
+            upstream=self._upstream,
+            bookkeeper=self._bookkeeper,
+            env=self._env,
+        )
+
+    def _leave(self, pool: ModelPool, ticket: Ticket) -> None:
+        pool.leave(ticket)
+        if self._is_draining and self.held + self.running == 0:
+            self._emptied.set()
+
+    def _request(
+        self, http: web.Request, call: Call, pool: ModelPool, patience_s: float | None, now_s: float
+    ) -> Request:
+        shaping = self._settings.shaping
+        deadline_at_s = deadline_of(call, http.headers.get(DEADLINE_HEADER), now_s, shaping.flex_deadline_s)
+        prompt_tokens, output_tokens = _within(pool.kv_tokens, call.prompt_tokens, call.output_tokens)
+        if deadline_at_s is None:
+            latency_class, not_before_s = LatencyClass.INTERACTIVE, now_s
+            release_by_s = now_s + shaping.interactive_hold_s
+        else:
+            latency_class = LatencyClass.FLEX
+            release_by_s = self._release_by_s(call, pool, patience_s, now_s, deadline_at_s)
+            not_before_s = self._clean_at_s(pool, now_s, release_by_s)
+        return Request(
+            id=http[REQUEST_ID],
+            model=pool.model,
+            arrived_at_s=now_s,
+            release_by_s=release_by_s,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            latency_class=latency_class,
+            not_before_s=not_before_s,
+            is_streaming=call.is_streaming,
+        )
+
+    def _release_by_s(
+        self, call: Call, pool: ModelPool, patience_s: float | None, now_s: float, deadline_at_s: float
+    ) -> float:
+        shaping = self._settings.shaping
+        # A stream is kept alive by comments; a plain call whose client says nothing gets the configured patience.
+        silent_s = None if call.is_streaming else (shaping.flex_deadline_s if patience_s is None else patience_s)
+        return release_by(
+            arrived_at_s=now_s,
+            deadline_at_s=deadline_at_s,
+            patience_s=silent_s,
+            service_s=pool.service.expected_s,
+            margin_s=shaping.flex_margin_s,
+            speed_ratio=self._env.speed,
+        )
+
+    def _clean_at_s(self, pool: ModelPool, now_s: float, release_by_s: float) -> float:
+        duration_s = pool.service.expected_s * self._env.speed
+        return min(release_by_s, self._clean_hours.release_at_s(pool.home, now_s, duration_s, release_by_s))
+
+    # -- models -------------------------------------------------------------------------------------------------------
+
+    async def _list_models(self, _: web.Request) -> web.Response:
+        return _json(models_answer(self._pools, created_at_s=self._created_at_s))
+
+    async def _show_model(self, http: web.Request) -> web.Response:
+        model = http.match_info["model"]
+        if model not in self._pools:
+            raise unknown_model(model)
+        return _json(model_answer(model, created_at_s=self._created_at_s))
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, headers={"Content-Type": "application/json"})
+
+
+def _within(kv_tokens: int | None, prompt_tokens: int, output_tokens: int) -> tuple[int, int]:
+    """Estimates that the pool can hold: whether a prompt is really too long is for the worker to say."""
+    if kv_tokens is None:
+        return prompt_tokens, output_tokens
+    output_tokens = min(output_tokens, kv_tokens)
+    return min(prompt_tokens, kv_tokens - output_tokens), output_tokens

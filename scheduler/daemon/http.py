@@ -1,0 +1,280 @@
+"""The front door: who may pass, in which shape refusals leave, and what every answer carries.
+
+One table says what each route asks of a caller, and the daemon does not start while a route is missing from it. Paths
+are matched as the router decoded them and never rebuilt from the Host header. Knows no model and no job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+from aiohttp import StreamReader, hdrs, web
+
+from scheduler.config import Server
+from scheduler.daemon.api_errors import ApiError, internal, invalid, not_found, unauthorized
+from scheduler.daemon.env import Env
+from scheduler.daemon.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID_HEADER = "x-request-id"
+REQUEST_ID = web.RequestKey("request_id", str)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# A body has to arrive at this pace, after a first allowance; a client that drips bytes holds a place for nothing.
+_BODY_ALLOWANCE_S = 15.0
+_BODY_MIN_BYTES_PER_S = 64 * 1024
+
+
+class Scope(StrEnum):
+    """What a route asks of the caller. Today a key opens every scope; keys with fewer come with tenants."""
+
+    OPEN = "open"  # probes: no key
+    INFER = "infer"
+    TRAIN = "train"
+    READ = "read"
+
+
+# "METHOD /path" as the router spells the path.
+Policies = Mapping[str, Scope]
+
+OWN_POLICIES: Policies = {"GET /healthz": Scope.OPEN, "GET /readyz": Scope.OPEN, "GET /metrics": Scope.READ}
+
+
+class MissingPolicyError(Exception):
+    """A route that no table gives a policy; the daemon must not start with it."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        super().__init__(f"route {route} has no policy: add it to the table of policies beside its handler")
+
+
+class ExposedWithoutKeysError(Exception):
+    """An address that others can reach, and no key to keep them out."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"server.host is {host}, which others can reach: set server.keys_sha256, or listen on loopback"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be reached from this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_exposure(server: Server) -> None:
+    """Raises ExposedWithoutKeysError."""
+    if not server.keys_sha256 and not is_loopback(server.host):
+        raise ExposedWithoutKeysError(server.host)
+
+
+def make_app(
+    server: Server, *, env: Env, metrics: Metrics, problems: Callable[[], Sequence[str]], policies: Policies
+) -> web.Application:
+    """An application with the front door and the probes; routes are added to it afterwards.
+
+    `problems` says what keeps the daemon from being ready, in words; empty means ready. `policies` covers every route
+    that others add; `start` of the listener raises MissingPolicyError for one it lacks.
+    """
+    door = _Door(server, env, metrics, {**OWN_POLICIES, **policies})
+    app = web.Application(middlewares=[door.middleware], client_max_size=server.max_body_bytes + 1)
+    app.on_response_prepare.append(_finish_headers)
+    app.on_startup.append(door.check_policies)
+    app.router.add_get("/healthz", _alive, allow_head=False)
+    app.router.add_get("/readyz", _Readiness(problems).handle, allow_head=False)
+    app.router.add_get("/metrics", metrics.handle, allow_head=False)
+    return app
+
+
+async def _alive(_: web.Request) -> web.Response:
+    return web.Response(body=b'{"status":"alive"}', content_type="application/json")
+
+
+class _Readiness:
+    def __init__(self, problems: Callable[[], Sequence[str]]) -> None:
+        self._problems = problems
+
+    async def handle(self, _: web.Request) -> web.Response:
+        problems = list(self._problems())
+        body = msgspec.json.encode({"status": "not ready" if problems else "ready", "problems": problems})
+        return web.Response(status=503 if problems else 200, body=body, content_type="application/json")
+
+
+async def _finish_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    headers = response.headers
+    headers.pop(hdrs.SERVER, None)
+    headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
+
+
+class _Door:
+    """The one middleware: a chain of them would cost each request a coroutine apiece."""
+
+    def __init__(self, server: Server, env: Env, metrics: Metrics, policies: Policies) -> None:
+        self._env, self._metrics, self._policies = env, metrics, policies
+        self._key_digests = [bytes.fromhex(digest) for digest in server.keys_sha256]
+
+    async def check_policies(self, app: web.Application) -> None:
+        for route in app.router.routes():
+            if _policy_name(route) not in self._policies:
+                raise MissingPolicyError(_policy_name(route))
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[REQUEST_ID] = self._env.new_id("req")
+        try:
+            self._check(request)
+            return await handler(request)
+        except ApiError as error:
+            return self._refusal(error)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return self._refusal(_translated(error))
+        except ConnectionError:
+            raise  # the client has left; nobody is there to be answered
+        except Exception:  # the outermost runner of a request
+            log.exception("request failed", extra={"action": "request_failed", "request_id": request[REQUEST_ID]})
+            return self._refusal(internal())
+
+    def _check(self, request: web.Request) -> None:
+        _check_target(request)
+        if not self._key_digests:
+            _check_host(request)
+        elif self._scope_of(request) is not Scope.OPEN:
+            self._check_key(request.headers.get(hdrs.AUTHORIZATION, ""))
+
+    def _scope_of(self, request: web.Request) -> Scope | None:
+        # A path without a route has no scope: the key is asked for first, so that paths cannot be probed.
+        route = request.match_info.route
+        return self._policies.get(_policy_name(route)) if route.resource is not None else None
+
+    def _check_key(self, authorization: str) -> None:
+        kind, _, key = authorization.partition(" ")
+        if kind.lower() != "bearer" or not key:
+            raise unauthorized("Send a key: Authorization: Bearer KEY.")
+        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
+        is_known = False
+        for known in self._key_digests:  # all of them, so that the time taken does not say which one fitted
+            is_known |= hmac.compare_digest(digest, known)
+        if not is_known:
+            raise unauthorized("This key is not known here.")
+
+    def _refusal(self, error: ApiError) -> web.Response:
+        self._metrics.refused(error.status, error.code or error.kind)
+        response = web.Response(status=error.status, body=error.body(), headers=error.headers())
+        if error.closes_connection:
+            response.force_close()
+        return response
+
+
+def _policy_name(route: web.AbstractRoute) -> str:
+    return f"{route.method} {route.resource.canonical if route.resource is not None else '?'}"
+
+
+def _check_target(request: web.Request) -> None:
+    # An absolute URI would override Host, and //x or an encoded dot reads differently here and in a proxy before us.
+    target = request.raw_path
+    if not target.startswith("/") or target.startswith("//"):
+        raise invalid("The request target must be a path that starts with a single slash.", code="bad_target")
+    if "%" in target and "%2e" in target.partition("?")[0].lower():
+        raise invalid("The path must not hold encoded dots.", code="bad_target")
+
+
+def _check_host(request: web.Request) -> None:
+    # Without keys the browser of anyone at this machine is the risk: a page whose name resolves to 127.0.0.1.
+    host = request.headers.get(hdrs.HOST, "")
+    name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    if not is_loopback(name):
+        raise ApiError(
+            421,
+            "Without keys this server answers to loopback names only; set server.keys_sha256 to serve others.",
+            kind="invalid_request_error",
+            param="Host",
+            code="bad_host",
+        )
+
+
+def _translated(error: web.HTTPException) -> ApiError:
+    if error.status == 404:
+        return not_found("There is nothing at this path.")
+    headers_code = {405: "method_not_allowed", 413: "body_too_large"}
+    return ApiError(
+        error.status,
+        f"{error.reason}.",
+        kind="invalid_request_error",
+        code=headers_code.get(error.status, "http_error"),
+    )
+
+
+async def read_json_body(request: web.Request, *, max_bytes: int) -> bytes:
+    """The body of a JSON request: counted here, in time, and not compressed. Raises ApiError."""
+    _check_body_headers(request, max_bytes)
+    content = request.content
+    if content.is_eof():
+        return await _read_counted(content, max_bytes)
+    try:
+        async with asyncio.timeout(_BODY_ALLOWANCE_S + (request.content_length or max_bytes) / _BODY_MIN_BYTES_PER_S):
+            return await _read_counted(content, max_bytes)
+    except TimeoutError:
+        raise ApiError(
+            408, "The body arrived too slowly.", kind="invalid_request_error", code="slow_body", closes_connection=True
+        ) from None
+
+
+async def _read_counted(content: StreamReader, max_bytes: int) -> bytes:
+    pieces = [await content.readany()]
+    size = len(pieces[0])
+    while not content.at_eof() and size <= max_bytes:
+        pieces.append(await content.readany())
+        size += len(pieces[-1])
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _check_body_headers(request: web.Request, max_bytes: int) -> None:
+    headers = request.headers
+    if headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        # A few compressed kilobytes unpack into gigabytes; nobody sends prompts compressed.
+        raise _unsupported("Content-Encoding", "Send the body uncompressed, without Content-Encoding.")
+    if request.content_type != "application/json":
+        # A page in a browser may post text/plain to any address unasked, but not JSON.
+        raise _unsupported("Content-Type", "Send Content-Type: application/json.")
+    length = request.content_length
+    if length is not None and length > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _unsupported(param: str, message: str) -> ApiError:
+    return ApiError(
+        415,
+        message,
+        kind="invalid_request_error",
+        param=param,
+        code="unsupported_media_type",
+        closes_connection=True,
+    )
+
+
+def _too_large(max_bytes: int) -> ApiError:
+    return ApiError(
+        413,
+        f"The body is larger than the {max_bytes} bytes that server.max_body_bytes allows.",
+        kind="invalid_request_error",
+        code="body_too_large",
+        closes_connection=True,
+    )

@@ -1,0 +1,154 @@
+"""The listening socket: how many may connect, how long they may stay silent, and how it closes.
+
+aiohttp keeps idle connections for an hour, counts none, waits for a first request for ever and names itself in its own
+error pages; this is where each of those is put right. Knows nothing of what is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.web_protocol import RequestHandler
+
+from scheduler.config import Server
+from scheduler.daemon.api_errors import error_body
+from scheduler.daemon.http import refuse_exposure
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S = 75.0
+# A connection that has not sent its first whole request head after this long is closed.
+_FIRST_REQUEST_S = 30.0
+# One address may hold this share of all connections, so that one client cannot shut out the rest.
+_ADDRESS_SHARE_RATIO = 0.5
+_MAX_HEADER_BYTES = 16 * 1024
+
+
+class _NamelessResponse(web.Response):
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.pop(hdrs.SERVER, None)
+
+
+class _Connection(RequestHandler):
+    """A connection whose own error pages, sent where no handler was reached, look like every other refusal."""
+
+    __slots__ = ("silence",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.silence: asyncio.TimerHandle | None = self._loop.call_later(_FIRST_REQUEST_S, self._close_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self.silence is not None:
+            self.silence.cancel()
+            self.silence = None
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        self.silence = None
+        if self._request_count == 0:
+            log.info("connection closed", extra={"action": "silent_connection_closed"})
+            self.force_close()
+
+    def handle_error(
+        self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        log.info("request not understood", extra={"action": "request_not_understood", "status": status})
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer is already on its way")
+        said = "This is not HTTP as this server understands it." if status < 500 else "Slacktide failed here."
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        response = _NamelessResponse(
+            status=status, body=error_body(said, kind=kind, code="bad_request"), content_type="application/json"
+        )
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """A server with limits on connections, in all and per address."""
+
+    def __init__(self, *args: Any, max_connections: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._max = max_connections
+        self._max_per_address = max(1, int(max_connections * _ADDRESS_SHARE_RATIO))
+        self._address_of: dict[RequestHandler, str] = {}
+        self._per_address: Counter[str] = Counter()
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) else "local"
+        self._address_of[handler] = address
+        self._per_address[address] += 1
+        if len(self._address_of) > self._max or self._is_greedy(address):
+            log.warning("connection refused", extra={"action": "connection_refused", "open": len(self._address_of)})
+            transport.abort()
+
+    def _is_greedy(self, address: str) -> bool:
+        # Loopback is the reverse proxy in front of us, or everyone on a single machine.
+        return address not in ("127.0.0.1", "::1", "local") and self._per_address[address] > self._max_per_address
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        address = self._address_of.pop(handler, None)
+        if address is not None:
+            self._per_address[address] -= 1
+            if not self._per_address[address]:
+                del self._per_address[address]
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    def __init__(self, app: web.Application, *, max_connections: int, shutdown_timeout_s: float) -> None:
+        super().__init__(app, handle_signals=False, shutdown_timeout=shutdown_timeout_s)
+        self._max_connections = max_connections
+
+    async def _make_server(self) -> web.Server:
+        plain = await super()._make_server()
+        return _Server(
+            plain.request_handler,
+            request_factory=plain.request_factory,
+            # Without it the handler of a client that has left runs on, and keeps its place.
+            handler_cancellation=True,
+            max_connections=self._max_connections,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            auto_decompress=False,  # a compressed body is refused, so nothing of it may be unpacked
+            access_log=None,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+
+
+class Listener:
+    """Serves one application on the address of the settings."""
+
+    def __init__(self, app: web.Application, server: Server) -> None:
+        """Raises ExposedWithoutKeysError."""
+        refuse_exposure(server)
+        self._server = server
+        self._runner = _Runner(app, max_connections=server.max_connections, shutdown_timeout_s=1.0)
+        self.port = server.port
+
+    @property
+    def base_url(self) -> str:
+        host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
+        return f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the address is taken, MissingPolicyError for a route without one."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._server.host, self._server.port, backlog=1024)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the socket and every connection; the work under way was drained before."""
+        await self._runner.cleanup()

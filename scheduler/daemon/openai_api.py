@@ -1,0 +1,215 @@
+"""What the gateway reads of an OpenAI request, and what it reads of an answer. The bytes themselves pass unchanged.
+
+Decides which fields matter here (model, stream, sizes, tier, deadline) and refuses what is not JSON or has the wrong
+type. Refuses to know what the other fields mean: they are the worker's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from scheduler.daemon.api_errors import ApiError, invalid
+
+
+class Endpoint(StrEnum):
+    CHAT = "/v1/chat/completions"
+    COMPLETIONS = "/v1/completions"
+    EMBEDDINGS = "/v1/embeddings"
+
+
+FLEX = "flex"
+SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+
+# A byte pair is about four characters of English; JSON's own punctuation makes this an upper bound, which is the safe
+# side for memory.
+_BYTES_PER_TOKEN = 4
+# Reserved where the caller sets no limit: about what the published conversation traces answer on average.
+_OUTPUT_TOKENS_UNSAID = 256
+
+
+class _Metadata(msgspec.Struct, gc=False):
+    slacktide_deadline: str | None = None
+
+
+class _Common(msgspec.Struct, gc=False, kw_only=True):
+    model: str
+    stream: bool | None = None
+    service_tier: str | None = None
+    metadata: _Metadata | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+
+
+class _Chat(_Common, gc=False, kw_only=True):
+    messages: msgspec.Raw
+
+
+class _Completion(_Common, gc=False, kw_only=True):
+    prompt: msgspec.Raw
+
+
+class _Embedding(_Common, gc=False, kw_only=True):
+    input: msgspec.Raw
+
+
+_DECODERS: dict[Endpoint, msgspec.json.Decoder[Any]] = {
+    Endpoint.CHAT: msgspec.json.Decoder(_Chat),
+    Endpoint.COMPLETIONS: msgspec.json.Decoder(_Completion),
+    Endpoint.EMBEDDINGS: msgspec.json.Decoder(_Embedding),
+}
+_PROMPT_FIELD = {Endpoint.CHAT: "messages", Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """What the gateway knows of one request. Token counts are estimates."""
+
+    model: str
+    is_streaming: bool
+    prompt_tokens: int
+    output_tokens: int
+    service_tier: str | None = None
+    deadline: str | None = None
+
+
+def read_call(endpoint: Endpoint, body: bytes) -> Call:
+    """Peek at a request body. Raises ApiError naming the field."""
+    fields = _decode(endpoint, body)
+    prompt = bytes(getattr(fields, _PROMPT_FIELD[endpoint]))
+    _check_prompt(_PROMPT_FIELD[endpoint], prompt)
+    tier = fields.service_tier
+    if tier is not None and tier not in SERVICE_TIERS:
+        raise invalid(f"service_tier must be one of {', '.join(sorted(SERVICE_TIERS))}", param="service_tier")
+    return Call(
+        model=fields.model,
+        is_streaming=bool(fields.stream) and endpoint is not Endpoint.EMBEDDINGS,
+        prompt_tokens=_token_estimate(prompt),
+        output_tokens=0 if endpoint is Endpoint.EMBEDDINGS else _output_limit(fields),
+        service_tier=tier,
+        deadline=fields.metadata.slacktide_deadline if fields.metadata is not None else None,
+    )
+
+
+def _decode(endpoint: Endpoint, body: bytes) -> Any:
+    if not body:
+        raise invalid("The body is empty; send a JSON object.", param=None, code="empty_body")
+    try:
+        return _DECODERS[endpoint].decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(_said_plainly(str(error)), param=_field_in(str(error))) from None
+    except msgspec.DecodeError as error:
+        raise invalid(f"The body is not valid JSON: {error}", code="invalid_json") from None
+    except UnicodeDecodeError:
+        raise invalid("The body is not valid UTF-8.", code="invalid_json") from None
+    except RecursionError:
+        raise invalid("The body is nested too deeply.", code="invalid_json") from None
+
+
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`")
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+
+
+def _field_in(problem: str) -> str | None:
+    found = _PLACE.search(problem) or _MISSING.search(problem)
+    return found[1] or None if found else None
+
+
+def _said_plainly(problem: str) -> str:
+    missing = _MISSING.search(problem)
+    if missing:
+        return f"The field `{missing[1]}` is missing."
+    place = _PLACE.search(problem)
+    return f"{place[1] or 'body'}: {problem[: place.start()]}" if place else f"The body: {problem}"
+
+
+def _check_prompt(field: str, prompt: bytes) -> None:
+    kind = prompt[:1]
+    if field == "messages" and kind != b"[":
+        raise invalid("messages must be a list of message objects", param="messages")
+    if kind not in (b"[", b'"'):
+        raise invalid(f"{field} must be a string or a list", param=field)
+    if kind == b"[" and not prompt[1:-1].strip():
+        raise invalid(f"{field} must not be empty", param=field)
+
+
+def _token_estimate(prompt: bytes) -> int:
+    # A prompt of token ids counts itself: one comma between two of them.
+    if prompt[:1] == b"[" and prompt[1:].lstrip()[:1] in b"[0123456789":
+        return prompt.count(b",") + 1
+    return max(1, len(prompt) // _BYTES_PER_TOKEN)
+
+
+def _output_limit(fields: _Common) -> int:
+    for name in ("max_completion_tokens", "max_tokens", "n"):
+        limit = getattr(fields, name)
+        if limit is not None and limit < (0 if name == "max_tokens" else 1):
+            raise invalid(f"{name} cannot be {limit}", param=name)
+    per_choice = fields.max_completion_tokens or fields.max_tokens or _OUTPUT_TOKENS_UNSAID
+    return per_choice * (fields.n or 1)
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+class Usage(msgspec.Struct, gc=False, frozen=True):
+    """Tokens as the worker counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: Usage | None = None
+
+
+_answer_decoder = msgspec.json.Decoder(_Answer)
+
+
+def read_usage(answer: bytes) -> Usage | None:
+    """The token counts in a JSON answer; None where there are none, or where the answer is no JSON."""
+    try:
+        return _answer_decoder.decode(answer).usage
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def read_stream_usage(tail: bytes) -> Usage | None:
+    """The token counts in the last events of a stream, if the client asked for them."""
+    for line in reversed(tail.splitlines()):
+        if line.startswith(b"data: {"):
+            usage = read_usage(line[6:])
+            if usage is not None:
+                return usage
+    return None
+
+
+def models_answer(models: Iterable[str], *, created_at_s: float) -> bytes:
+    """GET /v1/models in OpenAI's list shape."""
+    return msgspec.json.encode({"object": "list", "data": [_model(model, created_at_s) for model in models]})
+
+
+def model_answer(model: str, *, created_at_s: float) -> bytes:
+    """GET /v1/models/{model}."""
+    return msgspec.json.encode(_model(model, created_at_s))
+
+
+def _model(model: str, created_at_s: float) -> dict[str, object]:
+    return {"id": model, "object": "model", "created": int(created_at_s), "owned_by": "slacktide"}
+
+
+def error_event(error: ApiError) -> bytes:
+    """An error inside a stream whose status is already sent; the official client raises it."""
+    return b"data: " + error.body() + b"\n\n"
+
+
+def wrapped_as_event(answer: bytes) -> bytes:
+    """A worker's JSON error as one server-sent event."""
+    # JSON strings hold no raw line breaks, so only the layout changes.
+    return b"data: " + answer.replace(b"\r", b"").replace(b"\n", b" ") + b"\n\n"

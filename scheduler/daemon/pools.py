@@ -1,0 +1,140 @@
+"""One model's place in the daemon: its workers, its shaper, who is held, and the task that wakes the shaper in time.
+
+The shaper decides; this carries its word to the waiting handlers. A request that is released in the call that offers it
+never waits, and costs no switch of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Never
+
+from scheduler.daemon.env import Env
+from scheduler.daemon.holding import ServiceTime
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.workers import Worker, capacity_of
+from shaping.request import Request
+from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
+
+# The wall clock may be set while we sleep, so look at it again after this long (real time).
+_LONGEST_SLEEP_S = 60.0
+# Should the shaper name an instant that is already over, the loop must still serve others.
+_SHORTEST_SLEEP_S = 0.001
+
+
+class Ticket:
+    """One request's place in a pool, from its offer until it leaves."""
+
+    __slots__ = ("_waiter", "released_at_s", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.released_at_s: float | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def release(self, at_s: float) -> None:
+        self.released_at_s = at_s
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def released_within(self, limit_s: float | None) -> bool:
+        """Wait for the release, at most `limit_s` real seconds; whether it came."""
+        if self.released_at_s is not None:
+            return True
+        if self._waiter is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+        # Waiting on the future itself: a task for each held request would double what it costs.
+        await asyncio.wait((self._waiter,), timeout=limit_s)
+        return self.released_at_s is not None
+
+    @property
+    def held_s(self) -> float:
+        """How long it was held, on the policy clock; 0 while it still is."""
+        return 0.0 if self.released_at_s is None else self.released_at_s - self.request.arrived_at_s
+
+
+class ModelPool:
+    """The workers of one model behind one shaper."""
+
+    def __init__(
+        self, *, model: str, workers: Sequence[Worker], policy: ShapingPolicy, env: Env, metrics: Metrics
+    ) -> None:
+        self.model, self.workers = model, workers
+        self.home = workers[0].settings.region
+        self.service = ServiceTime()
+        self.running = 0
+        self.held: dict[str, Ticket] = {}
+        self._env = env
+        self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy)
+        self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
+        self._changed = asyncio.Event()
+        self._sleeps_until_s = float("-inf")
+        metrics.held.labels(model).set_function(lambda: len(self.held))
+        metrics.running.labels(model).set_function(lambda: self.running)
+
+    def admit(self, request: Request, now_s: float) -> Ticket:
+        """Offer a request; its ticket is already released when nothing keeps it."""
+        ticket = self.held[request.id] = Ticket(request)
+        self._shaper.offer(request, now_s)
+        self._let_go(now_s)
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """The request is over: answered, failed, or its client has left."""
+        now_s = self._env.now_s()
+        if self.held.pop(ticket.request.id, None) is None:
+            self.running -= 1
+            self._shaper.finish(ticket.request.id, now_s)
+        else:
+            self._shaper.give_up(ticket.request.id, now_s)
+        self._let_go(now_s)
+
+    def retime(self, ticket: Ticket, not_before_s: float) -> None:
+        """A new forecast: another instant is the cleanest. Takes effect with `wake`."""
+        self._shaper.retime(ticket.request.id, not_before_s)
+
+    def resize(self) -> None:
+        """Workers came or went: hold as many requests back as the others cannot take."""
+        self._shaper.resize(capacity_of(self.workers, self._env.monotonic_s()))
+        self.wake()
+
+    @property
+    def kv_tokens(self) -> int | None:
+        """Tokens of KV cache of the whole pool, where all engines say."""
+        return self._shaper.capacity.kv_tokens
+
+    def wake(self) -> None:
+        """Ask the shaper again now."""
+        self._let_go(self._env.now_s())
+
+    def _let_go(self, now_s: float) -> None:
+        for group in self._shaper.release(now_s):
+            self._group_sizes[group.reason].observe(len(group.requests))
+            for request in group.requests:
+                self.running += 1
+                self.held.pop(request.id).release(group.released_at_s)
+        self._rouse(self._shaper.next_wakeup_at_s())
+
+    def _rouse(self, wakeup_at_s: float | None) -> None:
+        # Sleeping too short is harmless, so only an earlier instant is worth a switch of tasks.
+        if wakeup_at_s is not None and wakeup_at_s < self._sleeps_until_s:
+            self._changed.set()
+
+    async def run(self) -> Never:
+        """Wake the shaper whenever it asked to be."""
+        while True:
+            self._changed.clear()
+            wakeup_at_s = self._shaper.next_wakeup_at_s()
+            self._sleeps_until_s = float("inf") if wakeup_at_s is None else wakeup_at_s
+            await self._sleep(self._sleeps_until_s)
+            self._sleeps_until_s = float("-inf")
+            self._let_go(self._env.now_s())
+
+    async def _sleep(self, until_s: float) -> None:
+        left_s = self._env.real_s(until_s - self._env.now_s())
+        try:
+            async with asyncio.timeout(min(_LONGEST_SLEEP_S, max(_SHORTEST_SLEEP_S, left_s))):
+                await self._changed.wait()
+        except TimeoutError:
+            pass

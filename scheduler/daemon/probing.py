@@ -1,0 +1,58 @@
+"""Asks every worker for its health, again and again, so that a dead one is known before a request finds out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Never
+
+import aiohttp
+
+from scheduler.daemon.env import Env
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.upstream import Upstream
+from scheduler.daemon.workers import Worker
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 5.0
+_TIMEOUT_S = 2.0
+
+
+class Prober:
+    """Probes one worker in real time, whatever the policy clock's speed."""
+
+    def __init__(
+        self, worker: Worker, upstream: Upstream, env: Env, metrics: Metrics, on_change: Callable[[], None]
+    ) -> None:
+        self._worker, self._upstream, self._env, self._metrics = worker, upstream, env, metrics
+        self._on_change = on_change
+        self._was_up = True
+
+    async def run(self) -> Never:
+        while True:
+            self._worker.probed(is_alive=await self._is_alive())
+            self._report()
+            # Spread out, so that many workers are not asked in one instant.
+            pause_s = _EVERY_S * (0.8 + 0.4 * self._env.random.random())
+            await self._env.sleep_s(pause_s * self._env.speed)
+
+    async def _is_alive(self) -> bool:
+        """Any answer below 500 counts: an engine without /health answers 404, and is alive."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                response = await self._upstream.session.get(self._worker.health_url, allow_redirects=False)
+                response.close()
+                return response.status < 500
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return False
+
+    def _report(self) -> None:
+        is_up = self._worker.is_up(self._env.monotonic_s())
+        self._metrics.worker_up.labels(self._worker.name).set(is_up)
+        if is_up != self._was_up:
+            self._was_up = is_up
+            action = "worker_up" if is_up else "worker_down"
+            log.warning("worker changed", extra={"action": action, "worker": self._worker.name})
+            self._on_change()

@@ -1,0 +1,223 @@
+"""Carries one request from its hold to the end of its answer, byte for byte.
+
+Decides nothing about when or where: it waits for the ticket, keeps the connection alive, passes the answer on, and
+says inside a stream what went wrong once the status is sent.
+"""
+
+from __future__ import annotations
+
+from aiohttp import ClientError, web
+
+from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
+from scheduler.daemon.energy_use import WORKER_ENERGY_HEADER, Bookkeeper, watt_hours, worker_energy_j
+from scheduler.daemon.env import Env
+from scheduler.daemon.http import REQUEST_ID, REQUEST_ID_HEADER
+from scheduler.daemon.openai_api import (
+    Call,
+    Endpoint,
+    Usage,
+    error_event,
+    read_stream_usage,
+    read_usage,
+    wrapped_as_event,
+)
+from scheduler.daemon.pools import ModelPool, Ticket
+from scheduler.daemon.upstream import Answer, Upstream
+
+# Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
+KEEP_ALIVE_S = 15.0
+_KEEP_ALIVE = b": keep-alive\n\n"
+_STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+# Of the client's patience: what is left is for our answer to reach it.
+_PATIENCE_RATIO = 0.95
+_PASSED_HEADERS = ("Cache-Control", "Content-Encoding", "Retry-After", "openai-processing-ms")
+# The last event with the usage fits in here.
+_TAIL_BYTES = 8192
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_bookkeeper",
+        "_env",
+        "_upstream",
+        "body",
+        "call",
+        "endpoint",
+        "http",
+        "patience_s",
+        "pool",
+        "ticket",
+    )
+
+    def __init__(
+        self,
+        http: web.Request,
+        endpoint: Endpoint,
+        body: bytes,
+        call: Call,
+        pool: ModelPool,
+        ticket: Ticket,
+        *,
+        patience_s: float,
+        upstream: Upstream,
+        bookkeeper: Bookkeeper,
+        env: Env,
+    ) -> None:
+        self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
+        self.pool, self.ticket, self.patience_s = pool, ticket, patience_s
+        self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
+
+    async def run(self) -> web.StreamResponse:
+        """The answer, sent or ready to be sent. Raises ApiError while nothing has been sent."""
+        committed = None
+        if self.ticket.released_at_s is None:
+            committed = await (self._hold_stream() if self.call.is_streaming else self._hold_plain())
+        try:
+            answer = await self._ask()
+        except ApiError as error:
+            if committed is None:
+                raise
+            return await _end_with(committed, error_event(error))
+        try:
+            if answer.body is not None:
+                return await self._pass_plain(answer, answer.body, committed)
+            return await self._pass_stream(answer, committed)
+        finally:
+            answer.close()
+
+    async def _ask(self) -> Answer:
+        began_s = self._env.monotonic_s()
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            REQUEST_ID_HEADER: self.http[REQUEST_ID],
+        }
+        answer = await self._upstream.ask(
+            self.pool.workers, self.endpoint, self.body, headers, streams=self.call.is_streaming
+        )
+        if answer.body is not None:
+            self.pool.service.observe(self._env.monotonic_s() - began_s)
+        return answer
+
+    # -- holding ------------------------------------------------------------------------------------------------------
+
+    async def _hold_plain(self) -> None:
+        if not await self.ticket.released_within(self.patience_s * _PATIENCE_RATIO):
+            raise unavailable(
+                "No worker had room within your read timeout.", code="no_capacity_in_time", retry_after_s=5.0
+            )
+
+    async def _hold_stream(self) -> web.StreamResponse | None:
+        """Hold; once it lasts, commit to an event stream and send comments into it."""
+        interval_s = min(KEEP_ALIVE_S, self.patience_s / 3)
+        if await self.ticket.released_within(interval_s):
+            return None
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
+        response.headers["x-slacktide-model"] = self.pool.model
+        await response.prepare(self.http)
+        while True:
+            await response.write(_KEEP_ALIVE)
+            if await self.ticket.released_within(interval_s):
+                return response
+
+    # -- passing on ---------------------------------------------------------------------------------------------------
+
+    async def _pass_plain(
+        self, answer: Answer, body: bytes, committed: web.StreamResponse | None
+    ) -> web.StreamResponse:
+        energy_j = None
+        if answer.status == 200:
+            usage = read_usage(body) or Usage(
+                prompt_tokens=self.call.prompt_tokens, completion_tokens=self.call.output_tokens
+            )
+            energy_j = self._book(answer, usage)
+        if committed is not None:
+            return await _end_with(committed, wrapped_as_event(body))
+        headers = self._headers(answer)
+        if energy_j is not None:
+            headers["x-slacktide-energy-wh"] = watt_hours(energy_j)
+            headers["x-slacktide-basis"] = "modelled"
+        return web.Response(status=answer.status, body=body, headers=headers)
+
+    async def _pass_stream(self, answer: Answer, committed: web.StreamResponse | None) -> web.StreamResponse:
+        response = committed
+        if response is None:
+            response = web.StreamResponse(headers=self._headers(answer))
+            await response.prepare(self.http)
+        began_s = self._env.monotonic_s()
+        content = answer.response.content
+        events, tail = 0, b""
+        while True:
+            try:
+                chunk = await content.readany()
+            except (ClientError, TimeoutError) as error:
+                self._upstream.note_broken_stream(answer.worker, error)
+                return await self._break_off(response, tail)
+            if not chunk:
+                break
+            await response.write(chunk)
+            events += chunk.count(b"\n\n")
+            tail = (tail + chunk)[-_TAIL_BYTES:]
+        self.pool.service.observe(self._env.monotonic_s() - began_s)
+        # Engines send one event per token, beside the closing one.
+        counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
+        self._book(answer, read_stream_usage(tail) or counted)
+        await response.write_eof()
+        return response
+
+    async def _break_off(self, response: web.StreamResponse, tail: bytes) -> web.StreamResponse:
+        """The worker left in mid-stream: say so where an event can stand, else let the client see the break."""
+        if tail and not tail.endswith(b"\n\n"):
+            if self.http.transport is not None:
+                self.http.transport.abort()
+            return response
+        error = failed_upstream(
+            502, "The worker broke off in the middle of its answer.", code="worker_broke_off", retry_after_s=1.0
+        )
+        return await _end_with(response, error_event(error))
+
+    def _headers(self, answer: Answer) -> dict[str, str]:
+        theirs = answer.response.headers
+        headers = {
+            "Content-Type": theirs.get("Content-Type", "application/json"),
+            "x-slacktide-held-ms": f"{self.ticket.held_s * 1000:.0f}",
+            "x-slacktide-model": self.pool.model,
+            "x-slacktide-region": answer.worker.settings.region,
+        }
+        for name in _PASSED_HEADERS:
+            value = theirs.get(name)
+            if value is not None:
+                headers[name] = value
+        return headers
+
+    def _book(self, answer: Answer, usage: Usage) -> float | None:
+        """Account for an answered request; its joules where anyone knows them."""
+        worker = answer.worker
+        energy_j = worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER))
+        if energy_j is None:
+            energy_j = self._bookkeeper.modelled_j(
+                worker.settings,
+                prompt_tokens=usage.prompt_tokens,
+                output_tokens=usage.completion_tokens,
+                batch_sequences=(answer.began_beside + worker.in_flight) // 2,
+            )
+        self._bookkeeper.book(
+            self.ticket.request,
+            worker.settings,
+            home=self.pool.home,
+            energy_j=energy_j,
+            prompt_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            released_at_s=self.ticket.request.arrived_at_s + self.ticket.held_s,
+            ended_at_s=self._env.now_s(),
+        )
+        return energy_j
+
+
+async def _end_with(response: web.StreamResponse, event: bytes) -> web.StreamResponse:
+    await response.write(event)
+    await response.write_eof()
+    return response

@@ -1,0 +1,232 @@
+"""Calls workers: one session, a choice per attempt, another attempt only while nothing has reached the client.
+
+Decides which failures are worth another worker, and what the client is told when none is left. Knows no shaping.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+
+from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
+from scheduler.daemon.env import Env
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.openai_api import Endpoint
+from scheduler.daemon.workers import Failure, Worker, choose
+
+log = logging.getLogger(__name__)
+
+# A request that takes down whatever serves it must not take down every worker in turn.
+_MAX_SENT_ATTEMPTS = 2
+# Embeddings of a large batch are some ten megabytes; more than this is no answer.
+_MAX_ANSWER_BYTES = 256 * 1024 * 1024
+_RETRY_AFTER_S = 2.0
+_IDLE_CONNECTION_S = 30.0
+
+
+class WorkerCallError(Exception):
+    """One attempt that failed; `detail` is for the log, never for the client."""
+
+    def __init__(self, failure: Failure, worker: Worker, detail: str) -> None:
+        self.failure, self.worker, self.detail = failure, worker, detail
+        super().__init__(f"{worker.name}: {failure}: {detail}")
+
+
+class Answer:
+    """One attempt and what came of it: complete with its `body`, or a stream whose body is still to be read.
+
+    Holds a place at its worker until it is closed.
+    """
+
+    __slots__ = ("_is_open", "_response", "began_beside", "body", "worker")
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.body: bytes | None = None
+        self._response: aiohttp.ClientResponse | None = None
+        self._is_open = True
+        worker.in_flight += 1
+        self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
+
+    def began(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    @property
+    def response(self) -> aiohttp.ClientResponse:
+        if self._response is None:
+            raise RuntimeError("the answer has not begun")
+        return self._response
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self.response.headers.get("Content-Type", "").startswith("text/event-stream")
+
+    def close(self) -> None:
+        """Give the worker's place back; an answer not read to its end is broken off, which cancels it there."""
+        if self._is_open:
+            self._is_open = False
+            self.worker.in_flight -= 1
+            if self._response is not None:
+                # A no-op for one read to its end, whose connection is already back in the pool.
+                self._response.close()
+
+
+class Upstream:
+    """The one client session of the gateway."""
+
+    def __init__(self, env: Env, metrics: Metrics, *, connections: int) -> None:
+        self._env, self._metrics = env, metrics
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE_CONNECTION_S)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
+            trust_env=False,
+        )
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the upstream session is not started")
+        return self._session
+
+    async def ask(
+        self, workers: Sequence[Worker], endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, streams: bool
+    ) -> Answer:
+        """An answer from one of the workers, its body read unless it is the stream that was asked for.
+
+        The caller closes it. Raises ApiError when no worker gave one.
+        """
+        tried: list[Worker] = []
+        sent = 0
+        last: WorkerCallError | None = None
+        while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last)) is not None:
+            tried.append(worker)
+            try:
+                answer = await self._attempt(worker, endpoint, body, headers, streams=streams)
+            except WorkerCallError as error:
+                last = error
+                self._note_failure(error)
+                if error.failure is Failure.SILENT:
+                    break
+                sent += error.failure in (Failure.BROKEN_OFF, Failure.ERROR)
+            else:
+                worker.succeeded()
+                return answer
+        raise _told_to_client(last, workers, self._env.monotonic_s())
+
+    def _next(self, workers: Sequence[Worker], tried: list[Worker], last: WorkerCallError | None) -> Worker | None:
+        if self.session.closed:  # the drain time was over while this request was under way
+            return None
+        now_s = self._env.monotonic_s()
+        worker = choose(workers, now_s, tried)
+        # A kept-alive connection may be closed by the worker in the instant we use it; with no other worker, ask again.
+        if worker is None and last is not None and last.failure is Failure.BROKEN_OFF and last.worker.is_up(now_s):
+            return last.worker
+        return worker
+
+    async def _attempt(
+        self, worker: Worker, endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, streams: bool
+    ) -> Answer:
+        answer = Answer(worker)
+        try:
+            answer.began(
+                await self.session.post(
+                    worker.urls[endpoint], data=body, headers=headers, timeout=worker.timeout, allow_redirects=False
+                )
+            )
+            if answer.status >= 500 or 300 <= answer.status < 400:  # a redirect is a wrong address in the settings
+                raise WorkerCallError(_failure_by_status(answer.status), worker, f"status {answer.status}")
+            if not (streams and answer.status == 200 and answer.is_event_stream):
+                answer.body = await _read(answer)
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            answer.close()
+            raise WorkerCallError(_failure_of(error), worker, repr(error)) from None
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _note_failure(self, error: WorkerCallError) -> None:
+        error.worker.failed(error.failure, self._env.monotonic_s())
+        self._metrics.worker_failures.labels(error.worker.name, error.failure).inc()
+        log.warning(
+            "worker failed",
+            extra={
+                "action": "worker_failed",
+                "worker": error.worker.name,
+                "failure": error.failure,
+                "detail": error.detail,
+            },
+        )
+
+    def note_broken_stream(self, worker: Worker, error: Exception) -> None:
+        """A stream that ended before its end, after some of it had reached the client."""
+        self._note_failure(WorkerCallError(_failure_of(error), worker, repr(error)))
+
+
+async def _read(answer: Answer) -> bytes:
+    response = answer.response
+    length = response.content_length
+    if length is not None and length <= _MAX_ANSWER_BYTES:
+        return await response.read()
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > _MAX_ANSWER_BYTES:
+            raise WorkerCallError(Failure.ERROR, answer.worker, f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+    return b"".join(pieces)
+
+
+def _failure_by_status(status: int) -> Failure:
+    return Failure.OVERLOADED if status == 503 else Failure.ERROR
+
+
+def _failure_of(error: Exception) -> Failure:
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return Failure.UNREACHABLE
+    if isinstance(error, TimeoutError):
+        return Failure.SILENT
+    return Failure.BROKEN_OFF
+
+
+def _told_to_client(last: WorkerCallError | None, workers: Sequence[Worker], now_s: float) -> ApiError:
+    """What the client learns: what happened and when to come back, no address of ours."""
+    if last is None:
+        retry_after_s = min(worker.retry_after_s(now_s) for worker in workers)
+        return unavailable("No worker for this model is up.", code="no_worker", retry_after_s=retry_after_s)
+    match last.failure:
+        case Failure.UNREACHABLE:
+            return unavailable(
+                "No worker for this model can be reached.", code="worker_unreachable", retry_after_s=_RETRY_AFTER_S
+            )
+        case Failure.OVERLOADED:
+            return unavailable(
+                "The workers for this model are full.", code="worker_overloaded", retry_after_s=_RETRY_AFTER_S
+            )
+        case Failure.SILENT:
+            return failed_upstream(
+                504, "The worker did not answer in time.", code="worker_timeout", retry_after_s=_RETRY_AFTER_S
+            )
+        case Failure.BROKEN_OFF:
+            return failed_upstream(
+                502, "The worker broke the connection off.", code="worker_broke_off", retry_after_s=_RETRY_AFTER_S
+            )
+        case Failure.ERROR:
+            return failed_upstream(502, "The worker failed.", code="worker_error", retry_after_s=_RETRY_AFTER_S)

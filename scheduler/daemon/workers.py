@@ -1,0 +1,124 @@
+"""The inference servers behind the gateway: which are up, how busy each is, which one takes the next request.
+
+Pure: a worker learns from what happened to calls and probes, and time comes as an argument in real seconds that never
+jump. Who calls and who probes is upstream.py and probing.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from enum import StrEnum
+
+from aiohttp import ClientTimeout
+from yarl import URL
+
+from scheduler.config import WorkerSettings
+from scheduler.daemon.openai_api import Endpoint
+from shaping.request import PoolCapacity
+
+# One failure is an accident; three in a row with nothing between them are a state.
+FAILURES_TO_EJECT = 3
+_FIRST_EJECTION_S = 1.0
+_LONGEST_EJECTION_S = 30.0
+# A probe is small and cheap: two silent ones in a row say more than three failed requests.
+FAILED_PROBES_TO_EJECT = 2
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Failure(StrEnum):
+    """How a call of a worker went wrong."""
+
+    UNREACHABLE = "unreachable"  # no connection: nothing was sent
+    BROKEN_OFF = "broken_off"  # the connection ended, or what came was not HTTP
+    SILENT = "silent"  # no byte for longer than its timeout
+    ERROR = "error"  # it answered 5xx
+    OVERLOADED = "overloaded"  # it answered 503: healthy, but full
+
+
+class Worker:
+    """One inference server. `in_flight` counts our own requests, since some engines say nothing of theirs."""
+
+    __slots__ = (
+        "_ejected_until_s",
+        "_failed_probes",
+        "_failures",
+        "_next_ejection_s",
+        "health_url",
+        "in_flight",
+        "name",
+        "settings",
+        "timeout",
+        "urls",
+    )
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        base = settings.url.rstrip("/")
+        self.settings = settings
+        self.name = str(URL(base).with_user(None))  # for logs and metrics, without credentials
+        self.urls = {endpoint: URL(base + endpoint) for endpoint in Endpoint}  # parsed once, not per request
+        self.health_url = URL(base + "/health")
+        self.timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.timeout_s)
+        self.in_flight = 0
+        self._failures = self._failed_probes = 0
+        self._ejected_until_s = 0.0
+        self._next_ejection_s = _FIRST_EJECTION_S
+
+    def is_up(self, now_s: float) -> bool:
+        return now_s >= self._ejected_until_s and self._failed_probes < FAILED_PROBES_TO_EJECT
+
+    def succeeded(self) -> None:
+        """A call was answered: whatever was held against the worker is forgotten."""
+        if self._failures or self._failed_probes or self._ejected_until_s:
+            self._failures = self._failed_probes = 0
+            self._ejected_until_s = 0.0
+            self._next_ejection_s = _FIRST_EJECTION_S
+
+    def failed(self, failure: Failure, now_s: float) -> None:
+        """A call failed; after several in a row the worker rests, each time twice as long."""
+        if failure is Failure.OVERLOADED:
+            return
+        self._failures += 1
+        if self._failures >= FAILURES_TO_EJECT:
+            self._ejected_until_s = now_s + self._next_ejection_s
+            self._next_ejection_s = min(_LONGEST_EJECTION_S, self._next_ejection_s * 2)
+            self._failures = 0
+
+    def probed(self, *, is_alive: bool) -> None:
+        """The outcome of a health probe. An ejection for failed requests is not ended by it: `/health` may lie."""
+        self._failed_probes = 0 if is_alive else self._failed_probes + 1
+
+    def retry_after_s(self, now_s: float) -> float:
+        """When it is worth asking for it again."""
+        return max(1.0, self._ejected_until_s - now_s)
+
+
+def choose(workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = ()) -> Worker | None:
+    """The worker that is up and has the least in flight per place; the earlier one where two are equal."""
+    best: Worker | None = None
+    best_load = 0.0
+    for worker in workers:
+        if worker in tried or not worker.is_up(now_s):
+            continue
+        load = worker.in_flight / worker.settings.max_sequences
+        if best is None or load < best_load:
+            best, best_load = worker, load
+    return best
+
+
+def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
+    """What the workers that are up hold together; what all would hold when none is, since any may come back."""
+    up = [worker.settings for worker in workers if worker.is_up(now_s)] or [worker.settings for worker in workers]
+    kv_tokens = [worker.kv_tokens for worker in up if worker.kv_tokens is not None]
+    return PoolCapacity(
+        sequences=sum(worker.max_sequences for worker in up),
+        kv_tokens=sum(kv_tokens) if len(kv_tokens) == len(up) else None,
+    )
+
+
+def by_model(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
+    """The workers of each model, in the order of the settings."""
+    pools: dict[str, list[Worker]] = {}
+    for worker in workers:
+        for model in worker.settings.models:
+            pools.setdefault(model, []).append(worker)
+    return pools

@@ -1,0 +1,261 @@
+"""What the gateway promises on a socket: bytes unchanged, places freed, failures named, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import ClientPayloadError
+
+from scheduler.ledger import EnergyBasis
+from tests.integration.gateway_stand import (
+    CHAT,
+    CHAT_ANSWER,
+    MODEL,
+    SOON_S,
+    Behaviour,
+    FakeWorker,
+    Gate,
+    a_front,
+    a_stand,
+    answers,
+    answers_at_once,
+    resets,
+    settings_for,
+    streams,
+    until,
+)
+
+
+async def test_an_answer_passes_unchanged_and_says_what_it_used() -> None:
+    async with a_stand(FakeWorker()) as stand:
+        reply = await stand.chat(seed=7, unknown={"field": [1.50]})
+    assert (reply.status, reply.body) == (200, CHAT_ANSWER)
+    assert reply.headers["x-request-id"].startswith("req-")
+    assert reply.headers["x-slacktide-model"] == MODEL
+    assert reply.headers["x-slacktide-region"] == "here"
+    assert reply.headers["x-slacktide-held-ms"] == "0"
+    assert reply.headers["x-slacktide-basis"] == "modelled"
+    assert "Server" not in reply.headers
+
+
+async def test_the_request_body_reaches_the_worker_byte_for_byte_without_our_key() -> None:
+    body = b'{ "messages":[{"role":"user","content":"\\u00e9"}],  "model":"llama-3.1-8b", "service_tier":"default" }'
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer secret"}
+    worker = FakeWorker()
+    async with a_stand(worker) as stand:
+        reply = await stand.post(CHAT, data=body, headers=headers)
+    path, sent, worker_headers = worker.requests[0]
+    assert (path, sent) == (CHAT, body)
+    assert "Authorization" not in worker_headers
+    assert worker_headers["x-request-id"] == reply.headers["x-request-id"]
+
+
+async def test_energy_is_booked_in_the_region_of_the_worker_from_the_arrival_on() -> None:
+    async with a_stand(FakeWorker()) as stand:
+        reply = await stand.chat()
+    (use,) = stand.uses.kept
+    # 400 tokens alone on an H100 with a short context: a little under the 1361 J of energy_model 2.4's B = 1.
+    assert 1200 < use.energy_kwh * 3.6e6 < 1361
+    assert use.energy_kwh * 1000 == pytest.approx(float(reply.headers["x-slacktide-energy-wh"]), rel=1e-4)
+    assert (use.zone, use.pue, use.basis) == ("DE", 1.1, EnergyBasis.MODELLED)
+    assert (use.prompt_tokens, use.output_tokens) == (5, 400)
+    assert use.at_once_at_s <= use.started_at_s < use.ended_at_s
+
+
+async def test_the_energy_that_a_worker_reports_wins_over_the_model() -> None:
+    async with a_stand(FakeWorker(answers(200, CHAT_ANSWER, x_slacktide_worker_energy_j="36"))) as stand:
+        reply = await stand.chat()
+    assert reply.headers["x-slacktide-energy-wh"] == "0.01"
+    assert stand.uses.kept[0].energy_kwh == pytest.approx(1e-5)
+
+
+async def test_a_worker_without_a_known_profile_gives_no_number_instead_of_a_guess() -> None:
+    async with a_stand(FakeWorker(), models=("mystery",)) as stand:
+        reply = await stand.chat(model="mystery")
+    assert reply.status == 200
+    assert "x-slacktide-energy-wh" not in reply.headers
+    assert stand.uses.kept == []
+    assert stand.count("slacktide_uncounted_requests_total", model="mystery") == 1
+
+
+async def test_a_stream_passes_byte_for_byte() -> None:
+    chunks = (b'data: {"choi', b'ces":[]}\n\n: comment\r\n\n', b"\x00\xff raw \n\ndata: [DONE]\n\n")
+    async with a_stand(FakeWorker(streams(*chunks))) as stand:
+        reply = await stand.chat(stream=True)
+    assert reply.headers["Content-Type"] == "text/event-stream"
+    assert reply.body == b"".join(chunks)
+
+
+async def test_usage_inside_a_stream_is_what_gets_booked() -> None:
+    last = b'data: {"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":22}}\n\ndata: [DONE]\n\n'
+    async with a_stand(FakeWorker(streams(b'data: {"choices":[1]}\n\n', last))) as stand:
+        await stand.chat(stream=True)
+    assert (stand.uses.kept[0].prompt_tokens, stand.uses.kept[0].output_tokens) == (11, 22)
+
+
+# -- clients that leave ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_hangs_up_frees_its_place_and_cancels_its_generation_within_100_ms(stream: bool) -> None:
+    gate = Gate()
+    async with a_stand(FakeWorker(gate)) as stand:
+        call = stand.call(stream=stream)
+        await asyncio.wait_for(gate.entered.wait(), SOON_S)
+        call.cancel()
+        await asyncio.wait_for(gate.cancelled.wait(), 0.1)
+        assert (stand.gateway.running, stand.gateway.held) == (0, 0)
+        labels = {"endpoint": CHAT, "model": MODEL, "latency_class": "interactive", "status": "499"}
+        assert stand.count("slacktide_requests_total", **labels) == 1
+
+
+async def test_the_place_of_one_that_left_goes_to_the_next() -> None:
+    gate = Gate()
+    worker = FakeWorker(gate)
+    async with a_stand(worker, max_sequences=1) as stand:
+        first = stand.call()
+        await asyncio.wait_for(gate.entered.wait(), SOON_S)
+        worker.behaviour = answers_at_once
+        second = stand.call()
+        await until(lambda: stand.gateway.held == 1)
+        first.cancel()
+        assert (await asyncio.wait_for(second, SOON_S)).body == CHAT_ANSWER
+
+
+async def test_a_held_client_that_hangs_up_is_forgotten() -> None:
+    worker = FakeWorker()
+    async with a_stand(worker) as stand:
+        stand.clean_hours.release_at = stand.env.now_s() + 300
+        call = stand.call(service_tier="flex")
+        await until(lambda: stand.gateway.held == 1)
+        call.cancel()
+        await until(lambda: stand.gateway.held == 0)
+    assert worker.requests == []
+
+
+# -- workers that fail -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "code"),
+    [
+        (answers(500), 502, "worker_error"),
+        (answers(503), 503, "worker_overloaded"),
+        (resets, 502, "worker_broke_off"),
+    ],
+)
+async def test_a_failing_worker_becomes_a_named_error_with_a_time_to_come_back(
+    behaviour: Behaviour, status: int, code: str
+) -> None:
+    worker = FakeWorker(behaviour)
+    async with a_stand(worker) as stand:
+        reply = await stand.chat()
+    assert (reply.status, reply.error["code"], reply.error["type"]) == (status, code, "server_error")
+    assert int(reply.headers["Retry-After"]) >= 1
+    assert worker.url not in json.dumps(reply.error)
+
+
+async def test_a_hanging_worker_is_a_504_and_is_asked_only_once() -> None:
+    gate = Gate()
+    worker = FakeWorker(gate)
+    async with a_stand(worker, worker_timeout_s=0.05) as stand:
+        reply = await stand.chat()
+        await asyncio.wait_for(gate.cancelled.wait(), SOON_S)
+    assert (reply.status, reply.error["code"]) == (504, "worker_timeout")
+    assert len(worker.requests) == 1
+
+
+async def test_a_worker_that_is_not_there_is_a_503() -> None:
+    async with a_front(settings_for(["http://127.0.0.1:1"])) as stand:
+        reply = await stand.chat()
+    assert reply.status == 503
+    assert reply.error["code"] in ("worker_unreachable", "no_worker")
+
+
+@pytest.mark.parametrize("behaviour", [answers(500), resets, answers(503)])
+async def test_another_worker_takes_over_while_nothing_was_sent(behaviour: Behaviour) -> None:
+    bad, good = FakeWorker(behaviour), FakeWorker()
+    async with a_stand(bad, good) as stand:
+        reply = await stand.chat()
+    assert reply.body == CHAT_ANSWER
+    assert (len(bad.requests), len(good.requests)) == (1, 1)
+
+
+async def test_a_worker_that_fails_three_times_in_a_row_rests() -> None:
+    bad, good = FakeWorker(answers(500)), FakeWorker()
+    async with a_stand(bad, good) as stand:
+        assert [(await stand.chat()).status for _ in range(5)] == [200] * 5
+        assert stand.gateway.workers_up == 1
+    assert len(bad.requests) == 3
+
+
+async def test_requests_go_to_the_worker_with_the_least_in_flight() -> None:
+    gate = Gate()
+    left, right = FakeWorker(gate), FakeWorker(gate)
+    async with a_stand(left, right) as stand:
+        calls = [stand.call() for _ in range(4)]
+        await until(lambda: len(left.requests) + len(right.requests) == 4)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+    assert (len(left.requests), len(right.requests)) == (2, 2)
+
+
+async def test_a_workers_own_refusal_passes_as_it_is() -> None:
+    refusal = b'{"error":{"message":"context length exceeded","param":"messages"}}'
+    async with a_stand(FakeWorker(answers(400, refusal))) as stand:
+        reply = await stand.chat()
+    assert (reply.status, reply.body) == (400, refusal)
+    assert stand.uses.kept == []
+
+
+async def test_a_redirect_of_a_worker_is_not_followed() -> None:
+    worker = FakeWorker(answers(307, b"", Location="http://127.0.0.1:1/elsewhere"))
+    async with a_stand(worker) as stand:
+        reply = await stand.post(CHAT, json={"model": MODEL, "messages": [1]}, allow_redirects=False)
+    assert reply.status == 502
+    assert len(worker.requests) == 1
+
+
+async def test_a_stream_that_breaks_between_events_ends_with_an_error_event() -> None:
+    async with a_stand(FakeWorker(streams(b'data: {"choices":[1]}\n\n', breaks_off=True))) as stand:
+        first, last, _ = (await stand.chat(stream=True)).body.split(b"\n\n")
+    assert first == b'data: {"choices":[1]}'
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "worker_broke_off"
+
+
+async def test_a_stream_that_breaks_inside_an_event_breaks_for_the_client_too() -> None:
+    async with a_stand(FakeWorker(streams(b'data: {"choices', breaks_off=True))) as stand:
+        with pytest.raises(ClientPayloadError):
+            await stand.chat(stream=True)
+
+
+# -- draining ----------------------------------------------------------------------------------------------------------
+
+
+async def test_draining_finishes_what_runs_lets_held_ones_go_and_refuses_new_ones() -> None:
+    gate = Gate()
+    async with a_stand(FakeWorker(gate)) as stand:
+        stand.clean_hours.release_at = stand.env.now_s() + 300
+        running = stand.call()
+        await asyncio.wait_for(gate.entered.wait(), SOON_S)
+        held = stand.call(service_tier="flex")
+        await until(lambda: stand.gateway.held == 1)
+        stopping = asyncio.create_task(stand.gateway.stop(SOON_S))
+        await until(lambda: stand.gateway.running == 2)
+        refused = await stand.chat()
+        assert (refused.status, refused.error["code"]) == (503, "draining")
+        assert ((await stand.get("/readyz")).status, (await stand.get("/healthz")).status) == (503, 200)
+        gate.opened.set()
+        assert [(await running).status, (await held).status] == [200, 200]
+        await asyncio.wait_for(stopping, SOON_S)
+
+
+async def test_draining_does_not_wait_for_ever() -> None:
+    gate = Gate()
+    async with a_stand(FakeWorker(gate)) as stand:
+        call = stand.call()
+        await asyncio.wait_for(gate.entered.wait(), SOON_S)
+        await asyncio.wait_for(stand.gateway.stop(0.01), SOON_S)
+        assert (await call).status in (502, 503)
