@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BARS = "▁▂▃▄▅▆▇█"
-_COLUMNS = 72
+_COLUMNS = 48  # of the sparkline, so that a line with its zone and range fits 80
 
 
 def plan(
@@ -221,48 +221,56 @@ def _show(found: Comparison, work: Work, series: Mapping[str, IntensitySeries], 
     table.add_row(*_row("planned", found.best))
     if found.at_once is not None:
         table.add_row(*_row("at once", found.at_once))
-    console = Console(highlight=False)
-    console.print(table)
+    Console(highlight=False).print(table)
     if len(found.best.segments) > 1:
-        _show_segments(console.print, found.best)
-    console.print()
+        _show_segments(found.best)
+    print()
     for zone, one in series.items():
-        _show_sparkline(console.print, zone, one, work, found.best)
-    saves = found.savings_ratio
-    if saves is None:
-        console.print(f"\nWhat starting at once in {first_zone} emits is not known, so no saving is claimed.")
-    else:
-        verb = "saves" if saves >= 0 else "costs"
-        console.print(f"\nThe plan {verb} {abs(saves):.1%} against starting at once in {first_zone}.")
+        _show_sparkline(zone, one, work, found.best)
+    print(f"\n{_verdict(found.savings_ratio, first_zone)}")
+
+
+def _verdict(saves_ratio: float | None, first_zone: str) -> str:
+    if saves_ratio is None:
+        return f"What starting at once in {first_zone} emits is not known, so no saving is claimed."
+    if abs(saves_ratio) < 0.0005:
+        return f"Nothing is cleaner than starting at once in {first_zone}."
+    verb = "saves" if saves_ratio > 0 else "emits more:"
+    return f"The plan {verb} {abs(saves_ratio):.1%} against starting at once in {first_zone}."
 
 
 def _row(what: str, run: Run) -> tuple[str, ...]:
-    from scheduler.quantities import format_instant
-
     zones = list(dict.fromkeys(one.region for one in run.segments))
     emissions = f"{run.emissions_gco2e:,.0f}" if run.emissions_gco2e >= 100 else f"{run.emissions_gco2e:,.2f}"
     return (
         what,
         ", ".join(zones),
-        format_instant(run.start_at_s),
-        format_instant(run.end_at_s),
+        _short(run.start_at_s),
+        _short(run.end_at_s),
         f"{run.mean_gco2e_per_kwh:.1f}",
         emissions,
     )
 
 
-def _show_segments(show: Callable[[str], None], run: Run) -> None:
-    from scheduler.quantities import format_duration, format_instant
+def _short(instant_s: float) -> str:
+    """To the minute where nothing is lost by it."""
+    from scheduler.quantities import format_instant
+
+    return format_instant(instant_s).replace(":00Z", "Z")
+
+
+def _show_segments(run: Run) -> None:
+    from scheduler.quantities import format_duration
 
     shown = run.segments if len(run.segments) <= 12 else run.segments[:12]
-    show(f"\nin {len(run.segments)} pieces:")
+    print(f"\nin {len(run.segments)} pieces:")
     for one in shown:
-        show(f"  {format_instant(one.start_at_s)}  {format_duration(one.duration_s):>12}  {one.region}")
+        print(f"  {_short(one.start_at_s)}  {format_duration(one.duration_s):>12}  {one.region}")
     if len(shown) < len(run.segments):
-        show(f"  and {len(run.segments) - len(shown)} more; --json lists them all")
+        print(f"  and {len(run.segments) - len(shown)} more; --json lists them all")
 
 
-def _show_sparkline(show: Callable[[str], None], zone: str, one: IntensitySeries, work: Work, run: Run) -> None:
+def _show_sparkline(zone: str, one: IntensitySeries, work: Work, run: Run) -> None:
     """Intensity from the earliest start to the deadline, and below it a line where the job runs in this zone."""
     import numpy as np
 
@@ -274,9 +282,9 @@ def _show_sparkline(show: Callable[[str], None], zone: str, one: IntensitySeries
     bars = "".join(_bar(mean, low, high) for mean in means)
     pieces = [piece for piece in run.segments if piece.region == zone]
     runs = "".join("━" if any(_touch(piece, *column) for piece in pieces) else " " for column in columns)
-    show(f"{zone:>10} {bars} {low:.0f} to {high:.0f} gCO2e/kWh" if values else f"{zone:>10} not known here")
+    print(f"{zone:<12} {bars} {low:.0f} to {high:.0f} g/kWh" if values else f"{zone:<12} not known here")
     if runs.strip():
-        show(f"{'runs':>10} {runs}")
+        print(f"{'':<12} {runs} runs here")
 
 
 def _bar(mean: float | None, low: float, high: float) -> str:

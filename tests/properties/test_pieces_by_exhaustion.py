@@ -1,0 +1,167 @@
+"""Jobs in pieces against every way to give each slot to a region or to nobody."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intensity_feeds.series import IntensitySeries
+from scheduler.jobs import Interruption
+from scheduler.planning.curve import curve
+from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces
+from tests.plan_cases import MIDNIGHT_S, best_by_exhaustion
+
+pytestmark = pytest.mark.slow
+
+SLOT_S = 300.0
+
+
+def search(
+    rates: list[list[float]],
+    *,
+    work: int,
+    shortest: int = 0,
+    checkpoint: int = 0,
+    restore: int = 0,
+    restores_first: bool = False,
+    per_pause: float = 0.0,
+) -> Pieces | None:
+    asked = Work(
+        work_s=work * SLOT_S,
+        earliest_s=MIDNIGHT_S,
+        deadline_s=MIDNIGHT_S + len(rates[0]) * SLOT_S,
+        interruption=Interruption(
+            checkpoint_s=checkpoint * SLOT_S, restore_s=restore * SLOT_S, min_run_s=shortest * SLOT_S
+        ),
+        interruption_g_s_per_kwh=per_pause * SLOT_S,
+        restores_first=restores_first,
+    )
+    curves = [
+        curve(f"region {index}", IntensitySeries.regular("DE", MIDNIGHT_S, SLOT_S, row), 1.0, MIDNIGHT_S, math.inf)
+        for index, row in enumerate(rates)
+    ]
+    return cheapest_pieces([one for one in curves if one is not None], asked)
+
+
+def cost(pieces: Pieces | None, per_pause: float) -> float:
+    if pieces is None:
+        return math.inf
+    return pieces.integral_g_s_per_kwh / SLOT_S + per_pause * pieces.pauses
+
+
+rate = st.integers(1, 60).map(float)
+one_region = st.lists(rate, min_size=1, max_size=9).map(lambda row: [row])
+two_regions = st.integers(1, 6).flatmap(
+    lambda n: st.lists(st.lists(rate, min_size=n, max_size=n), min_size=2, max_size=2)
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rates=st.one_of(one_region, two_regions),
+    work=st.integers(1, 6),
+    shortest=st.integers(0, 3),
+    checkpoint=st.integers(0, 2),
+    restore=st.integers(0, 2),
+    restores_first=st.booleans(),
+    per_pause=st.sampled_from([0.0, 0.5, 10.0]),
+)
+def test_equals_the_exhaustive_search(
+    rates: list[list[float]],
+    work: int,
+    shortest: int,
+    checkpoint: int,
+    restore: int,
+    restores_first: bool,
+    per_pause: float,
+) -> None:
+    options = {"work": work, "shortest": shortest, "checkpoint": checkpoint, "restore": restore}
+    pieces = search(rates, **options, restores_first=restores_first, per_pause=per_pause)
+    best = best_by_exhaustion(rates, **options, restores_first=restores_first, interruption_cost=per_pause)
+    assert cost(pieces, per_pause) == pytest.approx(best, rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rates=st.lists(rate, min_size=1, max_size=6),
+    work=st.integers(1, 5),
+    shortest=st.integers(0, 2),
+    overhead=st.integers(0, 1),
+    per_pause=st.sampled_from([0.0, 7.0]),
+)
+def test_no_border_between_two_edges_is_better(
+    rates: list[float], work: int, shortest: int, overhead: int, per_pause: float
+) -> None:
+    """The same search over half slots finds nothing cheaper: the optimum lies on the grid of the edges."""
+    pieces = search([rates], work=work, shortest=shortest, checkpoint=overhead, per_pause=per_pause)
+    halves = [one / 2 for one in rates for _ in range(2)]
+    best = best_by_exhaustion(
+        [halves], work=2 * work, shortest=2 * shortest, checkpoint=2 * overhead, interruption_cost=per_pause
+    )
+    assert cost(pieces, per_pause) == pytest.approx(best, rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rates=st.lists(rate, min_size=2, max_size=10), parts=st.integers(1, 39))
+def test_free_pauses_fill_the_cheapest_time_at_any_resolution(rates: list[float], parts: int) -> None:
+    work = parts / 4  # quarters of a slot: the marginal one is run in part
+    if work > len(rates):
+        return
+    pieces = _filled(rates, work)
+    ordered, left, best = sorted(rates), work, 0.0
+    for one in ordered:
+        best += one * min(1.0, max(0.0, left))
+        left -= 1.0
+    assert pieces is not None
+    assert pieces.integral_g_s_per_kwh / SLOT_S == pytest.approx(best, rel=1e-9)
+    assert sum(one.duration_s for one in pieces.segments) == pytest.approx(work * SLOT_S)
+
+
+def _filled(rates: list[float], work: float) -> Pieces | None:
+    series = IntensitySeries.regular("DE", MIDNIGHT_S, SLOT_S, rates)
+    known = curve("DE", series, 1.0, MIDNIGHT_S, series.end_at_s)
+    assert known is not None
+    return cheapest_pieces([known], Work(work_s=work * SLOT_S, earliest_s=MIDNIGHT_S, deadline_s=series.end_at_s))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rates=st.lists(rate, min_size=3, max_size=12),
+    work_s=st.floats(60, 1500),
+    from_s=st.floats(0, 400),
+    checkpoint_s=st.floats(0, 100),
+    restore_s=st.floats(0, 100),
+    shortest_s=st.floats(0, 300),
+    cells=st.sampled_from([30, 1000, 10**6]),
+)
+def test_pieces_at_odd_instants_keep_every_rule(
+    rates: list[float],
+    work_s: float,
+    from_s: float,
+    checkpoint_s: float,
+    restore_s: float,
+    shortest_s: float,
+    cells: int,
+) -> None:
+    series = IntensitySeries.regular("DE", MIDNIGHT_S, SLOT_S, np.array(rates))
+    pause = Interruption(checkpoint_s=checkpoint_s, restore_s=restore_s, min_run_s=shortest_s)
+    earliest_s = MIDNIGHT_S + from_s
+    work = Work(work_s=work_s, earliest_s=earliest_s, deadline_s=series.end_at_s, interruption=pause)
+    known = curve("DE", series, 1.0, earliest_s, series.end_at_s)
+    assert known is not None
+    pieces = cheapest_pieces([known], work, max_cells=cells)
+    if pieces is None:
+        assert work_s > series.end_at_s - earliest_s - 1e-6
+        return
+    count = len(pieces.segments)
+    assert sum(one.duration_s for one in pieces.segments) == pytest.approx(work.held_s(count), abs=1e-4)
+    assert pieces.segments[0].start_at_s >= earliest_s
+    assert pieces.segments[-1].end_at_s <= work.deadline_s
+    for index, one in enumerate(pieces.segments):
+        overhead_s = (restore_s if index else 0.0) + (checkpoint_s if index < count - 1 else 0.0)
+        assert one.duration_s - overhead_s >= (shortest_s if count > 1 else 0.0) - 1e-4
+        assert index == 0 or one.start_at_s >= pieces.segments[index - 1].end_at_s
