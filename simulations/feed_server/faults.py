@@ -67,6 +67,7 @@ class Faults:
     reset: Span | None = _fault("the connection is reset before an answer")
     frozen_latest: Span | None = _fault("everything but forecasts stands still at the instant of the first hit")
     gaps: Span | None = _fault("every third point is missing")
+    hole: Span | None = _fault("the points from 03:00 to 07:00 UTC of every day are missing")
     nulls: Span | None = _fault("every third value is null")
     not_a_number: Span | None = _fault("every third value is the bare word NaN, which is no JSON")
     negative: Span | None = _fault("every third value is negative")

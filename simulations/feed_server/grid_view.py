@@ -18,11 +18,13 @@ from simulations.feed_server.instants import floor_s
 from simulations.feed_server.replies import Json
 
 HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 # A published estimate that is later revised differs by so much; a quarter is seen in scraped live data.
 REVISION_RATIO = 1.25
 ABSURD_RATIO = 1e7
 # Faults that strike single points strike every third, counted from the epoch, so that answers agree with each other.
 STRUCK_EVERY = 3
+HOLE_FROM_S, HOLE_UNTIL_S = 3 * HOUR_S, 7 * HOUR_S
 SANDBOX_GCO2E_PER_KWH = 123.0
 
 
@@ -79,6 +81,8 @@ class GridView:
             points = [self._estimated(point) for point in points]
         if "gaps" in self.holding:
             points = [point for point in points if not _is_struck(point, step_s)]
+        if "hole" in self.holding:
+            points = [point for point in points if not HOLE_FROM_S <= point.start_at_s % DAY_S < HOLE_UNTIL_S]
         for name in self.holding & _STRIKES.keys():
             points = [_stricken(point, _STRIKES[name]) if _is_struck(point, step_s) else point for point in points]
         return points

@@ -164,7 +164,7 @@ def _region(view: GridView, query: Query, start_at_s: float, end_at_s: float) ->
     asked = _region_id(query)
     regionid = asked % len(REGIONS) + 1 if "wrong_zone" in view.holding else asked
     slots = view.slots(_series(view, regionid), start_at_s, _horizon_s(view, end_at_s), SLOT_S)
-    postcode = {"postcode": query["postcode"].upper()} if "postcode" in query else {}
+    postcode = {"postcode": query["postcode"].upper()} if "postcode" in query and regionid == asked else {}
     data = [_times(slot) | {"intensity": _forecast(slot), "generationmix": _mix(slot)} for slot in slots]
     return _named(regionid) | postcode | {"data": data}
 
