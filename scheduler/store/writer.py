@@ -164,8 +164,8 @@ class Writer:
         self._inbox.close()
         _log.critical("store broken", extra={"action": "store_broken", "error": str(broken)})
         lost = [*batch, *self._inbox.take_all()]
+        self._on_loop(self._on_fatal, broken)  # before anybody who awaits a write can act on its failure
         self._on_loop(_hand_out, [_Answer(write=write, error=broken) for write in lost])
-        self._on_loop(self._on_fatal, broken)
 
     def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None

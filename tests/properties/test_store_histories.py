@@ -1,0 +1,180 @@
+"""Random histories of a queue, with crashes between: nothing acknowledged is lost, tokens grow, terminal is final."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from scheduler.events import Outcome
+from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, TRANSITIONS, IllegalTransitionError, JobState
+from scheduler.store.contract import IdempotencyKey
+from scheduler.store.sql import open_store
+from scheduler.store.standing import Standing
+from tests.stores import a_job, sqlite_store_url
+
+LEASE_S = 30.0
+
+_tokens_off = st.sampled_from([0, 0, 0, -1, 1])
+
+
+class Histories(RuleBasedStateMachine):
+    """The model: for each job the token under which a report must count now, or None when every report is stale."""
+
+    jobs = Bundle("jobs")
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.store = open_store(sqlite_store_url(self.folder))
+        self.now_s = 0.0
+        self.valid_token: dict[str, int | None] = {}
+        self.expires_at_s: dict[str, float] = {}
+        self.seen: dict[str, Standing] = {}
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            shutil.rmtree(self.folder)
+
+    @rule(target=jobs)
+    def submit(self) -> str:
+        job_id = f"j{len(self.valid_token)}"
+        key = IdempotencyKey.of(job_id, b"body")
+        assert self.store.submit(a_job(job_id), now_s=self.now_s, idempotency=key).is_new
+        self.valid_token[job_id] = None
+        return job_id
+
+    @rule(job_id=jobs)
+    def submit_again(self, job_id: str) -> None:
+        key = IdempotencyKey.of(job_id, b"body")
+        again = self.store.submit(a_job(f"{job_id}-again"), now_s=self.now_s, idempotency=key)
+        assert (again.job_id, again.is_new) == (job_id, False)
+
+    @rule(job_id=jobs)
+    def claim(self, job_id: str) -> None:
+        is_free = self.seen[job_id].state in (JobState.WAITING, JobState.PAUSED)
+        claim = self.store.claim(job_id, holder="d", region="DE", now_s=self.now_s, lease_s=LEASE_S)
+        assert (claim is not None) == is_free
+        if claim is not None:
+            assert claim.attempt == self.seen[job_id].attempt + 1
+            self._lease(job_id, claim.token)
+
+    @rule(job_id=jobs, off=_tokens_off)
+    def take_over(self, job_id: str, off: int) -> None:
+        token = self.seen[job_id].token + off
+        claim = self.store.take_over(job_id, token, holder="e", now_s=self.now_s, lease_s=LEASE_S)
+        assert (claim is not None) == (self.valid_token[job_id] == token)
+        if claim is not None:
+            assert claim.attempt == self.seen[job_id].attempt
+            self._lease(job_id, claim.token)
+
+    def _lease(self, job_id: str, token: int) -> None:
+        self.valid_token[job_id] = token
+        self.expires_at_s[job_id] = self.now_s + LEASE_S
+
+    @rule(job_id=jobs, off=_tokens_off)
+    def heartbeat(self, job_id: str, off: int) -> None:
+        token = self.seen[job_id].token + off
+        is_valid = self.valid_token[job_id] == token
+        stale = self.store.heartbeat([(job_id, token)], now_s=self.now_s, lease_s=LEASE_S)
+        assert stale == (frozenset() if is_valid else {job_id})
+        if is_valid:
+            self.expires_at_s[job_id] = self.now_s + LEASE_S
+
+    @rule(job_id=jobs, off=_tokens_off)
+    def started(self, job_id: str, off: int) -> None:
+        token = self.seen[job_id].token + off
+        is_valid = self.valid_token[job_id] == token
+        if is_valid and self.seen[job_id].state is JobState.RUNNING:
+            with pytest.raises(IllegalTransitionError):
+                self.store.started(job_id, token, now_s=self.now_s)
+        else:
+            assert self.store.started(job_id, token, now_s=self.now_s) == is_valid
+
+    @rule(job_id=jobs, off=_tokens_off, done_s=st.floats(0, 3600))
+    def pause(self, job_id: str, off: int, done_s: float) -> None:
+        token = self.seen[job_id].token + off
+        is_valid = self.valid_token[job_id] == token
+        if is_valid and self.seen[job_id].state is JobState.STARTING:
+            with pytest.raises(IllegalTransitionError):
+                self.store.pause(job_id, token, done_s=done_s, now_s=self.now_s)
+        else:
+            assert self.store.pause(job_id, token, done_s=done_s, now_s=self.now_s) == is_valid
+            self._end_lease(job_id, is_valid)
+
+    @rule(job_id=jobs, off=_tokens_off, outcome=st.sampled_from(Outcome))
+    def finish(self, job_id: str, off: int, outcome: Outcome) -> None:
+        token = self.seen[job_id].token + off
+        is_valid = self.valid_token[job_id] == token
+        assert self.store.finish(job_id, token, outcome=outcome, now_s=self.now_s) == is_valid
+        self._end_lease(job_id, is_valid)
+
+    @rule(job_id=jobs, off=_tokens_off)
+    def lose(self, job_id: str, off: int) -> None:
+        token = self.seen[job_id].token + off
+        is_valid = self.valid_token[job_id] == token
+        assert (self.store.lose(job_id, token, now_s=self.now_s, reason="gone") is not None) == is_valid
+        self._end_lease(job_id, is_valid)
+
+    def _end_lease(self, job_id: str, has_ended: bool) -> None:
+        if has_ended:
+            self.valid_token[job_id] = None
+
+    @rule(passing_s=st.floats(0, 40))
+    def time_passes(self, passing_s: float) -> None:
+        self.now_s += passing_s
+        overdue = {
+            job_id
+            for job_id, token in self.valid_token.items()
+            if token is not None and self.expires_at_s[job_id] <= self.now_s
+        }
+        assert {record.job.id for record in self.store.lose_expired(now_s=self.now_s)} == overdue
+        for job_id in overdue:
+            self.valid_token[job_id] = None
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        if self.seen[job_id].state in TERMINAL_STATES:
+            with pytest.raises(IllegalTransitionError):
+                self.store.cancel(job_id, now_s=self.now_s)
+        else:
+            assert self.store.cancel(job_id, now_s=self.now_s).standing.state is JobState.CANCELLED
+            self.valid_token[job_id] = None
+
+    @rule(job_id=jobs)
+    def requeue(self, job_id: str) -> None:
+        if self.seen[job_id].state is JobState.QUARANTINED:
+            assert self.store.requeue(job_id, now_s=self.now_s).standing.state is JobState.WAITING
+        else:
+            with pytest.raises(IllegalTransitionError):
+                self.store.requeue(job_id, now_s=self.now_s)
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = open_store(sqlite_store_url(self.folder))
+
+    @invariant()
+    def histories_are_legal(self) -> None:
+        for job_id in getattr(self, "valid_token", ()):
+            now = self.store.job(job_id).standing  # raises when an accepted job is lost
+            before = self.seen.get(job_id, now)
+            assert now.token >= before.token and now.attempt >= before.attempt
+            assert now.state == before.state or now.state in TRANSITIONS[before.state].values()
+            assert before.state not in TERMINAL_STATES or now == before
+            is_held = now.state in HOLDING_STATES
+            assert is_held == (self.valid_token[job_id] is not None)
+            assert is_held == (now.holder is not None) == (now.lease_expires_at_s is not None)
+            self.seen[job_id] = now
+
+
+TestHistories = pytest.mark.slow(Histories.TestCase)
+TestHistories.settings = settings(
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
