@@ -10,6 +10,7 @@ from slacktide.config import config_app
 from slacktide.doctor import doctor
 from slacktide.emulate_feeds import emulate_feeds
 from slacktide.plan import plan
+from slacktide.serve import serve
 from slacktide.terminal import OwnFailure, UsageProblem, leave
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(config_app, name="config")
 app.command("doctor")(doctor)
 app.command("emulate-feeds")(emulate_feeds)
 app.command("plan")(plan)
+app.command("serve")(serve)
 
 
 def main() -> None:

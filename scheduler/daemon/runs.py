@@ -35,7 +35,7 @@ from scheduler.events import (
     StartRun,
     StopRun,
 )
-from scheduler.jobs import InvalidJobError, Job, done_after_pause_s
+from scheduler.jobs import InvalidJobError, Job, JobKind, done_after_pause_s
 from scheduler.launchers.contract import (
     AlreadyStartedError,
     Ending,
@@ -148,7 +148,7 @@ class Runs:
             await self._fail(job.id, str(error))
 
     async def _launch(self, job: Job, claim: Claim) -> None:
-        recipe = self._recipes(job)
+        recipe = await self._env.in_thread(self._recipes, job)
         spec = RunSpec(
             job_id=job.id,
             attempt=claim.attempt,
@@ -200,6 +200,8 @@ class Runs:
     def _book(self, held: _Held, ended: RunEnded) -> None:
         if ended.started_at_s is None or ended.ended_at_s is None or ended.ended_at_s <= ended.started_at_s:
             return  # nobody saw how long it ran: not booked, and not booked as zero
+        if held.job.kind is JobKind.INFERENCE_BATCH:
+            return  # its requests are booked one by one at the gateway
         job, regions = held.job, {region.name: region for region in self._runner.engine.regions}
         region = regions[held.region]
         home = regions[job.regions[0]] if job.regions else self._runner.engine.regions[0]

@@ -1,0 +1,282 @@
+"""The composition root: builds the parts of one daemon, starts them in order, and stops them in reverse.
+
+    feeds -> poller -> engine <- jobs API, cron, launcher
+                         |
+    gateway <- forecasts +-> runs -> queue, launcher
+
+One TaskGroup owns every task. On SIGTERM readiness turns red, no job is started any more, requests under way are
+finished within the drain time, and runs go on under their supervisors until the daemon's next life takes them over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from pathlib import Path
+from typing import IO
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from scheduler.config import Settings
+from scheduler.daemon import gateway as gateway_routes
+from scheduler.daemon import jobs_api
+from scheduler.daemon.accounts import Accounts
+from scheduler.daemon.cron import Cron
+from scheduler.daemon.env import Env
+from scheduler.daemon.feeds import Intensity
+from scheduler.daemon.gateway import Gateway
+from scheduler.daemon.http import make_app
+from scheduler.daemon.journal_file import JournalFile
+from scheduler.daemon.listener import Listener
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.poller import Poller
+from scheduler.daemon.recipes import BatchEstimates, Cookbook
+from scheduler.daemon.runner import Runner
+from scheduler.daemon.runs import Runs
+from scheduler.deferral import release_at_s
+from scheduler.engine import Engine
+from scheduler.events import Tick
+from scheduler.launchers.local import LocalLauncher
+from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.plan import Region
+from scheduler.planning.planner import Planner
+from scheduler.planning.run_now import RunNowPlanner
+from scheduler.store.contract import StoreBrokenError
+from scheduler.store.disk import DiskGuard
+from scheduler.store.sql import SqlReader, SqlStore, open_store
+from scheduler.store.writer import Writer
+
+log = logging.getLogger(__name__)
+
+PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "run_now": RunNowPlanner}
+
+# Ticks that a timer missed are found by this look, whatever happened to the timer.
+_CRON_LOOK_S = 60.0
+_COUNT_S = 5.0
+_FIRST_POLL_S = 15.0
+
+
+class StateFolderInUseError(Exception):
+    """Two daemons on one folder would start everything twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} belongs to a daemon that runs: stop it, or set server.state_dir")
+
+
+class Daemon:
+    """One daemon. `start` returns when it serves; `wait` until it is asked to stop; `stop` drains."""
+
+    def __init__(self, settings: Settings, env: Env, environment: Mapping[str, str]) -> None:
+        self._settings, self._env, self._environment = settings, env, environment
+        self._folder = Path(settings.server.state_dir).expanduser()
+        self._stopping = asyncio.Event()
+        self._fatal: StoreBrokenError | None = None
+        self._tasks: asyncio.Task[None] | None = None
+        self._lock: IO[str] | None = None
+        self.metrics = Metrics()
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Raises StateFolderInUseError, StoreError, TraceError, OSError, and what the front door refuses."""
+        self._prepare_folder()
+        store = await self._env.in_thread(open_store, self._database_url())
+        self._compose(store, await self._intensity())
+        self.writer.start()
+        await self._first_poll()
+        await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
+        await self.cron.submit_due()
+        await self.gateway.start()
+        await self.listener.start()
+        self.cookbook.base_url = self.listener.base_url
+        self._timers.start()
+        self._tasks = asyncio.create_task(self._run(), name="daemon")
+        log.info("daemon serves", extra={"action": "daemon_ready", "address": self.listener.base_url})
+
+    async def _first_poll(self) -> None:
+        """A job planned before the first forecast would run at once; a feed that hangs must not keep us from serving."""
+        first = asyncio.create_task(self.poller.poll(), name="first poll")
+        await asyncio.wait((first,), timeout=_FIRST_POLL_S)
+
+    def request_stop(self) -> None:
+        """Ask it to stop, from a signal handler."""
+        self._stopping.set()
+
+    async def wait(self) -> None:
+        """Until it is asked to stop. Raises StoreBrokenError, and whatever ended a task that must not end."""
+        assert self._tasks is not None
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait((stopping, self._tasks), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._fatal is not None:
+            raise self._fatal
+        if self._tasks.done():
+            self._tasks.result()
+
+    async def stop(self) -> None:
+        """Drain, then leave: nothing acknowledged is lost."""
+        log.info("daemon drains", extra={"action": "daemon_drain"})
+        self.api.is_draining = True
+        self._timers.shutdown(wait=False)
+        await self.gateway.stop(self._settings.server.drain_s)
+        if self._tasks is not None:
+            self._tasks.cancel()
+            await asyncio.wait((self._tasks,))
+        await self.listener.stop()
+        await self.launcher.close()
+        if self._fatal is None:
+            await self.accounts.flush()
+        await self.writer.close()
+        self.reads.close()
+        self.journal.close()
+        if self._lock is not None:
+            self._lock.close()
+        log.info("daemon has stopped", extra={"action": "daemon_stopped"})
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.runner.run(self.runs), name="runner")
+            group.create_task(self.runs.watch(), name="runs")
+            group.create_task(self.runs.renew_leases(), name="leases")
+            group.create_task(self.accounts.run(), name="accounts")
+            group.create_task(self._count_jobs(), name="counts")
+
+    # -- composing ----------------------------------------------------------------------------------------------------
+
+    def _compose(self, store: SqlStore, intensity: Intensity) -> None:
+        settings, env = self._settings, self._env
+        regions = [
+            Region(name=region.name, zone=region.zone, gpus=region.gpus, pue=region.pue) for region in settings.region
+        ]
+        planner = PLANNERS[settings.planning.policy]()
+        self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
+        self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
+        self.reads = SqlReader(self._database_url())
+        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
+        zones = sorted({region.zone for region in settings.region})
+        self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
+        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics)
+        self.launcher = LocalLauncher(self._folder / "runs", env)
+        self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
+        self.runs = Runs(
+            env=env,
+            runner=self.runner,
+            writer=self.writer,
+            launcher=self.launcher,
+            recipes=self.cookbook,
+            sink=self.accounts,
+            holder=f"{socket.gethostname()}:{os.getpid()}",
+            lease_s=settings.planning.lease_s,
+        )
+        self.gateway = Gateway(env=env, settings=settings, clean_hours=self, sink=self.accounts, metrics=self.metrics)
+        self.cron = Cron(env, settings.launch, self.writer, self.runner)
+        self.api = jobs_api.JobsApi(
+            env=env,
+            settings=settings,
+            writer=self.writer,
+            reads=self.reads,
+            runner=self.runner,
+            poller=self.poller,
+            accounts=self.accounts,
+            estimate=BatchEstimates(settings),
+        )
+        self._listen()
+        self._set_timers()
+
+    def _listen(self) -> None:
+        server = self._settings.server
+        if server.keys_sha256:  # our own client of the gateway needs a key as well
+            self.cookbook.key = self._own_key()
+            digest = hashlib.sha256(self.cookbook.key.encode()).hexdigest()
+            server = dataclasses.replace(server, keys_sha256=(*server.keys_sha256, digest))
+        policies = {**gateway_routes.POLICIES, **jobs_api.POLICIES}
+        app = make_app(server, env=self._env, metrics=self.metrics, problems=self.problems, policies=policies)
+        self.gateway.add_routes(app)
+        self.api.add_routes(app)
+        self.listener = Listener(app, server)
+
+    def _set_timers(self) -> None:
+        # APScheduler drops what is a second late by default; here late is better than never, and once is enough.
+        defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        self._timers = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
+        poll_s = min((feed.poll_s for feed in self._settings.feed), default=self._settings.planning.replan_s)
+        every = self._env.real_s
+        self._timers.add_job(self.poller.poll, "interval", seconds=every(poll_s), id="poll")
+        self._timers.add_job(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
+        self._timers.add_job(self.cron.submit_due, "interval", seconds=_CRON_LOOK_S, id="cron look")
+        for launch in self._settings.launch:
+            trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
+            self._timers.add_job(self.cron.submit_due, trigger, id=f"cron {launch.name}")
+
+    # -- what the parts ask of each other -----------------------------------------------------------------------------
+
+    def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
+        """The gateway's question: when a deferrable request should go."""
+        if self._settings.planning.policy == "run_now":
+            return now_s
+        zone = next(one.zone for one in self._settings.region if one.name == region)
+        return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
+
+    def problems(self) -> list[str]:
+        """What keeps the daemon from being ready, in words."""
+        found = self.gateway.problems()
+        if self.writer.is_broken:
+            found.append("the database can no longer be written")
+        elif not self.writer.has_room:
+            found.append("the disk is nearly full: no new work is admitted")
+        if self.api.is_draining:
+            found.append("the daemon is stopping")
+        return found
+
+    def _on_forecast_changed(self) -> None:
+        self.gateway.on_forecast_changed()
+
+    def _on_fatal(self, error: StoreBrokenError) -> None:
+        log.critical("database broken", extra={"action": "store_broken", "why": str(error)})
+        self._fatal = error
+        self._stopping.set()
+
+    async def _replan(self) -> None:
+        self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
+
+    async def _count_jobs(self) -> None:
+        while True:
+            for state, count in (await self._env.in_thread(self.reads.count_by_state)).items():
+                self.metrics.jobs(state, count)
+            await self._env.sleep_s(_COUNT_S * self._env.speed)
+
+    # -- folder -------------------------------------------------------------------------------------------------------
+
+    def _prepare_folder(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = (self._folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StateFolderInUseError(self._folder) from None
+
+    async def _intensity(self) -> Intensity:
+        return await self._env.in_thread(
+            Intensity.of, self._settings, self._environment, self._folder / "intensity", self._env, self.metrics
+        )
+
+    def _database_url(self) -> str:
+        return self._settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"
+
+    def _own_key(self) -> str:
+        """Kept in the folder, so that a batch that runs on after a restart still gets in."""
+        path = self._folder / "own.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(32), encoding="ascii")
+        return path.read_text(encoding="ascii")

@@ -1,0 +1,72 @@
+"""`slacktide serve`: the daemon in front of GPU workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slacktide.terminal import OwnFailure, UsageProblem, say
+
+
+def serve(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="Settings file; `slacktide config init` writes a commented one.")
+    ] = Path("slacktide.toml"),
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line instead of text.")] = False,
+) -> None:
+    """Run the daemon: OpenAI-compatible gateway, job queue, planner, cron launches.
+
+    Example: slacktide serve -c slacktide.toml
+    """
+    import asyncio
+    import os
+
+    from scheduler.config_text import SettingsError, read_settings
+    from slacktide.log_lines import set_up
+
+    try:
+        text = config.read_text(encoding="utf-8")
+    except OSError as error:
+        hint = "slacktide config init writes a commented settings file"
+        raise UsageProblem(f"cannot read {config}: {error.strerror}", hint) from None
+    try:
+        read = read_settings(text, str(config), os.environ)
+    except SettingsError as error:
+        raise UsageProblem(f"the settings cannot be used:\n{error}", f"slacktide config check -c {config}") from None
+    set_up(as_json=log_json)
+    for warning in read.warnings:
+        say(f"slacktide: {warning}")
+    asyncio.run(_serve(read.settings))
+
+
+async def _serve(settings: object) -> None:
+    import asyncio
+    import os
+    import signal
+
+    from intensity_feeds.trace import TraceError
+    from scheduler.config import Settings
+    from scheduler.daemon.app import Daemon, StateFolderInUseError
+    from scheduler.daemon.env import Env
+    from scheduler.daemon.http import ExposedWithoutKeysError
+    from scheduler.store.contract import StoreError
+
+    assert isinstance(settings, Settings)
+    daemon = Daemon(settings, Env(), os.environ)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.request_stop)
+    try:
+        await daemon.start()
+    except (StateFolderInUseError, ExposedWithoutKeysError, TraceError) as error:
+        raise UsageProblem(str(error)) from None
+    except (StoreError, OSError) as error:
+        raise OwnFailure(f"the daemon cannot start: {error}", "slacktide doctor -c FILE looks for the cause") from None
+    try:
+        await daemon.wait()
+    except StoreError as error:
+        raise OwnFailure(f"the database can no longer be written: {error}", "mend the disk, then start again") from None
+    finally:
+        await daemon.stop()
