@@ -59,7 +59,7 @@ class Reading:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(f"{where} is {_named(value)}, expected a number or null")
-        if not 0 <= value * to_gco2e_per_kwh_ratio <= MOST_GCO2E_PER_KWH:
+        if not 0 <= value <= MOST_GCO2E_PER_KWH / to_gco2e_per_kwh_ratio:
             raise self.wrong(
                 f"{where} is {_named(value)}, which no grid emits (0 to {MOST_GCO2E_PER_KWH:.0f} gCO2e/kWh)"
             )
