@@ -111,7 +111,9 @@ def _read_trace(path: Path, column: str | None = None) -> dict[str, IntensitySer
     try:
         return read_trace(path, column=column)
     except (TraceError, SeriesError) as problem:
-        raise UsageProblem(str(problem), "a trace has the columns timestamp, zone, gco2e_per_kwh") from None
+        raise UsageProblem(
+            str(problem), f"a trace has the columns timestamp, zone, {column or 'gco2e_per_kwh'}"
+        ) from None
     except OSError as problem:
         raise UsageProblem(f"cannot read {path}: {problem.strerror}") from None
 
@@ -127,7 +129,8 @@ def _start_at_s(at: str, trace: Mapping[str, IntensitySeries]) -> float:
     try:
         start_at_s = parse_instant_s(at)
     except QuantityError as problem:
-        raise UsageProblem(f"--at: {problem}") from None
+        what, _, remedy = str(problem).partition(": ")
+        raise UsageProblem(f"--at: {what}", remedy) from None
     if not first_s <= start_at_s < last_s:
         hint = f"it reaches from {minute_stamp(first_s)} to {minute_stamp(last_s)}"
         raise UsageProblem(f"--at: {at} is not in the trace", hint)
