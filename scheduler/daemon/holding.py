@@ -48,8 +48,8 @@ def _instant_s(text: str, param: str, now_s: float) -> float:
         deadline_at_s = parse_instant_s(text) if is_instant else now_s + parse_duration_s(text)
     except (QuantityError, OverflowError) as error:
         raise invalid(f"{param}: {error}", param=param) from None
-    if deadline_at_s <= now_s:
-        raise invalid(f"{param}: {text} is already over", param=param)
+    if not now_s < deadline_at_s < float("inf"):
+        raise invalid(f"{param}: {text[:40]} is no instant to come", param=param)
     return deadline_at_s
 
 

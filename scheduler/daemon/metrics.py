@@ -10,6 +10,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+Bounds = tuple[float, ...]
+
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _HOLD_BUCKETS_S = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 _GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -54,8 +56,8 @@ class Metrics:
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(f"slacktide_{name}", what, labels, registry=self.registry)
 
-    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"slacktide_{name}", what, labels, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, what: str, bounds: Bounds, *labels: str) -> Histogram:
+        return Histogram(f"slacktide_{name}", what, labels, buckets=bounds, registry=self.registry)
 
     def _declare_requests(self) -> None:
         per_class = ("endpoint", "model", "latency_class")

@@ -88,7 +88,8 @@ class ModelPool:
             self._shaper.finish(ticket.request.id, now_s)
         else:
             self._shaper.give_up(ticket.request.id, now_s)
-        self._let_go(now_s)
+        if self.held:
+            self._let_go(now_s)
 
     def retime(self, ticket: Ticket, not_before_s: float) -> None:
         """A new forecast: another instant is the cleanest. Takes effect with `wake`."""

@@ -1,0 +1,48 @@
+"""The daemon's metrics."""
+
+from __future__ import annotations
+
+from scheduler.daemon.metrics import Metrics
+
+
+def test_two_daemons_in_one_process_count_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.feed_outcome("uk_carbon", "ok")
+    assert one.registry.get_sample_value("slacktide_feed_outcomes_total", {"feed": "uk_carbon", "outcome": "ok"}) == 1
+    assert (
+        other.registry.get_sample_value("slacktide_feed_outcomes_total", {"feed": "uk_carbon", "outcome": "ok"}) is None
+    )
+
+
+def test_a_zone_has_one_rung_at_a_time() -> None:
+    metrics = Metrics()
+    metrics.forecast_age("DE", "live", 10.0)
+    metrics.forecast_age("DE", "cached", 400.0)
+    text = metrics.exposition().decode()
+    assert 'slacktide_forecast_age_seconds{rung="cached",zone="DE"} 400.0' in text
+    assert 'rung="live"' not in text
+
+
+def test_requests_are_counted_by_status_with_their_times() -> None:
+    metrics = Metrics()
+    requests = metrics.for_requests("/v1/completions", "m", "flex")
+    requests.answered(200, took_s=0.004, held_s=0.0)
+    requests.answered(200, took_s=0.3, held_s=60.0)
+    assert metrics.for_requests("/v1/completions", "m", "flex") is requests
+    labels = {"endpoint": "/v1/completions", "model": "m", "latency_class": "flex"}
+    assert metrics.registry.get_sample_value("slacktide_requests_total", {**labels, "status": "200"}) == 2
+    assert metrics.registry.get_sample_value("slacktide_request_seconds_bucket", {**labels, "le": "0.005"}) == 1
+    assert (
+        metrics.registry.get_sample_value("slacktide_held_seconds_sum", {"model": "m", "latency_class": "flex"}) == 60
+    )
+
+
+def test_energy_and_emissions_have_both_sides() -> None:
+    metrics = Metrics()
+    metrics.energy("job", "modelled", 1.5)
+    metrics.emissions(300.0, 400.0)
+    metrics.jobs("waiting", 3)
+    text = metrics.exposition().decode()
+    assert 'slacktide_energy_kwh_total{basis="modelled",subject="job"} 1.5' in text
+    assert 'slacktide_emissions_gco2e_total{side="at_once"} 400.0' in text
+    assert 'slacktide_jobs{state="waiting"} 3.0' in text

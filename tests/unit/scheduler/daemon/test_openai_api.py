@@ -1,0 +1,113 @@
+"""What the gateway reads of requests and answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scheduler.daemon.api_errors import ApiError
+from scheduler.daemon.openai_api import (
+    Call,
+    Endpoint,
+    Usage,
+    error_event,
+    models_answer,
+    read_call,
+    read_stream_usage,
+    read_usage,
+    wrapped_as_event,
+)
+
+
+def chat(**fields: object) -> Call:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 400}], **fields}
+    return read_call(Endpoint.CHAT, json.dumps(body).encode())
+
+
+def completion(prompt: object, **fields: object) -> Call:
+    return read_call(Endpoint.COMPLETIONS, json.dumps({"model": "m", "prompt": prompt, **fields}).encode())
+
+
+def test_a_prompt_counts_a_token_for_four_bytes() -> None:
+    # 400 letters and 34 characters of JSON around them.
+    assert chat().prompt_tokens == pytest.approx(110, abs=5)
+
+
+@pytest.mark.parametrize(("ids", "tokens"), [([1, 2, 3], 3), ([[1, 2], [3, 4, 5]], 5), ([7], 1)])
+def test_token_ids_count_themselves(ids: object, tokens: int) -> None:
+    assert completion(ids).prompt_tokens == tokens
+
+
+def test_a_text_that_begins_with_a_digit_is_still_text() -> None:
+    assert completion("1, 2, 3, 4, 5, 6, 7, 8, 9, 10").prompt_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({"max_tokens": 10}, 10),
+        ({"max_tokens": 10, "max_completion_tokens": 20}, 20),
+        ({"max_tokens": 10, "n": 3}, 30),
+        ({}, 256),
+    ],
+)
+def test_output_is_as_long_as_the_caller_allows(fields: dict[str, object], tokens: int) -> None:
+    assert chat(**fields).output_tokens == tokens
+
+
+def test_an_embedding_has_no_output_and_is_never_a_stream() -> None:
+    call = read_call(Endpoint.EMBEDDINGS, b'{"model":"m","input":["a","b"],"stream":true}')
+    assert (call.output_tokens, call.is_streaming) == (0, False)
+
+
+def test_nulls_are_as_good_as_absent() -> None:
+    call = chat(stream=None, max_tokens=None, service_tier=None, metadata=None, n=None)
+    assert (call.is_streaming, call.service_tier, call.deadline) == (False, None, None)
+
+
+def test_unknown_fields_and_other_metadata_are_not_ours() -> None:
+    call = chat(tools=[{"type": "function"}], metadata={"user": "7", "slacktide_deadline": "6h"}, service_tier="flex")
+    assert (call.deadline, call.service_tier) == ("6h", "flex")
+
+
+@pytest.mark.parametrize("prompt", [3, {"a": 1}, True])
+def test_a_prompt_of_another_kind_is_refused(prompt: object) -> None:
+    with pytest.raises(ApiError) as refused:
+        completion(prompt)
+    assert (refused.value.status, refused.value.param) == (400, "prompt")
+
+
+def test_usage_is_read_where_there_is_any() -> None:
+    assert read_usage(b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}') == Usage(
+        prompt_tokens=1, completion_tokens=2
+    )
+    assert read_usage(b'{"usage":{"prompt_tokens":1,"total_tokens":1}}') == Usage(prompt_tokens=1)
+    assert read_usage(b'{"data":[]}') is None
+    assert read_usage(b"<html>") is None
+
+
+def test_usage_of_a_stream_stands_in_its_last_event_that_has_any() -> None:
+    tail = b'ut off"}\n\ndata: {"usage":{"prompt_tokens":4,"completion_tokens":5}}\n\ndata: [DONE]\n\n'
+    assert read_stream_usage(tail) == Usage(prompt_tokens=4, completion_tokens=5)
+    assert read_stream_usage(b'data: {"usage":null}\n\ndata: [DONE]\n\n') is None
+
+
+def test_models_have_openais_list_shape() -> None:
+    answer = json.loads(models_answer(["m"], created_at_s=5.7))
+    assert answer == {
+        "object": "list",
+        "data": [{"id": "m", "object": "model", "created": 5, "owned_by": "slacktide"}],
+    }
+
+
+def test_an_error_of_several_lines_becomes_one_event() -> None:
+    event = wrapped_as_event(b'{\r\n "error": {"message": "two  spaces"}\n}')
+    assert event.count(b"\n") == 2
+    assert json.loads(event.removeprefix(b"data: "))["error"]["message"] == "two  spaces"
+
+
+def test_an_error_event_is_the_error_object() -> None:
+    event = error_event(ApiError(502, "no", kind="server_error", code="c"))
+    assert event.endswith(b"\n\n")
+    assert json.loads(event.removeprefix(b"data: "))["error"]["code"] == "c"
