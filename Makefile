@@ -61,18 +61,23 @@ lock: $(VENV)/.installed ## Resolve the dependencies anew into both locks (UPGRA
 clean: ## Remove environments and caches
 	rm -rf $(VENV) $(DEMO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
-$(VENV)/.installed: requirements-dev.lock pyproject.toml
+$(VENV)/.installed: requirements-dev.lock requirements-beside.lock pyproject.toml
 	$(call create,$(VENV),requirements-dev.lock)
+	$(VENV)/bin/$(PIP) --no-deps --ignore-requires-python --require-hashes -r requirements-beside.lock
+	@touch $@
 
 $(DEMO_VENV)/.installed: requirements.lock pyproject.toml
 	$(call create,$(DEMO_VENV),requirements.lock)
+	@touch $@
+
+PIP = python -m pip install --quiet --disable-pip-version-check
 
 # $(1) environment, $(2) lock. The package itself is installed last, without asking any index again.
 define create
 	@test -n "$(PYTHON)" || { echo "Slacktide needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/python" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "this Python has no venv: install it (Debian: apt-get install python3-venv)" >&2; exit 2; }
-	$(PYTHON) -m venv $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(2)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+	@echo "installing into $(1); the first time takes a minute or so"
+	@$(PYTHON) -m venv $(1)
+	$(1)/bin/$(PIP) --require-hashes --only-binary :all: -r $(2)
+	$(1)/bin/$(PIP) --no-deps --no-build-isolation -e .
 endef
