@@ -15,7 +15,20 @@ from shaping.shaper import Group, Shaper, ShapingPolicy, TooLarge
 from tests.unit.shaping.requests import MODEL, a_request, a_shaper, offer_all
 
 CLASSES = st.sampled_from(list(LatencyClass))
+# Class, prompt tokens, patience, wait until the planned instant, priority.
+ARRIVALS = st.tuples(
+    CLASSES,
+    st.integers(0, 120),
+    st.sampled_from([0.0, 0.5, 5.0, 30.0, 500.0]),
+    st.sampled_from([0.0, 0.0, 1.0, 20.0]),
+    st.integers(0, 2),
+)
 KV_TOKENS = st.one_of(st.none(), st.integers(20, 200))
+
+
+def _line_up(request: Request, place: dict[str, int]) -> tuple[bool, int, int]:
+    """Rules 2 and 3 of the shaper: flex before batch, lower priority first, then as offered."""
+    return request.latency_class is LatencyClass.BATCH, request.priority, place[request.id]
 
 
 class ShaperMachine(RuleBasedStateMachine):
@@ -30,7 +43,7 @@ class ShaperMachine(RuleBasedStateMachine):
         self.given_up_held: set[str] = set()
 
     @initialize(
-        sequences=st.integers(1, 4),
+        sequences=st.integers(1, 6),
         kv_tokens=KV_TOKENS,
         hold_s=st.sampled_from([0.0, 1.0, 10.0]),
         min_group=st.integers(1, 5),
@@ -40,14 +53,13 @@ class ShaperMachine(RuleBasedStateMachine):
         self.policy = ShapingPolicy(interactive_hold_s=hold_s, min_group=min_group, reserved_sequences=reserved)
         self.shaper = Shaper(MODEL, PoolCapacity(sequences=sequences, kv_tokens=kv_tokens), self.policy)
 
-    @rule(
-        latency_class=CLASSES,
-        prompt_tokens=st.integers(0, 120),
-        patience_s=st.floats(0, 30),
-        wait_s=st.floats(0, 40),
-        priority=st.integers(0, 2),
-    )
-    def offer(
+    @rule(arrivals=st.lists(ARRIVALS, min_size=1, max_size=5))
+    def offer(self, arrivals: list[tuple[LatencyClass, int, float, float, int]]) -> None:
+        for arrival in arrivals:
+            self._offer_one(*arrival)
+        self.ask()
+
+    def _offer_one(
         self, latency_class: LatencyClass, prompt_tokens: int, patience_s: float, wait_s: float, priority: int
     ) -> None:
         self.count += 1
@@ -65,9 +77,8 @@ class ShaperMachine(RuleBasedStateMachine):
         except TooLarge:
             assert self.shaper.capacity.kv_tokens is not None
             assert request.kv_tokens > self.shaper.capacity.kv_tokens
-            return
-        self.offered[request.id] = request
-        self.ask()
+        else:
+            self.offered[request.id] = request
 
     @rule(choice=st.integers(0, 10**6))
     def finish(self, choice: int) -> None:
@@ -110,6 +121,8 @@ class ShaperMachine(RuleBasedStateMachine):
             self.now_s = wakeup_at_s
             self.ask()
         self.now_s = until_s
+        if self.shaper.next_wakeup_at_s() != until_s:
+            self._judge_what_stays()  # whoever asks at the wakeups only misses nothing
 
     def ask(self) -> None:
         """One release, judged."""
@@ -140,8 +153,23 @@ class ShaperMachine(RuleBasedStateMachine):
             for request in unhurried:
                 is_deferred = request.latency_class is not LatencyClass.INTERACTIVE
                 assert not is_deferred or request.not_before_s <= self.now_s
-            keys = [(request.latency_class == "batch", request.priority, place[request.id]) for request in unhurried]
+            keys = [_line_up(request, place) for request in unhurried]
+            overtaken = [_line_up(request, place) for request in self._left_behind(before, unhurried)]
             assert keys == sorted(keys)
+            assert not keys or not overtaken or keys[-1] < min(overtaken)
+
+    def _left_behind(self, before: dict[str, Request], chosen: Sequence[Request]) -> list[Request]:
+        """Held ones of the same kind that could have gone: their instant had come and the pool could hold them."""
+        kinds = {request.latency_class is LatencyClass.INTERACTIVE for request in chosen}
+        kv_tokens = self.shaper.capacity.kv_tokens
+        return [
+            request
+            for request in before.values()
+            if request.id in self.shaper.held
+            and (request.latency_class is LatencyClass.INTERACTIVE) in kinds
+            and (request.latency_class is LatencyClass.INTERACTIVE or request.not_before_s <= self.now_s)
+            and (kv_tokens is None or request.kv_tokens <= kv_tokens)
+        ]
 
     def _judge_what_stays(self) -> None:
         """Nobody stays past the latest start or the hold while there is room for the first in line."""
@@ -167,6 +195,20 @@ class ShaperMachine(RuleBasedStateMachine):
         if ended:
             interactive = [request for request in fitting if request.latency_class is LatencyClass.INTERACTIVE]
             first = min(interactive, key=lambda request: (request.priority, int(request.id[1:])))
+            assert not self._has_room_for(first)
+        self._judge_deferred(fitting)
+
+    def _judge_deferred(self, fitting: Sequence[Request]) -> None:
+        """No sequence runs empty while a deferred request's instant has come, but for the reserve."""
+        ready = [
+            request
+            for request in fitting
+            if request.latency_class is not LatencyClass.INTERACTIVE and request.not_before_s <= self.now_s
+        ]
+        has_interactive = any(request.latency_class is LatencyClass.INTERACTIVE for request in fitting)
+        free = self.shaper.capacity.sequences - len(self.shaper.running)
+        if ready and not has_interactive and free > self.policy.reserved_sequences:
+            first = min(ready, key=lambda r: (r.latency_class is LatencyClass.BATCH, r.priority, int(r.id[1:])))
             assert not self._has_room_for(first)
 
     def _has_room_for(self, request: Request) -> bool:
@@ -201,7 +243,7 @@ class ShaperMachine(RuleBasedStateMachine):
 
 
 TestShaper = pytest.mark.slow(ShaperMachine.TestCase)
-TestShaper.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestShaper.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 @given(st.lists(st.tuples(CLASSES, st.integers(0, 3), st.floats(0, 50)), max_size=40))
