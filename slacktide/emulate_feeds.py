@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from simulations.feed_server import Credentials, Faults
     from simulations.feed_server.replay_clock import ReplayClock
 
+# A slow answer in progress does not hold up the end.
+SHUTDOWN_TIMEOUT_S = 1.0
 _FAULT_HELP = (
     "Something that goes wrong, repeatable: a name, an amount after =, a span after @: server-error@5, slow=2.5, "
     "gaps@2022-03-01T00:00Z/2022-03-02T00:00Z. All of them: docs/emulators.md."
@@ -193,7 +195,7 @@ async def _serve(app: web.Application, host: str, port: int, grid: _Grid, faults
 
     from aiohttp import web
 
-    runner = web.AppRunner(app, handle_signals=False, access_log=None)
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     stopped = asyncio.Event()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from intensity_feeds.series import IntensitySeries
+from intensity_feeds.static import CloudRegion, cloud_regions
 from simulations.feed_server.electricity_maps_rows import (
     DAY_AHEAD_ONLY,
     FORECAST_KEYS,
@@ -20,7 +21,7 @@ from simulations.feed_server.electricity_maps_rows import (
 )
 from simulations.feed_server.grid_view import HOUR_S, GridView, Point, as_reported, number_or_none
 from simulations.feed_server.instants import UnreadableInstantError, floor_s, instant_s, millisecond_stamp
-from simulations.feed_server.places import PLACES, nearest_zone
+from simulations.feed_server.places import PLACES, degrees, nearest_zone
 from simulations.feed_server.replies import Json, Reply, refusal
 
 Query = Mapping[str, str]
@@ -171,18 +172,42 @@ def zone_at(view: GridView, query: Query) -> Reply:
     return Reply(payload={"zone": zone, "zoneKey": zone} | _names(zone))
 
 
+def data_centers(view: GridView, query: Query) -> Reply:
+    """The cloud regions in zones of the trace, a page at a time."""
+    wanted = {"zoneKey": query.get("zone"), "provider": query.get("dataCenterProvider")}
+    entries = [_data_center(region) for region in _regions_at_hand(view)]
+    found = [entry for entry in entries if all(value in (None, entry[key]) for key, value in wanted.items())]
+    page, limit = _whole(query, "page", 1), _whole(query, "limit", 100)
+    return Reply(payload=found[(page - 1) * limit : page * limit])
+
+
 def updated_since(view: GridView, query: Query) -> Reply:
     """Which hours were updated after `since`: those measured or estimated since."""
     zone, since_s = _zone(view, query), _instant_s(query, "since")
     start_at_s = _instant_s(query, "start") if "start" in query else view.data_now_s - DAY_S
     end_at_s = _instant_s(query, "end") if "end" in query else view.data_now_s
-    limit = min(int(query.get("limit", "100")), 1000)
+    limit = min(_whole(query, "limit", 100), 1000)
     points = view.known(view.trace[zone], start_at_s, end_at_s, HOUR_S)
     rows = [stamps(view, point) for point in points]
     fresh = [one for one in rows if instant_s(one["updatedAt"]) >= since_s]
     updates = [{"updated_at": one["updatedAt"], "datetime": one["datetime"]} for one in fresh[:limit]]
     envelope = {"zone": zone, "updates": updates, "threshold": query.get("threshold", "P1D"), "limit": limit}
     return Reply(payload=envelope | {"limitReached": len(fresh) > limit})
+
+
+def _data_center(region: CloudRegion) -> dict[str, Json]:
+    zone = region.electricity_maps_zone
+    place = PLACES.get(zone)
+    return {
+        "provider": region.provider,
+        "lonlat": None if place is None else [place.longitude_deg, place.latitude_deg],
+        "displayName": region.city or region.name,
+        "region": region.name,
+        "zoneKey": zone,
+        "status": "operational",
+        "source": None,
+        "operationalSince": None,
+    }
 
 
 def _names(zone: str) -> dict[str, Json]:
@@ -214,6 +239,8 @@ def _zone(view: GridView, query: Query) -> str:
     zone = asked if asked in view.trace else None
     if not asked and "lat" in query and "lon" in query:
         zone = nearest_zone(view.trace, _degrees(query, "lat"), _degrees(query, "lon"))
+    if not asked and "dataCenterRegion" in query:
+        zone = _data_center_zone(view, query)
     if zone is None:
         zone = _caller_zone(view, query, asked)
     basis = query.get("emissionFactorType")
@@ -229,9 +256,22 @@ def _caller_zone(view: GridView, query: Query, asked: str | None) -> str:
     lookup = lookup and query.get("disableCallerLookup", "false").lower() != "true"
     if "caller_lookup" in view.holding and lookup:
         return min(view.trace)
-    if asked is None and "lat" not in query:
+    if asked is None and not {"lat", "dataCenterRegion"} & query.keys():
         raise refusal(400, {"error": 'Missing arguments "zone"'})
-    raise refusal(404, {"error": f'No recent data for zone "{asked or "of these coordinates"}"'})
+    raise refusal(404, {"error": f'No recent data for zone "{asked or "of this place"}"'})
+
+
+def _data_center_zone(view: GridView, query: Query) -> str | None:
+    """The zone of a provider's region, in its own spelling or with dashes."""
+    provider, asked = query.get("dataCenterProvider", ""), query["dataCenterRegion"].replace("-", "")
+    for region in _regions_at_hand(view):
+        if region.provider == provider and region.name.replace("-", "") == asked:
+            return region.electricity_maps_zone
+    return None
+
+
+def _regions_at_hand(view: GridView) -> list[CloudRegion]:
+    return [region for region in cloud_regions() if region.electricity_maps_zone in view.trace]
 
 
 def _granularity(query: Query) -> str:
@@ -254,9 +294,16 @@ def _instant_s(query: Query, name: str) -> float:
 
 def _degrees(query: Query, name: str) -> float:
     try:
-        return float(query[name])
+        return degrees(query[name])
     except ValueError:
         raise refusal(400, {"error": f'Invalid parameter "{name}"'}) from None
+
+
+def _whole(query: Query, name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise refusal(400, {"error": f'Invalid parameter "{name}"'})
+    return int(text)
 
 
 def scope_refusal(zone: str, signal: str, temporality: str) -> Reply:

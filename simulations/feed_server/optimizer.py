@@ -46,7 +46,7 @@ def optimize(view: GridView, body: Json) -> Reply:
     options = [
         (mean, at_s, index)
         for index, place in enumerate(places)
-        for at_s in _starts_s(window)
+        for at_s in _starts_s(window, place.series)
         if (mean := _mean(place.series, at_s, window.duration_s)) is not None
     ]
     if not options:
@@ -72,10 +72,12 @@ def _answer(
     return {"optimalStartTime": start, "optimalLocation": chosen.location, "optimizationOutput": output}
 
 
-def _starts_s(window: _Window) -> list[float]:
-    first_s = math.ceil(window.earliest_s / HOUR_S)
-    last_s = math.floor((window.latest_s - window.duration_s) / HOUR_S)
-    return [hour * HOUR_S for hour in range(first_s, last_s + 1)] or [floor_s(window.earliest_s, HOUR_S)]
+def _starts_s(window: _Window, series: IntensitySeries) -> list[float]:
+    """Whole hours of the window that the series knows; the running hour where the window has none."""
+    earliest_s = max(window.earliest_s, series.start_at_s)
+    latest_s = min(window.latest_s, series.end_at_s) - window.duration_s
+    hours = range(math.ceil(earliest_s / HOUR_S), math.floor(latest_s / HOUR_S) + 1)
+    return [hour * HOUR_S for hour in hours] or [floor_s(window.earliest_s, HOUR_S)]
 
 
 def _mean(series: IntensitySeries, at_s: float, duration_s: float) -> float | None:

@@ -105,6 +105,13 @@ def nearest_zone(zones: Iterable[str], latitude_deg: float, longitude_deg: float
     return min(reachable)[1] if reachable else None
 
 
+def degrees(text: str) -> float:
+    """A latitude or longitude. Raises ValueError, also for what is not finite."""
+    if not math.isfinite(angle_deg := float(text)):
+        raise ValueError(text)
+    return angle_deg
+
+
 def regions_of(zones: Iterable[str], named: Mapping[str, str]) -> dict[str, str]:
     """WattTime region -> zone, for the zones at hand; `named` goes before the table."""
     at_hand = sorted(zones)

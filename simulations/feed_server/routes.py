@@ -48,6 +48,7 @@ def _electricity_maps_routes(root: str) -> list[Route]:
         "home-assistant": electricity_maps.home_assistant,
         "zone": electricity_maps.zone_at,
         "carbon-intensity-level/latest": electricity_maps.level,
+        "data-centers": electricity_maps.data_centers,
         "updated-since": electricity_maps.updated_since,
     }
     return [

@@ -309,7 +309,7 @@ def _instant_s(text: str) -> float:
 
 
 def _whole(text: str, low: int, high: int, name: str) -> int:
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not text.isdecimal() or not low <= int(text) <= high:
         raise refusal(400, _error(400, f"Please enter a valid {name} from {low} to {high}."))
     return int(text)
 

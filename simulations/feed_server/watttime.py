@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from intensity_feeds.series import IntensitySeries, Signal
 from simulations.feed_server.grid_view import HOUR_S, GridView, Point, as_reported, by_signal, number_or_none
 from simulations.feed_server.instants import UnreadableInstantError, day_stamp, floor_s, instant_s, offset_stamp
-from simulations.feed_server.places import PLACES, nearest_zone
+from simulations.feed_server.places import PLACES, degrees, nearest_zone
 from simulations.feed_server.replies import Json, Reply, refusal
 
 Query = Mapping[str, str]
@@ -260,7 +260,7 @@ def _refuse_forecast_of_average(signal: str) -> None:
 
 def _count(query: Query) -> int:
     text = query.get("horizon_hours", "24")
-    if not text.isdigit() or int(text) > LONGEST_HORIZON_H:
+    if not text.isdecimal() or int(text) > LONGEST_HORIZON_H:
         raise refusal(400, _error("horizon_hours must be an integer from 0 to 72"))
     return max(1, int(text) * int(HOUR_S / STEP_S))
 
@@ -283,7 +283,7 @@ def _instant_s(query: Query, name: str) -> float:
 
 def _degrees(query: Query, name: str) -> float:
     try:
-        return float(query[name])
+        return degrees(query[name])
     except (KeyError, ValueError):
         raise refusal(422, _unprocessable(name, "must be a number")) from None
 

@@ -165,7 +165,7 @@ def test_every_signal_answers_every_temporality() -> None:
     query = {"zone": "DE", "datetime": "2022-03-08T00:00Z", "start": "2022-03-08T00:00Z", "end": "2022-03-09T00:00Z"}
     signals = [route for route in routes() if route.path.startswith("/v4/") and "{" not in route.path]
     answered = [route.handler(a_view(), query | {"since": "2022-03-10T00:00Z"}).payload for route in signals]
-    assert len(answered) == 1 + 4 + 6 * 5
+    assert len(answered) == 1 + 5 + 6 * 5
     assert all(answered)
 
 
@@ -174,6 +174,21 @@ def test_updates_since_an_instant_are_the_rows_written_after_it() -> None:
     answer = electricity_maps.updated_since(a_view(), query).payload
     assert all(row["updated_at"] >= "2022-03-10T12:00:00.000Z" for row in answer["updates"])
     assert answer["updates"]
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "eucentral1"])
+def test_a_cloud_region_is_found_by_its_provider(region: str) -> None:
+    query = {"dataCenterProvider": "aws", "dataCenterRegion": region}
+    assert electricity_maps.latest(CARBON, a_view(), query).payload["zone"] == "DE"
+
+
+def test_the_data_centers_are_those_in_zones_of_the_trace() -> None:
+    everything = electricity_maps.data_centers(a_view(), {}).payload
+    assert {entry["zoneKey"] for entry in everything} == {"DE", "GB"}
+    (first,) = electricity_maps.data_centers(
+        a_view(), {"dataCenterProvider": "aws", "zone": "DE", "limit": "1"}
+    ).payload
+    assert (first["region"], first["displayName"], first["lonlat"]) == ("eu-central-1", "Frankfurt", [8.68, 50.11])
 
 
 def test_the_level_compares_with_the_last_ten_days() -> None:
