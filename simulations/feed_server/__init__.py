@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulations.feed_server.app import ANY_CREDENTIALS, FEED_SERVER, Credentials, FeedServer, build_app
 from simulations.feed_server.faults import ALWAYS, NO_FAULTS, Faults, Span
+from simulations.feed_server.replay_clock import ReplayClock, shifted
 
 __all__ = [
     "ALWAYS",
@@ -13,6 +14,8 @@ __all__ = [
     "Credentials",
     "Faults",
     "FeedServer",
+    "ReplayClock",
     "Span",
     "build_app",
+    "shifted",
 ]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 from aiohttp.test_utils import TestServer
 
-from intensity_feeds.series import IntensitySeries, Signal, from_points
+from intensity_feeds.series import IntensitySeries, Signal
+from intensity_feeds.trace import read_trace
 from simulations.feed_server import (
     ANY_CREDENTIALS,
     FEED_SERVER,
@@ -23,6 +21,7 @@ from simulations.feed_server import (
     FeedServer,
     build_app,
 )
+from tests.real_data import real_data
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -84,9 +83,7 @@ async def a_served_trace(
         yield Emulator(str(server.make_url("/")).rstrip("/"), app[FEED_SERVER])
 
 
-def series_from_csv(path: Path, zone: str, column: str, **labels: object) -> IntensitySeries:
-    """One zone of a real trace file."""
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["zone"] == zone]
-    starts_at_s = [at_s(row["timestamp"]) for row in rows]
-    return from_points(zone, starts_at_s, [float(row[column]) for row in rows], **labels)  # type: ignore[arg-type]
+def a_real_series(name: str, zone: str, signal: Signal | None = None) -> IntensitySeries:
+    """One zone of a real trace, as if it answered for `signal` where given; skips the test without the file."""
+    series = read_trace(real_data(name), [zone])[zone]
+    return series if signal is None else replace(series, signal=signal)

@@ -32,12 +32,11 @@ from tests.contracts.emulated_feeds import (
     NOON_S,
     Clock,
     Emulator,
+    a_real_series,
     a_served_trace,
     a_trace,
     at_s,
-    series_from_csv,
 )
-from tests.real_data import real_data
 
 TIMEOUT_S = 0.5
 YEARS = "carbon/avg_2021_2023_hourly_18zones.csv.gz"
@@ -127,7 +126,7 @@ STRETCHES = [
 @pytest.mark.slow
 @pytest.mark.parametrize("stretch", STRETCHES, ids=lambda stretch: f"{stretch.own} {stretch.asked}")
 async def test_a_long_history_is_joined_from_pieces_without_loss(stretch: Stretch) -> None:
-    truth = series_from_csv(real_data(YEARS), stretch.zone, "gco2e_per_kwh", signal=stretch.signal)
+    truth = a_real_series(YEARS, stretch.zone, stretch.signal)
     start_at_s = at_s(f"{stretch.start}T00:00:00+00:00")
     end_at_s = start_at_s + stretch.days * DAY_S
     async with a_served_trace({stretch.zone: truth}, clock=Clock(end_at_s + DAY_S)) as server:

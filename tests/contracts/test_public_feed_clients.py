@@ -25,7 +25,6 @@ from aioelectricitymaps import (
 from aioelectricitymaps.const import ApiEndpoints
 from aiohttp import ClientSession
 
-from intensity_feeds.series import Signal
 from simulations.feed_server import ALWAYS, Credentials, Faults, Span
 from tests.contracts.emulated_feeds import (
     DAY_S,
@@ -34,12 +33,11 @@ from tests.contracts.emulated_feeds import (
     NOON_S,
     Clock,
     Emulator,
+    a_real_series,
     a_served_trace,
     a_trace,
     at_s,
-    series_from_csv,
 )
-from tests.real_data import real_data
 
 LB_PER_MWH = 1 / 0.45359237
 
@@ -156,8 +154,7 @@ async def test_aioelectricitymaps_reports_a_broken_service(point_electricity_map
 
 @pytest.mark.slow
 async def test_aioelectricitymaps_reads_a_real_year(point_electricity_maps: PointAt) -> None:
-    path = real_data("carbon/avg_2022_hourly_34zones.csv.gz")
-    series = series_from_csv(path, "US-CAL-CISO", "gco2e_per_kwh")
+    series = a_real_series("carbon/avg_2022_hourly_34zones.csv.gz", "US-CAL-CISO")
     clock = Clock(at_s("2022-06-01T00:30:00+00:00"))
     async with a_served_trace({"US-CAL-CISO": series}, clock=clock) as server, ElectricityMaps(token="any") as client:
         point_electricity_maps(server)
@@ -206,8 +203,7 @@ async def test_watttime_tables_what_the_account_may_read(sdk: Sdk) -> None:
 
 @pytest.mark.slow
 async def test_watttime_joins_73_days_of_history_in_three_chunks(sdk: Sdk) -> None:
-    path = real_data("carbon/avg_2022_hourly_34zones.csv.gz")
-    series = series_from_csv(path, "US-CAL-CISO", "gco2e_per_kwh")
+    series = a_real_series("carbon/avg_2022_hourly_34zones.csv.gz", "US-CAL-CISO")
     clock = Clock(at_s("2022-12-01T00:00:00+00:00"))
     async with a_served_trace({"US-CAL-CISO": series}, clock=clock) as server:
         client = sdk(server, "WattTimeHistorical")
@@ -224,8 +220,7 @@ async def test_watttime_joins_73_days_of_history_in_three_chunks(sdk: Sdk) -> No
 
 @pytest.mark.slow
 async def test_watttime_reads_real_five_minute_marginal_rates(sdk: Sdk) -> None:
-    path = real_data("carbon/marginal_2023-06_5min_caiso_north.csv.gz")
-    series = series_from_csv(path, "US-CAL-CISO", "marginal_gco2e_per_kwh", signal=Signal.MARGINAL)
+    series = a_real_series("carbon/marginal_2023-06_5min_caiso_north.csv.gz", "US-CAL-CISO")
     clock = Clock(at_s("2023-06-20T00:02:00+00:00"))
     async with a_served_trace({"US-CAL-CISO": series}, clock=clock) as server:
         client = sdk(server, "WattTimeHistorical")
@@ -342,7 +337,7 @@ async def test_cats_reads_48_hours_of_half_hours_for_a_postcode(cats_provider: A
 
 @pytest.mark.slow
 async def test_cats_reads_a_real_two_days_of_great_britain(cats_provider: Any) -> None:
-    series = series_from_csv(real_data("carbon/avg_2022_hourly_34zones.csv.gz"), "GB", "gco2e_per_kwh")
+    series = a_real_series("carbon/avg_2022_hourly_34zones.csv.gz", "GB")
     start = datetime(2022, 5, 10, 6, tzinfo=UTC)
     async with a_served_trace({"GB": series}, clock=Clock(start.timestamp())) as server:
         provider = cats_provider(base_url=server.root)
