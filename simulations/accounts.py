@@ -104,9 +104,9 @@ def span_emissions_gco2e(trace: PowerTrace, series: IntensitySeries, pue: float)
     return np.asarray(means * trace.energy_j / J_PER_KWH * pue, dtype=np.float64)
 
 
-def _shares(amounts: Floats, sequences: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> Floats:
+def _shares(array: Floats, sequences: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> Floats:
     """Each request's part of the spans [first, last): one sequence's share of each span, by prefix sums."""
-    each = np.divide(amounts, sequences, out=np.zeros_like(amounts), where=sequences > 0)
+    each = np.divide(array, sequences, out=np.zeros_like(array), where=sequences > 0)
     unknown = np.isnan(each)
     sums = np.concatenate(([0.0], np.cumsum(np.where(unknown, 0.0, each))))
     gaps = np.concatenate(([0], np.cumsum(unknown)))
@@ -115,5 +115,5 @@ def _shares(amounts: Floats, sequences: NDArray[np.int64], first: NDArray[np.int
     return np.asarray(parts, dtype=np.float64)
 
 
-def _items(energy_kwh: Floats, grams: Floats, pue: float) -> Items:
-    return Items(energy_kwh=energy_kwh, emissions_gco2e=grams, facility_kwh=energy_kwh * pue)
+def _items(energy_kwh: Floats, emissions_gco2e: Floats, pue: float) -> Items:
+    return Items(energy_kwh=energy_kwh, emissions_gco2e=emissions_gco2e, facility_kwh=energy_kwh * pue)

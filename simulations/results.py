@@ -288,8 +288,8 @@ def _latency_by_class(side: Side) -> dict[str, Spread]:
     return found
 
 
-def _joined(parts: Sequence[Floats]) -> Floats:
-    return np.concatenate(parts) if parts else np.empty(0)
+def _joined(parts_s: Sequence[Floats]) -> Floats:
+    return np.concatenate(parts_s) if parts_s else np.empty(0)
 
 
 def _last(instants_s: Floats) -> float:

@@ -11,6 +11,7 @@ from slacktide.doctor import doctor
 from slacktide.emulate_feeds import emulate_feeds
 from slacktide.plan import plan
 from slacktide.serve import serve
+from slacktide.simulate import simulate
 from slacktide.terminal import OwnFailure, UsageProblem, leave
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.command("doctor")(doctor)
 app.command("emulate-feeds")(emulate_feeds)
 app.command("plan")(plan)
 app.command("serve")(serve)
+app.command("simulate")(simulate)
 
 
 def main() -> None:

@@ -1,0 +1,114 @@
+"""A comparison in words and rows of text, the same on screen and in the report. Computes nothing new."""
+
+from __future__ import annotations
+
+from scheduler.quantities import format_duration
+from simulations.results import FLEX, IDLE, Results, SideResult, Spread
+
+Row = tuple[str, ...]
+NOTHING = "–"
+
+
+def headline(results: Results) -> str:
+    """The one sentence that matters."""
+    ratio = results.savings_ratio
+    name = results.runs.inputs.scenario.name
+    if ratio is None:
+        return f"{name}: nothing was emitted, or nothing is known of the grid"
+    verb = "saves" if ratio >= 0 else "costs"
+    amount = mass(abs(results.avoided_gco2e))
+    return f"{name}: the policy {verb} {abs(ratio):.1%} of emissions ({amount}), {deadlines(results)}"
+
+
+def deadlines(results: Results) -> str:
+    """What it cost in lateness, always beside the savings."""
+    count = results.deadline_misses_baseline_met
+    if count == 0:
+        return "and misses no deadline that running at once would have met"
+    return f"and misses {count} deadline{'s' if count > 1 else ''} that running at once would have met"
+
+
+def side_rows(results: Results) -> list[Row]:
+    """Name, baseline, policy."""
+    sides = (results.baseline, results.policy)
+    rows: list[Row] = [
+        ("emissions", *(mass(side.emissions_gco2e) for side in sides)),
+        ("energy", *(energy(side.energy_kwh) for side in sides)),
+        ("mean intensity met", *(_intensity(side) for side in sides)),
+    ]
+    if any(side.unpriced_kwh for side in sides):
+        rows.append(("energy left out, grid unknown", *(energy(side.unpriced_kwh) for side in sides)))
+    if results.runs.inputs.jobs:
+        rows += _job_rows(sides)
+    if results.runs.inputs.requests:
+        rows += _request_rows(sides)
+    return rows
+
+
+def _job_rows(sides: tuple[SideResult, SideResult]) -> list[Row]:
+    rows: list[Row] = [
+        ("jobs finished", *(f"{side.jobs:,}" for side in sides)),
+        ("jobs late", *(f"{side.late_jobs:,}" for side in sides)),
+        ("job waiting, median", *(_time(side.wait.p50_s) for side in sides)),
+        ("job waiting, p99", *(_time(side.wait.p99_s) for side in sides)),
+    ]
+    if any(side.jobs_never_run for side in sides):
+        rows.insert(1, ("jobs too large for any region", *(f"{side.jobs_never_run:,}" for side in sides)))
+    return rows
+
+
+def _request_rows(sides: tuple[SideResult, SideResult]) -> list[Row]:
+    rows: list[Row] = [("requests answered", *(f"{side.requests:,}" for side in sides))]
+    if any(side.requests_dropped for side in sides):
+        rows.append(("requests too large for a worker", *(f"{side.requests_dropped:,}" for side in sides)))
+    for name in sides[0].latency_by_class:
+        spreads = [side.latency_by_class[name] for side in sides]
+        rows.append((f"{name}: latency p50 / p99", *(_pair(spread) for spread in spreads)))
+    if any(name.endswith(FLEX) for name in sides[0].latency_by_class):
+        rows.append(("requests late", *(f"{side.late_requests:,}" for side in sides)))
+    return rows
+
+
+def class_rows(results: Results) -> list[Row]:
+    """Name, items, energy, baseline, policy, savings; classes that used nothing are left out."""
+    return [
+        (
+            one.name,
+            NOTHING if one.name.endswith(IDLE) else f"{one.items:,}",
+            f"{one.policy_kwh:,.1f}",
+            mass(one.baseline_gco2e),
+            mass(one.policy_gco2e),
+            percent(one.savings_ratio),
+        )
+        for one in sorted(results.by_class, key=lambda one: -one.baseline_gco2e)
+        if one.baseline_kwh or one.policy_kwh
+    ]
+
+
+def mass(emissions_gco2e: float) -> str:
+    """Grams as g, kg or t CO2e."""
+    for size, unit in ((1e6, "t"), (1e3, "kg")):
+        if abs(emissions_gco2e) >= size:
+            return f"{emissions_gco2e / size:,.3g} {unit} CO2e"
+    return f"{emissions_gco2e:,.3g} g CO2e"
+
+
+def energy(energy_kwh: float) -> str:
+    return f"{energy_kwh / 1000:,.2f} MWh" if energy_kwh >= 10_000 else f"{energy_kwh:,.1f} kWh"
+
+
+def percent(ratio: float | None) -> str:
+    return NOTHING if ratio is None else f"{ratio:+.1%}"
+
+
+def _intensity(side: SideResult) -> str:
+    value = side.mean_gco2e_per_kwh
+    return NOTHING if value is None else f"{value:,.0f} g/kWh"
+
+
+def _time(duration_s: float | None) -> str:
+    return NOTHING if duration_s is None else format_duration(duration_s)
+
+
+def _pair(spread: Spread) -> str:
+    return f"{_time(spread.p50_s)} / {_time(spread.p99_s)}"

@@ -1,0 +1,155 @@
+"""`slacktide simulate`: a what-if on recorded or made-up grids and work, as a table, JSON, HTML or a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slacktide.terminal import OwnFailure, UsageProblem, print_json, say
+
+if TYPE_CHECKING:
+    from simulations.results import Results
+
+_EPILOG = (
+    "Example: slacktide simulate solar-week --html report.html.  "
+    "The policy is compared with the same work run at once through the same queue and capacity."
+)
+
+
+def simulate(
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario file (TOML), or the name of one that comes with the package.")
+    ] = "",
+    list_scenarios: Annotated[
+        bool, typer.Option("--list", help="List the scenarios that come with the package. Example: --list")
+    ] = False,
+    json_file: Annotated[
+        str, typer.Option("--json", help="Write the results as JSON; - is stdout. Example: --json out.json")
+    ] = "",
+    html_file: Annotated[
+        str, typer.Option("--html", help="Write a self-contained report. Example: --html report.html")
+    ] = "",
+    png_file: Annotated[
+        str, typer.Option("--png", help="Write the headline picture (extra: plots). Example: --png week.png")
+    ] = "",
+) -> None:
+    """Run a what-if: the same work at once and under the policy, and what that saves.
+
+    Example: slacktide simulate solar-week --json results.json --html report.html
+    """
+    if list_scenarios:
+        _list()
+        return
+    if not scenario:
+        raise UsageProblem("name a scenario", "slacktide simulate --list shows those that come with the package")
+    for name in (json_file, html_file, png_file):
+        _refuse_missing_folder(name)
+    if png_file:
+        _refuse_without_plots()
+    results = _run(scenario)
+    _write(results, json_file, html_file, png_file)
+    if json_file != "-":
+        _show(results)
+
+
+def _list() -> None:
+    from simulations.scenario_file import packaged_scenarios, parse_scenario
+
+    for name, text in packaged_scenarios().items():
+        print(f"{name:<16} {parse_scenario(text, name).description}")
+
+
+def _refuse_missing_folder(name: str) -> None:
+    if name and name != "-" and not Path(name).expanduser().absolute().parent.is_dir():
+        raise UsageProblem(f"{name}: its folder does not exist", "create it first, or write somewhere else")
+
+
+def _refuse_without_plots() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise UsageProblem(
+            "--png needs matplotlib", "pip install 'slacktide[plots]', or use --html, which needs nothing"
+        )
+
+
+def _run(name: str) -> Results:
+    from simulations.inputs import gather_inputs
+    from simulations.results import results_of
+    from simulations.scenario_file import ScenarioError, load_scenario
+    from simulations.simulate import run_both
+
+    try:
+        inputs = gather_inputs(load_scenario(name))
+    except ScenarioError as error:
+        raise UsageProblem(str(error), error.hint) from error
+    with _progress(inputs.scenario.name) as progress:
+        return results_of(run_both(inputs, progress))
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr where that is a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"simulating {title}", total=1.0)
+        yield lambda ratio: bar.update(task, completed=ratio)
+
+
+def _write(results: Results, json_file: str, html_file: str, png_file: str) -> None:
+    from simulations.results import plain_results
+
+    if json_file == "-":
+        print_json(plain_results(results))
+    elif json_file:
+        import json
+
+        _save(json_file, json.dumps(plain_results(results), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    if html_file:
+        from simulations.report import html_report
+
+        _save(html_file, html_report(results))
+    if png_file:
+        from simulations.plot import save_headline_plot
+
+        save_headline_plot(results, Path(png_file).expanduser())
+        say(f"wrote {png_file}")
+
+
+def _save(name: str, text: str) -> None:
+    try:
+        Path(name).expanduser().write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OwnFailure(f"{name} cannot be written: {error.strerror}") from error
+    say(f"wrote {name}")
+
+
+def _show(results: Results) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from simulations.summary import class_rows, headline, side_rows
+
+    console = Console()
+    console.print(f"\n[bold]{headline(results)}[/bold]\n")
+    table = Table("", *(("run at once", "policy")), box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in side_rows(results):
+        table.add_row(*row)
+    console.print(table)
+    classes = Table("saved by class", "items", "kWh", "run at once", "policy", "saved", box=None, pad_edge=False)
+    for column in classes.columns[1:]:
+        column.justify = "right"
+    for row in class_rows(results):
+        classes.add_row(*row)
+    console.print()
+    console.print(classes)
