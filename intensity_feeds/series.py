@@ -275,8 +275,8 @@ def from_points(
     """A series from interval starts; each value holds until the next start. None and NaN are gaps.
 
     A missing point is bridged by the value before it for one further step; a longer silence is a gap after that. The
-    usual step is `step_s` where the feed names it, else the median distance nearby, so that a change of resolution
-    inside a year is no gap. Duplicate starts: the later entry wins. Raises MalformedSeriesError when empty.
+    usual step is `step_s` where the feed names it, else what is usual nearby, so that a change of resolution inside a
+    year is no gap. Duplicate starts: the later entry wins. Raises MalformedSeriesError when empty.
     """
     starts, numbers = _latest_of_each(starts_at_s, gco2e_per_kwh)
     if len(starts) == 0:
@@ -284,7 +284,7 @@ def from_points(
     steps_s = np.diff(starts) if step_s is None else np.append(np.diff(starts), step_s)
     if len(steps_s) == 0:
         raise MalformedSeriesError(f"one point for {zone} and no step: say how long it holds")
-    usual_s = _median_nearby(steps_s) if step_s is None else np.full(len(steps_s), step_s)
+    usual_s = _usual_steps_s(steps_s) if step_s is None else np.full(len(steps_s), step_s)
     if step_s is None:
         steps_s, usual_s = np.append(steps_s, usual_s[-1]), np.append(usual_s, usual_s[-1])
     edges, filled = _with_gaps(starts, numbers, steps_s, usual_s)
@@ -305,13 +305,19 @@ def _latest_of_each(
     return starts[last], numbers[last]
 
 
-def _median_nearby(steps_s: Floats, reach: int = 12) -> Floats:
-    """Median of the `reach` steps on either side and the step itself: at a change of resolution, its own side's."""
+def _usual_steps_s(steps_s: Floats, reach: int = 12) -> Floats:
+    """The resolution around each step: the median of `reach` steps on either side and the step itself, where half of
+    them agree on it (at a change of resolution, its own side does); where many points are missing they do not, and the
+    most common step of all holds.
+    """
     if (steps_s == steps_s[0]).all():
         return steps_s
     padded = np.pad(steps_s, reach, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
-    return np.asarray(np.nanmedian(windows, axis=1), dtype=np.float64)
+    median = np.nanmedian(windows, axis=1)
+    agreeing = (windows == median[:, None]).sum(axis=1) / (~np.isnan(windows)).sum(axis=1)
+    lengths, counts = np.unique(steps_s, return_counts=True)
+    return np.asarray(np.where(agreeing >= 0.5, median, np.minimum(median, lengths[counts.argmax()])), dtype=np.float64)
 
 
 def _with_gaps(starts_at_s: Floats, gco2e_per_kwh: Floats, steps_s: Floats, usual_s: Floats) -> tuple[Floats, Floats]:

@@ -50,6 +50,7 @@ def read_trace(
     Raises TraceError, also when a zone asked for is not in the file.
     """
     with opened(Path(path)) as rows:
+        rows.require("timestamp", "zone")
         chosen = _chosen_column(rows, column)
         obtained = _OBTAINED_COLUMN if _OBTAINED_COLUMN in rows.header else ""
         gathered = gather(rows, Columns(value=chosen, obtained=obtained), zones)

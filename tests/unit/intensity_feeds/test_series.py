@@ -179,6 +179,18 @@ def test_a_change_of_resolution_is_no_gap() -> None:
     assert series.end_at_s == starts[-1] + 900
 
 
+def test_a_short_stretch_of_coarse_steps_after_long_fine_ones_is_no_gap() -> None:
+    starts = [at_s(0) + 900 * n for n in range(1000)] + [at_s(250 + n) for n in range(24)]
+    assert not from_points("DE", starts, [1.0] * len(starts)).has_gap
+
+
+def test_where_most_points_are_missing_a_silence_is_not_taken_for_the_usual_step() -> None:
+    hours = [*range(100), 101, 104, 106, 110, 112, 115, 117, 121, 140, 142, 147, *range(150, 250)]
+    series = from_points("DE", [at_s(hour) for hour in hours], [1.0] * len(hours))
+    assert series.covers(at_s(121), at_s(123))
+    assert not series.covers(at_s(123), at_s(123.5))
+
+
 def test_one_point_needs_a_step() -> None:
     with pytest.raises(MalformedSeriesError, match="say how long it holds"):
         from_points("DE", [at_s(0)], [1.0])
