@@ -224,6 +224,7 @@ class Gateway:
             pool,
             ticket,
             patience_s=self._settings.shaping.flex_deadline_s if patience_s is None else patience_s,
+            margin_s=self._settings.shaping.flex_margin_s,
             upstream=self._upstream,
             bookkeeper=self._bookkeeper,
             env=self._env,

@@ -12,6 +12,8 @@ from scheduler.quantities import QuantityError, parse_duration_s, parse_instant_
 DEADLINE_HEADER = "x-slacktide-deadline"
 PATIENCE_HEADER = "x-stainless-read-timeout"
 
+# Of the client's patience: what is left is for our answer to reach it.
+_PATIENCE_RATIO = 0.95
 # A long service estimate rises at once and falls by this much with each answer: being late costs more than being early.
 _FADE = 0.98
 _FIRST_GUESS_S = 2.0
@@ -66,6 +68,11 @@ def patience_of(header: str | None) -> float | None:
     if not patience_s > 0:
         raise invalid(f"{PATIENCE_HEADER} must be a number of seconds above 0", param=PATIENCE_HEADER)
     return patience_s
+
+
+def give_up_after_s(patience_s: float, margin_s: float) -> float:
+    """When a plain call that found no room is answered so; never before the last release that `release_by` allows."""
+    return max(patience_s * _PATIENCE_RATIO, patience_s - margin_s)
 
 
 def release_by(

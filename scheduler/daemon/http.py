@@ -33,6 +33,9 @@ _BODY_ALLOWANCE_S = 15.0
 _BODY_MIN_BYTES_PER_S = 64 * 1024
 
 
+_USUAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})  # known without parsing
+
+
 class Scope(StrEnum):
     """What a route asks of the caller. Today a key opens every scope; keys with fewer come with tenants."""
 
@@ -198,7 +201,7 @@ def _check_host(request: web.Request) -> None:
     # Without keys the browser of anyone at this machine is the risk: a page whose name resolves to 127.0.0.1.
     host = request.headers.get(hdrs.HOST, "")
     name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
-    if not is_loopback(name):
+    if name not in _USUAL_HOSTS and not is_loopback(name):
         raise ApiError(
             421,
             "Without keys this server answers to loopback names only; set server.keys_sha256 to serve others.",

@@ -11,6 +11,7 @@ from aiohttp import ClientError, web
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.energy_use import WORKER_ENERGY_HEADER, Bookkeeper, watt_hours, worker_energy_j
 from scheduler.daemon.env import Env
+from scheduler.daemon.holding import give_up_after_s
 from scheduler.daemon.http import REQUEST_ID, REQUEST_ID_HEADER
 from scheduler.daemon.openai_api import (
     Call,
@@ -28,8 +29,6 @@ from scheduler.daemon.upstream import Answer, Upstream
 KEEP_ALIVE_S = 15.0
 _KEEP_ALIVE = b": keep-alive\n\n"
 _STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-# Of the client's patience: what is left is for our answer to reach it.
-_PATIENCE_RATIO = 0.95
 _PASSED_HEADERS = ("Cache-Control", "Content-Encoding", "Retry-After", "openai-processing-ms")
 # The last event with the usage fits in here.
 _TAIL_BYTES = 8192
@@ -39,6 +38,7 @@ class Exchange:
     """One request and its answer."""
 
     __slots__ = (
+        "_asked_at_s",
         "_bookkeeper",
         "_env",
         "_upstream",
@@ -46,6 +46,7 @@ class Exchange:
         "call",
         "endpoint",
         "http",
+        "margin_s",
         "patience_s",
         "pool",
         "ticket",
@@ -61,12 +62,13 @@ class Exchange:
         ticket: Ticket,
         *,
         patience_s: float,
+        margin_s: float,
         upstream: Upstream,
         bookkeeper: Bookkeeper,
         env: Env,
     ) -> None:
         self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
-        self.pool, self.ticket, self.patience_s = pool, ticket, patience_s
+        self.pool, self.ticket, self.patience_s, self.margin_s = pool, ticket, patience_s, margin_s
         self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
 
     async def run(self) -> web.StreamResponse:
@@ -88,24 +90,21 @@ class Exchange:
             answer.close()
 
     async def _ask(self) -> Answer:
-        began_s = self._env.monotonic_s()
+        self._asked_at_s = self._env.monotonic_s()
         headers = {
             "Content-Type": "application/json",
             "Accept": "*/*",
             "Accept-Encoding": "identity",
             REQUEST_ID_HEADER: self.http[REQUEST_ID],
         }
-        answer = await self._upstream.ask(
+        return await self._upstream.ask(
             self.pool.workers, self.endpoint, self.body, headers, streams=self.call.is_streaming
         )
-        if answer.body is not None:
-            self.pool.service.observe(self._env.monotonic_s() - began_s)
-        return answer
 
     # -- holding ------------------------------------------------------------------------------------------------------
 
     async def _hold_plain(self) -> None:
-        if not await self.ticket.released_within(self.patience_s * _PATIENCE_RATIO):
+        if not await self.ticket.released_within(give_up_after_s(self.patience_s, self.margin_s)):
             raise unavailable(
                 "No worker had room within your read timeout.", code="no_capacity_in_time", retry_after_s=5.0
             )
@@ -147,7 +146,6 @@ class Exchange:
         if response is None:
             response = web.StreamResponse(headers=self._headers(answer))
             await response.prepare(self.http)
-        began_s = self._env.monotonic_s()
         content = answer.response.content
         events, tail = 0, b""
         while True:
@@ -161,7 +159,6 @@ class Exchange:
             await response.write(chunk)
             events += chunk.count(b"\n\n")
             tail = (tail + chunk)[-_TAIL_BYTES:]
-        self.pool.service.observe(self._env.monotonic_s() - began_s)
         # Engines send one event per token, beside the closing one.
         counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
         self._book(answer, read_stream_usage(tail) or counted)
@@ -195,6 +192,7 @@ class Exchange:
 
     def _book(self, answer: Answer, usage: Usage) -> float | None:
         """Account for an answered request; its joules where anyone knows them."""
+        self.pool.service.observe(self._env.monotonic_s() - self._asked_at_s)
         worker = answer.worker
         energy_j = worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER))
         if energy_j is None:

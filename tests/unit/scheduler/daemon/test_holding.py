@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduler.daemon.api_errors import ApiError
-from scheduler.daemon.holding import ServiceTime, deadline_of, patience_of, release_by
+from scheduler.daemon.holding import ServiceTime, deadline_of, give_up_after_s, patience_of, release_by
 from scheduler.daemon.openai_api import Call
 
 NOW_S = 1_700_000_000.0  # 2023-11-14T22:13:20Z
@@ -88,6 +88,12 @@ def test_patience_and_service_are_real_seconds_whatever_the_speed_of_the_policy_
     assert released_by(deadline_s=100_000.0, patience_s=600.0, speed_ratio=100.0) == 58_500.0
     # The deadline is policy time, the service of 10 real seconds 1,000 of it.
     assert released_by(deadline_s=50_000.0, patience_s=600.0, speed_ratio=100.0) == 48_995.0
+
+
+@pytest.mark.parametrize("patience_s", [0.1, 5.0, 17.0, 60.0, 600.0, 86400.0])
+def test_no_room_is_told_before_the_client_gives_up_but_after_the_last_release(patience_s: float) -> None:
+    limit_s = give_up_after_s(patience_s, margin_s=5.0)
+    assert released_by(deadline_s=1e6, patience_s=patience_s) <= limit_s < patience_s
 
 
 def test_the_service_estimate_rises_at_once_and_fades_slowly() -> None:
