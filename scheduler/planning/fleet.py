@@ -4,9 +4,11 @@ Order: higher priority, then least latest start, then submission, then id. Runni
 takes its cheapest place in what is left; one that finds none in time waits for the end of the round, so that it takes
 no room from jobs that can still be in time, and is then placed as early as possible with a refusal beside it.
 
-When a job is left over, the round is repeated from plans that put time first: by deadline and by submission, everything
-as early as possible, then every job moved to its cheapest place while the others stay. The plan with the fewest late
-jobs wins, then the one that emits least. So nothing is late for carbon's sake that either packing would have met.
+A plan is crowded when a job is late because others hold the GPUs. A crowded round is repeated from plans that put time
+first, everything as early as possible: by submission, by deadline, and the plan so far with newcomers beside it. From
+those that are not crowded, every job moves to its cheapest place while the others stay. When all are crowded, GPUs
+that idle for a cleaner hour would make somebody late: then everything runs as the run-now planner has it, and nothing
+waits for carbon. So no plan is late where one of these packings would have been in time.
 
 Head-room: work that waits takes room that jobs not yet submitted may need. It therefore waits only where
 `reserve_ratio` of the region's GPUs stay free beside it, or where it would be alone; starting at once needs none.
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from scheduler.planning.capacity import Occupancy
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.placing import Board, Need, need
-from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
+from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
 
 DEFAULT_RESERVE_RATIO = 0.25
@@ -34,14 +36,15 @@ class FleetPlanner:
 
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
         joint = Joint.of(open_jobs, regions, forecasts, now_s, self.reserve_ratio)
+        in_turn = run_now_draft(joint)
+        packings = [in_turn] if not in_turn.is_crowded else _other_packings(joint)
+        if not packings:
+            return in_turn.plan()
         order = sorted(joint.needs, key=least_latest_start)
-        draft = _greedy(joint, order)
-        if draft.refusals:
-            packings = [
-                packed(joint, sorted(joint.needs, key=key), Cause.CLEANEST) for key in (_by_deadline, _by_submission)
-            ]
-            draft = min((draft, *(_improved(one, order) for one in packings)), key=Draft.rank)
-        return draft.plan()
+        greedy = _greedy(joint, order)
+        if not greedy.is_crowded:
+            return greedy.plan()
+        return min((_improved(one, order) for one in packings), key=Draft.rank).plan()
 
     def place(
         self,
@@ -55,6 +58,8 @@ class FleetPlanner:
         board = with_others_taken(others, regions, forecasts, self.reserve_ratio)
         wanted = need(newcomer, now_s)
         assert wanted is not None, "a newcomer does not run yet"
+        if _is_crowded(others, now_s):
+            return placed_or_refused(board, wanted, board.earliest(wanted, Cause.RUN_NOW))
         return placed_or_refused(board, wanted, board.cheapest(wanted))
 
 
@@ -101,12 +106,33 @@ class Draft:
         self.placements[wanted.job.id] = placement
         self.board.take(placement, wanted.job)
 
+    def earliest_in_time(self, wanted: Need) -> Placement | None:
+        place = self.board.earliest(wanted, Cause.RUN_NOW)
+        return place if place is not None and is_in_time(place, wanted) else None
+
+    def still_holds(self, before: Placement, wanted: Need) -> bool:
+        """Whether the place of a job that has not begun lies ahead, is in time and has room."""
+        if before.start_at_s < wanted.earliest_s or len(before.segments) > 1 or not is_in_time(before, wanted):
+            return False
+        only = before.segments[0]
+        lasts_as_long = abs(only.duration_s - wanted.whole_s) <= ROUNDING_S
+        return lasts_as_long and self.board.has_room(only, wanted.job)
+
     def put_late(self, wanted: Need) -> None:
         """As early as possible, and say why; nowhere when no region is large enough."""
         self.refusals[wanted.job.id] = self.board.refusal(wanted)
         early = self.board.earliest(wanted, Cause.LATE)
         if early is not None:
             self.put(wanted, early)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a job is late because others hold the GPUs; one that had too little time from the start is not."""
+        return any(refusal.obstacle is Obstacle.CAPACITY for refusal in self.refusals.values()) or any(
+            self.placements[wanted.job.id].start_at_s > wanted.earliest_s + ROUNDING_S
+            for wanted in self.joint.needs
+            if wanted.job.id in self.refusals and wanted.job.id in self.placements
+        )
 
     def rank(self) -> tuple[int, float]:
         return len(self.refusals), sum(one.emissions_gco2e or 0.0 for one in self.placements.values())
@@ -120,16 +146,9 @@ class Draft:
         return Plan(made_at_s=self.joint.now_s, placements=placements, refusals=self.refusals)
 
 
-def packed(joint: Joint, order: Iterable[Need], cause: Cause, *, postpones_late: bool = True) -> Draft:
-    """Everything as early as possible in this order; late jobs last, or in their turn."""
-    draft = Draft(joint=joint, board=joint.fresh_board())
-
-    def earliest(wanted: Need) -> Placement | None:
-        place = draft.board.earliest(wanted, cause)
-        return place if place is not None and is_in_time(place, wanted) else None
-
-    _fill(draft, order, earliest, postpones_late=postpones_late)
-    return draft
+def run_now_draft(joint: Joint) -> Draft:
+    """Higher priority first, then by submission, everything as early as possible; a late job keeps its turn."""
+    return _packed(joint, sorted(joint.needs, key=_first_come), postpones_late=False)
 
 
 def with_others_taken(
@@ -155,12 +174,44 @@ def least_latest_start(wanted: Need) -> tuple[int, float, float, str]:
     return -job.priority, wanted.latest_start_at_s, job.submitted_at_s, job.id
 
 
+def _first_come(wanted: Need) -> tuple[int, float, str]:
+    return -wanted.job.priority, wanted.job.submitted_at_s, wanted.job.id
+
+
 def _by_deadline(wanted: Need) -> tuple[float, float, str]:
     return wanted.job.deadline_at_s, wanted.job.submitted_at_s, wanted.job.id
 
 
-def _by_submission(wanted: Need) -> tuple[float, str]:
-    return wanted.job.submitted_at_s, wanted.job.id
+def _is_crowded(others: Iterable[OpenJob], now_s: float) -> bool:
+    """Whether somebody waits and is late already."""
+    waiting = (one.planned for one in others if one.running is None and one.planned is not None)
+    return any(planned.cause is Cause.LATE and planned.start_at_s > now_s + ROUNDING_S for planned in waiting)
+
+
+def _other_packings(joint: Joint) -> list[Draft]:
+    drafts = (_packed(joint, sorted(joint.needs, key=_by_deadline), postpones_late=True), _kept(joint))
+    return [one for one in drafts if not one.is_crowded]
+
+
+def _packed(joint: Joint, order: Iterable[Need], *, postpones_late: bool) -> Draft:
+    draft = Draft(joint=joint, board=joint.fresh_board())
+    _fill(draft, order, draft.earliest_in_time, postpones_late=postpones_late)
+    return draft
+
+
+def _kept(joint: Joint) -> Draft:
+    """The plan so far where it still holds, and everything else as early as possible beside it."""
+    draft = Draft(joint=joint, board=joint.fresh_board())
+    planned = {one.job.id: one.planned for one in joint.open_jobs if one.planned is not None}
+    moved: list[Need] = []
+    for wanted in sorted(joint.needs, key=_first_come):
+        before = planned.get(wanted.job.id)
+        if before is not None and draft.still_holds(before, wanted):
+            draft.put(wanted, before)
+        else:
+            moved.append(wanted)
+    _fill(draft, moved, draft.earliest_in_time, postpones_late=True)
+    return draft
 
 
 def _greedy(joint: Joint, order: Sequence[Need]) -> Draft:

@@ -138,6 +138,12 @@ class Board:
         what = f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
         return Refusal(job_id=job.id, obstacle=obstacle, what=what, earliest_finish_at_s=early.end_at_s)
 
+    def has_room(self, piece: Segment, job: Job) -> bool:
+        """Whether the job is allowed there and its GPUs are free."""
+        if piece.region not in {region.name for region in allowed_regions(job, self.regions)}:
+            return False
+        return self.occupancy.fits(piece.region, piece.start_at_s, piece.end_at_s, job.gpus)
+
     def take(self, placement: Placement, job: Job) -> None:
         self.occupancy.take(placement.segments, job.gpus)
 

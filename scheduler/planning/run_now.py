@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduler.planning.fleet import Joint, packed, placed_or_refused, with_others_taken
-from scheduler.planning.placing import Need, need
+from scheduler.planning.fleet import Joint, placed_or_refused, run_now_draft, with_others_taken
+from scheduler.planning.placing import need
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region
 from scheduler.planning.planner import OpenJob
 
@@ -14,8 +14,7 @@ class RunNowPlanner:
     """Higher priority first, then in order of submission; each job at the earliest instant beside those before it."""
 
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
-        joint = Joint.of(open_jobs, regions, forecasts, now_s)
-        return packed(joint, sorted(joint.needs, key=first_come), Cause.RUN_NOW, postpones_late=False).plan()
+        return run_now_draft(Joint.of(open_jobs, regions, forecasts, now_s)).plan()
 
     def place(
         self,
@@ -29,7 +28,3 @@ class RunNowPlanner:
         wanted = need(newcomer, now_s)
         assert wanted is not None, "a newcomer does not run yet"
         return placed_or_refused(board, wanted, board.earliest(wanted, Cause.RUN_NOW))
-
-
-def first_come(wanted: Need) -> tuple[int, float, str]:
-    return -wanted.job.priority, wanted.job.submitted_at_s, wanted.job.id

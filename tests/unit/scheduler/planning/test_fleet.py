@@ -198,7 +198,9 @@ def placed(newcomer: Job, *others: OpenJob, gpus: int = 1) -> Placement | Refusa
 
 
 def test_a_newcomer_goes_beside_the_others() -> None:
-    other = OpenJob(job=a_job("other"), planned=Placement(job_id="other", segments=(a_piece(3, 4),), cause=Cause.LATE))
+    other = OpenJob(
+        job=a_job("other"), planned=Placement(job_id="other", segments=(a_piece(3, 4),), cause=Cause.CLEANEST)
+    )
     place = placed(a_job("new"), other)
     assert isinstance(place, Placement)
     assert hours(place) == [(2, 3)]
@@ -210,6 +212,27 @@ def test_a_newcomer_without_room_is_refused_with_the_first_finish() -> None:
     assert isinstance(answer, Refusal)
     assert answer.obstacle is Obstacle.CAPACITY
     assert answer.earliest_finish_at_s == MIDNIGHT_S + 3 * HOUR_S
+
+
+def test_a_newcomer_does_not_wait_while_somebody_is_late_for_want_of_gpus() -> None:
+    late = Placement(job_id="other", segments=(a_piece(6, 9),), cause=Cause.LATE)
+    place = placed(a_job("new"), OpenJob(job=a_job("other"), planned=late))
+    assert isinstance(place, Placement)
+    assert hours(place) == [(0, 1)]
+    assert place.cause is Cause.RUN_NOW
+
+
+def test_nothing_waits_for_carbon_while_somebody_is_late_for_want_of_gpus() -> None:
+    crowd = [a_job(f"job {index}", duration_s=2 * HOUR_S, within_s=3 * HOUR_S) for index in range(2)]
+    plan = planned(*crowd, a_job("patient"))
+    assert hours(plan.placements["job 0"]) == [(0, 2)]
+    assert hours(plan.placements["job 1"]) == [(2, 4)]
+    assert plan.placements["patient"].cause in (Cause.RUN_NOW, Cause.NO_FORECAST)
+
+
+def test_one_hopeless_job_does_not_stop_the_others_from_waiting() -> None:
+    plan = planned(a_job("hopeless", gpus=9), a_job("patient"))
+    assert hours(plan.placements["patient"]) == [(3, 4)]
 
 
 def test_an_empty_fleet_has_an_empty_plan() -> None:
