@@ -21,7 +21,7 @@ from scheduler.toml_positions import KeyPath
 
 ARCHETYPES = ("solar", "wind", "hydro", "coal")
 
-# Which question each kind of feed answers; see docs/concepts/intensity.md for why they cannot stand in for each other.
+# What the grid emits on average, or what one more kilowatt-hour would add: neither stands in for the other.
 SIGNALS: dict[FeedKind, Signal] = {
     FeedKind.UK_CARBON: Signal.AVERAGE,
     FeedKind.ELECTRICITY_MAPS: Signal.AVERAGE,

@@ -64,9 +64,8 @@ class _Scan:
         self.at += 2 if is_array else 1
         if is_array:
             self.tables[path] = self.tables.get(path, 0) + 1
-            self.found.setdefault(path, self._position(start))
             path = (*path, self.tables[path] - 1)
-        self.found[path] = self._position(start)
+        self._remember(path, start)
         return path
 
     def _resolved(self, key: KeyPath) -> KeyPath:
@@ -81,12 +80,16 @@ class _Scan:
     def _pair(self, table: KeyPath) -> None:
         start = self.at
         key = self._key()
-        for length in range(1, len(key)):
-            self.found.setdefault((*table, *key[:length]), self._position(start))
-        self.found[(*table, *key)] = self._position(start)
+        self._remember((*table, *key), start)
         self._skip(_BLANK)
         self.at += 1  # the equals sign
         self._value((*table, *key))
+
+    def _remember(self, path: KeyPath, start: int) -> None:
+        """`path` stands here, and so do the tables around it unless they stood before."""
+        for length in range(1, len(path)):
+            self.found.setdefault(path[:length], self._position(start))
+        self.found[path] = self._position(start)
 
     def _key(self) -> KeyPath:
         """A dotted key, quoted parts included; leaves `at` behind it and its blanks."""
