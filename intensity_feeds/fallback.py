@@ -225,9 +225,8 @@ class Ladder:
                 health.last_success_at_s = outcome.at_s
             else:
                 is_about_forecast = outcome.question is Question.FORECAST
-                health.left_alone_until_s = left_alone_until_s(
-                    outcome.error, is_about_forecast, outcome.at_s, self._rules
-                )
+                until_s = left_alone_until_s(outcome.error, is_about_forecast, outcome.at_s, self._rules)
+                health.left_alone_until_s = max(health.left_alone_until_s, until_s)
         if outcome.error is not None:
             fields = {"action": "feed_failed", "outcome": outcome.name, "reason": str(outcome.error)}
             logger.warning("a feed failed", extra=fields)
