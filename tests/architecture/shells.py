@@ -23,6 +23,9 @@ SHELLS: dict[str, str] = {
     "simulations.scenario_file": "reads scenario files",
     "simulations.trace_files": "reads trace files",
     "simulations.feed_server.*": "emulators on a port",
+    "simulations.worker_server": "a simulated worker on a port",
+    "simulations.worker_run": "the clock and the tasks of a simulated worker",
+    "simulations.worker_metrics": "what a simulated worker exports to Prometheus",
 }
 
 

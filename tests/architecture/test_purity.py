@@ -48,7 +48,7 @@ def effects(module: Module) -> list[str]:
     """What a module does that pure code may not, each as `file:line what: remedy`."""
     found = []
     for one in imports(module):
-        if not one.for_types and (outside := _outside(one.target)):
+        if not one.for_types and not _is_seedable(one.node) and (outside := _outside(one.target)):
             remedy = _INSTEAD.get(outside, "leave it to the shell, and list the module in shells.py if it is one")
             found.append(f"{module.at(one.node)} imports {one.target}: {remedy}")
         elif not one.for_types and one.target.partition(".")[0] in PACKAGES and is_shell(one.target):
@@ -61,6 +61,11 @@ def effects(module: Module) -> list[str]:
     ]
 
 
+def _is_seedable(statement: ast.stmt) -> bool:
+    """`from random import Random`: the class draws only from the seed that it is given."""
+    return isinstance(statement, ast.ImportFrom) and [one.name for one in statement.names] == ["Random"]
+
+
 def _outside(target: str) -> str:
     return next((name for name in sorted(_OUTSIDE) if (target + ".").startswith(name + ".")), "")
 
@@ -69,6 +74,8 @@ def _effect_of(call: ast.Call) -> str:
     name = ast.unparse(call.func)
     if name in _CALLS:
         return _CALLS[name]
+    if name == "Random" and not call.args:
+        return "take a seeded generator as an argument"
     head, _, last = name.rpartition(".")
     if head in {"np.random", "numpy.random"} and (last in _HIDDEN_STATE or (last == "default_rng" and not call.args)):
         return "take a seeded generator as an argument"
@@ -96,6 +103,7 @@ def test_every_entry_of_the_table_of_shells_is_a_module() -> None:
     [
         ("import time", "now_s"),
         ("def f():\n    import random", "seeded generator"),
+        ("from random import Random\nrng = Random()", "seeded generator"),
         ("from os import path", "argument"),
         ("from concurrent.futures import Executor", "shell"),
         ("text = open('x').read()", "content"),
@@ -117,6 +125,8 @@ def test_types_and_seeded_generators_are_no_effects() -> None:
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    import random\n"
         "import numpy as np\n"
+        "from random import Random\n"
+        "fixed = Random(7)\n"
         "def draw(rng: np.random.Generator, seed: int) -> float:\n"
         "    return rng.random() + np.random.default_rng(seed).random()\n"
     )

@@ -13,7 +13,7 @@ from tests.architecture.sources import ROOT, Module, modules, parsed
 _TIME = "s|ms|us|h|hours|days"
 _ENERGY = "w|kw|mw|wh|kwh|mwh|j|kj|mj"
 _CARBON = "g|gco2e|kgco2e|lbs"
-_OTHER = "usd|eur|l|hz|c|deg|bytes?|gib|gb|flops?|tflops?|ratio|percent"
+_OTHER = "usd|eur|l|hz|c|deg|bytes?|px|gib|gb|flops?|tflops?|ratio|percent"
 # What a float may count: means and rates of things that come in wholes.
 _COUNTS = "tokens?|requests?|jobs?|gpus?|sequences?|steps?|batch|params?|bits|workers?|calls?|layers?"
 _UNIT = f"(?:{_TIME}|{_ENERGY}|{_CARBON}|{_OTHER}|{_COUNTS})"
@@ -27,9 +27,13 @@ DIMENSIONLESS: dict[str, str] = {
     "factor": "a pure number that multiplies",
     "cost": "what a planner's objective weighs: grams, dollars, or a sum of both",
     "costs": "the same, one for each choice",
-    "array": "helpers on arrays that hold for any unit",
-    "table": "columns of several units, each named where it is read",
+    "low": "one end of an axis, in the axis's unit",
+    "high": "the other end of an axis",
+    "buckets": "edges of a histogram, in the unit of its metric's name",
+    "vector": "components of an embedding",
 }
+# In a private function only: a helper that holds for any unit, which its callers name.
+ANY_UNIT = frozenset({"array", "table", "value", "values", "parts"})
 
 _FLOATS = {"float", "Floats", "float64", "Duration", "Power"}
 _ARGUMENT_LISTS = ("posonlyargs", "args", "kwonlyargs")
@@ -40,8 +44,8 @@ def nameless(module: Module) -> list[str]:
     return [
         f"{module.at(node)} {name}: {ast.unparse(annotation)} has no unit in its name; "
         "append one (_s, _at_s, _w, _kwh, _j, _gco2e, _gco2e_per_kwh, _ratio, _usd, _l, ...)"
-        for node, name, annotation in _annotated(module.tree)
-        if holds_floats(annotation) and not has_unit(name)
+        for node, name, annotation, is_private in _annotated(module.tree)
+        if holds_floats(annotation) and not has_unit(name) and not (is_private and name in ANY_UNIT)
     ]
 
 
@@ -74,19 +78,19 @@ def _all_floats(parts: list[ast.expr], *, last_only: bool) -> bool:
     return not is_pair and holds_floats(parts[-1] if last_only else parts[0])
 
 
-def _annotated(tree: ast.Module) -> Iterator[tuple[ast.AST, str, ast.expr]]:
+def _annotated(tree: ast.Module) -> Iterator[tuple[ast.AST, str, ast.expr, bool]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for kind in _ARGUMENT_LISTS:
                 for argument in getattr(node.args, kind):
                     if argument.annotation is not None:
-                        yield argument, argument.arg, argument.annotation
+                        yield argument, argument.arg, argument.annotation, node.name.startswith("_")
             if node.returns is not None and any(ast.unparse(one) == "property" for one in node.decorator_list):
-                yield node, node.name, node.returns
+                yield node, node.name, node.returns, False
         elif isinstance(node, ast.ClassDef):
             for statement in node.body:
                 if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                    yield statement, statement.target.id, statement.annotation
+                    yield statement, statement.target.id, statement.annotation, False
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
@@ -129,6 +133,8 @@ def test_a_name_without_a_unit_is_seen(name: str) -> None:
     ("text", "count"),
     [
         ("def f(wait: float) -> None: ...", 1),
+        ("def f(value: float) -> None: ...", 1),
+        ("def _scaled(value: float) -> None: ...", 0),
         ("def f(wait: 'float | None' = None) -> None: ...", 1),
         ("def f(*, waits: Sequence[float]) -> None: ...", 1),
         ("class A:\n    wait: Annotated[float, Field(ge=0)] = 0.0", 1),
