@@ -6,6 +6,7 @@ Decides the basis and which region pays. Knows no intensity: grams are the ledge
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -17,8 +18,10 @@ from shaping.request import Request
 
 log = logging.getLogger(__name__)
 
-# What a simulated worker reports of its own model; a real engine does not send it.
+# What a simulated worker reports of its own model, in the header or, for a stream, in a comment near its end; a real
+# engine does not send it.
 WORKER_ENERGY_HEADER = "x-slacktide-worker-energy-j"
+_ENERGY_COMMENT = re.compile(rb"^:? ?slacktide-worker-energy-j=(\S+)$", re.MULTILINE)
 _J_PER_WH = 3600.0
 _J_PER_KWH = 3.6e6
 # A use has an interval; an answer within the clock's resolution still took some time.
@@ -56,6 +59,12 @@ def worker_energy_j(header: str | None) -> float | None:
     except ValueError:
         return None
     return reported_j if 0 <= reported_j < float("inf") else None
+
+
+def stream_energy_j(tail: bytes) -> float | None:
+    """The joules in the last lines of a stream; None where there are none."""
+    found = _ENERGY_COMMENT.search(tail)
+    return None if found is None else worker_energy_j(found[1].decode("ascii", "replace"))
 
 
 def watt_hours(energy_j: float) -> str:

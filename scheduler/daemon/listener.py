@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 75.0
 # A connection that has not sent its first whole request head after this long is closed.
 _FIRST_REQUEST_S = 30.0
+# After a refusal sent before the whole body has come: long enough for the client to read it.
+_LINGER_S = 2.0
 # One address may hold this share of all connections, so that one client cannot shut out the rest.
 _ADDRESS_SHARE_RATIO = 0.5
 _MAX_HEADER_BYTES = 16 * 1024
@@ -121,6 +123,7 @@ class _Runner(web.AppRunner):
             max_connections=self._max_connections,
             keepalive_timeout=_KEEP_ALIVE_S,
             auto_decompress=False,  # a compressed body is refused, so nothing of it may be unpacked
+            lingering_time=_LINGER_S,
             access_log=None,
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import ClientError, web
 
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
-from scheduler.daemon.energy_use import WORKER_ENERGY_HEADER, Bookkeeper, watt_hours, worker_energy_j
+from scheduler.daemon.energy_use import WORKER_ENERGY_HEADER, Bookkeeper, stream_energy_j, watt_hours, worker_energy_j
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import give_up_after_s
 from scheduler.daemon.http import REQUEST_ID, REQUEST_ID_HEADER
@@ -132,7 +132,7 @@ class Exchange:
             usage = read_usage(body) or Usage(
                 prompt_tokens=self.call.prompt_tokens, completion_tokens=self.call.output_tokens
             )
-            energy_j = self._book(answer, usage)
+            energy_j = self._book(answer, usage, worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER)))
         if committed is not None:
             return await _end_with(committed, wrapped_as_event(body))
         headers = self._headers(answer)
@@ -161,7 +161,7 @@ class Exchange:
             tail = (tail + chunk)[-_TAIL_BYTES:]
         # Engines send one event per token, beside the closing one.
         counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
-        self._book(answer, read_stream_usage(tail) or counted)
+        self._book(answer, read_stream_usage(tail) or counted, stream_energy_j(tail))
         await response.write_eof()
         return response
 
@@ -190,11 +190,11 @@ class Exchange:
                 headers[name] = value
         return headers
 
-    def _book(self, answer: Answer, usage: Usage) -> float | None:
-        """Account for an answered request; its joules where anyone knows them."""
+    def _book(self, answer: Answer, usage: Usage, reported_j: float | None) -> float | None:
+        """Account for an answered request; its joules as the worker reports them, or by the model, or None."""
         self.pool.service.observe(self._env.monotonic_s() - self._asked_at_s)
         worker = answer.worker
-        energy_j = worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER))
+        energy_j = reported_j
         if energy_j is None:
             energy_j = self._bookkeeper.modelled_j(
                 worker.settings,

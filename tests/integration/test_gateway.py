@@ -71,6 +71,13 @@ async def test_the_energy_that_a_worker_reports_wins_over_the_model() -> None:
     assert stand.uses.kept[0].energy_kwh == pytest.approx(1e-5)
 
 
+async def test_the_energy_that_a_worker_reports_inside_a_stream_wins_too() -> None:
+    end = b"data: {}\n\n: slacktide-worker-energy-j=7.2\n\ndata: [DONE]\n\n"
+    async with a_stand(FakeWorker(streams(end))) as stand:
+        assert (await stand.chat(stream=True)).body == end
+    assert stand.uses.kept[0].energy_kwh == pytest.approx(2e-6)
+
+
 async def test_a_worker_without_a_known_profile_gives_no_number_instead_of_a_guess() -> None:
     async with a_stand(FakeWorker(), models=("mystery",)) as stand:
         reply = await stand.chat(model="mystery")

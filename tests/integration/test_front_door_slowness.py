@@ -1,0 +1,65 @@
+"""Slow and silent clients lose their place. The time-outs are shortened here; their lengths are not what is tested."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from scheduler.daemon import http, listener
+from tests.integration.gateway_stand import CHAT, SOON_S, FakeWorker, a_stand
+
+
+async def connected(base_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = base_url.removeprefix("http://").split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def test_a_body_that_does_not_come_is_a_408(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "_BODY_ALLOWANCE_S", 0.02)
+    async with a_stand(FakeWorker()) as stand:
+        reader, writer = await connected(stand.base_url)
+        head = (
+            f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+        )
+        writer.write(head.encode() + b'{"model":')
+        answer = await asyncio.wait_for(reader.readuntil(b"}}"), SOON_S)
+        writer.close()
+    head_of_answer, _, body = answer.partition(b"\r\n\r\n")
+    assert head_of_answer.startswith(b"HTTP/1.1 408")
+    assert b"Connection: close" in head_of_answer
+    assert json.loads(body)["error"]["code"] == "slow_body"
+
+
+async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_FIRST_REQUEST_S", 0.02)
+    async with a_stand(FakeWorker()) as stand:
+        reader, writer = await connected(stand.base_url)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert await asyncio.wait_for(reader.read(), SOON_S) == b""
+        writer.close()
+
+
+async def test_a_connection_that_has_been_used_may_stay_silent_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_FIRST_REQUEST_S", 0.02)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with a_stand(FakeWorker()) as stand:
+        reader, writer = await connected(stand.base_url)
+        for _ in range(2):
+            writer.write(request)
+            assert await asyncio.wait_for(reader.readuntil(b'{"status":"alive"}'), SOON_S)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.05)
+        writer.close()
+
+
+async def test_a_kept_alive_connection_is_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_KEEP_ALIVE_S", 0.02)
+    async with a_stand(FakeWorker()) as stand:
+        reader, writer = await connected(stand.base_url)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"alive" in await asyncio.wait_for(reader.read(), SOON_S)
+        writer.close()

@@ -1,0 +1,71 @@
+"""A worker that dies is noticed without a request, and comes back the same way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from scheduler.daemon import probing
+from tests.integration.gateway_stand import FakeWorker, Gate, a_stand, until
+
+
+class Sick(FakeWorker):
+    """A worker whose health endpoint answers what it is told to."""
+
+    status = 200
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.Response(status=self.status)
+
+
+@pytest.fixture(autouse=True)
+def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "_EVERY_S", 0.01)
+
+
+async def test_a_worker_whose_health_fails_gets_no_requests_until_it_is_well() -> None:
+    sick, well = Sick(), FakeWorker()
+    sick.status = 503
+    async with a_stand(sick, well) as stand:
+        await until(lambda: stand.gateway.workers_up == 1)
+        assert [(await stand.chat()).status for _ in range(3)] == [200] * 3
+        assert sick.requests == []
+        sick.status = 200
+        await until(lambda: stand.gateway.workers_up == 2)
+        await stand.chat()
+        assert len(sick.requests) == 1
+
+
+async def test_an_engine_without_a_health_endpoint_is_alive() -> None:
+    sick = Sick()
+    sick.status = 404
+    async with a_stand(sick) as stand:
+        await until(lambda: stand.count("slacktide_worker_up", worker=sick.url) == 1)
+        assert (await stand.chat()).status == 200
+
+
+async def test_readiness_tells_that_no_worker_is_up() -> None:
+    sick = Sick()
+    sick.status = 500
+    async with a_stand(sick) as stand:
+        await until(lambda: stand.gateway.workers_up == 0)
+        ready = await stand.get("/readyz")
+        reply = await stand.chat()
+    assert (ready.status, b"no worker is up" in ready.body) == (503, True)
+    assert (reply.status, reply.error["code"]) == (503, "no_worker")
+    assert reply.headers["Retry-After"] == "1"
+
+
+async def test_the_places_of_a_dead_worker_are_not_filled() -> None:
+    gate = Gate()
+    sick, well = Sick(gate), FakeWorker(gate)
+    async with a_stand(sick, well, max_sequences=1) as stand:
+        sick.status = 500
+        await until(lambda: stand.gateway.workers_up == 1 and stand.count("slacktide_worker_up", worker=sick.url) == 0)
+        calls = [stand.call() for _ in range(2)]
+        await until(lambda: stand.gateway.held == 1 and stand.gateway.running == 1)
+        gate.opened.set()
+        assert [reply.status for reply in await asyncio.gather(*calls)] == [200, 200]
+    assert sick.requests == []
