@@ -13,6 +13,7 @@ from slacktide.plan import plan
 from slacktide.serve import serve
 from slacktide.simulate import simulate
 from slacktide.terminal import OwnFailure, UsageProblem, leave
+from slacktide.worker import worker
 
 app = typer.Typer(
     name="slacktide",
@@ -34,6 +35,7 @@ app.command("emulate-feeds")(emulate_feeds)
 app.command("plan")(plan)
 app.command("serve")(serve)
 app.command("simulate")(simulate)
+app.command("worker")(worker)
 
 
 def main() -> None:

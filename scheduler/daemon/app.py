@@ -104,7 +104,7 @@ class Daemon:
         log.info("daemon serves", extra={"action": "daemon_ready", "address": self.listener.base_url})
 
     async def _first_poll(self) -> None:
-        """A job planned before the first forecast would run at once; a feed that hangs must not keep us from serving."""
+        """A job planned before any forecast would run at once; a feed that hangs must not keep us from serving."""
         first = asyncio.create_task(self.poller.poll(), name="first poll")
         await asyncio.wait((first,), timeout=_FIRST_POLL_S)
 

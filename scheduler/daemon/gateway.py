@@ -150,7 +150,7 @@ class Gateway:
         found = []
         if self._is_draining:
             found.append("the gateway is draining")
-        if self._tasks is None or self._tasks.done():
+        if self._workers and (self._tasks is None or self._tasks.done()):
             found.append("the gateway's tasks do not run")
         if self._workers and not self.workers_up:
             found.append("no worker is up")
