@@ -9,6 +9,7 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 FOR ?= 60s
 PYTEST_FLAGS ?= -n 2
+BENCHMARKS ?= energy_model gateway window_search
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -48,7 +49,7 @@ docs: $(VENV)/.installed ## Write the generated reference of settings, commands 
 	$(VENV)/bin/python docs/generate.py
 
 bench: $(VENV)/.installed ## Run every benchmark; each prints a table
-	@set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(VENV)/bin/python $$file; done
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name; done
 
 # Without the addresses of any index: the lock must serve whoever has another mirror.
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config \
