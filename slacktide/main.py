@@ -7,9 +7,12 @@ import sys
 import typer
 
 from slacktide.config import config_app
+from slacktide.demo import demo
 from slacktide.doctor import doctor
 from slacktide.emulate_feeds import emulate_feeds
+from slacktide.intensity import intensity
 from slacktide.plan import plan
+from slacktide.regions import regions
 from slacktide.serve import serve
 from slacktide.simulate import simulate
 from slacktide.terminal import OwnFailure, UsageProblem, leave
@@ -30,9 +33,12 @@ def _root() -> None:
 
 
 app.add_typer(config_app, name="config")
+app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("emulate-feeds")(emulate_feeds)
+app.command("intensity")(intensity)
 app.command("plan")(plan)
+app.command("regions")(regions)
 app.command("serve")(serve)
 app.command("simulate")(simulate)
 app.command("worker")(worker)
