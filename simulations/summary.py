@@ -6,7 +6,7 @@ from scheduler.quantities import format_duration
 from simulations.results import FLEX, IDLE, Results, SideResult, Spread
 
 Row = tuple[str, ...]
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 
 
 def headline(results: Results) -> str:

@@ -19,6 +19,7 @@ SHELLS: dict[str, str] = {
     "intensity_feeds.cache": "keeps answers on disk",
     "intensity_feeds.fallback": "asks one feed after another, from several threads",
     "shaping.profiles": "reads the profiles that come with the package",
+    "simulations.plot": "draws and writes a bitmap",
     "simulations.inputs": "gathers a scenario's traces and profiles",
     "simulations.scenario_file": "reads scenario files",
     "simulations.trace_files": "reads trace files",
