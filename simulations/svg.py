@@ -165,12 +165,7 @@ def calendar_day(instant_s: float) -> str:
 
 
 _TIMES = ((0.001, "1 ms"), (0.01, "10 ms"), (0.1, "0.1 s"), (1.0, "1 s"), (10.0, "10 s"), (60.0, "1 min"))
-_LONGERdef calendar_day(instant_s: float) -> str:
-    """The day in UTC, as in `2 Jun 2025`."""
-    return datetime.fromtimestamp(instant_s, UTC).strftime("%d %b %Y").lstrip("0")
-
-
-_TIMES = ((600.0, "10 min"), (3600.0, "1 h"), (10 * 3600.0, "10 h"), (100 * 3600.0, "4 d"), (1e6, "12 d"))
+_LONGER_TIMES = ((600.0, "10 min"), (3600.0, "1 h"), (10 * 3600.0, "10 h"), (100 * 3600.0, "4 d"), (1e6, "12 d"))
 
 
 def duration_ticks(low_s: float, high_s: float) -> list[Tick]:
