@@ -21,11 +21,11 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def bars(values: Sequence[float | None]) -> str:
+def bars(array: Sequence[float | None]) -> str:
     """One bar for each value between the smallest and the largest; a blank where there is none."""
-    known = [value for value in values if value is not None]
+    known = [value for value in array if value is not None]
     if not known:
-        return " " * len(values)
+        return " " * len(array)
     low, high = min(known), max(known)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(" " if value is None else BARS[round((value - low) * scale)] for value in values)
+    return "".join(" " if value is None else BARS[round((value - low) * scale)] for value in array)
