@@ -286,6 +286,15 @@ def test_the_writer_connection_is_as_durable_as_promised(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_transaction_is_a_writer_from_its_first_instant(tmp_path: Path) -> None:
+    store = open_store(sqlite_store_url(tmp_path))
+    other = sqlite3.connect(tmp_path / "queue.db", timeout=0.0)
+    with store.transaction(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    store.close()
+
+
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
     store = open_store(sqlite_store_url(tmp_path))
     reader = SqlReader(sqlite_store_url(tmp_path))
