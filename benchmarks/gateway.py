@@ -18,6 +18,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.gateway_servers import CHAT, MODEL
 from benchmarks.http_load import latencies_s, post, quantile, requests_per_s
@@ -42,25 +45,45 @@ REQUEST = post(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A server process."""
+
+    port: int
+    process_id: int
+
+    def cpu_s(self) -> float:
+        """Processor time it has used so far, its own and the system's for it."""
+        fields = Path(f"/proc/{self.process_id}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def serving(role: str, core: int, *options: str) -> Iterator[int]:
-    """A server in a process and on a core of its own; its port."""
+def serving(role: str, core: int, *options: str) -> Iterator[Running]:
+    """A server in a process and on a core of its own."""
     command = [sys.executable, "-m", "benchmarks.gateway_servers", role, *options]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     os.sched_setaffinity(process.pid, {core % (os.cpu_count() or 1)})
     try:
         assert process.stdout is not None
-        yield int(process.stdout.readline())
+        yield Running(port=int(process.stdout.readline()), process_id=process.pid)
     finally:
         process.terminate()
         process.communicate()
 
 
+class Round(NamedTuple):
+    """One measurement at full speed."""
+
+    requests_per_s: float
+    cpu_ms_per_request: float
+
+
 @contextmanager
-def all_servers() -> Iterator[dict[str, int]]:
+def all_servers(worker_role: str) -> Iterator[dict[str, Running]]:
     with ExitStack() as stack:
-        worker = stack.enter_context(serving("worker", 1))
-        upstream = ("--upstream", f"http://127.0.0.1:{worker}")
+        worker = stack.enter_context(serving(worker_role, 1))
+        upstream = ("--upstream", f"http://127.0.0.1:{worker.port}")
         yield {
             DIRECT: worker,
             BARE: stack.enter_context(serving("bare", 0, *upstream)),
@@ -69,43 +92,49 @@ def all_servers() -> Iterator[dict[str, int]]:
         }
 
 
-def throughput(ports: dict[str, int], rounds: int, lasts_s: float) -> dict[str, list[float]]:
-    """Requests per second of each server, round by round."""
-    rates: dict[str, list[float]] = {name: [] for name in ports}
+def throughput(servers: dict[str, Running], rounds: int, lasts_s: float) -> dict[str, list[Round]]:
+    """What each server does at full speed, round by round."""
+    found: dict[str, list[Round]] = {name: [] for name in servers}
     for _ in range(rounds):
-        for name, port in ports.items():
-            load = requests_per_s(port, REQUEST, connections=CONNECTIONS, lasts_s=lasts_s, warm_up_s=0.5)
-            rates[name].append(asyncio.run(load))
-    return rates
+        for name, server in servers.items():
+            before_s = server.cpu_s()
+            load = requests_per_s(server.port, REQUEST, connections=CONNECTIONS, lasts_s=lasts_s)
+            answered, rate_per_s = asyncio.run(load)
+            found[name].append(Round(rate_per_s, 1000 * (server.cpu_s() - before_s) / answered))
+    return found
 
 
-def latency(ports: dict[str, int], rounds: int, lasts_s: float, arrivals_per_s: float) -> dict[str, list[float]]:
+def latency(servers: dict[str, Running], rounds: int, lasts_s: float, arrivals_per_s: float) -> dict[str, list[float]]:
     """All latencies of each server at the same arrivals, sorted."""
-    taken: dict[str, list[float]] = {name: [] for name in ports}
+    taken: dict[str, list[float]] = {name: [] for name in servers}
     for seed in range(rounds):
-        for name, port in ports.items():
+        for name, server in servers.items():
             load = latencies_s(
-                port, REQUEST, connections=CONNECTIONS, arrivals_per_s=arrivals_per_s, lasts_s=lasts_s, seed=seed
+                server.port, REQUEST, connections=CONNECTIONS, arrivals_per_s=arrivals_per_s, lasts_s=lasts_s, seed=seed
             )
             taken[name] += asyncio.run(load)
     return {name: sorted(values) for name, values in taken.items()}
 
 
-def report(rates: dict[str, list[float]], taken: dict[str, list[float]], arrivals_per_s: float) -> str:
+def report(found: dict[str, list[Round]], taken: dict[str, list[float]], arrivals_per_s: float) -> str:
     lines = [
-        "| server | requests/s | ratio to bare | p50 ms | p99 ms | added p50 ms | added p99 ms |",
-        "|---|---|---|---|---|---|---|",
+        "| server | requests/s | ratio to bare | CPU ms/request | p50 ms | p99 ms | added p50 ms | added p99 ms |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     direct_ms = [1000 * quantile(taken[DIRECT], share) for share in (0.5, 0.99)]
-    for name in rates:
-        ratio = statistics.median(one / bare for one, bare in zip(rates[name], rates[BARE], strict=True))
+    for name, rounds in found.items():
+        ratio = statistics.median(
+            one.requests_per_s / bare.requests_per_s for one, bare in zip(rounds, found[BARE], strict=True)
+        )
+        rate = statistics.median(one.requests_per_s for one in rounds)
+        cpu_ms = statistics.median(one.cpu_ms_per_request for one in rounds)
         p50_ms, p99_ms = (1000 * quantile(taken[name], share) for share in (0.5, 0.99))
         lines.append(
-            f"| {name} | {statistics.median(rates[name]):.0f} | {ratio:.2f} | {p50_ms:.2f} | {p99_ms:.2f}"
+            f"| {name} | {rate:.0f} | {ratio:.2f} | {cpu_ms:.2f} | {p50_ms:.2f} | {p99_ms:.2f}"
             f" | {p50_ms - direct_ms[0]:.2f} | {p99_ms - direct_ms[1]:.2f} |"
         )
     lines.append(
-        f"\nRequests/s: closed loop, {CONNECTIONS} keep-alive connections, median of {len(rates[BARE])} rounds. "
+        f"\nRequests/s: closed loop, {CONNECTIONS} keep-alive connections, median of {len(found[BARE])} rounds. "
         f"Latency: Poisson arrivals at {arrivals_per_s:.0f}/s, from the intended send time. "
         f"{os.cpu_count()} cores, servers under test pinned to one, worker and load to the other."
     )
@@ -116,13 +145,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
+    parser.add_argument(
+        "--worker",
+        choices=["worker", "simulated"],
+        default="worker",
+        help="`worker` costs almost nothing; `simulated` is the one of `slacktide worker` in its instant mode",
+    )
     chosen = parser.parse_args()
     os.sched_setaffinity(0, {1 % (os.cpu_count() or 1)})
-    with all_servers() as ports:
-        rates = throughput(ports, chosen.rounds, chosen.seconds)
-        arrivals_per_s = LOAD_RATIO * statistics.median(rates[PASS_THROUGH])
-        taken = latency(ports, chosen.rounds, chosen.seconds, arrivals_per_s)
-    print(report(rates, taken, arrivals_per_s))
+    with all_servers(chosen.worker) as servers:
+        found = throughput(servers, chosen.rounds, chosen.seconds)
+        arrivals_per_s = LOAD_RATIO * statistics.median(one.requests_per_s for one in found[PASS_THROUGH])
+        taken = latency(servers, chosen.rounds, chosen.seconds, arrivals_per_s)
+    print(report(found, taken, arrivals_per_s))
 
 
 if __name__ == "__main__":

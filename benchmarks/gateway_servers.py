@@ -1,6 +1,7 @@
-"""The three servers of the gateway benchmark, each a process of its own: an instant worker, a bare proxy, the gateway.
+"""The servers of the gateway benchmark, each a process of its own: instant workers, a bare proxy, the gateway.
 
     python -m benchmarks.gateway_servers worker
+    python -m benchmarks.gateway_servers simulated
     python -m benchmarks.gateway_servers bare --upstream http://127.0.0.1:PORT
     python -m benchmarks.gateway_servers gateway --upstream http://127.0.0.1:PORT --hold 0.0
 
@@ -97,6 +98,13 @@ async def serve_worker() -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
+async def serve_simulated() -> int:
+    from simulations.worker_server import WorkerOptions, build_app, start
+
+    _, port = await start(build_app(WorkerOptions(model=MODEL, is_instant=True)))
+    return port
+
+
 async def serve_bare(upstream: str) -> int:
     proxy = BareProxy(upstream)
     app = web.Application(client_max_size=16 * 1024 * 1024)
@@ -145,13 +153,15 @@ async def serve_gateway(upstream: str, interactive_hold_s: float) -> int:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("role", choices=["worker", "bare", "gateway"])
+    parser.add_argument("role", choices=["worker", "simulated", "bare", "gateway"])
     parser.add_argument("--upstream", default="")
     parser.add_argument("--hold", type=float, default=0.0, help="interactive_hold_s of the gateway")
     chosen = parser.parse_args()
     match chosen.role:
         case "worker":
             port = await serve_worker()
+        case "simulated":
+            port = await serve_simulated()
         case "bare":
             port = await serve_bare(chosen.upstream)
         case _:

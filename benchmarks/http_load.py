@@ -12,6 +12,8 @@ import random
 from collections import deque
 from collections.abc import Callable
 
+_WARM_UP_S = 0.5
+
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request under way."""
@@ -62,8 +64,11 @@ async def _connect(
     return [connection for _, connection in pairs]
 
 
-async def requests_per_s(port: int, request: bytes, *, connections: int, lasts_s: float, warm_up_s: float) -> float:
-    """Closed loop at full speed. Raises RuntimeError on any answer but 200."""
+async def requests_per_s(port: int, request: bytes, *, connections: int, lasts_s: float) -> tuple[int, float]:
+    """Closed loop at full speed: all answers, and their rate after a warm-up.
+
+    Raises RuntimeError on any answer but 200.
+    """
     loop = asyncio.get_running_loop()
     answered = 0
     failed: list[int] = []
@@ -78,7 +83,7 @@ async def requests_per_s(port: int, request: bytes, *, connections: int, lasts_s
     open_connections = await _connect(port, connections, request, on_answer)
     for connection in open_connections:
         connection.send()
-    await _for(warm_up_s)
+    await _for(_WARM_UP_S)
     before, began_s = answered, loop.time()
     await _for(lasts_s)
     rate_per_s = (answered - before) / (loop.time() - began_s)
@@ -86,7 +91,7 @@ async def requests_per_s(port: int, request: bytes, *, connections: int, lasts_s
         connection.close()
     if failed:
         raise RuntimeError(f"{len(failed)} answers were not 200, the first {failed[0]}")
-    return rate_per_s
+    return answered, rate_per_s
 
 
 async def latencies_s(

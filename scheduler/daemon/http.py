@@ -254,7 +254,7 @@ def _check_body_headers(request: web.Request, max_bytes: int) -> None:
     if headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
         # A few compressed kilobytes unpack into gigabytes; nobody sends prompts compressed.
         raise _unsupported("Content-Encoding", "Send the body uncompressed, without Content-Encoding.")
-    if request.content_type != "application/json":
+    if headers.get(hdrs.CONTENT_TYPE) != "application/json" and request.content_type != "application/json":
         # A page in a browser may post text/plain to any address unasked, but not JSON.
         raise _unsupported("Content-Type", "Send Content-Type: application/json.")
     length = request.content_length

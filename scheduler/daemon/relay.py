@@ -91,10 +91,12 @@ class Exchange:
 
     async def _ask(self) -> Answer:
         self._asked_at_s = self._env.monotonic_s()
+        # All that the client library would add by itself stands here, which spares it finding out.
         headers = {
             "Content-Type": "application/json",
             "Accept": "*/*",
             "Accept-Encoding": "identity",
+            "User-Agent": "slacktide",
             REQUEST_ID_HEADER: self.http[REQUEST_ID],
         }
         return await self._upstream.ask(

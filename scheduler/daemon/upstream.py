@@ -84,6 +84,7 @@ class Upstream:
         self._env, self._metrics = env, metrics
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def start(self) -> None:
         connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE_CONNECTION_S)
@@ -91,11 +92,11 @@ class Upstream:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
             trust_env=False,
         )
 
     async def stop(self) -> None:
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 
@@ -131,7 +132,7 @@ class Upstream:
         raise _told_to_client(last, workers, self._env.monotonic_s())
 
     def _next(self, workers: Sequence[Worker], tried: list[Worker], last: WorkerCallError | None) -> Worker | None:
-        if self.session.closed:  # the drain time was over while this request was under way
+        if self._is_closed:  # the drain time was over while this request was under way
             return None
         now_s = self._env.monotonic_s()
         worker = choose(workers, now_s, tried)

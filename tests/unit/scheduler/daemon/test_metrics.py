@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from scheduler.daemon.metrics import Metrics
 
 
@@ -46,3 +49,10 @@ def test_energy_and_emissions_have_both_sides() -> None:
     assert 'slacktide_energy_kwh_total{basis="modelled",subject="job"} 1.5' in text
     assert 'slacktide_emissions_gco2e_total{side="at_once"} 400.0' in text
     assert 'slacktide_jobs{state="waiting"} 3.0' in text
+
+
+def test_every_metric_is_documented() -> None:
+    page = (Path(__file__).parents[4] / "docs/reference/metrics.md").read_text("utf-8")
+    documented = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    declared = [family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()]
+    assert sorted(documented) == sorted(declared)
