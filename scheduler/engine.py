@@ -8,7 +8,7 @@ Knows no clock, no store and no launcher: it is driven by the daemon in real tim
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.events import (
@@ -59,6 +59,7 @@ class _Entry:
     done_s: float = 0.0
     running: Segment | None = None  # what it occupies now, until a finish, a loss or a pause frees it
     placement: Placement | None = None
+    baseline_gco2e: float | None = None
     is_pausing: bool = False
     is_reported_late: bool = False
 
@@ -266,7 +267,13 @@ class Engine:
                 self._adopt(entry, placement, now_s)
 
     def _adopt(self, entry: _Entry, placement: Placement, now_s: float) -> None:
+        if entry.baseline_gco2e is None:
+            entry.baseline_gco2e = placement.baseline_emissions_gco2e
+        # "At once" is when the job was submitted, not whenever it was last planned.
+        placement = replace(placement, baseline_emissions_gco2e=entry.baseline_gco2e)
         before, entry.placement = entry.placement, placement
+        if entry.running is not None and entry.job.interruption is None:
+            return  # it stays where it is until it ends: no news
         if before is None or not _same_place(before, placement):
             reason = explain(placement, before)
             self._commands.append(RecordPlacement(at_s=now_s, placement=placement, reason=reason))
@@ -439,12 +446,11 @@ def _later_segments(entry: _Entry) -> Sequence[Segment]:
 
 
 def _same_place(one: Placement, other: Placement) -> bool:
+    """Ends follow from starts; the end of a run that outlasts its estimate moves without being news."""
     if one.cause is not other.cause or len(one.segments) != len(other.segments):
         return False
     return all(
-        mine.region == theirs.region
-        and abs(mine.start_at_s - theirs.start_at_s) <= SAME_INSTANT_S
-        and abs(mine.end_at_s - theirs.end_at_s) <= SAME_INSTANT_S
+        mine.region == theirs.region and abs(mine.start_at_s - theirs.start_at_s) <= SAME_INSTANT_S
         for mine, theirs in zip(one.segments, other.segments, strict=True)
     )
 

@@ -18,7 +18,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import IO
@@ -79,7 +79,7 @@ class Daemon:
     def __init__(self, settings: Settings, env: Env, environment: Mapping[str, str]) -> None:
         self._settings, self._env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
-        self._stopping = asyncio.Event()
+        self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lock: IO[str] | None = None
@@ -150,6 +150,8 @@ class Daemon:
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")
             group.create_task(self._count_jobs(), name="counts")
+            group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
+            group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
@@ -211,12 +213,13 @@ class Daemon:
         self._timers = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
         poll_s = min((feed.poll_s for feed in self._settings.feed), default=self._settings.planning.replan_s)
         every = self._env.real_s
-        self._timers.add_job(self.poller.poll, "interval", seconds=every(poll_s), id="poll")
-        self._timers.add_job(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
-        self._timers.add_job(self.cron.submit_due, "interval", seconds=_CRON_LOOK_S, id="cron look")
+        add = self._timers.add_job
+        add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
+        add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
+        add(_wake, "interval", (self._cron_wanted,), seconds=_CRON_LOOK_S, id="cron look")
         for launch in self._settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
-            self._timers.add_job(self.cron.submit_due, trigger, id=f"cron {launch.name}")
+            add(_wake, trigger, (self._cron_wanted,), id=f"cron {launch.name}")
 
     # -- what the parts ask of each other -----------------------------------------------------------------------------
 
@@ -280,3 +283,21 @@ class Daemon:
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(32), encoding="ascii")
         return path.read_text(encoding="ascii")
+
+
+async def _wake(wanted: asyncio.Event) -> None:
+    """All a timer does: the work itself belongs to the daemon's own tasks, which are stopped in order."""
+    wanted.set()
+
+
+async def _whenever(wanted: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work each time it is wanted, until cancelled; what fails is logged and done again the next time."""
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        try:
+            await work()
+        except StoreBrokenError:
+            raise
+        except Exception:
+            log.exception("timed work failed", extra={"action": "timed_work_failed"})

@@ -1,7 +1,7 @@
 """Submits the job of each period of each recurring launch, once. The rules stand in scheduler/periods.py.
 
-The timer only wakes it: which periods are due is computed from the last one that the queue remembers, so a tick that was
-missed while the daemon was down, or fired twice, makes no difference.
+The timer only wakes it: which periods are due is computed from the cron expression and the queue remembers which were
+submitted, so a tick that was missed while the daemon was down, or fired twice, makes no difference.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.runner import Runner
 from scheduler.events import JobSubmitted
 from scheduler.periods import Period, due_periods, job_of
-from scheduler.store.contract import Store
-from scheduler.store.writer import Writer
+from scheduler.store.contract import DiskFullError, Store, StoreBusyError
+from scheduler.store.writer import Writing
 
 log = logging.getLogger(__name__)
 
 
 class Cron:
-    """Recurring launches of one daemon. `started_at_s` bounds what is caught up for a launch never seen before."""
+    """Recurring launches of one daemon; each looks back as far as it may catch up."""
 
-    def __init__(self, env: Env, launches: Sequence[LaunchSettings], writer: Writer, runner: Runner) -> None:
+    def __init__(self, env: Env, launches: Sequence[LaunchSettings], writer: Writing, runner: Runner) -> None:
         self._env, self._launches, self._writer, self._runner = env, tuple(launches), writer, runner
         self._looked_until_s = {launch.name: env.now_s() - launch.catch_up_s for launch in launches}
 
@@ -31,8 +31,12 @@ class Cron:
         """Submit every period that is due and was not submitted before."""
         for launch in self._launches:
             now_s = self._env.now_s()
-            for period in due_periods(launch, self._looked_until_s[launch.name], now_s):
-                await self._submit(launch, period, now_s)
+            try:
+                for period in due_periods(launch, self._looked_until_s[launch.name], now_s):
+                    await self._submit(launch, period, now_s)
+            except (StoreBusyError, DiskFullError) as error:  # due still, and found again at the next look
+                log.warning("launch delayed", extra={"action": "launch_delayed", "launch": launch.name, "why": error})
+                continue
             # A clock that was set back must not make a period due twice in this life; the queue guards the others.
             self._looked_until_s[launch.name] = max(now_s, self._looked_until_s[launch.name])
 

@@ -63,7 +63,7 @@ class Runner:
         if self._journal is not None and (commands or any(not isinstance(event, Tick) for event in taken)):
             self._journal.append(now_s, taken, commands)
         for command in commands:
-            _log(command)
+            self._log(command)
             hands.carry_out(command)
         return commands
 
@@ -80,17 +80,17 @@ class Runner:
         except TimeoutError:
             return
 
-
-def _log(command: Command) -> None:
-    match command:
-        case RecordPlacement():
-            job_id, detail = command.placement.job_id, command.reason
-        case ReportLate():
-            job_id, detail = command.refusal.job_id, command.refusal.what
-        case _:
-            job_id, detail = command.job_id, command.reason
-    action = _ACTIONS[type(command).__name__]
-    log.info("decided", extra={"action": action, "job": job_id, "reason": detail})
+    def _log(self, command: Command) -> None:
+        match command:
+            case RecordPlacement():
+                job_id, detail = command.placement.job_id, command.reason
+            case ReportLate():
+                job_id, detail = command.refusal.job_id, command.refusal.what
+            case _:
+                job_id, detail = command.job_id, command.reason
+        job = self.engine.job(job_id)
+        fields = {"job": job_id, "label": job.label if job else "", "reason": detail}
+        log.info("decided", extra={"action": _ACTIONS[type(command).__name__], **fields})
 
 
 _ACTIONS = {

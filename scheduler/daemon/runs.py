@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from scheduler.daemon.descriptions import restored
 from scheduler.daemon.energy_use import UseSink
@@ -48,10 +48,13 @@ from scheduler.launchers.contract import (
 )
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.planning.plan import Region
-from scheduler.store.contract import Claim, JobRecord, Store
+from scheduler.store.contract import Claim, DiskFullError, JobRecord, Store, StoreBusyError
 from scheduler.store.writer import Writing
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,7 @@ class _Held:
     token: int
     region: str
     done_s: float
+    started_at_s: float | None = None
 
 
 class Runs:
@@ -131,7 +135,7 @@ class Runs:
 
     async def _start(self, command: StartRun, job: Job) -> None:
         now_s = self._env.now_s()
-        claim = await self._writer.write(
+        claim = await self._durably(
             lambda store: store.claim(
                 job.id, holder=self._holder, region=command.region, now_s=now_s, lease_s=self._lease_s
             )
@@ -160,13 +164,15 @@ class Runs:
             done_s=claim.done_s,
         )
         run = await self._launcher.start(spec)
-        await self._writer.write(lambda store: store.started(job.id, claim.token, now_s=run.started_at_s))
+        if (held := self._held.get(job.id)) is not None:  # else its end came first
+            held.started_at_s = run.started_at_s
+        await self._durably(lambda store: store.started(job.id, claim.token, now_s=run.started_at_s))
         self._post(RunStarted(at_s=self._env.now_s(), job_id=job.id, attempt=claim.attempt))
 
     async def _fail(self, job_id: str, why: str) -> None:
         held, now_s = self._held.pop(job_id), self._env.now_s()
         log.error("run could not start", extra={"action": "run_refused", "job": job_id, "why": why})
-        await self._writer.write(
+        await self._durably(
             lambda store: store.finish(job_id, held.token, outcome=Outcome.FAILED, now_s=now_s, reason=why)
         )
         self._post(RunFinished(at_s=now_s, job_id=job_id, attempt=held.attempt, outcome=Outcome.FAILED))
@@ -193,19 +199,19 @@ class Runs:
             return
         now_s = self._env.now_s()
         self._book(held, ended)
-        event = await self._writer.write(lambda store: _written(store, held, ended, now_s))
+        event = await self._durably(lambda store: _written(store, held, ended, now_s))
         self._post(event)
         await self._launcher.settle(ended.run_id)
 
     def _book(self, held: _Held, ended: RunEnded) -> None:
-        if ended.started_at_s is None or ended.ended_at_s is None or ended.ended_at_s <= ended.started_at_s:
+        if held.started_at_s is None or ended.ended_at_s is None or ended.ended_at_s <= held.started_at_s:
             return  # nobody saw how long it ran: not booked, and not booked as zero
         if held.job.kind is JobKind.INFERENCE_BATCH:
             return  # its requests are booked one by one at the gateway
         job, regions = held.job, {region.name: region for region in self._runner.engine.regions}
         region = regions[held.region]
         home = regions[job.regions[0]] if job.regions else self._runner.engine.regions[0]
-        self._sink.record(_use(job, held.done_s, region, home, ended.started_at_s, ended.ended_at_s))
+        self._sink.record(_use(job, held.done_s, region, home, held.started_at_s, ended.ended_at_s))
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -217,7 +223,7 @@ class Runs:
             if not leases:
                 continue
             now_s = self._env.now_s()
-            stale = await self._writer.write(
+            stale = await self._durably(
                 lambda store, leases=leases, now_s=now_s: store.heartbeat(  # type: ignore[misc]
                     leases, now_s=now_s, lease_s=self._lease_s
                 )
@@ -248,14 +254,14 @@ class Runs:
     async def _take_over(self, record: JobRecord, known: set[str]) -> JobRecord:
         job, standing, now_s = record.job, record.standing, self._env.now_s()
         if run_id_of(job.id, standing.attempt) not in known:
-            return await self._writer.write(lambda store: _lost(store, record, now_s))
-        claim = await self._writer.write(
+            return await self._durably(lambda store: _lost(store, record, now_s))
+        claim = await self._durably(
             lambda store: store.take_over(
                 job.id, standing.token, holder=self._holder, now_s=now_s, lease_s=self._lease_s
             )
         )
         if claim is not None:
-            self._hold(job, claim, standing.region or "")
+            self._hold(job, claim, standing.region or "", standing.started_at_s)
         return record
 
     async def _stop_ownerless(self, recovered: Recovered) -> None:
@@ -264,10 +270,24 @@ class Runs:
             if run.job_id not in self._held:
                 await self._launcher.stop(run.run_id)
 
-    def _hold(self, job: Job, claim: Claim, region: str) -> None:
+    def _hold(self, job: Job, claim: Claim, region: str, started_at_s: float | None = None) -> None:
         self._held[job.id] = _Held(
-            job=job, attempt=claim.attempt, token=claim.token, region=region, done_s=claim.done_s
+            job=job,
+            attempt=claim.attempt,
+            token=claim.token,
+            region=region,
+            done_s=claim.done_s,
+            started_at_s=started_at_s,
         )
+
+    async def _durably(self, change: Callable[[Store], T]) -> T:
+        """Write what has happened already: however long the store is busy or full, it has to be told."""
+        while True:
+            try:
+                return await self._writer.write(change)
+            except (StoreBusyError, DiskFullError) as error:
+                log.warning("store busy", extra={"action": "store_retry", "why": str(error)})
+                await self._env.sleep_s(_RETRY_S * self._env.speed)
 
     def _post(self, event: Event) -> None:
         self._runner.post(event)
@@ -290,7 +310,7 @@ def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:
             store.finish(job_id, token, outcome=outcome, now_s=now_s, result=result, reason=reason)
             return RunFinished(at_s=now_s, job_id=job_id, attempt=attempt, outcome=outcome)
         case Ending.PAUSED:
-            ran_s = (ended.ended_at_s or 0.0) - (ended.started_at_s or 0.0)
+            ran_s = 0.0 if held.started_at_s is None else (ended.ended_at_s or now_s) - held.started_at_s
             done_s = done_after_pause_s(held.job, held.done_s, ran_s)
             store.pause(job_id, token, done_s=done_s, now_s=now_s)
             return RunPaused(at_s=now_s, job_id=job_id, attempt=attempt, done_s=done_s)
