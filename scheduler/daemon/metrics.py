@@ -1,7 +1,7 @@
 """The daemon's Prometheus metrics, in a registry of their own. Counts what it is told and decides nothing.
 
 Label values are bounded: models, regions, zones and states come from the settings, codes from our own tables; nothing
-a caller sends becomes a label. Children are kept, since looking one up costs more than counting.
+a caller sends becomes a label.
 """
 
 from __future__ import annotations
@@ -10,33 +10,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from scheduler.daemon.request_metrics import RequestCollector, RequestMetrics
+
 Bounds = tuple[float, ...]
 
-_LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_HOLD_BUCKETS_S = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 _GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-
-
-class RequestMetrics:
-    """The children of one (endpoint, model, latency class), looked up once."""
-
-    __slots__ = ("_by_status", "_labels", "_requests", "held_s", "latency_s")
-
-    def __init__(self, metrics: Metrics, labels: tuple[str, str, str]) -> None:
-        self._labels = labels
-        self._requests = metrics.requests
-        self._by_status: dict[int, Counter] = {}
-        self.latency_s = metrics.latency_s.labels(*labels)
-        self.held_s = metrics.held_s.labels(*labels[1:])
-
-    def answered(self, status: int, *, took_s: float, held_s: float) -> None:
-        """Count one request: `took_s` in real seconds, `held_s` on the policy clock."""
-        counter = self._by_status.get(status)
-        if counter is None:
-            counter = self._by_status[status] = self._requests.labels(*self._labels, str(status))
-        counter.inc()
-        self.latency_s.observe(took_s)
-        self.held_s.observe(held_s)
 
 
 class Metrics:
@@ -48,7 +26,6 @@ class Metrics:
         self._declare_workers()
         self._declare_feeds_and_jobs()
         self._declare_account()
-        self._request_children: dict[tuple[str, str, str], RequestMetrics] = {}
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"slacktide_{name}", what, labels, registry=self.registry)
@@ -60,14 +37,8 @@ class Metrics:
         return Histogram(f"slacktide_{name}", what, labels, buckets=bounds, registry=self.registry)
 
     def _declare_requests(self) -> None:
-        per_class = ("endpoint", "model", "latency_class")
-        self.requests = self._counter("requests", "Requests answered; 499 is a client that left.", *per_class, "status")
-        self.latency_s = self._histogram(
-            "request_seconds", "Real time from arrival to the end of the answer.", _LATENCY_BUCKETS_S, *per_class
-        )
-        self.held_s = self._histogram(
-            "held_seconds", "Policy time a request was held before its worker.", _HOLD_BUCKETS_S, *per_class[1:]
-        )
+        self._requests = RequestCollector()
+        self.registry.register(self._requests)
         self.refusals = self._counter("refusals", "Requests refused before a worker was asked.", "status", "code")
         self.held = self._gauge("held_requests", "Requests held now.", "model")
         self.running = self._gauge("running_requests", "Requests at the workers now.", "model")
@@ -91,12 +62,8 @@ class Metrics:
         self.uncounted = self._counter("uncounted_requests", "Requests whose energy nobody knows.", "model")
 
     def for_requests(self, endpoint: str, model: str, latency_class: str) -> RequestMetrics:
-        """The children for one kind of request."""
-        labels = (endpoint, model, latency_class)
-        children = self._request_children.get(labels)
-        if children is None:
-            children = self._request_children[labels] = RequestMetrics(self, labels)
-        return children
+        """The numbers of one kind of request."""
+        return self._requests.of(endpoint, model, latency_class)
 
     def refused(self, status: int, code: str) -> None:
         """A request that was refused before any worker saw it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from scheduler.daemon.metrics import Metrics
 
 
@@ -35,9 +37,19 @@ def test_requests_are_counted_by_status_with_their_times() -> None:
     labels = {"endpoint": "/v1/completions", "model": "m", "latency_class": "flex"}
     assert metrics.registry.get_sample_value("slacktide_requests_total", {**labels, "status": "200"}) == 2
     assert metrics.registry.get_sample_value("slacktide_request_seconds_bucket", {**labels, "le": "0.005"}) == 1
-    assert (
-        metrics.registry.get_sample_value("slacktide_held_seconds_sum", {"model": "m", "latency_class": "flex"}) == 60
-    )
+    assert metrics.registry.get_sample_value("slacktide_held_seconds_sum", labels) == 60
+    assert metrics.registry.get_sample_value("slacktide_held_seconds_count", labels) == 2
+
+
+@pytest.mark.parametrize(
+    ("lasted_s", "bucket"), [(0.001, "0.001"), (0.0011, "0.0025"), (300.0, "300.0"), (301.0, "+Inf")]
+)
+def test_a_duration_counts_under_the_first_bound_that_it_does_not_exceed(lasted_s: float, bucket: str) -> None:
+    metrics = Metrics()
+    metrics.for_requests("e", "m", "flex").answered(200, took_s=lasted_s, held_s=0.0)
+    (family,) = [one for one in metrics.registry.collect() if one.name == "slacktide_request_seconds"]
+    counted = [sample.labels["le"] for sample in family.samples if "le" in sample.labels and sample.value == 1]
+    assert counted[0] == bucket
 
 
 def test_energy_and_emissions_have_both_sides() -> None:
