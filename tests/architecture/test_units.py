@@ -30,10 +30,12 @@ DIMENSIONLESS: dict[str, str] = {
     "low": "one end of an axis, in the axis's unit",
     "high": "the other end of an axis",
     "buckets": "edges of a histogram, in the unit of its metric's name",
+    "array": "helpers on arrays that hold for any unit",
+    "table": "columns of several units, each named where it is read",
     "vector": "components of an embedding",
 }
 # In a private function only: a helper that holds for any unit, which its callers name.
-ANY_UNIT = frozenset({"array", "table", "value", "values", "parts"})
+ANY_UNIT = frozenset({"value", "values", "parts"})
 
 _FLOATS = {"float", "Floats", "float64", "Duration", "Power"}
 _ARGUMENT_LISTS = ("posonlyargs", "args", "kwonlyargs")
