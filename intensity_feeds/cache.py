@@ -15,7 +15,16 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
-from intensity_feeds.records import DamagedRecordError, Record, as_text, fetched, from_text, merged
+from intensity_feeds.records import (
+    DamagedRecordError,
+    Record,
+    as_text,
+    fetched,
+    from_text,
+    from_wrong_clock,
+    made_by,
+    merged,
+)
 from intensity_feeds.series import Basis, IntensitySeries, Signal
 
 logger = logging.getLogger(__name__)
@@ -49,11 +58,11 @@ class IntensityCache:
         return self._get(self._path(feed, zone, kind, _Part.HISTORY))
 
     def put_forecast(self, feed: str, series: IntensitySeries, fetched_at_s: float) -> None:
-        """Keep the forecast unless a newer one is there already."""
+        """Keep the forecast unless a newer one is there already, as when the answers of two threads cross."""
         path = self._path(feed, series.zone, (series.signal, series.basis), _Part.FORECAST)
         with self._lock:
             known = self._get(path)
-            if known is None or known.fetched_at_s <= fetched_at_s:
+            if known is None or known.fetched_at_s <= fetched_at_s or from_wrong_clock(known, fetched_at_s):
                 self._put(path, fetched(series, fetched_at_s))
 
     def put_history(self, feed: str, series: IntensitySeries, fetched_at_s: float) -> None:
@@ -62,6 +71,7 @@ class IntensityCache:
         with self._lock:
             record, known = fetched(series, fetched_at_s), self._get(path)
             if known is not None:
+                known = made_by(known, fetched_at_s) if from_wrong_clock(known, fetched_at_s) else known
                 record = merged(known, record, keep_from_s=fetched_at_s - self._history_kept_s)
             self._put(path, record)
 

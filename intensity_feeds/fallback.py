@@ -35,6 +35,7 @@ from intensity_feeds.rungs import (
     LadderRules,
     cached_answer,
     fresh_answer,
+    is_settled,
     left_alone_until_s,
     live_answer,
     own_answer,
@@ -135,13 +136,12 @@ class Ladder:
 
     def history(self, zone: str, start_at_s: float, end_at_s: float, now_s: float) -> IntensitySeries | None:
         """The best that is known by `now_s` of a past interval; with gaps, shorter, or None where less is known."""
-        start_s, end_s = floor_to(start_at_s, _HOUR_S), min(ceil_to(end_at_s, _HOUR_S), now_s)
         for feed in self._feeds_by_zone.get(zone, ()):
-            if start_s < end_s and now_s >= self._health[feed.name, zone].left_alone_until_s:
-                self._learn(feed, zone, start_s, end_s, now_s)
-            record = self._cache.history(feed.name, zone, kind_of(feed))
-            if record is not None and record.series.start_at_s < end_at_s and record.series.end_at_s > start_at_s:
-                return clipped(record.series, feed.name, start_at_s, end_at_s)
+            known = self._cache.history(feed.name, zone, kind_of(feed))
+            if not is_settled(known, start_at_s, end_at_s, now_s, self._rules):
+                known = self._asked_again(feed, zone, start_at_s, end_at_s, now_s)
+            if known is not None and known.series.start_at_s < end_at_s and known.series.end_at_s > start_at_s:
+                return clipped(known.series, feed.name, start_at_s, end_at_s)
         return None
 
     def health(self) -> Mapping[tuple[str, str], FeedHealth]:
@@ -184,6 +184,12 @@ class Ladder:
         if series.end_at_s > now_s:
             self._cache.put_forecast(feed.name, series, now_s)
         return live_answer(fetched(series, now_s), feed.name, now_s)
+
+    def _asked_again(self, feed: Feed, zone: str, start_at_s: float, end_at_s: float, now_s: float) -> Record | None:
+        start_s, end_s = floor_to(start_at_s, _HOUR_S), min(ceil_to(end_at_s, _HOUR_S), now_s)
+        if start_s < end_s and now_s >= self._health[feed.name, zone].left_alone_until_s:
+            self._learn(feed, zone, start_s, end_s, now_s)
+        return self._cache.history(feed.name, zone, kind_of(feed))
 
     def _learn_when_due(self, feed: Feed, zone: str, now_s: float) -> None:
         """Fill the history that the own forecast lives on, unless the feed has just shown that it is not there."""

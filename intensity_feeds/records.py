@@ -16,6 +16,8 @@ import numpy as np
 from intensity_feeds.series import Basis, Floats, IntensitySeries, Quality, SeriesError, Signal, refuse_mixture
 
 _FORMAT = 1
+# Answers of two threads may cross by seconds; what lies further in the future was stamped by a wrong clock.
+CLOCK_TOLERANCE_S = 3600.0
 
 
 class DamagedRecordError(ValueError):
@@ -53,6 +55,27 @@ def merged(older: Record, newer: Record, keep_from_s: float) -> Record:
     values, versions = np.where(b_holds, values_b, values_a), np.where(b_holds, versions_b, versions_a)
     latest = newer if newer.fetched_at_s >= older.fetched_at_s else older
     return _cut(edges, values, versions, latest, keep_from_s)
+
+
+def oldest_version_at_s(record: Record, start_at_s: float, end_at_s: float) -> float | None:
+    """When the oldest part of what is known of the interval was fetched; None where not all of it is known."""
+    if not record.series.covers(start_at_s, end_at_s) or end_at_s <= start_at_s:
+        return None
+    edges = record.series.edges_at_s
+    first = int(np.searchsorted(edges, start_at_s, side="right")) - 1
+    last = int(np.searchsorted(edges, end_at_s, side="left"))
+    return float(record.versions_at_s[first:last].min())
+
+
+def from_wrong_clock(record: Record, now_s: float) -> bool:
+    """Whether the record was made well after `now_s`: the clock was wrong then, or has been set back since."""
+    return record.fetched_at_s > now_s + CLOCK_TOLERANCE_S
+
+
+def made_by(record: Record, now_s: float) -> Record:
+    """The record as though nothing in it were newer than `now_s`."""
+    versions = np.minimum(record.versions_at_s, now_s)
+    return replace(record, fetched_at_s=min(record.fetched_at_s, now_s), versions_at_s=versions)
 
 
 def as_text(record: Record) -> str:

@@ -12,7 +12,7 @@ from intensity_feeds.answers import from_running_step, refuse_implausible
 from intensity_feeds.feed import Answer, FeedAccessError, FeedAnswerError, FeedError, FeedThrottledError, Rung
 from intensity_feeds.forecasting import LOOK_BACK_DAYS, NotEnoughHistoryError, seasonal_forecast
 from intensity_feeds.instants import new_year_at_s
-from intensity_feeds.records import Record
+from intensity_feeds.records import Record, oldest_version_at_s
 from intensity_feeds.series import Basis, IntensitySeries, Signal
 from intensity_feeds.static import yearly_average_series
 
@@ -39,6 +39,8 @@ class LadderRules:
     history_every_s: float = 6 * 3600.0
     # Estimates are replaced by measurements up to a day later; the last two days are asked for again.
     history_revised_s: float = 2 * 86400.0
+    # Until then an interval of the past is asked for again, but not more often than this.
+    history_fresh_s: float = 3600.0
 
 
 def usable_series(
@@ -116,6 +118,14 @@ def unknown_since_s(history: Record | None, now_s: float, rules: LadderRules) ->
     """From when on the past is worth asking for."""
     oldest_s = now_s - rules.history_span_s
     return oldest_s if history is None else max(oldest_s, history.series.end_at_s - rules.history_revised_s)
+
+
+def is_settled(history: Record | None, start_at_s: float, end_at_s: float, now_s: float, rules: LadderRules) -> bool:
+    """Whether a past interval need not be asked for again: it was fetched after all revisions, or just now."""
+    fetched_at_s = None if history is None else oldest_version_at_s(history, start_at_s, end_at_s)
+    if fetched_at_s is None:
+        return False
+    return fetched_at_s >= min(end_at_s + rules.history_revised_s, now_s - rules.history_fresh_s)
 
 
 def left_alone_until_s(error: FeedError, is_about_forecast: bool, now_s: float, rules: LadderRules) -> float:

@@ -132,6 +132,11 @@ class IntensitySeries:
         return float(self.edges_at_s[-1])
 
     @property
+    def cumulative_g_s_per_kwh(self) -> Floats:
+        """The integral from the first edge to each edge, shape (n + 1,); a gap adds nothing, so look for gaps first."""
+        return self._integral_g_s_per_kwh
+
+    @property
     def has_gap(self) -> bool:
         return bool(self._gap_s[-1] > 0)
 

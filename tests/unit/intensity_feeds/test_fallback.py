@@ -262,9 +262,18 @@ def test_a_revised_past_is_the_one_that_counts(tmp_path: Path) -> None:
     start_s, end_s = NOW_S - 600 - 3 * HOUR_S, NOW_S - 600
     ladder.history("DE", start_s, end_s, NOW_S)
     feed.truth = feed.truth.scaled(1.1)
-    revised = ladder.history("DE", start_s, end_s, NOW_S + HOUR_S)
+    revised = ladder.history("DE", start_s, end_s, NOW_S + 2 * HOUR_S)
     assert revised is not None
     assert revised.gco2e_per_kwh.tolist() == feed.truth.between(start_s, end_s).gco2e_per_kwh.tolist()
+
+
+def test_a_past_interval_is_asked_for_hourly_until_it_is_settled_and_then_never_again(tmp_path: Path) -> None:
+    outcomes = list[Outcome]()
+    ladder = Ladder({"DE": [a_feed()]}, IntensityCache(tmp_path), on_outcome=outcomes.append)
+    start_s, end_s = NOW_S - 5 * HOUR_S, NOW_S - 2 * HOUR_S
+    for waited_h in (0, 0.5, 0.9, 1.1, 50, 51, 52, 400):
+        assert ladder.history("DE", start_s, end_s, NOW_S + waited_h * HOUR_S) is not None
+    assert [(outcome.at_s - NOW_S) / HOUR_S for outcome in outcomes] == [0, 1.1, 50]
 
 
 def test_history_is_fetched_every_six_hours_and_not_at_every_poll(tmp_path: Path) -> None:

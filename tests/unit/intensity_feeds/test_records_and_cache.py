@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from intensity_feeds.cache import IntensityCache
-from intensity_feeds.records import DamagedRecordError, as_text, fetched, from_text, merged
+from intensity_feeds.records import DamagedRecordError, as_text, fetched, from_text, merged, oldest_version_at_s
 from intensity_feeds.series import Basis, IntensitySeries, MixedSignalsError, Quality, SeriesError, Signal
 from tests.unit.intensity_feeds.builders import HOUR_S, MIDNIGHT_S, a_series
 
@@ -119,6 +119,26 @@ def test_an_older_forecast_never_replaces_a_newer_one(tmp_path: Path) -> None:
     found = cache.forecast("a", "DE", KIND)
     assert found is not None
     assert found.series.gco2e_per_kwh.tolist() == [2]
+
+
+def test_what_a_clock_that_ran_ahead_left_behind_is_replaced(tmp_path: Path) -> None:
+    cache = IntensityCache(tmp_path)
+    for value, now_s in ((9.0, NOW_S + 30 * 86400), (1.0, NOW_S)):
+        cache.put_forecast("a", a_series((value,)), now_s)
+        cache.put_history("a", a_series((value,)), now_s)
+    forecast, history = cache.forecast("a", "DE", KIND), cache.history("a", "DE", KIND)
+    assert forecast is not None
+    assert history is not None
+    assert (forecast.series.at(MIDNIGHT_S), history.series.at(MIDNIGHT_S)) == (1, 1)
+    assert (forecast.fetched_at_s, history.fetched_at_s) == (NOW_S, NOW_S)
+
+
+def test_the_oldest_fetch_of_an_interval_counts_and_a_gap_has_none() -> None:
+    older = fetched(a_series((1.0, 2.0, 3.0)), NOW_S)
+    both = merged(older, fetched(a_series((20.0,), start_at_s=MIDNIGHT_S + HOUR_S), NOW_S + 5), 0.0)
+    asked = [(0.0, 1.0), (1.0, 2.0), (1.5, 2.5), (0.0, 3.0), (2.0, 4.0)]
+    found = [oldest_version_at_s(both, MIDNIGHT_S + a * HOUR_S, MIDNIGHT_S + b * HOUR_S) for a, b in asked]
+    assert found == [NOW_S, NOW_S + 5, NOW_S, NOW_S, None]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe\x00", b"{}", b"abc\n{}\n"])
