@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shaping.lazy_heap import LazyHeap
@@ -10,6 +10,7 @@ from shaping.lazy_heap import LazyHeap
 MOVES = st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.floats(-100, 100))), max_size=80)
 
 
+@settings(max_examples=40)
 @given(MOVES)
 def test_the_first_is_always_the_smallest_of_what_is_left(moves: list[tuple[int, float | None]]) -> None:
     heap = LazyHeap()
