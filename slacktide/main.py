@@ -6,15 +6,19 @@ import sys
 
 import typer
 
+from slacktide.cancel import cancel
 from slacktide.config import config_app
 from slacktide.demo import demo
 from slacktide.doctor import doctor
 from slacktide.emulate_feeds import emulate_feeds
 from slacktide.intensity import intensity
+from slacktide.jobs import jobs
 from slacktide.plan import plan
 from slacktide.regions import regions
 from slacktide.serve import serve
+from slacktide.show import explain, show
 from slacktide.simulate import simulate
+from slacktide.submit import submit
 from slacktide.terminal import OwnFailure, UsageProblem, leave
 from slacktide.worker import worker
 
@@ -33,14 +37,19 @@ def _root() -> None:
 
 
 app.add_typer(config_app, name="config")
+app.command("cancel")(cancel)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("emulate-feeds")(emulate_feeds)
+app.command("explain")(explain)
 app.command("intensity")(intensity)
+app.command("jobs")(jobs)
 app.command("plan")(plan)
 app.command("regions")(regions)
 app.command("serve")(serve)
+app.command("show")(show)
 app.command("simulate")(simulate)
+app.command("submit")(submit)
 app.command("worker")(worker)
 
 

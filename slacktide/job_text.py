@@ -1,0 +1,83 @@
+"""How a job of /api/v1 reads on a terminal. Decides nothing; what the daemon does not know is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+def short_instant(text: str | None) -> str:
+    """`2022-03-01 12:00Z`: UTC, seconds only where there are any."""
+    return "" if text is None else text.replace("T", " ").replace(":00Z", "Z")
+
+
+def to_the_minute(text: str | None) -> str:
+    """`2022-03-01 12:00Z`, cut off, for tables."""
+    return "" if text is None else f"{text[:10]} {text[11:16]}Z"
+
+
+def saving(plan: Json | None) -> str:
+    """The expected saving against starting at once, signed; empty where it is not known."""
+    ratio = None if plan is None else plan["savings_ratio"]
+    return "" if ratio is None else f"{round(ratio, 2) + 0.0:.0%}"  # + 0.0: never "-0%"
+
+
+def window(job: Json) -> tuple[str, str | None, str | None]:
+    """Where the job ran, runs or is to run, from when and to when."""
+    plan = job["plan"] or {}
+    region = job["region"] or _first_region(plan)
+    return region, job["started_at"] or plan.get("start"), job["ended_at"] or plan.get("end")
+
+
+def job_lines(job: Json, why: str = "") -> Iterator[str]:
+    """Everything a person asks about one job, a line each."""
+    region, start, end = window(job)
+    attempt = f", attempt {job['attempt']}" if job["attempt"] else ""
+    rows = {
+        "state": job["state"] + attempt,
+        "what": " ".join(part for part in (job["kind"], job["template"], job["label"]) if part),
+        "why": why or job["reason"] or "",
+        "runs": f"{short_instant(start)} to {short_instant(end)} in {region}" if start and end else "",
+        "pieces": _pieces(job["plan"]),
+        "expected": _expected(job["plan"]),
+        "needs": f"{_duration(job['duration_s'])}, {job['gpus']} GPUs, {job['power_w']:,.0f} W",
+        "deadline": short_instant(job["deadline"]),
+        "submitted": f"{short_instant(job['submitted_at'])} by {job['tenant']}, for {job['purpose']}",
+        "result": ", ".join(f"{name} {value}" for name, value in (job["result"] or {}).items()),
+    }
+    yield job["id"]
+    yield from (f"  {name:<10} {text}" for name, text in rows.items() if text)
+
+
+def draft_lines(draft: Json) -> Iterator[str]:
+    """A job that was only asked about."""
+    plan = draft["plan"]
+    where = f"{short_instant(plan['start'])} to {short_instant(plan['end'])} in {_first_region(plan)}"
+    rows = {"would run": where, "pieces": _pieces(plan), "expected": _expected(plan)}
+    yield from (f"  {name:<10} {text}" for name, text in rows.items() if text)
+
+
+def _first_region(plan: Json) -> str:
+    return str(plan["segments"][0]["region"]) if plan else ""
+
+
+def _pieces(plan: Json | None) -> str:
+    segments = plan["segments"] if plan else ()
+    if len(segments) < 2:
+        return ""
+    return "; ".join(f"{short_instant(one['start'])} to {short_instant(one['end'])[11:]}" for one in segments)
+
+
+def _expected(plan: Json | None) -> str:
+    if plan is None or plan["emissions_gco2e"] is None:
+        return ""
+    against = f", {saving(plan)} saved against starting at once" if saving(plan) else ""
+    return f"{plan['emissions_gco2e']:,.0f} gCO2e{against} (forecast)"
+
+
+def _duration(duration_s: float) -> str:
+    from scheduler.quantities import format_duration
+
+    return format_duration(duration_s)

@@ -1,0 +1,118 @@
+"""`slacktide submit`: hands a job, or a batch of requests, to the daemon. Reads and sends; the daemon judges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
+
+URL_OPTION = typer.Option("--url", envvar="SLACKTIDE_URL", help="Address of the daemon.")
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def submit(
+    template: Annotated[str, typer.Option(help="Launch template of the daemon's settings.")] = "",
+    arg: Annotated[list[str] | None, typer.Option(help="Value of a template's placeholder, NAME=VALUE.")] = None,
+    batch: Annotated[
+        Path | None, typer.Option(help="JSON lines with custom_id, method, url, body, as OpenAI's batches have them.")
+    ] = None,
+    duration: Annotated[str, typer.Option(help="How long it runs: 90m, 3h. A batch is estimated.")] = "",
+    power: Annotated[str, typer.Option(help="IT power while it runs, of all GPUs and their hosts: 700W.")] = "",
+    within: Annotated[str, typer.Option(help="Latest finish, counted from now: 12h.")] = "",
+    deadline: Annotated[str, typer.Option(help="Latest finish, ISO 8601 with a zone; or use --within.")] = "",
+    earliest_start: Annotated[str, typer.Option(help="Earliest start, ISO 8601 with a zone; else now.")] = "",
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs that it holds while it runs.")] = None,
+    interruptible: Annotated[bool, typer.Option("--interruptible", help="May be paused and go on later.")] = False,
+    checkpoint: Annotated[str, typer.Option(help="Time to write a checkpoint at a pause.")] = "",
+    restore: Annotated[str, typer.Option(help="Time to load it again.")] = "",
+    region: Annotated[list[str] | None, typer.Option(help="Region it may run in; repeat for several.")] = None,
+    purpose: Annotated[str, typer.Option(help="development, ablation, final or production.")] = "",
+    tenant: Annotated[str, typer.Option(help="Whose work it is.")] = "",
+    priority: Annotated[int, typer.Option(help="Higher is placed first.")] = 0,
+    label: Annotated[str, typer.Option(help="A name for people.")] = "",
+    idempotency_key: Annotated[str, typer.Option(help="The same key and job again: no second job.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say where and when it would run.")] = False,
+    url: Annotated[str, URL_OPTION] = DEFAULT_URL,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Submit a job to the daemon, which runs it in the cleanest time before its deadline.
+
+    Example: slacktide submit --template evaluate --arg model=base --duration 3h --power 700W --within 12h
+
+    Example: slacktide submit --batch requests.jsonl --within 6h
+
+    A key of the daemon is taken from the environment variable SLACKTIDE_KEY.
+    """
+    from slacktide.daemon_client import DaemonClient
+    from slacktide.job_text import draft_lines, job_lines
+
+    if bool(template) == (batch is not None):
+        raise UsageProblem("name exactly one of --template and --batch", "slacktide submit --help shows both")
+    if (checkpoint or restore) and not interruptible:
+        raise UsageProblem("--checkpoint and --restore are costs of a pause", "add --interruptible")
+    said: dict[str, Any] = {
+        "template": template,
+        "arguments": _arguments(arg or ()),
+        "duration": duration,
+        "power": power,
+        "within": within,
+        "deadline": deadline,
+        "earliest_start": earliest_start,
+        "gpus": gpus,
+        "regions": region,
+        "purpose": purpose,
+        "tenant": tenant,
+        "priority": priority,
+        "label": label,
+    }
+    body = {name: value for name, value in said.items() if value or value == 0}
+    if interruptible:
+        body["interruptible"] = {"checkpoint": checkpoint or "0s", "restore": restore or "0s"}
+    if batch is not None:
+        body |= {"kind": "inference_batch", "requests": _lines(batch)}
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+    query = {"dry_run": "1"} if dry_run else {}
+    answer = DaemonClient(url).post("jobs", body, headers=headers, **query)
+    if as_json:
+        print_json(answer)
+        return
+    for line in draft_lines(answer) if dry_run else job_lines(answer):
+        print(line)
+    if not dry_run:
+        say(f"slacktide show {answer['id']} tells how it goes")
+
+
+def _arguments(texts: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise UsageProblem(f"--arg {name}: a name and a value, please", "write, for instance, --arg model=base")
+    return {name: value for name, _, value in pairs}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a batch. Raises UsageProblem that names the line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
+    numbered = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    return [_line(path, number, line) for number, line in numbered]
+
+
+def _line(path: Path, number: int, line: str) -> dict[str, Any]:
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is no JSON number")
+
+    try:
+        read = json.loads(line, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem(f"{path}:{number}: {error}", "each line is one JSON object") from None
+    if not isinstance(read, dict):
+        raise UsageProblem(f"{path}:{number}: is no JSON object", "each line has custom_id, method, url, body")
+    return read
