@@ -202,10 +202,10 @@ class IntensitySeries:
     def steps_between(self, start_at_s: float, end_at_s: float) -> tuple[Floats, Floats]:
         """Edges (m + 1,) and values (m,) of the part inside the interval, which must lie inside the series."""
         self._refuse_outside(start_at_s, end_at_s)
-        inside = self.edges_at_s[(self.edges_at_s > start_at_s) & (self.edges_at_s < end_at_s)]
-        edges = np.concatenate(([start_at_s], inside, [end_at_s]))
-        index = np.searchsorted(self.edges_at_s, edges[:-1], side="right") - 1
-        return edges, self.gco2e_per_kwh[index]
+        first = int(np.searchsorted(self.edges_at_s, start_at_s, side="right"))
+        last = max(first, int(np.searchsorted(self.edges_at_s, end_at_s, side="left")))
+        edges = np.concatenate(([start_at_s], self.edges_at_s[first:last], [end_at_s]))
+        return edges, self.gco2e_per_kwh[first - 1 : last]
 
     # -- making another ---------------------------------------------------------------------------------------------
 

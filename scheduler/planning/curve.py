@@ -9,9 +9,10 @@ compared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats, IntensitySeries
 
@@ -26,53 +27,64 @@ ROUNDING_S = 1e-6
 class Curve:
     """Grams per kW and hour of load in one region: grid intensity times PUE, constant between edges.
 
-    `edges_at_s` of shape (n + 1,), `gco2e_per_kwh` of shape (n,) with 0 where it is not known.
+    `edges_at_s` and `cumulative_g_s_per_kwh` have shape (n + 1,), `gco2e_per_kwh` has shape (n,); the last two are the
+    grid's, before PUE, and mean nothing outside `known`.
     """
 
     region: str
     edges_at_s: Floats
     gco2e_per_kwh: Floats
+    cumulative_g_s_per_kwh: Floats
     known: Intervals
-    cumulative_g_s_per_kwh: Floats = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        cumulative = np.empty(len(self.edges_at_s))
-        cumulative[0] = 0.0
-        # Summed from the horizon's begin, not from the series': short windows late in a long trace stay exact.
-        np.cumsum(self.gco2e_per_kwh * np.diff(self.edges_at_s), out=cumulative[1:])
-        object.__setattr__(self, "cumulative_g_s_per_kwh", cumulative)
+    pue: float = 1.0
 
     def cumulative(self, instants_s: Floats) -> Floats:
+        """The grid's integral up to each instant, from an origin of its own, before PUE."""
         return np.interp(instants_s, self.edges_at_s, self.cumulative_g_s_per_kwh)
 
     def integral_g_s_per_kwh(self, start_at_s: float, end_at_s: float) -> float:
-        """The integral over an interval inside `known`; times kW, over 3600, it is grams."""
+        """The integral over an interval inside `known`, PUE included; times kW, over 3600, it is grams."""
         before, after = self.cumulative(np.array((start_at_s, end_at_s)))
-        return float(after - before)
+        return self.pue * float(after - before)
+
+    def rate_gco2e_per_kwh(self, steps: NDArray[np.intp]) -> Floats:
+        """What an hour of one kW emits in each step, PUE included."""
+        return self.pue * self.gco2e_per_kwh[steps]
 
     def knows(self, start_at_s: float, end_at_s: float) -> bool:
         return any(from_s <= start_at_s + ROUNDING_S and end_at_s <= to_s + ROUNDING_S for from_s, to_s in self.known)
 
 
 def curve(region: str, series: IntensitySeries, pue: float, from_s: float, to_s: float) -> Curve | None:
-    """The part of a forecast that touches the interval; None where nothing of it is known."""
-    low = max(int(np.searchsorted(series.edges_at_s, from_s, side="right")) - 1, 0)
-    high = int(np.searchsorted(series.edges_at_s, to_s))
-    edges, values = series.edges_at_s[low : high + 1], series.gco2e_per_kwh[low:high]
-    if from_s >= series.end_at_s or to_s <= series.start_at_s or len(values) == 0:
+    """The part of a forecast that touches the interval, without copying it; None where nothing of it is known."""
+    whole_from_s, whole_to_s = max(from_s, series.start_at_s), min(to_s, series.end_at_s)
+    if whole_from_s >= whole_to_s:
         return None
-    missing = np.isnan(values)
-    whole: Intervals = ((max(from_s, float(edges[0])), min(to_s, float(edges[-1]))),)
-    if not missing.any():
-        return Curve(region=region, edges_at_s=edges, gco2e_per_kwh=values * pue, known=whole)
-    known = overlap(whole, _runs(edges, ~missing))
-    rates = np.where(missing, 0.0, values) * pue
-    return Curve(region=region, edges_at_s=edges, gco2e_per_kwh=rates, known=known) if known else None
+    low, high = series.edges_at_s.searchsorted((whole_from_s, whole_to_s), side="right").tolist()
+    steps = slice(low - 1, min(high, len(series.gco2e_per_kwh)))
+    points = slice(steps.start, steps.stop + 1)
+    edges, values = series.edges_at_s[points], series.gco2e_per_kwh[steps]
+    known: Intervals = ((whole_from_s, whole_to_s),)
+    if series.has_gap:
+        known = overlap(known, _runs(edges, ~np.isnan(values)))
+    if not known:
+        return None
+    cumulative = series.cumulative_g_s_per_kwh[points]
+    return Curve(
+        region=region, edges_at_s=edges, gco2e_per_kwh=values, cumulative_g_s_per_kwh=cumulative, known=known, pue=pue
+    )
 
 
 def flat(region: str, from_s: float, to_s: float) -> Curve:
     """A curve that prefers no instant, for work on a grid nobody knows; its integral is no emission."""
-    return Curve(region=region, edges_at_s=np.array((from_s, to_s)), gco2e_per_kwh=np.ones(1), known=((from_s, to_s),))
+    edges = np.array((from_s, to_s))
+    return Curve(
+        region=region,
+        edges_at_s=edges,
+        gco2e_per_kwh=np.ones(1),
+        cumulative_g_s_per_kwh=edges - from_s,
+        known=((from_s, to_s),),
+    )
 
 
 def overlap(ones: Intervals, others: Iterable[tuple[float, float]]) -> Intervals:

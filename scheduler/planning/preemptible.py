@@ -149,7 +149,7 @@ def _cell_rates(one: Curve, stretches: Intervals, edges: Floats) -> Floats:
     """The rate in each cell; infinite where the cell is not known or not free."""
     middle = (edges[:-1] + edges[1:]) / 2
     step = np.clip(np.searchsorted(one.edges_at_s, middle, side="right") - 1, 0, len(one.gco2e_per_kwh) - 1)
-    return np.where(_is_within(stretches, middle, middle), one.gco2e_per_kwh[step], np.inf)
+    return np.where(_is_within(stretches, middle, middle), one.rate_gco2e_per_kwh(step), np.inf)
 
 
 def _is_within(
@@ -257,7 +257,7 @@ def _coarse_grid(regions: int, work: Work, max_cells: int) -> _Grid:
 def _grid_task(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, grid: _Grid) -> GridTask:
     edges, pause = grid.edges_at_s(), work.interruption
     return GridTask(
-        slot_cost=np.array([np.diff(one.cumulative(edges)) for one in curves]),
+        slot_cost=np.array([one.pue * np.diff(one.cumulative(edges)) for one in curves]),
         is_open=np.array([_is_within(stretches, edges[:-1], edges[1:]) for stretches in allowed]),
         work=grid.slots_of(work.work_s),
         shortest=max(1, grid.slots_of(pause.min_run_s)),
@@ -298,10 +298,11 @@ def _cuts(
     room_s = one.duration_s - restore_s - checkpoint_s - pause.min_run_s
     if room_s <= ROUNDING_S:
         return []
-    edges, rates = by_region[one.region].edges_at_s, by_region[one.region].gco2e_per_kwh
+    edges = by_region[one.region].edges_at_s
     first = int(np.searchsorted(edges, one.start_at_s + ROUNDING_S, side="right")) - 1
     last = int(np.searchsorted(edges, one.end_at_s - ROUNDING_S)) - 1
+    rates = by_region[one.region].rate_gco2e_per_kwh(np.array((first, last)))
     return [
-        (float(rates[first]), index, True, min(room_s, float(edges[first + 1]) - one.start_at_s)),
-        (float(rates[last]), index, False, min(room_s, one.end_at_s - float(edges[last]))),
+        (float(rates[0]), index, True, min(room_s, float(edges[first + 1]) - one.start_at_s)),
+        (float(rates[1]), index, False, min(room_s, one.end_at_s - float(edges[last]))),
     ]

@@ -59,30 +59,49 @@ def _is_better(one: Window, other: Window) -> bool:
 def _cheapest_in(one: Curve, duration_s: float, allowed: Intervals) -> Window | None:
     if not allowed:
         return None
-    starts = _candidates_at_s(one, duration_s, allowed)
-    before = one.cumulative(starts)
-    integrals = one.cumulative(starts + duration_s) - before
-    lowest = integrals.min()
-    ties = integrals <= lowest + TIE_RATIO * abs(lowest) + SUM_ROUNDING_RATIO * abs(one.cumulative_g_s_per_kwh[-1])
-    start_at_s = float(starts[ties].min())
-    end_at_s = min(start_at_s + duration_s, next(to_s for from_s, to_s in reversed(allowed) if from_s <= start_at_s))
+    starts, integrals = _candidates(one, duration_s, allowed)
+    lowest = float(integrals.min())
+    noise = TIE_RATIO * abs(lowest) + SUM_ROUNDING_RATIO * abs(float(one.cumulative_g_s_per_kwh[-1]))
+    ties = (integrals <= lowest + noise).nonzero()[0]
+    chosen = ties[starts[ties].argmin()] if len(ties) > 1 else ties[0]
+    start_at_s = float(starts[chosen])
+    ends_by_s = next(to_s for from_s, to_s in reversed(allowed) if from_s <= start_at_s)
     return Window(
         region=one.region,
         start_at_s=start_at_s,
-        end_at_s=end_at_s,
-        integral_g_s_per_kwh=one.integral_g_s_per_kwh(start_at_s, end_at_s),
+        end_at_s=min(start_at_s + duration_s, ends_by_s),
+        integral_g_s_per_kwh=one.pue * float(integrals[chosen]),
     )
 
 
-def _candidates_at_s(one: Curve, duration_s: float, allowed: Intervals) -> Floats:
-    """Every start, in any order, where either end of the window meets an edge or a border."""
-    first_s = np.array([from_s for from_s, _ in allowed])
+def _candidates(one: Curve, duration_s: float, allowed: Intervals) -> tuple[Floats, Floats]:
+    """Every start, in any order, where either end of the window meets an edge or a border, and the grid's integral.
+
+    The end that lies on an edge needs no interpolation; that, and not copying the curve, is half of the time.
+    """
+    edges, cumulative = one.edges_at_s, one.cumulative_g_s_per_kwh
     # A stretch shorter than the duration by rounding has one start, never a negative range.
-    last_s = np.maximum(first_s, np.array([to_s - duration_s for _, to_s in allowed]))
-    low, high, low_end, high_end = np.searchsorted(
-        one.edges_at_s, (first_s[0], last_s[-1], first_s[0] + duration_s, last_s[-1] + duration_s)
+    ranges = [(from_s, max(from_s, to_s - duration_s)) for from_s, to_s in allowed]
+    first_s, last_s = ranges[0][0], ranges[-1][1]
+    low, high, low_end, high_end = edges.searchsorted(
+        (first_s, last_s, first_s + duration_s, last_s + duration_s)
+    ).tolist()
+    borders = np.array(ranges).ravel()
+    begin = edges[low:high]
+    end = np.maximum(edges[low_end:high_end] - duration_s, first_s)  # rounding must not start it early
+    after = one.cumulative(np.concatenate((begin, borders)) + duration_s)
+    before = one.cumulative(np.concatenate((end, borders)))
+    count, count_end = len(begin), len(end)
+    starts = np.concatenate((begin, borders, end))
+    integrals = np.concatenate(
+        (
+            after[:count] - cumulative[low:high],
+            after[count:] - before[count_end:],
+            cumulative[low_end:high_end] - before[:count_end],
+        )
     )
-    kinks = np.concatenate((one.edges_at_s[low:high], one.edges_at_s[low_end:high_end] - duration_s))
-    stretch = np.searchsorted(first_s, kinks, side="right") - 1
-    kinks = kinks[(stretch >= 0) & (kinks <= last_s[stretch])]
-    return np.concatenate((first_s, last_s, kinks))
+    if len(ranges) == 1:
+        return starts, integrals
+    stretch = borders[::2].searchsorted(starts, side="right") - 1
+    inside = (stretch >= 0) & (starts <= borders[1::2][stretch])
+    return starts[inside], integrals[inside]
