@@ -231,7 +231,11 @@ class JobsApi:
 
     async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:
         """The job that an earlier call with this key made: it may be infeasible by now and is still the answer."""
-        known = await self.env.in_thread(self.reads.submission_of, fields.tenant, IdempotencyKey.of(key, body))
+        idempotency = IdempotencyKey.of(key, body)
+        try:
+            known = await self.env.in_thread(self.reads.submission_of, fields.tenant, idempotency)
+        except IdempotencyConflictError as error:
+            raise _refused(error) from None
         return None if known is None else await self._described(200, known)
 
     async def _write(self, change: Callable[[Store], Any], *, is_admission: bool = False) -> Any:

@@ -153,6 +153,9 @@ class Reads(Protocol):
     def uses(self, since_at_s: float, until_at_s: float, *, tenant: str | None = None) -> Sequence[EnergyUse]:
         """Uses that started in [since, until), by start."""
 
+    def submission_of(self, tenant: str, idempotency: IdempotencyKey) -> str | None:
+        """The job that the key stands for, if it was used. Raises IdempotencyConflictError for another body."""
+
     def last_period(self, launch: str) -> str | None:
         """The greatest period key that was launched; local ISO date-times order as text."""
 

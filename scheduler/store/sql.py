@@ -82,6 +82,10 @@ class SqlReads:
         with self._connected() as connection:
             return [use_of(row) for row in connection.execute(query).mappings()]
 
+    def submission_of(self, tenant: str, idempotency: IdempotencyKey) -> str | None:
+        with self._connected() as connection:
+            return _job_of_key(connection, tenant, idempotency)
+
     def last_period(self, launch: str) -> str | None:
         query = select(func.max(LAUNCHED_PERIODS.c.period)).where(LAUNCHED_PERIODS.c.launch == launch)
         with self._connected() as connection:
@@ -351,11 +355,16 @@ def _job_of_period(connection: Connection, launch: str, period: str) -> str:
 
 def _accepted_before(connection: Connection, job: Job, idempotency: IdempotencyKey | None) -> Submission:
     """What stands in the way of the insert: the same submission, another one under its key, or the id alone."""
-    if idempotency is not None:
-        chosen: tuple[Any, ...] = (JOBS.c.tenant == job.tenant, JOBS.c.idempotency_key == idempotency.key)
-        first = connection.execute(select(JOBS.c.id, JOBS.c.body_sha256).where(*chosen)).one_or_none()
-        if first is not None and first.body_sha256 == idempotency.body_sha256:
-            return Submission(job_id=first.id, is_new=False)
-        if first is not None:
-            raise IdempotencyConflictError(idempotency.key, first.id)
+    if idempotency is not None and (first := _job_of_key(connection, job.tenant, idempotency)) is not None:
+        return Submission(job_id=first, is_new=False)
     raise DuplicateJobError(job.id)
+
+
+def _job_of_key(connection: Connection, tenant: str, idempotency: IdempotencyKey) -> str | None:
+    chosen: tuple[Any, ...] = (JOBS.c.tenant == tenant, JOBS.c.idempotency_key == idempotency.key)
+    first = connection.execute(select(JOBS.c.id, JOBS.c.body_sha256).where(*chosen)).one_or_none()
+    if first is None:
+        return None
+    if first.body_sha256 != idempotency.body_sha256:
+        raise IdempotencyConflictError(idempotency.key, first.id)
+    return str(first.id)

@@ -1,0 +1,84 @@
+"""A whole daemon inside the test: real sockets, real processes, a made-up grid and a clock that runs ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from scheduler.config import Settings, validate
+from scheduler.daemon.app import Daemon
+from scheduler.daemon.env import Env
+from tests.builders import YEAR_2022_AT_S
+
+# A second of the test is an hour of the grid: a window some hours away is reached while one looks.
+SPEED = 3600.0
+PATIENCE_S = 30.0
+
+
+def settings_of(folder: Path, tables: Mapping[str, Any]) -> Settings:
+    """A daemon on any free port with one region on a solar grid and a template that sleeps."""
+    defaults: dict[str, Any] = {
+        "server": {"port": 0, "state_dir": str(folder), "drain_s": 2},
+        "region": [{"name": "here", "zone": "SUN", "gpus": 2, "pue": 1.0}],
+        "feed": [{"kind": "synthetic", "zones": ["SUN"], "archetype": "solar", "poll_s": 600}],
+        "template": [{"name": "sleep", "command": ["sleep", "{seconds}"]}],
+    }
+    return validate({**defaults, **tables})
+
+
+@asynccontextmanager
+async def a_daemon(
+    folder: Path, tables: Mapping[str, Any] | None = None, *, speed: float = SPEED
+) -> AsyncIterator[tuple[Daemon, aiohttp.ClientSession]]:
+    """A running daemon and a client of it. The clock starts at midnight of 2022-01-01."""
+    daemon = Daemon(settings_of(folder, tables or {}), Env(epoch_s=YEAR_2022_AT_S, speed=speed, seed=1), {})
+    await daemon.start()
+    try:
+        async with aiohttp.ClientSession(base_url=daemon.listener.base_url) as client:
+            yield daemon, client
+    finally:
+        await daemon.stop()
+
+
+def a_submission(**fields: Any) -> dict[str, Any]:
+    """One hour of work for the sleeping template, to finish within a day."""
+    defaults = {
+        "template": "sleep",
+        "arguments": {"seconds": "0.1"},
+        "duration": "1h",
+        "power": "1kW",
+        "within": "24h",
+    }
+    return {**defaults, **fields}
+
+
+async def posted(client: aiohttp.ClientSession, path: str, body: Mapping[str, Any], **headers: str) -> tuple[int, Any]:
+    async with client.post(path, json=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def got(client: aiohttp.ClientSession, path: str) -> tuple[int, Any]:
+    async with client.get(path) as response:
+        return response.status, await response.json()
+
+
+async def until_state(client: aiohttp.ClientSession, job_id: str, *states: str) -> Any:
+    """The job once it has reached one of the states."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            _, job = await got(client, f"/api/v1/jobs/{job_id}")
+            if job["state"] in states:
+                return job
+            await asyncio.sleep(0.02)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that no event tells of."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
