@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from intensity_feeds.feed import FeedAnswerError, NoDataError
 from intensity_feeds.instants import parse_utc_s
 from intensity_feeds.series import IntensitySeries, from_points
@@ -85,12 +87,16 @@ def clipped(series: IntensitySeries, feed: str, start_at_s: float, end_at_s: flo
     return series.between(start, end)
 
 
+def running_since_s(series: IntensitySeries, now_s: float) -> float:
+    """The start of the step that is running at `now_s`, or of the series where `now_s` lies before it."""
+    index = int(np.searchsorted(series.edges_at_s, now_s, side="right")) - 1
+    return float(series.edges_at_s[max(index, 0)])
+
+
 def from_running_step(series: IntensitySeries, now_s: float) -> IntensitySeries:
-    """The series from the interval that is running at `now_s`; as it is where `now_s` lies outside."""
-    if not series.start_at_s <= now_s < series.end_at_s:
-        return series
-    edges = series.edges_at_s
-    return series.between(float(edges[edges <= now_s][-1]), series.end_at_s)
+    """The series from the step that is running at `now_s`; as it is where `now_s` lies outside."""
+    since_s = running_since_s(series, now_s)
+    return series.between(since_s, series.end_at_s) if series.start_at_s < since_s < series.end_at_s else series
 
 
 def refuse_implausible(series: IntensitySeries, feed: str) -> None:

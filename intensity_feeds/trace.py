@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intensity_feeds.answers import clipped, from_running_step
+from intensity_feeds.answers import clipped, from_running_step, running_since_s
 from intensity_feeds.feed import NoDataError
 from intensity_feeds.series import (
     Basis,
@@ -107,7 +107,7 @@ class TraceFeed:
         end_s = series.end_at_s if self._horizon_s is None else min(series.end_at_s, now_s + self._horizon_s)
         if not series.start_at_s <= now_s < end_s:
             raise NoDataError(NAME, zone, "the trace does not reach this instant")
-        start_s = from_running_step(series, now_s).start_at_s
+        start_s = running_since_s(series, now_s)
         source = f"{series.source} (perfect forecast)".strip()
         return replace(series.between(start_s, end_s), quality=Quality.FORECAST, issued_at_s=now_s, source=source)
 
