@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from scheduler.engine import Engine
-from scheduler.events import Event, JobSubmitted, RunFinished, Tick
+from scheduler.events import Event, JobSubmitted, Outcome, RunFinished, Tick
 from scheduler.journal import Decision
 from simulations.launcher import JobWork, VirtualLauncher
 from simulations.loop import Loop, Priority
@@ -73,7 +73,7 @@ class Fleet:
         match event:
             case JobSubmitted():
                 self._to_come -= 1
-            case RunFinished():
+            case RunFinished(outcome=Outcome.SUCCEEDED):
                 self.finished_at_s[event.job_id] = event.at_s
                 self._progressed(1)
 

@@ -65,8 +65,7 @@ class VirtualLauncher:
             case PauseRun():
                 return self._pause(command)
             case StopRun():
-                self._end(command.job_id, command.at_s)
-                return []
+                return self._stop(command)
             case _:
                 return []  # records and reports ask for nothing
 
@@ -74,9 +73,9 @@ class VirtualLauncher:
         """Whether an event announced by `carry_out` does happen: a finish is overtaken by a pause or a stop."""
         match event:
             case RunFinished():
-                return self._ends(event.job_id, event.attempt, event.at_s, is_finish=True)
+                return self._ends(event.job_id, event.attempt, event.at_s, by_itself=event.outcome is Outcome.SUCCEEDED)
             case RunPaused():
-                return self._ends(event.job_id, event.attempt, event.at_s, is_finish=False)
+                return self._ends(event.job_id, event.attempt, event.at_s, by_itself=False)
             case _:
                 return True
 
@@ -107,9 +106,13 @@ class VirtualLauncher:
             )
         ]
 
-    def _ends(self, job_id: str, attempt: int, at_s: float, *, is_finish: bool) -> bool:
+    def _stop(self, command: StopRun) -> list[Event]:
+        self._runs[command.job_id].is_ending = True
+        return [RunFinished(at_s=command.at_s, job_id=command.job_id, attempt=command.attempt, outcome=Outcome.FAILED)]
+
+    def _ends(self, job_id: str, attempt: int, at_s: float, *, by_itself: bool) -> bool:
         run = self._runs.get(job_id)
-        if run is None or run.attempt != attempt or (is_finish and run.is_ending):
+        if run is None or run.attempt != attempt or (by_itself and run.is_ending):
             return False
         self._end(job_id, at_s)
         return True

@@ -219,13 +219,15 @@ class Worker:
 
     def _mixed_span(self, steps: float) -> _Span:
         decoding = len(self._decoding)
-        context_tokens = self._context_tokens / decoding if decoding else 0.0
+        # The mean over the steps of the span: each of its sequences grows by one token a step.
+        context_tokens = self._context_tokens / decoding + max(0.0, steps - 1.0) / 2.0 if decoding else 0.0
         cost = self._model.step(decoding, context_tokens, self._prefill_tokens, self._prefill_squared_tokens)
         return _Span(steps, cost.duration_s, 0.0, cost.energy_j, 0.0)
 
     def _decode_span(self, steps: float) -> _Span:
         decoding = len(self._decoding)
-        context_tokens = self._context_tokens / decoding
+        # Half a token back, the integral over n steps is the sum over n steps.
+        context_tokens = max(0.0, self._context_tokens / decoding - 0.5)
         place = int(context_tokens // CONTEXT_GRID_TOKENS)
         low, high = self._cost(decoding, place), self._cost(decoding, place + 1)
         longer_s = (high.duration_s - low.duration_s) / CONTEXT_GRID_TOKENS
