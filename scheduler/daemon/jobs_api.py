@@ -5,7 +5,8 @@ A job is acknowledged after it is durable, never before. Reads have a reader of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,13 +101,16 @@ class JobsApi:
         if self.is_draining:
             raise unavailable("The daemon is stopping.", code="draining", retry_after_s=_RETRY_AFTER_STORE_S)
         body = await self._body(request)
-        fields, job = self._read(body)
-        if request.query.get("dry_run") in ("1", "true"):
-            return _json(200, self._draft(job))
+        with _naming_the_field():
+            fields = read_submission(body)
         key = request.headers.get("Idempotency-Key")
+        # Asked first: what was accepted once is the answer, though it might be infeasible by now.
         if key is not None and (known := await self._known(fields, key, body)):
             return known
-        self._draft(job)
+        job = self._job(fields)
+        draft = self._draft(job)
+        if request.query.get("dry_run") in ("1", "true"):
+            return _json(200, draft)
         payload = {"requests": fields.requests} if fields.requests else None
         idempotency = None if key is None else IdempotencyKey.of(key, body)
         submission = await self._write(
@@ -203,10 +207,9 @@ class JobsApi:
     async def _body(self, request: web.Request) -> bytes:
         return await read_json_body(request, max_bytes=self.settings.server.max_body_bytes)
 
-    def _read(self, body: bytes) -> tuple[SubmissionFields, Job]:
+    def _job(self, fields: SubmissionFields) -> Job:
         templates = {template.name: template for template in self.settings.template}
-        try:
-            fields = read_submission(body)
+        with _naming_the_field():
             job = job_from(
                 fields,
                 job_id=self.env.new_id("job"),
@@ -217,10 +220,7 @@ class JobsApi:
             )
             if fields.template:
                 filled(templates[fields.template].command, fields.arguments)
-        except InvalidJobError as error:
-            field = _CLIENT_FIELDS.get(error.field, error.field)
-            raise invalid(f"{field}: {error.what}", param=field) from None
-        return fields, job
+        return job
 
     def _draft(self, job: Job) -> dict[str, Any]:
         answer = self.runner.engine.appraise(job, self.env.now_s())
@@ -255,6 +255,15 @@ class JobsApi:
     async def _described(self, status: int, job_id: str) -> web.Response:
         record = await self._record(job_id)
         return _json(status, describe_job(record, self.runner.engine.placement(job_id)))
+
+
+@contextmanager
+def _naming_the_field() -> Iterator[None]:
+    try:
+        yield
+    except InvalidJobError as error:
+        field = _CLIENT_FIELDS.get(error.field, error.field)
+        raise invalid(f"{field}: {error.what}", param=field) from None
 
 
 def _refused(error: Exception) -> ApiError:
