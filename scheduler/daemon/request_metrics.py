@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 Bounds = tuple[float, ...]
 LABELS = ("endpoint", "model", "latency_class")
@@ -38,7 +37,7 @@ class Durations:
         found, below = [], 0
         for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
             below += count
-            found.append((floatToGoString(bound), float(below)))
+            found.append(("+Inf" if bound == float("inf") else str(float(bound)), float(below)))
         return found
 
 

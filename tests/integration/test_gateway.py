@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from aiohttp import ClientPayloadError
+from aiohttp import ClientPayloadError, web
 
 from scheduler.ledger import EnergyBasis
 from tests.integration.gateway_stand import (
@@ -129,6 +129,27 @@ async def test_the_place_of_one_that_left_goes_to_the_next() -> None:
         await until(lambda: stand.gateway.held == 1)
         first.cancel()
         assert (await asyncio.wait_for(second, SOON_S)).body == CHAT_ANSWER
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_one_that_left_no_longer_counts_as_load_of_its_worker(stream: bool) -> None:
+    left, right = FakeWorker(begins_and_waits if stream else Gate()), FakeWorker()
+    async with a_stand(left, right) as stand:
+        call = stand.call(stream=stream)
+        await until(lambda: len(left.requests) == 1)
+        call.cancel()
+        await until(lambda: stand.gateway.running == 0)
+        left.behaviour = answers_at_once
+        await stand.chat()
+    assert (len(left.requests), len(right.requests)) == (2, 0)
+
+
+async def begins_and_waits(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    await response.write(b"data: {}\n\n")
+    await asyncio.Event().wait()
+    return response
 
 
 async def test_a_held_client_that_hangs_up_is_forgotten() -> None:
