@@ -287,10 +287,10 @@ def _show_sparkline(zone: str, one: IntensitySeries, work: Work, run: Run) -> No
         print(f"{'':<12} {runs} runs here")
 
 
-def _bar(mean: float | None, low: float, high: float) -> str:
-    if mean is None:
+def _bar(mean_gco2e_per_kwh: float | None, low: float, high: float) -> str:
+    if mean_gco2e_per_kwh is None:
         return "·"
-    return _BARS[round((mean - low) / (high - low) * (len(_BARS) - 1))] if high > low else _BARS[0]
+    return _BARS[round((mean_gco2e_per_kwh - low) / (high - low) * (len(_BARS) - 1))] if high > low else _BARS[0]
 
 
 def _touch(piece: Segment, start_at_s: float, end_at_s: float) -> bool:

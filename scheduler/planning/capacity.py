@@ -85,10 +85,10 @@ class Occupancy:
             taken[index] += gpus
 
 
-def _step_at(times: list[float], taken: list[int], instant_s: float) -> int:
+def _step_at(times_s: list[float], taken: list[int], instant_s: float) -> int:
     """The index of the step that begins at the instant, made where there is none."""
-    index = bisect_left(times, instant_s)
-    if index == len(times) or times[index] != instant_s:
-        times.insert(index, instant_s)
+    index = bisect_left(times_s, instant_s)
+    if index == len(times_s) or times_s[index] != instant_s:
+        times_s.insert(index, instant_s)
         taken.insert(index, taken[index - 1])
     return index

@@ -106,7 +106,7 @@ def long_enough(stretches: Sequence[tuple[float, float]], duration_s: float) -> 
     return tuple((from_s, to_s) for from_s, to_s in stretches if to_s - from_s >= duration_s - ROUNDING_S)
 
 
-def _runs(edges: Floats, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Intervals:
+def _runs(edges_at_s: Floats, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Intervals:
     """The stretches of adjacent steps that are inside."""
     turns = np.flatnonzero(np.diff(np.concatenate(([False], inside, [False])).astype(np.int8)))
-    return tuple((float(edges[first]), float(edges[last])) for first, last in turns.reshape(-1, 2))
+    return tuple((float(edges_at_s[first]), float(edges_at_s[last])) for first, last in turns.reshape(-1, 2))

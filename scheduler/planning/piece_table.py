@@ -74,9 +74,9 @@ class _Table:
     """Costs of the present slot, and for each slot and amount of work how it was reached."""
 
     task: GridTask
-    running: Floats = field(init=False)  # (regions, work + 1): a pause follows
-    last: Floats = field(init=False)  # (regions, work + 1): no pause follows
-    paused: Floats = field(init=False)  # (lookback, work + 1): a ring over the latest slots
+    running_cost: Floats = field(init=False)  # (regions, work + 1): a pause follows
+    last_cost: Floats = field(init=False)  # (regions, work + 1): no pause follows
+    paused_cost: Floats = field(init=False)  # (lookback, work + 1): a ring over the latest slots
     running_began: Bools = field(init=False)  # (slots + 1, regions, work + 1): the shortest run ended here
     last_began: Bools = field(init=False)
     paused_from: NDArray[np.int8] = field(init=False)  # (slots + 1, work + 1): region that paused here, or -1
@@ -85,9 +85,9 @@ class _Table:
     def __post_init__(self) -> None:
         task = self.task
         wide = task.work + 1
-        self.running = np.full((task.regions, wide), INFINITE)
-        self.last = np.full((task.regions, wide), INFINITE)
-        self.paused = np.full((task.middle_piece + 1, wide), INFINITE)
+        self.running_cost = np.full((task.regions, wide), INFINITE)
+        self.last_cost = np.full((task.regions, wide), INFINITE)
+        self.paused_cost = np.full((task.middle_piece + 1, wide), INFINITE)
         self.running_began = np.zeros((task.slots + 1, task.regions, wide), dtype=np.bool_)
         self.last_began = np.zeros((task.slots + 1, task.regions, wide), dtype=np.bool_)
         self.paused_from = np.full((task.slots + 1, wide), -1, dtype=np.int8)
@@ -100,11 +100,11 @@ class _Table:
         middle = _stretch_costs(task, task.middle_piece) + task.interruption_cost
         last = _stretch_costs(task, task.last_piece) + task.interruption_cost
         for slot in range(1, task.slots + 1):
-            self._extend(self.running, step_cost[:, slot - 1])
-            self._begin(self.running, self.running_began[slot], slot - task.middle_piece, middle[:, slot])
+            self._extend(self.running_cost, step_cost[:, slot - 1])
+            self._begin(self.running_cost, self.running_began[slot], slot - task.middle_piece, middle[:, slot])
             self._begin_first(slot, first[:, slot])
-            self._extend(self.last, step_cost[:, slot - 1])
-            self._begin(self.last, self.last_began[slot], slot - task.last_piece, last[:, slot])
+            self._extend(self.last_cost, step_cost[:, slot - 1])
+            self._begin(self.last_cost, self.last_began[slot], slot - task.last_piece, last[:, slot])
             self._pause(slot)
             self._finish(slot)
         return self._traced() if self.best[0] < INFINITE else None
@@ -118,7 +118,7 @@ class _Table:
         if from_slot < 0 or not np.isfinite(piece_cost).any():
             return
         shortest = self.task.shortest
-        paused = self.paused[from_slot % len(self.paused)]
+        paused = self.paused_cost[from_slot % len(self.paused_cost)]
         after = paused[: len(paused) - shortest] + piece_cost[:, None]
         kept = costs[:, shortest:]
         np.less(after, kept, out=began[:, shortest:])
@@ -127,22 +127,22 @@ class _Table:
     def _begin_first(self, slot: int, piece_cost: Floats) -> None:
         # Nobody has paused before the first piece ends, so this amount of work has no other beginning.
         shortest = self.task.shortest
-        better = piece_cost < self.running[:, shortest]
-        self.running[better, shortest] = piece_cost[better]
+        better = piece_cost < self.running_cost[:, shortest]
+        self.running_cost[better, shortest] = piece_cost[better]
         self.running_began[slot, better, shortest] = True
 
     def _pause(self, slot: int) -> None:
-        lookback = len(self.paused)
-        before, now = self.paused[(slot - 1) % lookback], self.paused[slot % lookback]
-        region = self.running.argmin(axis=0)
-        ended = self.running[region, np.arange(self.running.shape[1])]
+        lookback = len(self.paused_cost)
+        before, now = self.paused_cost[(slot - 1) % lookback], self.paused_cost[slot % lookback]
+        region = self.running_cost.argmin(axis=0)
+        ended = self.running_cost[region, np.arange(self.running_cost.shape[1])]
         pauses = ended < before
         self.paused_from[slot, pauses] = region[pauses]
         np.minimum(before, ended, out=now)
 
     def _finish(self, slot: int) -> None:
-        region = int(self.last[:, -1].argmin())
-        cost = float(self.last[region, -1])
+        region = int(self.last_cost[:, -1].argmin())
+        cost = float(self.last_cost[region, -1])
         if cost < self.best[0]:
             self.best = (cost, slot, region)
 
@@ -185,8 +185,8 @@ def _stretch_costs(task: GridTask, length: int) -> Floats:
     return costs
 
 
-def _prefix_sums(rows: Floats) -> Floats:
-    return np.concatenate((np.zeros((len(rows), 1)), np.cumsum(rows, axis=1)), axis=1)
+def _prefix_sums(slot_cost: Floats) -> Floats:
+    return np.concatenate((np.zeros((len(slot_cost), 1)), np.cumsum(slot_cost, axis=1)), axis=1)
 
 
 def total_cost(task: GridTask, pieces: Sequence[GridPiece]) -> float:

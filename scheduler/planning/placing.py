@@ -23,8 +23,8 @@ from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces
 from scheduler.planning.window import TIE_RATIO, cheapest_window
 from scheduler.quantities import format_instant
 
-# A table of a job among many: a millisecond or a few, at minutes for a day and at half hours for a week.
-FLEET_MAX_CELLS = 200_000
+# A table of a job among many: some milliseconds, at a quarter of an hour for two days of time.
+FLEET_MAX_CELLS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,9 +145,9 @@ def _cell_edges_at_s(curves: Sequence[Curve], allowed: Sequence[Intervals]) -> F
     return np.unique(np.concatenate((borders, *inside)))
 
 
-def _cell_rates(one: Curve, stretches: Intervals, edges: Floats) -> Floats:
+def _cell_rates(one: Curve, stretches: Intervals, edges_at_s: Floats) -> Floats:
     """The rate in each cell; infinite where the cell is not known or not free."""
-    middle = (edges[:-1] + edges[1:]) / 2
+    middle = (edges_at_s[:-1] + edges_at_s[1:]) / 2
     step = np.clip(np.searchsorted(one.edges_at_s, middle, side="right") - 1, 0, len(one.gco2e_per_kwh) - 1)
     return np.where(_is_within(stretches, middle, middle), one.rate_gco2e_per_kwh(step), np.inf)
 
@@ -164,23 +164,23 @@ def _is_within(
     return inside
 
 
-def _taken_s(rates: Floats, length_s: Floats, work_s: float) -> Floats | None:
+def _taken_s(gco2e_per_kwh: Floats, length_s: Floats, work_s: float) -> Floats | None:
     """How much of each cell is run when the cheapest are taken first, the earliest among equals."""
-    order = np.lexsort((np.arange(len(rates)), rates))
-    order = order[np.isfinite(rates[order])]
+    order = np.lexsort((np.arange(len(gco2e_per_kwh)), gco2e_per_kwh))
+    order = order[np.isfinite(gco2e_per_kwh[order])]
     before_s = np.cumsum(length_s[order]) - length_s[order]
     if len(order) == 0 or before_s[-1] + length_s[order[-1]] < work_s - ROUNDING_S:
         return None
-    taken_s = np.zeros(len(rates))
+    taken_s = np.zeros(len(gco2e_per_kwh))
     taken_s[order] = np.clip(work_s - before_s, 0.0, length_s[order])
     return taken_s
 
 
-def _joined(edges: Floats, taken_s: Floats, regions: Sequence[str]) -> list[Segment]:
+def _joined(edges_at_s: Floats, taken_s: Floats, regions: Sequence[str]) -> list[Segment]:
     """Segments of the cells taken; the one taken partly leans on its neighbour, so that it makes no further piece."""
     segments: list[Segment] = []
     for cell in np.flatnonzero(taken_s > ROUNDING_S).tolist():
-        start_at_s, end_at_s = float(edges[cell]), float(edges[cell + 1])
+        start_at_s, end_at_s = float(edges_at_s[cell]), float(edges_at_s[cell + 1])
         if taken_s[cell] < end_at_s - start_at_s:
             follows = cell + 1 < len(taken_s) and taken_s[cell + 1] > 0 and regions[cell + 1] == regions[cell]
             leads = cell > 0 and taken_s[cell - 1] > 0 and regions[cell - 1] == regions[cell]

@@ -125,3 +125,9 @@ def test_a_table_too_big_falls_back_to_a_coarser_grid() -> None:
     pieces = found(series, work_h=3, pause=Interruption(checkpoint_s=60), max_cells=40)
     assert not pieces.is_exact
     assert sum(one.duration_s for one in pieces.segments) == pytest.approx(3 * HOUR_S + 60 * pieces.pauses)
+
+
+def test_every_pause_is_charged() -> None:
+    # Three pieces would cost 40 and two pauses of 25, two cost 60 and one pause.
+    series = a_series(10, 10, 80, 10, 30, 10)
+    assert hours(found(series, work_h=4, per_pause=25 * HOUR_S)) == [(0, 2), (3, 5)]
