@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from intensity_feeds.series import IntensitySeries
+from intensity_feeds.series import IntensitySeries, SeriesError
 
 
 class EnergyBasis(StrEnum):
@@ -86,6 +86,19 @@ def emissions_gco2e(
     if series is None or not series.covers(start_at_s, end_at_s) or start_at_s >= series.end_at_s:
         return None
     return energy_kwh * pue * series.mean_gco2e_per_kwh(start_at_s, end_at_s)
+
+
+def realised_then_expected(history: IntensitySeries | None, forecast: IntensitySeries | None) -> IntensitySeries | None:
+    """What was realised as far as it is known, and the forecast after that."""
+    if history is None or forecast is None:
+        return history or forecast
+    try:
+        rest_from_s = max(history.end_at_s, forecast.start_at_s)
+        if rest_from_s >= forecast.end_at_s:
+            return history
+        return history.followed_by(forecast.between(rest_from_s, forecast.end_at_s))
+    except SeriesError:  # marginal beside average: the realised one counts
+        return history
 
 
 def settle(uses: Iterable[EnergyUse], intensity: Mapping[str, IntensitySeries]) -> Account:

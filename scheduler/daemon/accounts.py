@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from intensity_feeds.series import IntensitySeries, SeriesError
+from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.poller import Poller
-from scheduler.ledger import Account, EnergyUse, settle
+from scheduler.ledger import Account, EnergyUse, realised_then_expected, settle
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
 from scheduler.store.writer import Writing
 
@@ -74,13 +74,4 @@ class Accounts:
     async def _known(self, zone: str, start_s: float, end_s: float) -> IntensitySeries | None:
         """What was realised as far as it is known, and the forecast after that."""
         history = await self._poller.history(zone, start_s, end_s)
-        forecast = self._poller.forecasts().get(zone)
-        if history is None or forecast is None:
-            return history or forecast
-        try:
-            rest_from_s = max(history.end_at_s, forecast.start_at_s)
-            if rest_from_s >= forecast.end_at_s:
-                return history
-            return history.followed_by(forecast.between(rest_from_s, forecast.end_at_s))
-        except SeriesError:  # marginal beside average: the realised one counts
-            return history
+        return realised_then_expected(history, self._poller.forecasts().get(zone))

@@ -35,6 +35,7 @@ from scheduler.events import (
     StartRun,
     StopRun,
 )
+from scheduler.job_energy import piece_use
 from scheduler.jobs import InvalidJobError, Job, JobKind, done_after_pause_s
 from scheduler.launchers.contract import (
     AlreadyStartedError,
@@ -46,8 +47,6 @@ from scheduler.launchers.contract import (
     RunSpec,
     run_id_of,
 )
-from scheduler.ledger import EnergyBasis, EnergyUse, Subject
-from scheduler.planning.plan import Region
 from scheduler.store.contract import Claim, DiskFullError, JobRecord, Store, StoreBusyError
 from scheduler.store.writer import Writing
 
@@ -211,7 +210,7 @@ class Runs:
         job, regions = held.job, {region.name: region for region in self._runner.engine.regions}
         region = regions[held.region]
         home = regions[job.regions[0]] if job.regions else self._runner.engine.regions[0]
-        self._sink.record(_use(job, held.done_s, region, home, held.started_at_s, ended.ended_at_s))
+        self._sink.record(piece_use(job, held.done_s, region, home, held.started_at_s, ended.ended_at_s))
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -322,23 +321,3 @@ def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:
 def _lost(store: Store, record: JobRecord, now_s: float) -> JobRecord:
     store.lose(record.job.id, record.standing.token, now_s=now_s, reason="its run was gone when the daemon came back")
     return store.job(record.job.id)
-
-
-def _use(job: Job, done_s: float, region: Region, home: Region, started_at_s: float, ended_at_s: float) -> EnergyUse:
-    """The energy of one piece by the job's stated power, beside the same piece run at once in its first region."""
-    return EnergyUse(
-        subject=Subject.JOB,
-        subject_id=job.id,
-        category=job.purpose,
-        tenant=job.tenant,
-        region=region.name,
-        zone=region.zone,
-        started_at_s=started_at_s,
-        ended_at_s=ended_at_s,
-        energy_kwh=job.power_w / 1000.0 * (ended_at_s - started_at_s) / 3600.0,
-        basis=EnergyBasis.MODELLED,
-        pue=region.pue,
-        at_once_at_s=job.earliest_start_at_s + done_s,
-        at_once_zone=home.zone,
-        at_once_pue=home.pue,
-    )
