@@ -114,14 +114,20 @@ def test_resampling_conserves_the_whole_integral(one: Drawn, ratios: set[float])
     )
 
 
-@given(drawn(), st.integers(1, 600), st.integers(0, 900), st.integers(0, 900))
-def test_no_start_on_a_one_second_grid_is_cleaner_than_the_best_candidate(
-    one: Drawn, duration_s: int, from_s: int, width_s: int
-) -> None:
+@st.composite
+def with_window(draw: st.DrawFn) -> tuple[Drawn, int, int, int]:
+    """A series, a duration that fits into it, and the earliest and latest start."""
+    one = draw(drawn())
+    whole_s = len(one.by_second)
+    duration_s = draw(st.integers(1, whole_s))
+    earliest_s, latest_s = sorted(draw(st.tuples(*[st.integers(0, whole_s - duration_s)] * 2)))
+    return one, duration_s, BASE_S + earliest_s, BASE_S + latest_s
+
+
+@given(with_window())
+def test_no_start_on_a_one_second_grid_is_cleaner_than_the_best_candidate(case: tuple[Drawn, int, int, int]) -> None:
+    one, duration_s, earliest_s, latest_s = case
     series = one.series
-    last_s = int(series.end_at_s) - duration_s
-    earliest_s, latest_s = BASE_S + from_s, min(BASE_S + from_s + width_s, last_s)
-    assume(earliest_s <= latest_s)
     candidates = series.candidate_starts_at_s(float(duration_s), float(earliest_s), float(latest_s))
     assert ((candidates >= earliest_s) & (candidates <= latest_s)).all()
     best = float(series.window_integrals_g_s_per_kwh(candidates, float(duration_s)).min())
