@@ -185,14 +185,14 @@ async def test_a_failing_worker_becomes_a_named_error_with_a_time_to_come_back(
     assert worker.url not in json.dumps(reply.error)
 
 
-async def test_a_hanging_worker_is_a_504_and_is_asked_only_once() -> None:
+async def test_a_hanging_worker_is_a_504_and_no_other_is_asked_to_do_the_same_again() -> None:
     gate = Gate()
-    worker = FakeWorker(gate)
-    async with a_stand(worker, worker_timeout_s=0.05) as stand:
+    workers = [FakeWorker(gate), FakeWorker(gate)]
+    async with a_stand(*workers, worker_timeout_s=0.05) as stand:
         reply = await stand.chat()
         await asyncio.wait_for(gate.cancelled.wait(), SOON_S)
     assert (reply.status, reply.error["code"]) == (504, "worker_timeout")
-    assert len(worker.requests) == 1
+    assert [len(worker.requests) for worker in workers] == [1, 0]
 
 
 async def test_a_worker_that_is_not_there_is_a_503() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 
 import pytest
+from aiohttp import ClientResponse
 
 from scheduler.config import ShapingSettings
 from tests.integration.gateway_stand import (
@@ -14,6 +16,7 @@ from tests.integration.gateway_stand import (
     SOON_S,
     FakeWorker,
     Gate,
+    Stand,
     a_chat,
     a_stand,
     answers,
@@ -82,17 +85,21 @@ async def test_a_plain_call_that_names_no_patience_gets_the_configured_one() -> 
     assert stand.clean_hours.asked[0][3] - arrived_s == pytest.approx(93.0, abs=1.0)
 
 
+def a_stream(stand: Stand, headers: dict[str, str]) -> AbstractAsyncContextManager[ClientResponse]:
+    return stand.client.post(CHAT, json=a_chat(stream=True), headers=headers)
+
+
 async def test_a_held_stream_is_kept_alive_by_comments_and_then_served() -> None:
     events = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
     async with a_stand(FakeWorker(streams(events))) as stand:
         stand.clean_hours.release_at = stand.env.now_s() + 300
         # A third of this client's patience is sooner than the usual 15 s.
-        async with stand.client.post(CHAT, json=a_chat(stream=True), headers=HASTY) as response:
-            first = await asyncio.wait_for(response.content.readuntil(b"\n\n"), SOON_S)
+        async with asyncio.timeout(SOON_S), a_stream(stand, HASTY) as response:
+            first = await response.content.readuntil(b"\n\n")
             assert (response.status, first) == (200, b": keep-alive\n\n")
             stand.clean_hours.release_at = 0.0
             stand.gateway.on_forecast_changed()
-            rest = await asyncio.wait_for(response.read(), SOON_S)
+            rest = await response.read()
     assert rest.replace(b": keep-alive\n\n", b"") == events
 
 
@@ -105,11 +112,11 @@ async def test_a_failure_after_the_status_is_sent_is_told_inside_the_stream(
 ) -> None:
     async with a_stand(FakeWorker(answers(status, body))) as stand:
         stand.clean_hours.release_at = stand.env.now_s() + 300
-        async with stand.client.post(CHAT, json=a_chat(stream=True), headers=HASTY) as response:
-            await asyncio.wait_for(response.content.readuntil(b"\n\n"), SOON_S)
+        async with asyncio.timeout(SOON_S), a_stream(stand, HASTY) as response:
+            await response.content.readuntil(b"\n\n")
             stand.clean_hours.release_at = 0.0
             stand.gateway.on_forecast_changed()
-            last = (await asyncio.wait_for(response.read(), SOON_S)).split(b"data: ")[-1]
+            last = (await response.read()).split(b"data: ")[-1]
     assert json.loads(last)["error"]["code"] == code
 
 
