@@ -230,14 +230,20 @@ class Ladder:
             if outcome.error is None:
                 health.last_success_at_s = outcome.at_s
             else:
-                is_about_forecast = outcome.question is Question.FORECAST
-                until_s = left_alone_until_s(outcome.error, is_about_forecast, outcome.at_s, self._rules)
-                health.left_alone_until_s = max(health.left_alone_until_s, until_s)
+                self._leave_alone(outcome, outcome.error)
         if outcome.error is not None:
             fields = {"action": "feed_failed", "outcome": outcome.name, "reason": str(outcome.error)}
             logger.warning("a feed failed", extra=fields)
         if self._on_outcome is not None:
             self._on_outcome(outcome)
+
+    def _leave_alone(self, outcome: Outcome, error: FeedError) -> None:
+        """Calls are counted per account: a feed that is asked too often for one zone is left alone for all of them."""
+        is_about_forecast = outcome.question is Question.FORECAST
+        until_s = left_alone_until_s(error, is_about_forecast, outcome.at_s, self._rules)
+        for (feed, zone), health in self._health.items():
+            if feed == outcome.feed and (zone == outcome.zone or isinstance(error, FeedThrottledError)):
+                health.left_alone_until_s = max(health.left_alone_until_s, until_s)
 
 
 def _one_kind(zone: str, feeds: Sequence[Feed]) -> Kind:

@@ -189,6 +189,15 @@ def test_a_throttled_feed_is_left_alone_for_as_long_as_it_says(tmp_path: Path) -
     assert feed.asked_at_s == [NOW_S, NOW_S + 1001]
 
 
+def test_a_throttled_feed_is_left_alone_for_all_its_zones_and_a_refused_zone_alone(tmp_path: Path) -> None:
+    for failure, asked in ((FeedThrottledError("fake", "DE", "slow down", None), 1), (a_failure(FeedAccessError), 2)):
+        feed = a_feed(failure=failure)
+        ladder = Ladder({"DE": [feed], "FR": [feed]}, IntensityCache(tmp_path))
+        ladder.answer("DE", NOW_S, DAY_S)
+        ladder.answer("FR", NOW_S + 1, DAY_S)
+        assert len(feed.asked_at_s) == asked
+
+
 def test_refused_credentials_are_not_tried_every_poll(tmp_path: Path) -> None:
     feed = a_feed(failure=a_failure(FeedAccessError))
     ladder = a_ladder(tmp_path, feed)
