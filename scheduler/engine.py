@@ -67,6 +67,17 @@ class _Entry:
     def waits(self) -> bool:
         return self.state in (JobState.WAITING, JobState.PAUSED) and self.running is None
 
+    @property
+    def whole_s(self) -> float:
+        """What is left, in one piece: the restore first where there is something to restore."""
+        pause = self.job.interruption
+        restore_s = pause.restore_s if pause is not None and self.done_s > 0 else 0.0
+        return self.job.duration_s - self.done_s + restore_s
+
+    @property
+    def latest_start_at_s(self) -> float:
+        return self.job.deadline_at_s - self.whole_s
+
     def as_open(self, now_s: float) -> OpenJob:
         return OpenJob(job=self.job, done_s=self.done_s, running=_expected(self, now_s), planned=self.placement)
 
@@ -304,7 +315,7 @@ class Engine:
     def _region_with_room(self, entry: _Entry, free: dict[str, int], now_s: float) -> str | None:
         planned = _current_segment(entry, now_s).region
         wanted = [planned]
-        if now_s >= entry.job.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
+        if now_s >= entry.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
             wanted += entry.job.regions or [region.name for region in self.regions]
         return next((name for name in wanted if free.get(name, 0) >= entry.job.gpus), None)
 
@@ -335,7 +346,7 @@ class Engine:
         for entry in self._jobs.values():
             if entry.waits:
                 someone_waits = True
-                yield entry.job.latest_start_at_s
+                yield entry.latest_start_at_s
                 if entry.placement:
                     yield _current_segment(entry, self._decided_at_s).start_at_s
             elif (pause_at_s := self._pause_at_s(entry)) is not None:
@@ -424,17 +435,15 @@ def _current_segment(entry: _Entry, now_s: float) -> Segment:
 def _is_due(entry: _Entry, now_s: float) -> bool:
     if entry.placement is None:
         return False
-    return min(_current_segment(entry, now_s).start_at_s, entry.job.latest_start_at_s) <= now_s + SAME_INSTANT_S
+    return min(_current_segment(entry, now_s).start_at_s, entry.latest_start_at_s) <= now_s + SAME_INSTANT_S
 
 
 def _piece_s(entry: _Entry, now_s: float) -> float:
     """How long the run that starts now lasts: to its planned pause, else to the end of the job."""
     assert entry.placement is not None
-    restore_s = entry.job.interruption.restore_s if entry.job.interruption and entry.done_s > 0 else 0.0
-    whole_s = entry.job.duration_s - entry.done_s + restore_s
     piece = _current_segment(entry, now_s)
     is_last = piece.end_at_s >= entry.placement.end_at_s
-    return whole_s if is_last else min(whole_s, piece.end_at_s - now_s)
+    return entry.whole_s if is_last else min(entry.whole_s, piece.end_at_s - now_s)
 
 
 def _later_segments(entry: _Entry) -> Sequence[Segment]:

@@ -69,12 +69,16 @@ async def got(client: aiohttp.ClientSession, path: str) -> tuple[int, Any]:
 
 async def until_state(client: aiohttp.ClientSession, job_id: str, *states: str) -> Any:
     """The job once it has reached one of the states."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            _, job = await got(client, f"/api/v1/jobs/{job_id}")
-            if job["state"] in states:
-                return job
-            await asyncio.sleep(0.02)
+    job: Any = None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while job is None or job["state"] not in states:
+                _, job = await got(client, f"/api/v1/jobs/{job_id}")
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        _, explained = await got(client, f"/api/v1/jobs/{job_id}/explain")
+        raise AssertionError(f"never reached {states}: {job} {explained}") from None
+    return job
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from scheduler.daemon.env import Env
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.engine import Engine
-from scheduler.events import Command, Event, RecordPlacement, ReportLate, Tick
+from scheduler.events import Command, Event, RecordPlacement, ReportLate
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Runner:
         taken, self._inbox = self._inbox, []
         now_s = self._env.now_s()
         commands = self.engine.decide(taken, now_s)
-        if self._journal is not None and (commands or any(not isinstance(event, Tick) for event in taken)):
+        if self._journal is not None and (taken or commands):
             self._journal.append(now_s, taken, commands)
         for command in commands:
             self._log(command)
