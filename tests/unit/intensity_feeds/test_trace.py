@@ -36,6 +36,7 @@ def test_a_plain_and_a_gzipped_trace_read_the_same(tmp_path: Path, name: str) ->
     assert series.source == name
 
 
+@pytest.mark.slow
 def test_a_parquet_trace_reads_the_same(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
