@@ -55,6 +55,7 @@ def test_a_parquet_trace_reads_the_same(tmp_path: Path) -> None:
     assert series.has_gap
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(TraceError, match="not a readable Parquet file"):
@@ -142,6 +143,7 @@ def test_of_two_records_of_an_hour_the_one_scraped_last_holds_wherever_it_stands
     assert read_trace(a_file(tmp_path, text))["DE"].gco2e_per_kwh.tolist() == [111, 200]
 
 
+@pytest.mark.slow
 def test_the_messy_scrape_is_read_with_its_gaps_and_its_last_revisions() -> None:
     path = real_data("carbon/messy_live_scrape_2021_2022_3zones.csv.gz")
     series = read_trace(path)
