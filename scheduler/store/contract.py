@@ -193,7 +193,8 @@ class Store(Reads, Protocol):
     def started(self, job_id: str, token: int, *, now_s: float) -> bool:
         """False, here and below: the token is stale, nothing was written."""
 
-    def pause(self, job_id: str, token: int, *, done_s: float, now_s: float) -> bool: ...
+    def pause(self, job_id: str, token: int, *, done_s: float, now_s: float) -> bool:
+        """Its checkpoint is good, the lease is given back. A start that was never reported is taken as read."""
 
     def finish(
         self,

@@ -74,6 +74,9 @@ def started(before: Standing, *, now_s: float) -> Standing:
 
 
 def paused(before: Standing, *, done_s: float, now_s: float) -> Standing:
+    if before.state is JobState.STARTING:
+        # What has paused has run: the daemon died between the start and its report.
+        before = started(before, now_s=now_s)
     return _given_back(replace(before, done_s=done_s), JobAction.PAUSE, now_s, "")
 
 

@@ -106,6 +106,16 @@ def test_the_same_key_with_another_body_is_a_conflict(store: Store) -> None:
     assert refused.value.job_id == "a"
 
 
+def test_a_key_can_be_looked_up_before_anything_is_made_for_it(store: Store) -> None:
+    key = IdempotencyKey.of("k", b"one")
+    assert store.submission_of("default", key) is None
+    store.submit(a_job("a"), now_s=1.0, idempotency=key)
+    assert store.submission_of("default", key) == "a"
+    assert store.submission_of("other", key) is None
+    with pytest.raises(IdempotencyConflictError):
+        store.submission_of("default", IdempotencyKey.of("k", b"two"))
+
+
 def test_keys_of_two_tenants_do_not_meet(store: Store) -> None:
     key = IdempotencyKey.of("k", b"one")
     assert store.submit(a_job("a", tenant="red"), now_s=1.0, idempotency=key).is_new
@@ -249,9 +259,17 @@ def test_a_terminal_state_is_final(store: Store) -> None:
 def test_an_illegal_report_under_a_good_token_raises_and_leaves_the_job(store: Store) -> None:
     store.submit(a_job("a"), now_s=1.0)
     token = claim_of(store, "a").token
+    assert store.started("a", token, now_s=11.0)
     with pytest.raises(IllegalTransitionError):
-        store.pause("a", token, done_s=1.0, now_s=11.0)
-    assert state_of(store, "a") is JobState.STARTING
+        store.started("a", token, now_s=12.0)
+    assert (state_of(store, "a"), store.job("a").standing.started_at_s) == (JobState.RUNNING, 11.0)
+
+
+def test_a_run_whose_start_was_never_reported_can_pause(store: Store) -> None:
+    store.submit(a_job("a"), now_s=1.0)
+    token = claim_of(store, "a").token
+    assert store.pause("a", token, done_s=60.0, now_s=90.0)
+    assert state_of(store, "a") is JobState.PAUSED
 
 
 def test_a_cancelled_run_is_stale_at_once(store: Store) -> None:
