@@ -139,7 +139,7 @@ class Scenario:
     description: Annotated[str, Field(description="One or two sentences for people.")] = ""
     seed: Annotated[int, Field(ge=0, description="Seed of everything that is drawn.")] = 0
     grid: GridSettings
-    region: Annotated[tuple[RegionSettings, ...], Field(min_length=1)]
+    region: tuple[RegionSettings, ...]
     requests: tuple[RequestSettings, ...] = ()
     jobs: tuple[JobSettings, ...] = ()
     policy: PolicySettings = PolicySettings()
@@ -148,6 +148,8 @@ class Scenario:
     def __post_init__(self) -> None:
         if bool(self.grid.trace) == bool(self.grid.archetypes):
             raise ValueError("grid: name either a trace file or archetypes, not both and not neither")
+        if not self.region:
+            raise ValueError("no place: add a [[region]] table")
         if not self.requests and not self.jobs:
             raise ValueError("no work: add a [[requests]] or a [[jobs]] table")
         _refuse_repeated("region", [place.name for place in self.region])

@@ -19,6 +19,7 @@ from scheduler.toml_positions import KeyPath, Position, positions
 from simulations.scenario import Scenario
 
 _ADAPTER = TypeAdapter(Scenario)
+_UNKNOWN = "unexpected_keyword_argument"  # pydantic's name for a key that no field has
 
 
 class ScenarioError(ValueError):
@@ -80,13 +81,13 @@ def _text(path: Path) -> str:
 
 
 def _first_mistake(error: ValidationError, text: str, source: str) -> ScenarioError:
-    """The first mistake in the order of the text."""
+    """The first mistake in the text, but an unknown key before all: it often explains the one that is missing."""
     places = positions(text)
     mistakes = [(_line_of(places, detail["loc"]), detail["loc"], detail) for detail in error.errors()]
-    line, path, detail = min(mistakes, key=lambda mistake: mistake[0] or 0)
+    line, path, detail = min(mistakes, key=lambda mistake: (mistake[2]["type"] != _UNKNOWN, mistake[0] or 0))
     named = ".".join(str(part) for part in path if isinstance(part, str))
     match detail["type"]:
-        case "unexpected_keyword_argument":
+        case kind if kind == _UNKNOWN:
             return ScenarioError(source, f"unknown key {named!r}", _nearest(path), line)
         case "missing" | "missing_argument":
             return ScenarioError(source, f"{named!r} is missing", "every scenario needs it", line)

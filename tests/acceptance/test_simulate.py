@@ -1,0 +1,139 @@
+"""`slacktide simulate` from outside: its contract, its files and its mistakes."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real_data import data_folder, real_data
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+SMALL = """\
+name = "small"
+start = "2025-06-02T00:00Z"
+[grid]
+archetypes = { SUNNY = "solar" }
+span_s = "4d"
+[[region]]
+name = "plains"
+zone = "SUNNY"
+gpus = 8
+[[requests]]
+name = "chat"
+rate_per_s = 0.02
+span_s = "12h"
+flex_ratio = 0.5
+[[jobs]]
+name = "training"
+count = 12
+span_s = "1d"
+"""
+
+
+def slacktide(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "slacktide.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        check=False,
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.mark.slow
+def test_a_scenario_gives_a_table_json_and_a_report(small: Path) -> None:
+    folder = small.parent
+    done = slacktide("simulate", "small.toml", "--json", "out.json", "--html", "out.html", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "misses no deadline" in " ".join(done.stdout.split())
+    plain = json.loads((folder / "out.json").read_text())
+    assert plain["scenario"] == "small"
+    assert plain["savings_ratio"] > 0
+    assert plain["deadline_misses_baseline_met"] == 0
+    assert (folder / "out.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+def test_a_dash_prints_only_json_and_the_same_twice(small: Path) -> None:
+    first, second = (slacktide("simulate", str(small), "--json", "-") for _ in range(2))
+    assert json.loads(first.stdout)["policy"]["jobs"] == 12
+    assert first.stdout == second.stdout
+
+
+@pytest.mark.slow
+def test_a_picture_is_a_png(small: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra: plots")
+    done = slacktide("simulate", "small.toml", "--png", "out.png", folder=small.parent)
+    assert done.returncode == 0, done.stderr
+    assert (small.parent / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_packaged_scenarios_are_listed() -> None:
+    listed = slacktide("simulate", "--list").stdout
+    assert "solar-week" in listed
+    assert "two-regions" in listed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "name a scenario"),
+        (("no-such",), "no such file, and no packaged scenario of that name"),
+        (("solar-week", "--json", "absent/out.json"), "its folder does not exist"),
+        (("small.toml",), "small.toml, line 9: unknown key 'region.gpu'"),
+    ],
+)
+def test_a_users_mistake_is_two_lines_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    (tmp_path / "small.toml").write_text(SMALL.replace("gpus = 8", "gpu = 8"))
+    done = slacktide("simulate", *arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def judged(folder: Path) -> tuple[dict[str, Any], float]:
+    """The results of the large example, and the seconds it took."""
+    for name in (
+        "carbon/avg_2022_hourly_34zones.csv.gz",
+        "llm_requests/azure_2023_conv_1h.csv.gz",
+        "training_jobs/philly_2017_09_10.csv.gz",
+    ):
+        real_data(name)
+    text = (EXAMPLES / "azure-conv-philly-de2022.toml").read_text()
+    (folder / "judged.toml").write_text(text.replace("../../shared/data", str(data_folder())))
+    began_s = time.perf_counter()
+    done = slacktide("simulate", "judged.toml", "--json", "-", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), time.perf_counter() - began_s
+
+
+@pytest.mark.slow
+def test_an_hour_of_chat_and_five_hundred_jobs_on_64_gpus_miss_nothing_that_running_at_once_would_meet(
+    tmp_path: Path,
+) -> None:
+    plain, took_s = judged(tmp_path)
+    assert plain["deadline_misses_baseline_met"] == 0
+    for side in (plain["baseline"], plain["policy"]):
+        assert (side["jobs"], side["requests"]) == (500, 19366)
+        assert side["unpriced_kwh"] == 0
+    assert took_s < 60
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1024 * 1024  # KiB

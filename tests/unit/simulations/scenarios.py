@@ -1,0 +1,75 @@
+"""Builders of small scenarios on a hand-made grid, shared by the tests of the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from intensity_feeds.feed import Rung
+from intensity_feeds.series import IntensitySeries
+from shaping.profiles import deployment
+from simulations.grid import Forecaster, Grid, perfect
+from simulations.scenario import (
+    ForecastSettings,
+    GridSettings,
+    JobSettings,
+    PolicySettings,
+    RegionSettings,
+    RequestSettings,
+    Scenario,
+)
+from simulations.simulate import Inputs
+from simulations.workloads import JobTrace, RequestTrace
+
+HOUR_S = 3600.0
+# Dirty, then clean from 06:00 to 12:00, then dirty again: 400 and 100 g/kWh.
+CLEAN_MORNING = [400.0] * 6 + [100.0] * 6 + [400.0] * 60
+
+
+def a_job_trace(*rows: tuple[float, float, int]) -> JobTrace:
+    """Rows of submission, duration and GPUs."""
+    table = np.array(rows, dtype=np.float64)
+    return JobTrace(submit_s=table[:, 0], duration_s=table[:, 1], gpus=table[:, 2].astype(np.int64))
+
+
+def a_request_trace(*rows: tuple[float, int, int]) -> RequestTrace:
+    """Rows of arrival, prompt tokens and output tokens."""
+    table = np.array(rows, dtype=np.float64)
+    return RequestTrace(
+        arrival_s=table[:, 0], prompt_tokens=table[:, 1].astype(np.int64), output_tokens=table[:, 2].astype(np.int64)
+    )
+
+
+def some_inputs(
+    *,
+    jobs: JobTrace | None = None,
+    requests: RequestTrace | None = None,
+    job_settings: JobSettings | None = None,
+    request_settings: RequestSettings | None = None,
+    values: Sequence[float] = CLEAN_MORNING,
+    gpus: int = 4,
+    pue: float = 1.0,
+    policy: PolicySettings | None = None,
+    forecaster: Forecaster | None = None,
+) -> Inputs:
+    """One region `here` in zone Z from instant 0, hourly values."""
+    request_table = request_settings or RequestSettings(name="chat")
+    scenario = Scenario(
+        name="small",
+        start=0.0,
+        grid=GridSettings(archetypes={"Z": "solar"}),
+        region=(RegionSettings(name="here", zone="Z", gpus=gpus, pue=pue),),
+        requests=(request_table,) if requests is not None else (),
+        jobs=(job_settings or JobSettings(name="training"),) if jobs is not None else (),
+        policy=policy or PolicySettings(),
+        forecast=ForecastSettings(),
+    )
+    series = IntensitySeries.regular("Z", 0.0, HOUR_S, list(values))
+    return Inputs(
+        scenario=scenario,
+        grid=Grid(realised={"Z": series}, forecaster=forecaster or perfect(96 * HOUR_S), rung=Rung.LIVE),
+        requests=(requests,) if requests is not None else (),
+        jobs=(jobs,) if jobs is not None else (),
+        deployments=(deployment(gpu="h100-sxm", model=request_table.model),) if requests is not None else (),
+    )

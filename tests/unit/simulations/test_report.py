@@ -1,0 +1,66 @@
+"""The report opens without a network, is well formed, and says what it shows."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from simulations.report import html_report
+from simulations.results import Results, results_of
+from simulations.scenario import RequestSettings
+from simulations.simulate import run_both
+from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    inputs = some_inputs(
+        jobs=a_job_trace((0.0, 2 * HOUR_S, 1), (900.0, HOUR_S, 2)),
+        requests=a_request_trace(*[(30.0 * index, 300, 80) for index in range(50)]),
+        request_settings=RequestSettings(name='chat <"&>', flex_ratio=0.5),
+    )
+    return results_of(run_both(inputs))
+
+
+def test_nothing_is_fetched_from_anywhere(results: Results) -> None:
+    page = html_report(results)
+    addresses = set(re.findall(r"https?://[^\s\"'<]+", page))
+    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<(script|link|img|iframe)\b|@import|url\(", page)
+
+
+def test_every_picture_is_well_formed_and_described_in_words(results: Results) -> None:
+    pictures = re.findall(r"<svg.*?</svg>", html_report(results), flags=re.DOTALL)
+    assert len(pictures) == 7
+    for picture in pictures:
+        tree = ElementTree.fromstring(picture)
+        children = [child.tag.rpartition("}")[2] for child in tree[:2]]
+        assert children == ["title", "desc"]
+        assert "nan" not in picture
+
+
+def test_names_from_the_scenario_are_escaped(results: Results) -> None:
+    page = html_report(results)
+    assert "chat &lt;" in page
+    assert 'chat <"' not in page
+
+
+def test_light_dark_and_paper_are_provided_for(results: Results) -> None:
+    page = html_report(results)
+    assert "prefers-color-scheme:dark" in page
+    assert "@media print" in page
+
+
+def test_the_numbers_come_before_the_pictures(results: Results) -> None:
+    page = html_report(results)
+    assert page.index("of emissions saved") < page.index("<svg")
+    assert "deadlines missed that running at once would have met" in page
+
+
+def test_a_page_without_requests_or_without_jobs_is_drawn_too() -> None:
+    only_jobs = results_of(run_both(some_inputs(jobs=a_job_trace((0.0, HOUR_S, 1)))))
+    only_requests = results_of(run_both(some_inputs(requests=a_request_trace((0.0, 10, 1)))))
+    assert "What moved" in html_report(only_jobs)
+    assert "What moved" not in html_report(only_requests)
