@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from inspect import cleandoc
 from pathlib import Path
@@ -24,6 +24,7 @@ from scheduler.config import Duration, Power, Settings
 from scheduler.config_text import ENVIRONMENT_PREFIX, OVERRIDABLE
 from scheduler.jobs import TRANSITIONS, JobState
 from scheduler.quantities import format_duration
+from simulations.scenario import Instant, Scenario
 from slacktide.main import app
 
 DOCS = Path(__file__).resolve().parent
@@ -37,6 +38,7 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "reference/settings.md": settings_page(),
         DOCS / "reference/commands.md": commands_page(),
+        DOCS / "reference/scenarios.md": scenarios_page(),
         jobs: BLOCK.sub(lambda found: found[1] + state_diagram() + found[2], jobs.read_text("utf-8")),
     }
 
@@ -61,20 +63,21 @@ def _listed(tables: tuple[str, ...]) -> str:
     return ", ".join(f"`[{name}]`" for name in tables)
 
 
-def _table_of(table: Field[Any]) -> str:
-    hint = get_type_hints(Settings)[table.name]
+def _table_of(table: Field[Any], whole: type = Settings) -> str:
+    hint = get_type_hints(whole)[table.name]
     settings_class = get_args(hint)[0] if get_origin(hint) is tuple else hint
     heading = f"[[{table.name}]]" if get_origin(hint) is tuple else f"[{table.name}]"
     about = cleandoc(settings_class.__doc__).partition(": ")[2]
+    return f"\n## `{heading}`\n\n{about[:1].upper()}{about[1:]}\n\n{_rows_of(settings_class, fields(settings_class))}"
+
+
+def _rows_of(settings_class: type, shown: Iterable[Field[Any]]) -> str:
     hints = get_type_hints(settings_class, include_extras=True)
     rows = [
         f"| `{one.name}` | {kind_of(hints[one.name])} | {_default(one, hints[one.name])} | {_about(hints, one)} |\n"
-        for one in fields(settings_class)
+        for one in shown
     ]
-    return (
-        f"\n## `{heading}`\n\n{about[:1].upper()}{about[1:]}\n\n"
-        f"| key | value | default | meaning |\n|---|---|---|---|\n{''.join(rows)}"
-    )
+    return f"| key | value | default | meaning |\n|---|---|---|---|\n{''.join(rows)}"
 
 
 def _about(hints: Mapping[str, Any], one: Field[Any]) -> str:
@@ -93,6 +96,8 @@ def kind_of(hint: Any) -> str:
         return "duration"
     if set(get_args(Power)[1:2]) & set(_notes(hint)):
         return "power"
+    if set(get_args(Instant)[1:2]) & set(_notes(hint)):
+        return "instant"
     return _plain_kind(inner) + _bounds(hint)
 
 
@@ -129,6 +134,25 @@ def _default(one: Field[Any], hint: Any) -> str:
     if kind_of(hint) == "power":
         return f"{one.default:g} W"
     return f"`{str(one.default).lower() if isinstance(one.default, bool) else one.default}`"
+
+
+# -- scenarios -------------------------------------------------------------------------------------------------------
+
+
+def scenarios_page() -> str:
+    intro = (
+        f"# Scenarios\n\n{GENERATED}\n"
+        "What `slacktide simulate FILE` reads; see [simulation](../simulation.md). An unknown key is an error with its\n"
+        "line. Relative paths start from the folder of the file. Durations and powers are written as in the settings,\n"
+        "instants in ISO 8601 with a zone: `2022-03-01T00:00Z`.\n\n"
+    )
+    plain = [one for one in fields(Scenario) if not _is_table(get_type_hints(Scenario)[one.name])]
+    tables = [one for one in fields(Scenario) if one not in plain]
+    return intro + _rows_of(Scenario, plain) + "".join(_table_of(one, Scenario) for one in tables)
+
+
+def _is_table(hint: Any) -> bool:
+    return is_dataclass(get_args(hint)[0] if get_origin(hint) is tuple else hint)
 
 
 # -- commands --------------------------------------------------------------------------------------------------------

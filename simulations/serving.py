@@ -247,7 +247,8 @@ class Pool:
         self._follow(place, math.nan)
         if finished:
             self._end(len(finished))
-            self._ask_release(now_s)
+            if self._shaper.held:
+                self._ask_release(now_s)
 
     def _finish(self, work: Work, now_s: float) -> None:
         record, index = self.record, work.index
