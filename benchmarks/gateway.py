@@ -27,7 +27,7 @@ from benchmarks.http_load import latencies_s, post, quantile, requests_per_s
 
 CONNECTIONS = 64
 # Far enough below saturation that queueing does not drown what is added.
-LOAD_RATIO = 0.4
+LOAD_RATIO = 0.25
 DIRECT, BARE, PASS_THROUGH, HOLDING = "worker alone", "bare proxy", "gateway", "gateway, holds of 20 ms"
 REQUEST = post(
     CHAT,
