@@ -39,7 +39,7 @@ class Metrics:
     def _declare_requests(self) -> None:
         self._requests = RequestCollector()
         self.registry.register(self._requests)
-        self.refusals = self._counter("refusals", "Requests refused before a worker was asked.", "status", "code")
+        self.refusals = self._counter("refusals", "Requests refused or failed, by error code.", "status", "code")
         self.held = self._gauge("held_requests", "Requests held now.", "model")
         self.running = self._gauge("running_requests", "Requests at the workers now.", "model")
         self.group_size = self._histogram(
@@ -66,7 +66,7 @@ class Metrics:
         return self._requests.of(endpoint, model, latency_class)
 
     def refused(self, status: int, code: str) -> None:
-        """A request that was refused before any worker saw it."""
+        """A request that was answered with an error of ours."""
         self.refusals.labels(str(status), code).inc()
 
     def feed_outcome(self, feed: str, outcome: str) -> None:
