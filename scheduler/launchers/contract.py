@@ -24,12 +24,16 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from signal import SIGTERM
 from typing import Protocol
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 # Both generations of a log together; the newest output is kept.
 MAX_LOG_BYTES = 64 * 1024 * 1024
+
+# Asked to pause, a process has checkpointed when it says so by 0 or dies of the signal, directly or under a shell.
+CHECKPOINTED_EXIT_CODES = frozenset({0, -SIGTERM, 128 + SIGTERM})
 
 
 class LaunchError(Exception):

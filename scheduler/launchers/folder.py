@@ -14,14 +14,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGTERM
 from typing import Any
 
-from scheduler.launchers.contract import AlreadyStartedError, Ending, Run, RunEnded, RunSpec
+from scheduler.launchers.contract import CHECKPOINTED_EXIT_CODES, AlreadyStartedError, Ending, Run, RunEnded, RunSpec
 from scheduler.launchers.supervise import sync_folder, write_durably
-
-# Asked to pause, a process has checkpointed when it says so by 0 or dies of the signal, directly or under a shell.
-_PAUSED_EXIT_CODES = frozenset({0, -SIGTERM, 128 + SIGTERM})
 
 
 class RunFolders:
@@ -161,6 +157,6 @@ def _ending(exited: dict[str, Any]) -> Ending:
         case "stop":
             return Ending.STOPPED
         case "pause" if not exited["was_killed"]:
-            return Ending.PAUSED if exited["exit_code"] in _PAUSED_EXIT_CODES else Ending.EXITED
+            return Ending.PAUSED if exited["exit_code"] in CHECKPOINTED_EXIT_CODES else Ending.EXITED
         case _:
             return Ending.LOST
