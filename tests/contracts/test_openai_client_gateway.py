@@ -180,6 +180,7 @@ async def test_the_clients_read_timeout_bounds_the_hold() -> None:
     assert stand.clean_hours.asked[0][3] - arrived_s == pytest.approx(53.0, abs=1.0)
 
 
+@pytest.mark.slow
 async def test_a_held_stream_outlasts_the_read_timeout_by_comments() -> None:
     async with a_client() as (client, stand):
         stand.clean_hours.release_at = stand.env.now_s() + 0.2
@@ -188,6 +189,7 @@ async def test_a_held_stream_outlasts_the_read_timeout_by_comments() -> None:
     assert "".join(words) == "cleanest hour"
 
 
+@pytest.mark.slow
 async def test_an_error_inside_a_stream_is_raised_by_the_client() -> None:
     async with a_client(FakeWorker(answers(500))) as (client, stand):
         stand.clean_hours.release_at = stand.env.now_s() + 0.2
