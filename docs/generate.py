@@ -142,9 +142,9 @@ def _default(one: Field[Any], hint: Any) -> str:
 def scenarios_page() -> str:
     intro = (
         f"# Scenarios\n\n{GENERATED}\n"
-        "What `slacktide simulate FILE` reads; see [simulation](../simulation.md). An unknown key is an error with its\n"
-        "line. Relative paths start from the folder of the file. Durations and powers are written as in the settings,\n"
-        "instants in ISO 8601 with a zone: `2022-03-01T00:00Z`.\n\n"
+        "What `slacktide simulate FILE` reads; see [simulation](../simulation.md). An unknown key is an error with\n"
+        "its line. Relative paths start from the folder of the file. Durations and powers are written as in the\n"
+        "settings, instants in ISO 8601 with a zone: `2022-03-01T00:00Z`.\n\n"
     )
     plain = [one for one in fields(Scenario) if not _is_table(get_type_hints(Scenario)[one.name])]
     tables = [one for one in fields(Scenario) if one not in plain]

@@ -12,7 +12,7 @@ from scheduler.quantities import format_duration
 from simulations.charts import Figure, figures
 from simulations.results import Results
 from simulations.scenario import ForecastKind
-from simulations.summary import NOTHING, Row, class_rows, deadlines, energy, mass, side_rows
+from simulations.summary import NOTHING, Row, class_rows, energy, mass, side_rows
 from simulations.svg import calendar_day
 from simulations.timeline import timeline_of
 
@@ -142,7 +142,7 @@ def _table(columns: Sequence[str], rows: Sequence[Row]) -> str:
 
 
 def _provenance(results: Results) -> str:
-    facts = [("baseline", _BASELINE), ("deadlines", f"The policy changes emissions as shown, {deadlines(results)}.")]
+    facts = [("baseline", _BASELINE)]
     facts += [(f"grid {zone}", words) for zone, words in _grids(results)]
     facts += [("forecast", _forecast(results)), ("energy", _energy(results))]
     if results.policy.unpriced_kwh or results.baseline.unpriced_kwh:

@@ -154,9 +154,9 @@ def time_ticks(start_at_s: float, end_at_s: float, about: int = 9) -> list[Tick]
 
 def _calendar(instant_s: float, form: str) -> str:
     moment = datetime.fromtimestamp(instant_s, UTC)
-    if form == "%H:%M" and moment.hour == 0 and moment.minute == 0:
-        form = "%d %b"  # midnight says which day begins
-    return moment.strftime(form).lstrip("0")
+    if form == "%d %b" or (moment.hour == 0 and moment.minute == 0):
+        return moment.strftime("%d %b").lstrip("0")  # midnight says which day begins
+    return moment.strftime(form)
 
 
 def calendar_day(instant_s: float) -> str:
