@@ -14,10 +14,8 @@ from slacktide.terminal import OwnFailure, UsageProblem, print_json, say
 if TYPE_CHECKING:
     from simulations.results import Results
 
-_EPILOG = (
-    "Example: slacktide simulate solar-week --html report.html.  "
-    "The policy is compared with the same work run at once through the same queue and capacity."
-)
+# Shares of the work that the bar moves by: drawing it for each request would take longer than the request.
+_BAR_STEP_RATIO = 0.005
 
 
 def simulate(
@@ -25,16 +23,14 @@ def simulate(
         str, typer.Argument(help="A scenario file (TOML), or the name of one that comes with the package.")
     ] = "",
     list_scenarios: Annotated[
-        bool, typer.Option("--list", help="List the scenarios that come with the package. Example: --list")
+        bool, typer.Option("--list", help="List the scenarios that come with the package.")
     ] = False,
     json_file: Annotated[
-        str, typer.Option("--json", help="Write the results as JSON; - is stdout. Example: --json out.json")
+        str, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is stdout.")
     ] = "",
-    html_file: Annotated[
-        str, typer.Option("--html", help="Write a self-contained report. Example: --html report.html")
-    ] = "",
+    html_file: Annotated[str, typer.Option("--html", metavar="FILE", help="Write a self-contained report.")] = "",
     png_file: Annotated[
-        str, typer.Option("--png", help="Write the headline picture (extra: plots). Example: --png week.png")
+        str, typer.Option("--png", metavar="FILE", help="Write the headline picture (extra: plots).")
     ] = "",
 ) -> None:
     """Run a what-if: the same work at once and under the policy, and what that saves.
@@ -78,6 +74,7 @@ def _refuse_without_plots() -> None:
 
 
 def _run(name: str) -> Results:
+    from simulations.fleet import StalledError
     from simulations.inputs import gather_inputs
     from simulations.results import results_of
     from simulations.scenario_file import ScenarioError, load_scenario
@@ -87,8 +84,11 @@ def _run(name: str) -> Results:
         inputs = gather_inputs(load_scenario(name))
     except ScenarioError as error:
         raise UsageProblem(str(error), error.hint) from error
-    with _progress(inputs.scenario.name) as progress:
-        return results_of(run_both(inputs, progress))
+    try:
+        with _progress(inputs.scenario.name) as progress:
+            return results_of(run_both(inputs, progress))
+    except StalledError as error:
+        raise OwnFailure(str(error), "a fault of the engine: please report it with the scenario") from error
 
 
 @contextmanager
@@ -101,7 +101,15 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"simulating {title}", total=1.0)
-        yield lambda ratio: bar.update(task, completed=ratio)
+        drawn_ratio = 0.0
+
+        def draw(ratio: float) -> None:
+            nonlocal drawn_ratio
+            if ratio >= min(1.0, drawn_ratio + _BAR_STEP_RATIO):
+                drawn_ratio = ratio
+                bar.update(task, completed=ratio)
+
+        yield draw
 
 
 def _write(results: Results, json_file: str, html_file: str, png_file: str) -> None:
