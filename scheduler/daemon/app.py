@@ -31,6 +31,8 @@ from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon import jobs_api
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.cron import Cron
+from scheduler.daemon.dashboard import page as status_page
+from scheduler.daemon.dashboard import status as status_api
 from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity
 from scheduler.daemon.gateway import Gateway
@@ -45,6 +47,7 @@ from scheduler.daemon.runs import Runs
 from scheduler.deferral import release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
+from scheduler.jobs import Job, JobKind
 from scheduler.launchers.local import LocalLauncher
 from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.plan import Region
@@ -61,6 +64,7 @@ PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "
 
 # Ticks that a timer missed are found by this look, whatever happened to the timer.
 _CRON_LOOK_S = 60.0
+_SHORTEST_LOOK_S = 0.25  # real, under a clock that runs ahead
 _COUNT_S = 5.0
 _FIRST_POLL_S = 15.0
 
@@ -180,7 +184,14 @@ class Daemon:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=settings.planning.lease_s,
         )
-        self.gateway = Gateway(env=env, settings=settings, clean_hours=self, sink=self.accounts, metrics=self.metrics)
+        self.gateway = Gateway(
+            env=env,
+            settings=settings,
+            clean_hours=self,
+            sink=self.accounts,
+            metrics=self.metrics,
+            batch_of=self.batch_of,
+        )
         self.cron = Cron(env, settings.launch, self.writer, self.runner)
         self.api = jobs_api.JobsApi(
             env=env,
@@ -191,6 +202,8 @@ class Daemon:
             poller=self.poller,
             accounts=self.accounts,
             estimate=BatchEstimates(settings),
+            outputs=self.cookbook.output_of,
+            logs=self.launcher.log_path,
         )
         self._listen()
         self._set_timers()
@@ -201,11 +214,25 @@ class Daemon:
             self.cookbook.key = self._own_key()
             digest = hashlib.sha256(self.cookbook.key.encode()).hexdigest()
             server = dataclasses.replace(server, keys_sha256=(*server.keys_sha256, digest))
-        policies = {**gateway_routes.POLICIES, **jobs_api.POLICIES}
+        policies = {**gateway_routes.POLICIES, **jobs_api.POLICIES, **status_api.POLICIES, **status_page.POLICIES}
         app = make_app(server, env=self._env, metrics=self.metrics, problems=self.problems, policies=policies)
         self.gateway.add_routes(app)
         self.api.add_routes(app)
+        self._status().add_routes(app)
+        status_page.Page().add_routes(app)
         self.listener = Listener(app, server)
+
+    def _status(self) -> status_api.StatusApi:
+        return status_api.StatusApi(
+            env=self._env,
+            reads=self.reads,
+            accounts=self.accounts,
+            poller=self.poller,
+            traffic=self.gateway,
+            workers=len(self._settings.worker),
+            policy=self._settings.planning.policy,
+            problems=self.problems,
+        )
 
     def _set_timers(self) -> None:
         # APScheduler drops what is a second late by default; here late is better than never, and once is enough.
@@ -216,7 +243,7 @@ class Daemon:
         add = self._timers.add_job
         add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
         add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
-        add(_wake, "interval", (self._cron_wanted,), seconds=_CRON_LOOK_S, id="cron look")
+        add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
         for launch in self._settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
             add(_wake, trigger, (self._cron_wanted,), id=f"cron {launch.name}")
@@ -229,6 +256,11 @@ class Daemon:
             return now_s
         zone = next(one.zone for one in self._settings.region if one.name == region)
         return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
+
+    def batch_of(self, job_id: str) -> Job | None:
+        """The gateway's question: which open batch a request belongs to."""
+        job = self.runner.engine.job(job_id)
+        return job if job is not None and job.kind is JobKind.INFERENCE_BATCH else None
 
     def problems(self) -> list[str]:
         """What keeps the daemon from being ready, in words."""

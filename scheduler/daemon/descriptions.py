@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intensity_feeds.feed import Answer
+from scheduler.engine import explain
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
@@ -55,6 +56,7 @@ def describe_placement(placement: Placement) -> Json:
         "start": format_instant(placement.start_at_s),
         "end": format_instant(placement.end_at_s),
         "cause": placement.cause,
+        "why": explain(placement, None),
         "segments": [
             {"start": format_instant(one.start_at_s), "end": format_instant(one.end_at_s), "region": one.region}
             for one in placement.segments

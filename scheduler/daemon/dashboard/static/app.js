@@ -1,0 +1,122 @@
+// The status page: asks the daemon every two seconds while someone looks, and shows what it says.
+
+import { askForGrid, askForState, forgetKey, keepKey, keptKey, KeyWanted, NoAnswer } from "./daemon.js";
+import { element, show } from "./dom.js";
+import { counted, duration, fullInstant, instantMs } from "./format.js";
+import { numbers, planned } from "./numbers.js";
+import { regionSections } from "./regions.js";
+import { accountTable, jobsTable } from "./tables.js";
+
+const POLL_MS = 2_000;
+// The grid changes by the quarter of an hour; a demonstration's clock runs fast, and its grid with it.
+const GRID_POLLS = 10;
+
+const seen = { state: null, grid: null, answeredAtMs: null, problem: null, wantsKey: false, polls: 0, hours: 24 };
+let timer = null;
+let isAsking = false;
+
+const at = (id) => document.getElementById(id);
+
+async function poll() {
+  if (isAsking || document.hidden) return;
+  clearTimeout(timer);
+  isAsking = true;
+  try {
+    await look();
+  } catch (error) {
+    if (!(error instanceof KeyWanted || error instanceof NoAnswer)) throw error;
+    seen.wantsKey = error instanceof KeyWanted;
+    seen.problem = seen.wantsKey ? null : error.message;
+  } finally {
+    isAsking = false;
+    if (!seen.wantsKey) timer = setTimeout(poll, POLL_MS);
+  }
+  render();
+}
+
+async function look() {
+  seen.state = await askForState();
+  const isDue = seen.grid === null || seen.state.status.speed > 1 || seen.polls % GRID_POLLS === 0;
+  if (isDue) seen.grid = await askForGrid();
+  Object.assign(seen, { answeredAtMs: performance.now(), problem: null, wantsKey: false, polls: seen.polls + 1 });
+}
+
+function render() {
+  at("key-form").hidden = !seen.wantsKey;
+  at("forget").hidden = keptKey() === null;
+  renderLink();
+  show(at("notices"), notices(), (all) => all.map(([tone, text]) => element("p", { class: `notice ${tone}` }, text)));
+  const isShown = seen.grid !== null && !seen.wantsKey;
+  at("status").hidden = !isShown;
+  at("main").classList.toggle("stale", seen.problem !== null);
+  if (isShown) renderStatus();
+}
+
+function renderLink() {
+  const state = seen.problem ? ["lost", "does not answer"] : seen.wantsKey ? ["asks", "asks for a key"] : ["", "live"];
+  at("link").className = `link ${state[0]}`;
+  show(at("link"), state[1], (text) => text);
+}
+
+function notices() {
+  const status = seen.state?.status;
+  const found = [];
+  if (seen.problem !== null) found.push(["bad", silence()]);
+  if (seen.wantsKey && keptKey() !== null) found.push(["bad", "The daemon does not know this key."]);
+  if (seen.wantsKey || !status) return found;
+  for (const problem of status.problems) found.push(["bad", `Not ready: ${problem}.`]);
+  if (status.speed !== 1) found.push(["", `A demonstration: the clock runs ${Math.round(status.speed).toLocaleString("en")} times real time, the grid is made up or replayed, nothing was really saved.`]);
+  if (status.policy === "run_now") found.push(["", "The policy is run_now: nothing waits for cleaner hours."]);
+  return found;
+}
+
+function silence() {
+  const since = seen.answeredAtMs === null ? "" : ` for ${duration((performance.now() - seen.answeredAtMs) / 1000)}`;
+  const below = seen.answeredAtMs === null ? "" : " What stands below is what it said last.";
+  return `The daemon does not answer${since} (${seen.problem}).${below} Asking again every two seconds.`;
+}
+
+function renderStatus() {
+  const { state: { status, regions, open, ended }, grid, hours } = seen;
+  const nowMs = instantMs(status.now);
+  const account = { ...status.account, since: null, until: null }; // they change with every look, and are not shown
+  const width = at("regions").clientWidth;
+  at("clock").dateTime = status.now;
+  show(at("clock"), fullInstant(nowMs), (text) => text);
+  document.title = titleOf(status);
+  show(at("numbers"), { ...status, now: null, account, ahead: planned(open) }, numbers);
+  show(at("regions"), { regions, grid: [...grid], open, ended, nowMs, hours, width }, regionSections);
+  show(at("jobs"), { open, ended, nowMs: dayOf(nowMs) }, jobsTable);
+  show(at("account"), account, accountTable);
+}
+
+// The table names a day only where it is another day, so it changes once a day and not with every second.
+const dayOf = (ms) => Math.floor(ms / 86_400_000) * 86_400_000;
+
+function titleOf(status) {
+  const waiting = status.jobs.waiting + status.jobs.paused;
+  return status.problems.length ? "Slacktide: not ready" : `Slacktide: ${counted(waiting, "job")} waiting`;
+}
+
+function chooseRange(event) {
+  const button = event.target.closest("button");
+  if (button === null) return;
+  seen.hours = Number(button.dataset.hours);
+  for (const one of at("ranges").children) one.setAttribute("aria-pressed", String(one === button));
+  render();
+}
+
+at("ranges").addEventListener("click", chooseRange);
+at("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keepKey(at("key").value.trim());
+  at("key").value = "";
+  poll();
+});
+at("forget").addEventListener("click", () => {
+  forgetKey();
+  poll();
+});
+document.addEventListener("visibilitychange", poll);
+new ResizeObserver(() => seen.grid !== null && render()).observe(at("main"));
+poll();

@@ -1,0 +1,45 @@
+// Asks the daemon. The key, where one is needed, lives in this tab's session storage and leaves it only as a header.
+
+const KEY = "slacktide-key";
+const PATIENCE_MS = 8_000;
+
+/** The daemon wants another key, or one at all. */
+export class KeyWanted extends Error {}
+
+/** No answer, or one that is none. */
+export class NoAnswer extends Error {}
+
+export const keptKey = () => sessionStorage.getItem(KEY);
+export const keepKey = (key) => sessionStorage.setItem(KEY, key);
+export const forgetKey = () => sessionStorage.removeItem(KEY);
+
+const OPEN_JOBS = "/api/v1/jobs?limit=200&state=running&state=starting&state=paused&state=waiting&state=quarantined";
+const ENDED_JOBS = "/api/v1/jobs?limit=30&state=succeeded&state=failed&state=cancelled";
+
+/** Counts, jobs and account: what changes from one look to the next. Raises KeyWanted, NoAnswer. */
+export async function askForState() {
+  const paths = ["/api/v1/status", "/api/v1/plan", OPEN_JOBS, ENDED_JOBS];
+  const [status, plan, open, ended] = await Promise.all(paths.map(asked));
+  return { status, regions: plan.regions, open: open.data, ended: ended.data };
+}
+
+/** The intensity, past and expected: large, and changing with the grid only. Raises KeyWanted, NoAnswer. */
+export async function askForGrid() {
+  const [expected, past] = await Promise.all(["/api/v1/intensity", "/api/v1/intensity/past"].map(asked));
+  const pastOf = new Map(past.zones.map((zone) => [zone.zone, zone]));
+  return new Map(expected.zones.map((zone) => [zone.zone, { ...zone, past: pastOf.get(zone.zone) }]));
+}
+
+async function asked(path) {
+  const key = keptKey();
+  const headers = key === null ? {} : { Authorization: `Bearer ${key}` };
+  try {
+    const response = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (response.status === 401) throw new KeyWanted();
+    if (!response.ok) throw new NoAnswer(`${path} answers ${response.status}`);
+    return await response.json();
+  } catch (error) {
+    if (error instanceof KeyWanted || error instanceof NoAnswer) throw error;
+    throw new NoAnswer(error.name === "TimeoutError" ? `no answer within ${PATIENCE_MS / 1000} s` : "no connection");
+  }
+}

@@ -1,0 +1,88 @@
+// Numbers and instants as text. What is not known is said so, never shown as a number.
+
+export const UNKNOWN = "not known";
+const HOUR_MS = 3_600_000;
+
+/** Milliseconds of an instant the daemon wrote; null stays null. */
+export const instantMs = (text) => (text === null || text === undefined ? null : Date.parse(text));
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+function digits(value, count) {
+  return value.toLocaleString("en", { maximumFractionDigits: count, minimumFractionDigits: count });
+}
+
+// Keeps a number on one line with its unit.
+const NBSP = "\u00a0";
+
+/** Three digits that matter, without an exponent. */
+function short(value) {
+  const size = Math.abs(value);
+  return digits(value, size === 0 || size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}
+
+function scaled(value, units) {
+  if (!isNumber(value)) return UNKNOWN;
+  const [, unit, factor] = units.find(([upTo]) => Math.abs(value) < upTo);
+  return `${short(value / factor)}${NBSP}${unit}`;
+}
+
+/** Grams of CO2e in g, kg or t. */
+export const mass = (gco2e) => scaled(gco2e, [[1e3, "g", 1], [1e6, "kg", 1e3], [Infinity, "t", 1e6]]);
+
+/** Energy in Wh, kWh or MWh. */
+export const energy = (kwh) => scaled(kwh, [[0.1, "Wh", 1e-3], [1e3, "kWh", 1], [Infinity, "MWh", 1e3]]);
+
+/** Power in W or kW. */
+export const power = (w) => (w < 1e3 ? `${Math.round(w)}${NBSP}W` : `${(w / 1e3).toLocaleString("en", { maximumFractionDigits: 1 })}${NBSP}kW`);
+
+/** A ratio as a percentage; a small one keeps a digit, and one just short of the whole is not rounded up to it. */
+export function percent(ratio) {
+  if (!isNumber(ratio)) return UNKNOWN;
+  const value = ratio * 100;
+  const isDelicate = Math.abs(value) > 0 && (Math.abs(value) < 10 || (Math.abs(value) > 99 && Math.abs(value) < 100));
+  const cut = isDelicate ? Math.trunc(value * 10) / 10 : Math.round(value);
+  return `${digits(cut, isDelicate ? 1 : 0)}${NBSP}%`;
+}
+
+/** A whole number with its noun. */
+export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")}${NBSP}${count === 1 ? one : many}`;
+
+/** The two largest units that matter. */
+export function duration(seconds) {
+  if (!isNumber(seconds)) return UNKNOWN;
+  if (seconds < 60) return `${Math.max(0, Math.round(seconds))}${NBSP}s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes}${NBSP}min`;
+  const [larger, smaller, names] = minutes < 1440
+    ? [Math.floor(minutes / 60), minutes % 60, ["h", "min"]]
+    : [Math.floor(minutes / 1440), Math.floor((minutes % 1440) / 60), ["d", "h"]];
+  return [`${larger}${NBSP}${names[0]}`, ...(smaller ? [`${smaller}${NBSP}${names[1]}`] : [])].join(NBSP);
+}
+
+const inUtc = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
+const CLOCK = inUtc({ hour: "2-digit", minute: "2-digit" });
+const DAY = inUtc({ weekday: "short", day: "numeric", month: "short" });
+const DATE = inUtc({ day: "numeric", month: "short", year: "numeric" });
+
+/** 14:30 */
+export const clock = (ms) => CLOCK.format(ms);
+
+/** Sat 21 Nov */
+export const day = (ms) => DAY.format(ms).replace(",", "");
+
+/** 14:30 UTC, 21 Nov 2026 */
+export const fullInstant = (ms) => `${CLOCK.format(ms)} UTC, ${DATE.format(ms)}`;
+
+/** 14:30 on the day of `nowMs`, else with its own day. */
+export function instant(ms, nowMs) {
+  if (ms === null) return UNKNOWN;
+  return day(ms) === day(nowMs) ? clock(ms) : `${clock(ms)} ${day(ms)}`;
+}
+
+/** From one instant to another; a day is named once where both lie in it. */
+export function span(fromMs, untilMs, nowMs) {
+  if (fromMs === null || untilMs === null) return UNKNOWN;
+  const from = day(fromMs) === day(untilMs) && Math.abs(untilMs - fromMs) < 24 * HOUR_MS ? clock(fromMs) : instant(fromMs, nowMs);
+  return `${from}${NBSP}–${NBSP}${instant(untilMs, nowMs)}`;
+}

@@ -1,0 +1,84 @@
+// Jobs and accounts as tables. On a narrow screen the rows become cards, so every cell carries the name of its column.
+
+import { element } from "./dom.js";
+import { counted, duration, energy, instant, instantMs, mass, percent, power, span, UNKNOWN } from "./format.js";
+
+const STATE_ORDER = ["running", "starting", "paused", "waiting", "quarantined"];
+
+/** Open jobs first, in the order in which they run; then what has ended, newest first. */
+export function jobsTable({ open, ended, nowMs }) {
+  if (!open.length && !ended.length) return element("p", { class: "quiet" }, "No job has been submitted. Try: ", element("code", {}, "slacktide submit --help"));
+  const rows = [...open].sort(inOrder).concat(ended).map((job) => jobRow(job, nowMs));
+  return table(["Job", "State", "May run in", "Runs", "Needs", "Saving", "Why"], rows, "Jobs");
+}
+
+function inOrder(one, other) {
+  return STATE_ORDER.indexOf(one.state) - STATE_ORDER.indexOf(other.state) || startOf(one).localeCompare(startOf(other)) || one.id.localeCompare(other.id);
+}
+
+const startOf = (job) => job.plan?.start ?? job.earliest_start;
+
+/** What people call a job: its label, else its template, else its id. */
+export const nameOf = (job) => job.label || job.template || job.id;
+
+function jobRow(job, nowMs) {
+  const window = span(instantMs(job.earliest_start), instantMs(job.deadline), nowMs);
+  return [
+    [element("strong", {}, nameOf(job)), element("span", { class: "quiet id" }, job.id)],
+    [element("span", { class: `state ${job.state}` }, job.state)],
+    [window],
+    [whenAndWhere(job, nowMs)],
+    [`${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}, ${power(job.power_w)}`],
+    saving(job),
+    [whyOf(job)],
+  ];
+}
+
+function whenAndWhere(job, nowMs) {
+  const from = instantMs(job.plan ? job.plan.start : job.started_at);
+  const until = instantMs(job.plan ? job.plan.end : job.ended_at);
+  if (from === null) return "–";
+  const segments = job.plan?.segments ?? [];
+  const places = segments.length ? [...new Set(segments.map((one) => one.region))].join(", ") : job.region;
+  const pieces = segments.length > 1 ? `, ${segments.length} pieces` : "";
+  return `${span(from, until, nowMs)}${places ? ` in ${places}` : ""}${pieces}`;
+}
+
+function saving(job) {
+  if (!job.plan) return [element("span", { class: "quiet" }, job.ended_at ? "in the account" : "–")];
+  const { emissions_gco2e: emitted, baseline_emissions_gco2e: baseline, savings_ratio: ratio } = job.plan;
+  if (emitted === null || baseline === null) return [UNKNOWN];
+  const grams = element("span", { class: "quiet" }, `${mass(baseline - emitted)} forecast`);
+  return [element("span", { class: ratio < 0 ? "worse" : null }, percent(ratio)), grams];
+}
+
+// The place and the instant that every reason begins with stand in the column before.
+const whyOf = (job) => (job.plan ? job.plan.why.split(": ").slice(1).join(": ") : job.reason || "–");
+
+/** The account by kind of work. */
+export function accountTable(account) {
+  const kinds = Object.entries(account.by_category);
+  if (!kinds.length) return element("p", { class: "quiet" }, "Nothing has been booked in the last 30 days.");
+  const rows = [...kinds.map(([name, one]) => accountRow(name, one)), accountRow("all", account)];
+  return table(["Work", "Uses", "Energy", "Not priced", "Emitted", "At once", "Saved"], rows, "Account by kind of work", "numeric");
+}
+
+function accountRow(name, one) {
+  const saved = one.savings_ratio === null ? UNKNOWN : `${mass(one.avoided_gco2e)} (${percent(one.savings_ratio)})`;
+  const unpriced = one.unpriced_kwh > 0 ? energy(one.unpriced_kwh) : "none";
+  return [[name], [one.uses.toLocaleString("en")], [energy(one.energy_kwh)], [unpriced], [mass(one.emissions_gco2e)], [mass(one.at_once_emissions_gco2e)],
+    [element("span", { class: one.avoided_gco2e < 0 ? "worse" : null }, saved)]];
+}
+
+// Roles are spelled out because a row that is laid out as a card would lose them.
+function table(columns, rows, caption, kind = null) {
+  const head = element("tr", { role: "row" }, columns.map((name) => element("th", { scope: "col", role: "columnheader" }, name)));
+  const body = rows.map((cells) => element("tr", { role: "row" }, cells.map((content, column) => cellOf(content, columns[column], column))));
+  return element("table", { role: "table", class: kind, "aria-label": caption },
+    element("thead", { role: "rowgroup" }, head), element("tbody", { role: "rowgroup" }, body));
+}
+
+function cellOf(content, column, index) {
+  const inside = element("div", {}, ...content);
+  return index === 0 ? element("th", { scope: "row", role: "rowheader" }, inside) : element("td", { role: "cell", "data-column": column }, inside);
+}
