@@ -109,8 +109,10 @@ class Bookkeeper:
         output_tokens: int,
         released_at_s: float,
         ended_at_s: float,
+        at_once_at_s: float,
+        tenant: str,
     ) -> None:
-        """Record the use, beside the same energy at the arrival in the pool's `home` region."""
+        """Record the use, beside the same energy from `at_once_at_s` on in the pool's `home` region."""
         if energy_j is None:
             self._metrics.uncounted.labels(request.model).inc()
             return
@@ -120,7 +122,7 @@ class Bookkeeper:
                 subject=Subject.REQUEST,
                 subject_id=request.id,
                 category=request.latency_class.value,
-                tenant="default",
+                tenant=tenant,
                 region=region.name,
                 zone=region.zone,
                 started_at_s=released_at_s,
@@ -128,7 +130,7 @@ class Bookkeeper:
                 energy_kwh=energy_j / _J_PER_KWH,
                 basis=EnergyBasis.MODELLED,
                 pue=region.pue,
-                at_once_at_s=request.arrived_at_s,
+                at_once_at_s=at_once_at_s,
                 at_once_zone=at_once.zone,
                 at_once_pue=at_once.pue,
                 model=request.model,

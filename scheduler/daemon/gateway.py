@@ -25,6 +25,8 @@ from scheduler.daemon.probing import Prober
 from scheduler.daemon.relay import Exchange
 from scheduler.daemon.upstream import Upstream
 from scheduler.daemon.workers import Worker, by_model
+from scheduler.jobs import Job
+from scheduler.launchers.contract import JOB_HEADER
 from shaping.request import LatencyClass, Request
 from shaping.shaper import ShapingPolicy
 
@@ -59,9 +61,17 @@ class Gateway:
     """The OpenAI-compatible front of the configured workers."""
 
     def __init__(
-        self, *, env: Env, settings: Settings, clean_hours: CleanHours, sink: UseSink, metrics: Metrics
+        self,
+        *,
+        env: Env,
+        settings: Settings,
+        clean_hours: CleanHours,
+        sink: UseSink,
+        metrics: Metrics,
+        batch_of: Callable[[str], Job | None] = lambda _: None,
     ) -> None:
-        """Raises UnknownRegionError."""
+        """`batch_of` knows the open batch jobs, whose own client names its job. Raises UnknownRegionError."""
+        self._batch_of = batch_of
         self._env, self._settings, self._metrics, self._clean_hours = env, settings, metrics, clean_hours
         regions = {region.name: region for region in settings.region}
         for worker in settings.worker:
@@ -183,11 +193,12 @@ class Gateway:
         self._refuse_when_full()
         patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
         now_s = self._env.now_s()
-        request = self._request(http, call, pool, patience_s, now_s)
+        batch = self._batch_of(http.headers[JOB_HEADER]) if JOB_HEADER in http.headers else None
+        request = self._request(http, call, pool, patience_s, now_s, batch)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
-            exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s)
+            exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, batch)
             response = await exchange.run()
             status = response.status
             return response
@@ -215,6 +226,7 @@ class Gateway:
         pool: ModelPool,
         ticket: Ticket,
         patience_s: float | None,
+        batch: Job | None,
     ) -> Exchange:
         return Exchange(
             http,
@@ -228,6 +240,7 @@ class Gateway:
             upstream=self._upstream,
             bookkeeper=self._bookkeeper,
             env=self._env,
+            batch=batch,
         )
 
     def _leave(self, pool: ModelPool, ticket: Ticket) -> None:
@@ -236,12 +249,21 @@ class Gateway:
             self._emptied.set()
 
     def _request(
-        self, http: web.Request, call: Call, pool: ModelPool, patience_s: float | None, now_s: float
+        self,
+        http: web.Request,
+        call: Call,
+        pool: ModelPool,
+        patience_s: float | None,
+        now_s: float,
+        batch: Job | None,
     ) -> Request:
         shaping = self._settings.shaping
         deadline_at_s = deadline_of(call, http.headers.get(DEADLINE_HEADER), now_s, shaping.flex_deadline_s)
         prompt_tokens, output_tokens = _within(pool.kv_tokens, call.prompt_tokens, call.output_tokens)
-        if deadline_at_s is None:
+        if batch is not None:  # its hour was planned with the job: it goes when there is room beside the others
+            latency_class, not_before_s = LatencyClass.BATCH, now_s
+            release_by_s = self._release_by_s(call, pool, patience_s, now_s, batch.deadline_at_s)
+        elif deadline_at_s is None:
             latency_class, not_before_s = LatencyClass.INTERACTIVE, now_s
             release_by_s = now_s + shaping.interactive_hold_s
         else:

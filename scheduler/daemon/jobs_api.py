@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,7 +33,8 @@ from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
 from scheduler.engine import explain
 from scheduler.events import CancelRequested, JobSubmitted
-from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobState
+from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
+from scheduler.launchers.contract import run_id_of
 from scheduler.planning.plan import Refusal
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
@@ -56,6 +58,8 @@ POLICIES: Policies = {
     "GET /api/v1/jobs": Scope.READ,
     "GET /api/v1/jobs/{id}": Scope.READ,
     "GET /api/v1/jobs/{id}/explain": Scope.READ,
+    "GET /api/v1/jobs/{id}/output": Scope.READ,
+    "GET /api/v1/jobs/{id}/log": Scope.READ,
     "POST /api/v1/jobs/{id}/cancel": Scope.TRAIN,
     "POST /api/v1/jobs/{id}/requeue": Scope.TRAIN,
     "GET /api/v1/plan": Scope.READ,
@@ -81,6 +85,8 @@ class JobsApi:
     poller: Poller
     accounts: Accounts
     estimate: BatchEstimate
+    outputs: Callable[[str], Path]
+    logs: Callable[[str], Path]
     is_draining: bool = False
 
     def add_routes(self, app: web.Application) -> None:
@@ -88,6 +94,8 @@ class JobsApi:
         app.router.add_get("/api/v1/jobs", self.listing, allow_head=False)
         app.router.add_get("/api/v1/jobs/{id}", self.show, allow_head=False)
         app.router.add_get("/api/v1/jobs/{id}/explain", self.explain, allow_head=False)
+        app.router.add_get("/api/v1/jobs/{id}/output", self.output, allow_head=False)
+        app.router.add_get("/api/v1/jobs/{id}/log", self.log, allow_head=False)
         app.router.add_post("/api/v1/jobs/{id}/cancel", self.cancel)
         app.router.add_post("/api/v1/jobs/{id}/requeue", self.requeue)
         app.router.add_get("/api/v1/plan", self.plan, allow_head=False)
@@ -158,6 +166,23 @@ class JobsApi:
                 },
             },
         )
+
+    async def output(self, request: web.Request) -> web.StreamResponse:
+        """The answers of a batch so far, one JSON line each, in the order in which they came."""
+        record = await self._record(request.match_info["id"])
+        if record.job.kind is not JobKind.INFERENCE_BATCH:
+            raise not_found("Only an inference batch has an output; its process writes where it likes.")
+        return await self._file(self.outputs(record.job.id), "application/x-ndjson")
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """What the latest attempt wrote to its standard output and error."""
+        record = await self._record(request.match_info["id"])
+        return await self._file(self.logs(run_id_of(record.job.id, record.standing.attempt)), "text/plain")
+
+    async def _file(self, path: Path, content_type: str) -> web.StreamResponse:
+        if not await self.env.in_thread(path.is_file):
+            raise not_found("Nothing has been written yet.")
+        return web.FileResponse(path, headers={"Content-Type": content_type})
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a job; one that has ended already answers 409."""

@@ -24,6 +24,7 @@ from scheduler.daemon.openai_api import (
 )
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.upstream import Answer, Upstream
+from scheduler.jobs import Job
 
 # Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
 KEEP_ALIVE_S = 15.0
@@ -42,6 +43,7 @@ class Exchange:
         "_bookkeeper",
         "_env",
         "_upstream",
+        "batch",
         "body",
         "call",
         "endpoint",
@@ -66,7 +68,9 @@ class Exchange:
         upstream: Upstream,
         bookkeeper: Bookkeeper,
         env: Env,
+        batch: Job | None = None,
     ) -> None:
+        self.batch = batch
         self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
         self.pool, self.ticket, self.patience_s, self.margin_s = pool, ticket, patience_s, margin_s
         self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
@@ -213,6 +217,8 @@ class Exchange:
             output_tokens=usage.completion_tokens,
             released_at_s=self.ticket.request.arrived_at_s + self.ticket.held_s,
             ended_at_s=self._env.now_s(),
+            at_once_at_s=self.ticket.request.arrived_at_s if self.batch is None else self.batch.earliest_start_at_s,
+            tenant="default" if self.batch is None else self.batch.tenant,
         )
         return energy_j
 

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 import aiohttp
 
-JOB_HEADER = "x-slacktide-job"
+from scheduler.launchers.contract import JOB_HEADER
+
 # A restart of the daemon is over in seconds; a worker that is gone may take minutes to come back.
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 15.0

@@ -29,6 +29,9 @@ from typing import Protocol
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+# How our own client of a batch tells the gateway whose request it is.
+JOB_HEADER = "x-slacktide-job"
+
 # Both generations of a log together; the newest output is kept.
 MAX_LOG_BYTES = 64 * 1024 * 1024
 
