@@ -17,6 +17,10 @@ from apscheduler.triggers.cron import CronTrigger
 from scheduler.config import LaunchSettings
 from scheduler.jobs import Interruption, Job, JobKind
 
+# Longer than clocks are ever moved. Asked from inside the hour that a change leaves out, or repeats, the trigger does
+# not know of the tick before it; so the search begins before any such hour.
+_CLOCK_CHANGE_S = 3 * 3600.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
@@ -31,15 +35,16 @@ def due_periods(launch: LaunchSettings, after_s: float, now_s: float) -> Iterato
     """Periods whose tick lies in (after_s, now_s], oldest first, each once."""
     trigger = CronTrigger.from_crontab(launch.cron, timezone=ZoneInfo(launch.timezone))
     seen: set[str] = set()
-    instant_s = after_s + 1e-6
+    instant_s = after_s - _CLOCK_CHANGE_S
     # Steps are taken in UTC: adding a second to a local time inside the repeated hour can lead back into it for ever.
     while (tick := trigger.get_next_fire_time(None, datetime.fromtimestamp(instant_s, UTC))) is not None:
         tick_at_s = float(tick.timestamp())
         if tick_at_s > now_s:
             return
         key = tick.replace(tzinfo=None).isoformat(timespec="minutes")
-        if key not in seen:
-            seen.add(key)
+        is_new = key not in seen
+        seen.add(key)
+        if is_new and tick_at_s > after_s:
             yield Period(key=key, tick_at_s=tick_at_s, finish_by_s=_finish_by_s(launch, tick))
         instant_s = max(tick_at_s, instant_s) + 1.0
 

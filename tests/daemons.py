@@ -33,10 +33,14 @@ def settings_of(folder: Path, tables: Mapping[str, Any]) -> Settings:
 
 @asynccontextmanager
 async def a_daemon(
-    folder: Path, tables: Mapping[str, Any] | None = None, *, speed: float = SPEED
+    folder: Path,
+    tables: Mapping[str, Any] | None = None,
+    *,
+    speed: float = SPEED,
+    epoch_s: float = YEAR_2022_AT_S,
 ) -> AsyncIterator[tuple[Daemon, aiohttp.ClientSession]]:
     """A running daemon and a client of it. The clock starts at midnight of 2022-01-01."""
-    daemon = Daemon(settings_of(folder, tables or {}), Env(epoch_s=YEAR_2022_AT_S, speed=speed, seed=1), {})
+    daemon = Daemon(settings_of(folder, tables or {}), Env(epoch_s=epoch_s, speed=speed, seed=1), {})
     await daemon.start()
     try:
         async with aiohttp.ClientSession(base_url=daemon.listener.base_url) as client:

@@ -136,6 +136,7 @@ class Daemon:
         if self._tasks is not None:
             self._tasks.cancel()
             await asyncio.wait((self._tasks,))
+        await self.runs.close()
         await self.listener.stop()
         await self.launcher.close()
         if self._fatal is None:

@@ -36,13 +36,14 @@ from scheduler.events import (
     StopRun,
 )
 from scheduler.job_energy import piece_use
-from scheduler.jobs import InvalidJobError, Job, JobKind, done_after_pause_s
+from scheduler.jobs import InvalidJobError, Job, JobKind, JobState, done_after_pause_s
 from scheduler.launchers.contract import (
     AlreadyStartedError,
     Ending,
     Launcher,
     LaunchError,
     Recovered,
+    Run,
     RunEnded,
     RunSpec,
     run_id_of,
@@ -51,6 +52,9 @@ from scheduler.store.contract import Claim, DiskFullError, JobRecord, Store, Sto
 from scheduler.store.writer import Writing
 
 log = logging.getLogger(__name__)
+
+# Starting a process takes some 50 ms; a store that is busy or full for longer will be so for long.
+CLOSE_WITHIN_S = 5.0
 T = TypeVar("T")
 
 _RETRY_S = 1.0
@@ -131,6 +135,13 @@ class Runs:
             del self._chains[job_id]
         if not done.cancelled() and (error := done.exception()) is not None:
             log.error("command failed", exc_info=error, extra={"action": "command_failed", "job": job_id})
+
+    async def close(self) -> None:
+        """Finish the commands under way, so that their claims are told; what is stuck is found by the next life."""
+        if self._chains:
+            _, stuck = await asyncio.wait(self._chains.values(), timeout=CLOSE_WITHIN_S)
+            for task in stuck:
+                task.cancel()
 
     async def _start(self, command: StartRun, job: Job) -> None:
         now_s = self._env.now_s()
@@ -242,25 +253,32 @@ class Runs:
         """Take over what an earlier life of the daemon left: runs that go on, ended while it was away, or are gone."""
         recovered = await self._launcher.recover()
         ended = {one.run_id: one for one in recovered.ended}
-        alive = {one.run_id for one in recovered.running}
+        alive = {one.run_id: one for one in recovered.running}
         for record in records:
-            after = await self._take_over(record, alive | ended.keys()) if record.standing.is_held else record
+            after = await self._taken_over(record, alive, ended) if record.standing.is_held else record
             self._post(restored(after, self._env.now_s()))
         for one in ended.values():
             await self._settle(one)
         await self._stop_ownerless(recovered)
 
-    async def _take_over(self, record: JobRecord, known: set[str]) -> JobRecord:
+    async def _taken_over(
+        self, record: JobRecord, alive: Mapping[str, Run], ended: Mapping[str, RunEnded]
+    ) -> JobRecord:
         job, standing, now_s = record.job, record.standing, self._env.now_s()
-        if run_id_of(job.id, standing.attempt) not in known:
+        run_id = run_id_of(job.id, standing.attempt)
+        if run_id not in alive and run_id not in ended:
             return await self._durably(lambda store: _lost(store, record, now_s))
         claim = await self._durably(
             lambda store: store.take_over(
                 job.id, standing.token, holder=self._holder, now_s=now_s, lease_s=self._lease_s
             )
         )
-        if claim is not None:
-            self._hold(job, claim, standing.region or "", standing.started_at_s)
+        if claim is None:
+            return record
+        if standing.state is JobState.STARTING and run_id in alive:  # the daemon died before it could say so
+            started_at_s = alive[run_id].started_at_s
+            record = await self._durably(lambda store: _started(store, claim, started_at_s))
+        self._hold(job, claim, standing.region or "", record.standing.started_at_s)
         return record
 
     async def _stop_ownerless(self, recovered: Recovered) -> None:
@@ -316,6 +334,11 @@ def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:
         case Ending.STOPPED | Ending.LOST:
             store.lose(job_id, token, now_s=now_s, reason=ended.problem or "its run was lost")
             return RunLost(at_s=now_s, job_id=job_id, attempt=attempt)
+
+
+def _started(store: Store, claim: Claim, started_at_s: float) -> JobRecord:
+    store.started(claim.job_id, claim.token, now_s=started_at_s)
+    return store.job(claim.job_id)
 
 
 def _lost(store: Store, record: JobRecord, now_s: float) -> JobRecord:

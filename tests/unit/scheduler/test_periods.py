@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from scheduler.config import LaunchSettings
 from scheduler.periods import due_periods, job_of, next_tick_at_s
@@ -35,6 +38,17 @@ def test_half_past_two_comes_twice_in_the_autumn_night_and_is_launched_once() ->
 
 def test_half_past_two_that_never_comes_in_the_spring_night_is_launched_once() -> None:
     assert len(keys(a_launch(), "2022-03-26T23:00Z", "2022-03-27T22:00Z")) == 1
+
+
+@pytest.mark.parametrize(
+    "night", [("2022-03-27T00:00Z", "2022-03-27T04:00Z"), ("2022-10-30T00:00Z", "2022-10-30T04:00Z")]
+)
+def test_a_look_every_minute_finds_the_tick_of_a_night_of_changing_clocks_once(night: tuple[str, str]) -> None:
+    start_s, end_s = (parse_instant_s(text) for text in night)
+    minutes_s = [start_s + 60.0 * number for number in range(int((end_s - start_s) / 60.0) + 1)]
+    found = [period for since_s, now_s in pairwise(minutes_s) for period in due_periods(a_launch(), since_s, now_s)]
+
+    assert [period.key[11:] for period in found] == ["02:30"]
 
 
 def test_every_minute_of_the_repeated_hour_is_a_period_once() -> None:

@@ -1,0 +1,102 @@
+"""What a daemon that comes back makes of runs whose start or end the last one could not tell any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from scheduler.daemon.env import Env
+from scheduler.daemon.runner import Runner
+from scheduler.daemon.runs import Recipe, Runs
+from scheduler.engine import Engine
+from scheduler.jobs import Job, JobState
+from scheduler.launchers.contract import Recovered, Run, RunEnded, RunSpec, run_id_of
+from scheduler.planning.run_now import RunNowPlanner
+from scheduler.store.sql import SqlStore, open_store
+from scheduler.store.writer import InlineWriter
+from tests.builders import a_job, a_region
+from tests.daemons import a_daemon, a_submission, posted
+from tests.integration.gateway_stand import Uses
+from tests.stores import sqlite_store_url
+
+
+@dataclass
+class Survivors:
+    """A launcher that comes back with these runs under way."""
+
+    running: tuple[Run, ...] = ()
+    stopped: list[str] = field(default_factory=list)
+
+    async def recover(self) -> Recovered:
+        return Recovered(running=self.running, ended=())
+
+    async def start(self, run: RunSpec) -> Run:
+        raise AssertionError("nothing is to be started")
+
+    async def stop(self, run_id: str) -> bool:
+        self.stopped.append(run_id)
+        return True
+
+    async def pause(self, run_id: str) -> bool:
+        return False
+
+    async def outcomes(self) -> AsyncIterator[RunEnded]:
+        await asyncio.Event().wait()
+        yield  # type: ignore[misc]
+
+    async def settle(self, run_id: str) -> None:
+        """There is nothing to forget."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def no_recipe(job: Job) -> Recipe:
+    raise AssertionError(f"{job.id} is not to be started")
+
+
+def runs_of(store: SqlStore, launcher: Survivors) -> tuple[Runs, Runner]:
+    env = Env(epoch_s=200.0, seed=1)
+    runner = Runner(env, Engine(regions=(a_region(),), planner=RunNowPlanner()))
+    runs = Runs(
+        env=env,
+        runner=runner,
+        writer=InlineWriter(store),
+        launcher=launcher,
+        recipes=no_recipe,
+        sink=Uses(),
+        holder="second life",
+        lease_s=45.0,
+    )
+    return runs, runner
+
+
+async def test_a_run_that_was_started_but_not_reported_is_running_after_the_restart(tmp_path: Path) -> None:
+    store = open_store(sqlite_store_url(tmp_path))
+    with store.transaction():
+        store.submit(a_job(), now_s=0.0)
+        claim = store.claim("job", holder="first life", region="here", now_s=100.0, lease_s=45.0)
+    assert claim is not None
+    alive = Run(run_id=run_id_of("job", 1), job_id="job", attempt=1, token=claim.token, started_at_s=101.0)
+    runs, runner = runs_of(store, Survivors(running=(alive,)))
+
+    await runs.recover(store.open_jobs())
+    runner.decide_once(runs)
+
+    standing = store.job("job").standing
+    assert (standing.state, standing.started_at_s) == (JobState.RUNNING, 101.0)
+    assert runner.engine.state("job") is JobState.RUNNING
+    store.close()
+
+
+@pytest.mark.slow
+async def test_a_daemon_that_stops_leaves_no_command_half_carried_out(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, {"planning": {"policy": "run_now"}}) as (daemon, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission())
+        while daemon.runner.engine.state(job["id"]) is not JobState.STARTING:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("run ")] == []
