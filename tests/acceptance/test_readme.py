@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -30,19 +31,44 @@ def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(tmp_path),
     }
-    for example in filter(is_run, examples(README.read_text("utf-8"))):
-        result = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", example.command],
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LONGEST_S,
-        )
-        said = f"{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
-        assert result.returncode == 0, f"README.md:{example.line}: {example.command}\n{said}"
+    with ExitStack() as servers:
+        for example in filter(is_run, examples(README.read_text("utf-8"))):
+            if example.command.endswith("&"):
+                servers.callback(_ended, _started(example.command.rstrip("& "), tmp_path, environment))
+            else:
+                _run(example, tmp_path, environment)
+
+
+def _run(example: Example, folder: Path, environment: dict[str, str]) -> None:
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", example.command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_S,
+    )
+    said = f"{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+    assert result.returncode == 0, f"README.md:{example.line}: {example.command}\n{said}"
+
+
+def _started(command: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A server that runs while the later commands are typed; its own output is not looked at."""
+    return subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", f"exec {command}"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _ended(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    server.wait(timeout=LONGEST_S)
 
 
 def test_make_targets_named_in_the_documents_exist() -> None:

@@ -164,12 +164,12 @@ async def test_a_read_timeout_of_the_client_frees_the_place() -> None:
 
 async def test_the_flex_tier_waits_for_the_clean_hour() -> None:
     async with a_client(speed=36_000.0, epoch_s=1_700_000_000.0) as (client, stand):
-        stand.clean_hours.release_at = 1_700_003_600.0
+        stand.clean_hours.release_at = 1_700_072_000.0  # two real seconds ahead
         answer = await ask(client, service_tier="flex", extra_headers={"x-slacktide-deadline": "100h"})
     assert answer.choices[0].message.content == "you said: hi"
     (use,) = stand.uses.kept
     assert use.category == "flex"
-    assert use.at_once_at_s < 1_700_003_600.0 <= use.started_at_s
+    assert use.at_once_at_s < 1_700_072_000.0 <= use.started_at_s
 
 
 async def test_the_clients_read_timeout_bounds_the_hold() -> None:
