@@ -34,7 +34,7 @@ from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
 from scheduler.daemon.env import Env
-from scheduler.daemon.feeds import Intensity
+from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.http import make_app
 from scheduler.daemon.journal_file import JournalFile
@@ -173,7 +173,7 @@ class Daemon:
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics)
-        self.launcher = LocalLauncher(self._folder / "runs", env)
+        self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
         self.runs = Runs(
             env=env,

@@ -46,6 +46,12 @@ def feed_of(settings: FeedSettings, environment: Mapping[str, str]) -> Feed:
             return SyntheticFeed(dict.fromkeys(settings.zones, settings.archetype))
 
 
+def secret_variables(settings: Settings) -> frozenset[str]:
+    """Names of the environment variables that hold the feeds' credentials."""
+    names = {name for feed in settings.feed for name in (feed.token_env, feed.user_env, feed.password_env)}
+    return frozenset(names - {""})
+
+
 class Intensity:
     """The ladder of all zones, as the poller asks for it."""
 

@@ -156,8 +156,8 @@ class Runs:
         self._hold(job, claim, command.region)
         try:
             await self._launch(job, claim)
-        except AlreadyStartedError:  # its end will be told by the launcher
-            log.warning("run was started before", extra={"action": "run_known", "job": job.id})
+        except AlreadyStartedError:  # a database older than the runs, restored from a backup
+            await self._lose(job.id, "an attempt of this number was started before")
         except (LaunchError, InvalidJobError) as error:
             await self._fail(job.id, str(error))
 
@@ -186,6 +186,12 @@ class Runs:
             lambda store: store.finish(job_id, held.token, outcome=Outcome.FAILED, now_s=now_s, reason=why)
         )
         self._post(RunFinished(at_s=now_s, job_id=job_id, attempt=held.attempt, outcome=Outcome.FAILED))
+
+    async def _lose(self, job_id: str, why: str) -> None:
+        held, now_s = self._held.pop(job_id), self._env.now_s()
+        log.warning("run lost", extra={"action": "run_lost", "job": job_id, "why": why})
+        await self._durably(lambda store: store.lose(job_id, held.token, now_s=now_s, reason=why))
+        self._post(RunLost(at_s=now_s, job_id=job_id, attempt=held.attempt))
 
     async def _stop(self, job_id: str, attempt: int) -> None:
         if not await self._launcher.stop(run_id_of(job_id, attempt)):  # it never ran, or its end is on its way

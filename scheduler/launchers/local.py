@@ -30,7 +30,10 @@ _PID_WAIT_S = 0.05
 
 
 class LocalLauncher(Launcher):
-    def __init__(self, root: Path, env: Env) -> None:
+    """`withheld` names variables of the daemon's environment that no run gets to see: the feeds' secrets."""
+
+    def __init__(self, root: Path, env: Env, withheld: frozenset[str] = frozenset()) -> None:
+        self._withheld = withheld
         self._folders = RunFolders(root)
         self._env = env
         self._loop = asyncio.get_running_loop()
@@ -74,7 +77,7 @@ class LocalLauncher(Launcher):
             with (folder / "supervisor.err").open("wb") as errors, suppress(subprocess.TimeoutExpired):
                 subprocess.run(
                     command,
-                    env={**os.environ, **_told(run)},
+                    env={**self._inherited(), **_told(run)},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
@@ -83,6 +86,9 @@ class LocalLauncher(Launcher):
                     timeout=START_TIMEOUT_S,
                     check=False,
                 )
+
+    def _inherited(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name not in self._withheld}
 
     async def stop(self, run_id: str) -> bool:
         return await self._ask(run_id, "stop")

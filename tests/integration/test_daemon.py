@@ -201,3 +201,29 @@ async def test_two_daemons_cannot_share_a_folder(tmp_path: Path) -> None:
         with pytest.raises(StateFolderInUseError):
             async with a_daemon(tmp_path):
                 pass
+
+
+async def test_an_attempt_that_was_started_in_another_life_of_the_database_is_lost_and_tried_anew(
+    tmp_path: Path,
+) -> None:
+    async with a_daemon(tmp_path) as (daemon, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission(within="6h"))
+        (tmp_path / "runs" / "runs" / f"slacktide-{job['id']}-1").mkdir(parents=True)
+
+        done = await until_state(client, job["id"], "succeeded")
+
+        assert done["attempt"] == 2
+        assert daemon.runner.engine.open_job_ids() == []
+
+
+async def test_a_run_does_not_see_the_secrets_of_the_feeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRID_TOKEN", "canary")
+    seen = tmp_path / "seen"
+    feed = {"kind": "electricity_maps", "zones": ["SUN"], "token_env": "GRID_TOKEN", "base_url": "http://127.0.0.1:9"}
+    tables = {"feed": [feed], "template": [{"name": "sleep", "command": ["sh", "-c", f"env > {seen}"]}]}
+    async with a_daemon(tmp_path / "state", tables) as (_, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission(arguments={}))
+        await until_state(client, job["id"], "succeeded")
+
+    assert "SLACKTIDE_JOB_ID" in seen.read_text()
+    assert "canary" not in seen.read_text()
