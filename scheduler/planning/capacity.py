@@ -1,16 +1,21 @@
 """How many GPUs of each region are taken when, and where there is room.
 
-A step function per region, exact to the instant. Knows GPUs and time, no job and no carbon.
+A step function per region, exact to the instant. Knows GPUs and time, no job and no carbon. A plan of a thousand jobs
+asks about as often as it takes, each time over all steps ahead: so the steps are arrays, searched as a whole.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from scheduler.planning.curve import ROUNDING_S, Intervals
 from scheduler.planning.plan import Region, Segment
+
+# Steps that fit before the arrays of a region grow for the first time; then they double.
+FIRST_ROOM = 64
 
 
 class Occupancy:
@@ -18,77 +23,119 @@ class Occupancy:
 
     def __init__(self, regions: Iterable[Region]) -> None:
         self._gpus = {region.name: region.gpus for region in regions}
-        # Instants at which the number changes, and the number from there on.
-        self._steps = {name: ([-math.inf], [0]) for name in self._gpus}
+        self._steps = {name: _Steps() for name in self._gpus}
 
     def copy(self) -> Occupancy:
         other = Occupancy(())
         other._gpus = self._gpus
-        other._steps = {name: (list(times), list(taken)) for name, (times, taken) in self._steps.items()}
+        other._steps = {name: steps.copy() for name, steps in self._steps.items()}
         return other
 
     def take(self, segments: Sequence[Segment], gpus: int) -> None:
         """Count the segments in; a region that is gone, or a piece without length, takes nothing."""
         for one in segments:
             if one.region in self._steps and one.end_at_s > one.start_at_s:
-                self._add(one, gpus)
+                self._steps[one.region].add(one.start_at_s, one.end_at_s, gpus)
 
     def give_back(self, segments: Sequence[Segment], gpus: int) -> None:
         self.take(segments, -gpus)
 
     def taken(self, region: str, instant_s: float) -> int:
-        times, taken = self._steps[region]
-        return taken[bisect_right(times, instant_s) - 1]
+        steps = self._steps[region]
+        return int(steps.taken[steps.index_at(instant_s)])
 
     def fits(self, region: str, start_at_s: float, end_at_s: float, gpus: int) -> bool:
         return self.earliest_start_at_s(region, start_at_s, end_at_s - start_at_s, gpus) == start_at_s
 
     def earliest_start_at_s(self, region: str, from_s: float, duration_s: float, gpus: int) -> float:
         """The first instant with room for so long; infinite when the region has too few GPUs at all."""
-        for start_at_s, end_at_s in self._free(region, from_s, math.inf, gpus, kept_free=0):
-            if end_at_s - start_at_s >= duration_s - ROUNDING_S:
-                return start_at_s
-        return math.inf
+        if gpus > self._gpus[region]:
+            return math.inf
+        return self._steps[region].first_stretch_at_s(from_s, duration_s, self._gpus[region] - gpus)
 
-    def free(self, region: str, from_s: float, to_s: float, gpus: int, kept_free: int = 0) -> Intervals:
-        """The stretches in which so many more GPUs fit.
+    def free(
+        self, region: str, from_s: float, to_s: float, gpus: int, kept_free: int = 0, at_least_s: float = 0.0
+    ) -> Intervals:
+        """The stretches, none shorter than `at_least_s`, in which so many more GPUs fit.
 
         With `kept_free` so many GPUs stay free beside them; a job that would be alone may always run, since keeping
         a region free of its only job serves nobody.
         """
-        return tuple(self._free(region, from_s, to_s, gpus, kept_free))
-
-    def _free(
-        self, region: str, from_s: float, to_s: float, gpus: int, kept_free: int
-    ) -> Iterator[tuple[float, float]]:
-        times, taken = self._steps[region]
         capacity = self._gpus[region]
-        most_taken = max(capacity - gpus - kept_free, 0 if gpus <= capacity else -1)
-        began_s: float | None = None
-        for index in range(bisect_right(times, from_s) - 1, len(times)):
-            at_s = max(times[index], from_s)
-            if at_s >= to_s:
-                break
-            if taken[index] <= most_taken:
-                began_s = at_s if began_s is None else began_s
-            elif began_s is not None:
-                yield began_s, at_s
-                began_s = None
-        if began_s is not None:
-            yield began_s, to_s
-
-    def _add(self, one: Segment, gpus: int) -> None:
-        times, taken = self._steps[one.region]
-        first = _step_at(times, taken, one.start_at_s)
-        last = _step_at(times, taken, one.end_at_s)
-        for index in range(first, last):
-            taken[index] += gpus
+        if gpus > capacity:
+            return ()
+        return self._steps[region].stretches(from_s, to_s, max(capacity - gpus - kept_free, 0), at_least_s)
 
 
-def _step_at(times_s: list[float], taken: list[int], instant_s: float) -> int:
-    """The index of the step that begins at the instant, made where there is none."""
-    index = bisect_left(times_s, instant_s)
-    if index == len(times_s) or times_s[index] != instant_s:
-        times_s.insert(index, instant_s)
-        taken.insert(index, taken[index - 1])
-    return index
+class _Steps:
+    """GPUs taken in one region: `taken[i]` from `times_s[i]` to the next; only the first `count` of each are in use."""
+
+    __slots__ = ("count", "taken", "times_s")
+
+    def __init__(self) -> None:
+        self.count = 1
+        self.times_s = np.full(FIRST_ROOM, -np.inf)
+        self.taken = np.zeros(FIRST_ROOM, dtype=np.int64)
+
+    def copy(self) -> _Steps:
+        other = _Steps()
+        other.count, other.times_s, other.taken = self.count, self.times_s.copy(), self.taken.copy()
+        return other
+
+    def index_at(self, instant_s: float) -> int:
+        """The step in which the instant lies."""
+        return int(self.times_s[: self.count].searchsorted(instant_s, side="right")) - 1
+
+    def add(self, start_at_s: float, end_at_s: float, gpus: int) -> None:
+        first = self._step_from(start_at_s)
+        last = self._step_from(end_at_s)
+        self.taken[first:last] += gpus
+
+    def first_stretch_at_s(self, from_s: float, duration_s: float, most_taken: int) -> float:
+        """The first instant from which no more than `most_taken` GPUs are taken for so long."""
+        first = self.index_at(from_s)
+        blocked = (self.taken[first : self.count] > most_taken).nonzero()[0]
+        if len(blocked) == 0:
+            return from_s
+        times_s, enough_s = self.times_s[first : self.count], duration_s - ROUNDING_S
+        if blocked[0] > 0 and times_s[blocked[0]] - from_s >= enough_s:
+            return from_s
+        begins_s = times_s[blocked[:-1] + 1]
+        lasts_s = times_s[blocked[1:]] - begins_s
+        fitting = ((lasts_s >= enough_s) & (lasts_s > 0)).nonzero()[0]
+        if len(fitting):
+            return float(begins_s[fitting[0]])
+        return float(times_s[blocked[-1] + 1]) if blocked[-1] + 1 < len(times_s) else math.inf
+
+    def stretches(self, from_s: float, to_s: float, most_taken: int, at_least_s: float) -> Intervals:
+        """Where no more than `most_taken` GPUs are taken, in growing order."""
+        if from_s >= to_s:
+            return ()
+        first, last = self.index_at(from_s), int(self.times_s[: self.count].searchsorted(to_s))
+        is_free = np.zeros(last - first + 2, dtype=np.int8)
+        is_free[1:-1] = self.taken[first:last] <= most_taken
+        turns = (is_free[1:] != is_free[:-1]).nonzero()[0]
+        if len(turns) == 0:
+            return ()
+        borders_s = (
+            self.times_s[first : last + 1].copy() if last < self.count else np.append(self.times_s[first:last], to_s)
+        )
+        borders_s[0], borders_s[last - first] = from_s, to_s
+        begins_s, ends_s = borders_s[turns[::2]], borders_s[turns[1::2]]
+        enough = ends_s - begins_s >= at_least_s - ROUNDING_S
+        return tuple(zip(begins_s[enough].tolist(), ends_s[enough].tolist(), strict=True))
+
+    def _step_from(self, instant_s: float) -> int:
+        """The index of the step that begins at the instant, made where there is none."""
+        count = self.count
+        index = int(self.times_s[:count].searchsorted(instant_s))
+        if index < count and self.times_s[index] == instant_s:
+            return index
+        if count == len(self.times_s):
+            self.times_s = np.concatenate((self.times_s, self.times_s))
+            self.taken = np.concatenate((self.taken, self.taken))
+        for values in (self.times_s, self.taken):
+            values[index + 1 : count + 1] = values[index:count]
+        self.times_s[index], self.taken[index] = instant_s, self.taken[index - 1]
+        self.count = count + 1
+        return index

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from scheduler.planning.capacity import Occupancy
 from scheduler.planning.curve import ROUNDING_S
-from scheduler.planning.placing import Board, Need, need
+from scheduler.planning.placing import Board, Need, Place, need
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
 
@@ -37,7 +37,7 @@ class FleetPlanner:
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
         joint = Joint.of(open_jobs, regions, forecasts, now_s, self.reserve_ratio)
         in_turn = run_now_draft(joint)
-        packings = [in_turn] if not in_turn.is_crowded else _other_packings(joint)
+        packings = [in_turn] if not in_turn.is_crowded else _other_packings(joint, in_turn)
         if not packings:
             return in_turn.plan()
         order = sorted(joint.needs, key=least_latest_start)
@@ -95,20 +95,24 @@ class Joint:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """A plan in the making."""
+    """A plan in the making: the place of each job, and of those that are late the window they could have had at once.
+
+    `is_crowded` tells whether a job is late because others hold the GPUs; one that had too little time from the start
+    is not.
+    """
 
     joint: Joint
     board: Board
-    placements: dict[str, Placement] = field(default_factory=dict)
-    refusals: dict[str, Refusal] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    late: dict[str, Segment | None] = field(default_factory=dict)
+    is_crowded: bool = False
 
-    def put(self, wanted: Need, placement: Placement) -> None:
-        self.placements[wanted.job.id] = placement
-        self.board.take(placement, wanted.job)
+    def put(self, place: Place) -> None:
+        self.places[place.need.job.id] = place
+        self.board.take(place)
 
-    def earliest_in_time(self, wanted: Need) -> Placement | None:
-        place = self.board.earliest(wanted, Cause.RUN_NOW)
-        return place if place is not None and is_in_time(place, wanted) else None
+    def earliest(self, wanted: Need) -> Place | None:
+        return self.board.earliest(wanted, Cause.RUN_NOW)
 
     def still_holds(self, before: Placement, wanted: Need) -> bool:
         """Whether the place of a job that has not begun lies ahead, is in time and has room."""
@@ -118,32 +122,27 @@ class Draft:
         lasts_as_long = abs(only.duration_s - wanted.whole_s) <= ROUNDING_S
         return lasts_as_long and self.board.has_room(only, wanted.job)
 
-    def put_late(self, wanted: Need) -> None:
-        """As early as possible, and say why; nowhere when no region is large enough."""
-        self.refusals[wanted.job.id] = self.board.refusal(wanted)
-        early = self.board.earliest(wanted, Cause.LATE)
-        if early is not None:
-            self.put(wanted, early)
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether a job is late because others hold the GPUs; one that had too little time from the start is not."""
-        return any(refusal.obstacle is Obstacle.CAPACITY for refusal in self.refusals.values()) or any(
-            self.placements[wanted.job.id].start_at_s > wanted.earliest_s + ROUNDING_S
-            for wanted in self.joint.needs
-            if wanted.job.id in self.refusals and wanted.job.id in self.placements
-        )
+    def put_late(self, wanted: Need, place: Place | None) -> None:
+        """The earliest place though it is too late; nowhere when no region is large enough."""
+        at_once = place.at_once if place is not None else None
+        self.late[wanted.job.id] = at_once
+        self.is_crowded = self.is_crowded or is_crowded_out(self.board, wanted, at_once)
+        if place is not None:
+            self.put(replace(place, cause=Cause.LATE))
 
     def rank(self) -> tuple[int, float]:
-        return len(self.refusals), sum(one.emissions_gco2e or 0.0 for one in self.placements.values())
+        return len(self.late), sum(self.board.place_gco2e(one) or 0.0 for one in self.places.values())
 
     def plan(self) -> Plan:
-        placements = dict(self.placements)
+        board, before = self.board, {one.job.id: one.planned for one in self.joint.open_jobs}
+        placements = {name: board.placement(place, _baseline(before[name])) for name, place in self.places.items()}
         for one in self.joint.open_jobs:
             if one.running is not None:
-                rest = self.placements.get(one.job.id)
-                placements[one.job.id] = _with_running_piece(one, one.running, rest, self.board)
-        return Plan(made_at_s=self.joint.now_s, placements=placements, refusals=self.refusals)
+                rest = placements.get(one.job.id)
+                placements[one.job.id] = _with_running_piece(one, one.running, rest, board)
+        needs = {wanted.job.id: wanted for wanted in self.joint.needs}
+        refusals = {name: board.refusal(needs[name], at_once) for name, at_once in self.late.items()}
+        return Plan(made_at_s=self.joint.now_s, placements=placements, refusals=refusals)
 
 
 def run_now_draft(joint: Joint) -> Draft:
@@ -161,12 +160,25 @@ def with_others_taken(
     return Board(regions, forecasts, occupancy, reserve_ratio)
 
 
-def placed_or_refused(board: Board, wanted: Need, placement: Placement | None) -> Placement | Refusal:
-    return placement if placement is not None and is_in_time(placement, wanted) else board.refusal(wanted)
+def placed_or_refused(board: Board, wanted: Need, place: Place | None) -> Placement | Refusal:
+    if place is not None and place.is_in_time:
+        return board.placement(place)
+    return board.refusal(wanted, board.at_once(wanted))
 
 
 def is_in_time(placement: Placement, wanted: Need) -> bool:
     return placement.end_at_s <= wanted.job.deadline_at_s + ROUNDING_S
+
+
+def is_crowded_out(board: Board, wanted: Need, at_once: Segment | None) -> bool:
+    """Whether a job that is late could be in time, or at least start now, if others did not hold the GPUs.
+
+    Once it is so, it stays so whatever else is taken: a search may end here.
+    """
+    if at_once is None:
+        return False
+    is_waiting = at_once.start_at_s > wanted.earliest_s + ROUNDING_S
+    return is_waiting or board.obstacle(wanted, at_once) is Obstacle.CAPACITY
 
 
 def least_latest_start(wanted: Need) -> tuple[int, float, float, str]:
@@ -188,14 +200,23 @@ def _is_crowded(others: Iterable[OpenJob], now_s: float) -> bool:
     return any(planned.cause is Cause.LATE and planned.start_at_s > now_s + ROUNDING_S for planned in waiting)
 
 
-def _other_packings(joint: Joint) -> list[Draft]:
+def _other_packings(joint: Joint, in_turn: Draft) -> list[Draft]:
+    """Those that are not crowded; none is tried when the running work alone crowds somebody out."""
+    late = (wanted for wanted in joint.needs if wanted.job.id in in_turn.late and wanted.job.interruption is None)
+    if any(_is_beyond_help(joint.board, wanted) for wanted in late):
+        return []
     drafts = (_packed(joint, sorted(joint.needs, key=_by_deadline), postpones_late=True), _kept(joint))
     return [one for one in drafts if not one.is_crowded]
 
 
+def _is_beyond_help(board: Board, wanted: Need) -> bool:
+    place = board.earliest(wanted, Cause.LATE)
+    return place is not None and not place.is_in_time and is_crowded_out(board, wanted, place.at_once)
+
+
 def _packed(joint: Joint, order: Iterable[Need], *, postpones_late: bool) -> Draft:
     draft = Draft(joint=joint, board=joint.fresh_board())
-    _fill(draft, order, draft.earliest_in_time, postpones_late=postpones_late)
+    _fill(draft, order, draft.earliest, postpones_late=postpones_late)
     return draft
 
 
@@ -207,10 +228,10 @@ def _kept(joint: Joint) -> Draft:
     for wanted in sorted(joint.needs, key=_first_come):
         before = planned.get(wanted.job.id)
         if before is not None and draft.still_holds(before, wanted):
-            draft.put(wanted, before)
+            draft.put(Place(need=wanted, segments=before.segments, cause=before.cause, at_once=None))
         else:
             moved.append(wanted)
-    _fill(draft, moved, draft.earliest_in_time, postpones_late=True)
+    _fill(draft, moved, draft.earliest, postpones_late=True)
     return draft
 
 
@@ -220,31 +241,37 @@ def _greedy(joint: Joint, order: Sequence[Need]) -> Draft:
     return draft
 
 
-def _fill(
-    draft: Draft, order: Iterable[Need], choose: Callable[[Need], Placement | None], *, postpones_late: bool
-) -> None:
+def _fill(draft: Draft, order: Iterable[Need], choose: Callable[[Need], Place | None], *, postpones_late: bool) -> None:
+    """Place all in turn. A draft that postpones is of no use once it is crowded, and is left there."""
     late: list[Need] = []
     for wanted in order:
-        placement = choose(wanted)
-        if placement is not None:
-            draft.put(wanted, placement)
-        elif postpones_late:
-            late.append(wanted)
+        place = choose(wanted)
+        if place is not None and place.is_in_time:
+            draft.put(place)
+        elif not postpones_late:
+            draft.put_late(wanted, place)
+        elif is_crowded_out(draft.board, wanted, draft.board.at_once(wanted)):
+            draft.is_crowded = True
+            return
         else:
-            draft.put_late(wanted)
+            late.append(wanted)
     for wanted in late:
-        draft.put_late(wanted)
+        draft.put_late(wanted, draft.earliest(wanted))
 
 
 def _improved(draft: Draft, order: Sequence[Need]) -> Draft:
     """Each job that is in time, moved to its cheapest place while the others stay."""
     for wanted in order:
-        before = draft.placements.get(wanted.job.id)
-        if before is None or wanted.job.id in draft.refusals:
+        before = draft.places.get(wanted.job.id)
+        if before is None or wanted.job.id in draft.late:
             continue
-        draft.board.occupancy.give_back(before.segments, wanted.job.gpus)
-        draft.put(wanted, draft.board.cheapest(wanted) or before)
+        draft.board.give_back(before)
+        draft.put(draft.board.cheapest(wanted) or before)
     return draft
+
+
+def _baseline(planned: Placement | None) -> float | None:
+    return planned.baseline_emissions_gco2e if planned is not None else None
 
 
 def _held(one: OpenJob) -> tuple[Segment, ...]:

@@ -5,12 +5,15 @@ that are not submitted yet; the earliest start in each region is always a choice
 known, the job runs early (Cause.NO_FORECAST). When the forecast ends before the deadline, the windows inside it are
 compared with each other and nothing is assumed of the rest. Regions whose forecast answers another question than the
 first known one (marginal beside average, direct beside life-cycle) count as not known. Knows no order of jobs.
+
+A joint plan tries many places for each job and keeps one. So a place is priced, and a refusal is put into words, only
+when the plan that is returned holds it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intensity_feeds.series import Basis, Signal
@@ -60,6 +63,29 @@ class Need:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a job would run, not priced yet. `at_once` is the window in one piece that it could have had first."""
+
+    need: Need
+    segments: tuple[Segment, ...]
+    cause: Cause
+    at_once: Segment | None
+    integral_g_s_per_kwh: float | None = None
+
+    @property
+    def start_at_s(self) -> float:
+        return self.segments[0].start_at_s
+
+    @property
+    def end_at_s(self) -> float:
+        return self.segments[-1].end_at_s
+
+    @property
+    def is_in_time(self) -> bool:
+        return self.end_at_s <= self.need.job.deadline_at_s + ROUNDING_S
+
+
 def need(open_job: OpenJob, now_s: float) -> Need | None:
     """What is still to be placed; None when the running piece does all that is left."""
     job = open_job.job
@@ -98,45 +124,65 @@ class Board:
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def cheapest(self, need: Need) -> Placement | None:
+    def cheapest(self, need: Need) -> Place | None:
         """The cheapest place in time; None when there is no room in time."""
         regions = allowed_regions(need.job, self.regions)
-        early = self._earliest_window(need, regions)
+        starts = self._first_starts(need, regions)
+        at_once = _first_window(need, starts)
         curves = self._curves(need, regions)
-        found = self._cheapest_known(need, regions, curves) if curves else None
+        found = self._cheapest_known(need, regions, curves, starts) if curves else None
         if found is not None:
-            return self._placement(need, found.segments, _cause(need, found), regions, found.integral_g_s_per_kwh)
-        if early is not None and early.end_at_s <= need.job.deadline_at_s + ROUNDING_S:
-            return self._placement(need, (early,), Cause.NO_FORECAST, regions)
-        packed = self._pieces_in_the_dark(need, regions)
-        return self._placement(need, packed, Cause.NO_FORECAST, regions) if packed else None
+            cause = _cause(need, found)
+            integral = found.integral_g_s_per_kwh
+            return Place(
+                need=need, segments=found.segments, cause=cause, at_once=at_once, integral_g_s_per_kwh=integral
+            )
+        place = self._earliest(need, regions, at_once, Cause.NO_FORECAST)
+        return place if place is not None and place.is_in_time else None
 
-    def earliest(self, need: Need, cause: Cause) -> Placement | None:
+    def earliest(self, need: Need, cause: Cause) -> Place | None:
         """The place that ends first, in time or not; None when no allowed region has so many GPUs."""
         regions = allowed_regions(need.job, self.regions)
-        early = self._earliest_window(need, regions)
-        if early is None:
-            return None
-        if early.end_at_s > need.job.deadline_at_s + ROUNDING_S and (packed := self._pieces_in_the_dark(need, regions)):
-            return self._placement(need, packed, cause, regions)
-        return self._placement(need, (early,), cause, regions)
+        at_once = _first_window(need, self._first_starts(need, regions))
+        return self._earliest(need, regions, at_once, cause)
 
-    def refusal(self, need: Need) -> Refusal:
-        """Why the job has no place in time, and the first finish that has."""
-        job, regions = need.job, allowed_regions(need.job, self.regions)
-        early = self._earliest_window(need, regions)
-        if not regions:
-            asked = ", ".join(job.regions) or "any"
-            return Refusal(job_id=job.id, obstacle=Obstacle.REGION, what=f"no region of {asked} exists")
-        if early is None:
-            most = max(region.gpus for region in regions)
-            what = f"needs {job.gpus} GPUs at once, the largest allowed region has {most}"
-            return Refusal(job_id=job.id, obstacle=Obstacle.GPUS, what=what)
+    def at_once(self, need: Need) -> Segment | None:
+        """The window in one piece that ends first, whatever the deadline; None when no region has so many GPUs."""
+        return _first_window(need, self._first_starts(need, allowed_regions(need.job, self.regions)))
+
+    def obstacle(self, need: Need, at_once: Segment | None) -> Obstacle:
+        """What keeps a job that could run `at_once` from being in time."""
+        if at_once is None:
+            return Obstacle.GPUS if allowed_regions(need.job, self.regions) else Obstacle.REGION
         too_short = need.earliest_s > need.latest_start_at_s + ROUNDING_S
-        obstacle = Obstacle.DEADLINE if too_short else Obstacle.CAPACITY
-        because = "there is not so much time" if too_short else f"the room for {job.gpus} GPUs is taken"
-        what = f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
-        return Refusal(job_id=job.id, obstacle=obstacle, what=what, earliest_finish_at_s=early.end_at_s)
+        return Obstacle.DEADLINE if too_short else Obstacle.CAPACITY
+
+    def refusal(self, need: Need, at_once: Segment | None) -> Refusal:
+        """Why the job has no place in time, and the first finish that has."""
+        obstacle = self.obstacle(need, at_once)
+        return Refusal(
+            job_id=need.job.id,
+            obstacle=obstacle,
+            what=self._refusal_text(need.job, obstacle),
+            earliest_finish_at_s=None if at_once is None else at_once.end_at_s,
+        )
+
+    def placement(self, place: Place, baseline_gco2e: float | None = None) -> Placement:
+        """The place with what it emits; `baseline_gco2e` of an earlier plan of the same job stays its baseline."""
+        if baseline_gco2e is None and place.at_once is not None:
+            baseline_gco2e = self.emissions_gco2e(place.need.job.power_w, (place.at_once,))
+        return Placement(
+            job_id=place.need.job.id,
+            segments=place.segments,
+            cause=place.cause,
+            emissions_gco2e=self.place_gco2e(place),
+            baseline_emissions_gco2e=baseline_gco2e,
+        )
+
+    def place_gco2e(self, place: Place) -> float | None:
+        if place.integral_g_s_per_kwh is None:
+            return self.emissions_gco2e(place.need.job.power_w, place.segments)
+        return place.need.job.power_w / 1000.0 * place.integral_g_s_per_kwh / 3600.0
 
     def has_room(self, piece: Segment, job: Job) -> bool:
         """Whether the job is allowed there and its GPUs are free."""
@@ -144,8 +190,11 @@ class Board:
             return False
         return self.occupancy.fits(piece.region, piece.start_at_s, piece.end_at_s, job.gpus)
 
-    def take(self, placement: Placement, job: Job) -> None:
-        self.occupancy.take(placement.segments, job.gpus)
+    def take(self, place: Place) -> None:
+        self.occupancy.take(place.segments, place.need.job.gpus)
+
+    def give_back(self, place: Place) -> None:
+        self.occupancy.give_back(place.segments, place.need.job.gpus)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -163,18 +212,37 @@ class Board:
                 curves.append(part)
         return curves
 
-    def _earliest_window(self, need: Need, regions: Sequence[Region]) -> Segment | None:
-        """The window in one piece that ends first, whatever the deadline."""
-        best: Segment | None = None
-        for region in regions:
-            start_at_s = self.occupancy.earliest_start_at_s(region.name, need.earliest_s, need.whole_s, need.job.gpus)
-            if start_at_s < (best.start_at_s if best else math.inf):
-                best = Segment(start_at_s=start_at_s, end_at_s=start_at_s + need.whole_s, region=region.name)
-        return best
+    def _first_starts(self, need: Need, regions: Sequence[Region]) -> dict[str, float]:
+        """The first instant in each region with room for all of it in one piece, whatever the deadline."""
+        first, whole_s, gpus = self.occupancy.earliest_start_at_s, need.whole_s, need.job.gpus
+        return {region.name: first(region.name, need.earliest_s, whole_s, gpus) for region in regions}
 
-    def _cheapest_known(self, need: Need, regions: Sequence[Region], curves: Sequence[Curve]) -> Pieces | None:
+    def _earliest(self, need: Need, regions: Sequence[Region], at_once: Segment | None, cause: Cause) -> Place | None:
+        if at_once is None:
+            return None
+        place = Place(need=need, segments=(at_once,), cause=cause, at_once=at_once)
+        if not place.is_in_time and (packed := self._pieces_in_the_dark(need, regions)):
+            return Place(need=need, segments=packed, cause=cause, at_once=at_once)
+        return place
+
+    def _refusal_text(self, job: Job, obstacle: Obstacle) -> str:
+        match obstacle:
+            case Obstacle.REGION:
+                return f"no region of {', '.join(job.regions) or 'any'} exists"
+            case Obstacle.GPUS:
+                most = max(region.gpus for region in allowed_regions(job, self.regions))
+                return f"needs {job.gpus} GPUs at once, the largest allowed region has {most}"
+            case Obstacle.DEADLINE:
+                because = "there is not so much time"
+            case Obstacle.CAPACITY:
+                because = f"the room for {job.gpus} GPUs is taken"
+        return f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
+
+    def _cheapest_known(
+        self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], starts: Mapping[str, float]
+    ) -> Pieces | None:
         """At once anywhere, or later with head-room; later without it only when there is no other way in time."""
-        at_once = self._at_once(need, regions, curves)
+        at_once = _at_once(need, curves, starts)
         later = self._search(need, regions, curves, self.reserve_ratio)
         if at_once is None and later is None and self.reserve_ratio > 0:
             return self._search(need, regions, curves, 0.0)
@@ -186,26 +254,14 @@ class Board:
     def _search(
         self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
     ) -> Pieces | None:
-        free = self._free(need, regions, reserve_ratio)
         if need.job.interruption is not None:
-            return cheapest_pieces(curves, need.work, free, FLEET_MAX_CELLS)
+            return cheapest_pieces(curves, need.work, self._free(need, regions, reserve_ratio), FLEET_MAX_CELLS)
+        free = self._free(need, regions, reserve_ratio, at_least_s=need.whole_s)
         window = cheapest_window(curves, need.whole_s, need.earliest_s, need.job.deadline_at_s, free)
         if window is None:
             return None
         only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
         return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
-
-    def _at_once(self, need: Need, regions: Sequence[Region], curves: Sequence[Curve]) -> Pieces | None:
-        """The cheapest of the regions' earliest starts, where known and in time."""
-        choices = []
-        for one in curves:
-            start_at_s = self.occupancy.earliest_start_at_s(one.region, need.earliest_s, need.whole_s, need.job.gpus)
-            end_at_s = min(start_at_s + need.whole_s, max(need.job.deadline_at_s, start_at_s))
-            if end_at_s - start_at_s >= need.whole_s - ROUNDING_S and one.knows(start_at_s, end_at_s):
-                only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
-                integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
-                choices.append(Pieces(segments=(only,), integral_g_s_per_kwh=integral))
-        return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
 
     def _pieces_in_the_dark(self, need: Need, regions: Sequence[Region]) -> tuple[Segment, ...]:
         """Pieces that meet the deadline on a grid of which nothing is known; empty when there are none."""
@@ -215,46 +271,15 @@ class Board:
         packed = cheapest_pieces(curves, need.work, self._free(need, regions, 0.0), FLEET_MAX_CELLS)
         return packed.segments if packed else ()
 
-    def _free(self, need: Need, regions: Sequence[Region], reserve_ratio: float) -> dict[str, Intervals]:
-        job = need.job
+    def _free(
+        self, need: Need, regions: Sequence[Region], reserve_ratio: float, at_least_s: float = 0.0
+    ) -> dict[str, Intervals]:
+        job, free = need.job, self.occupancy.free
+        kept_free = {region.name: int(region.gpus * reserve_ratio) for region in regions}
         return {
-            region.name: self.occupancy.free(
-                region.name, need.earliest_s, job.deadline_at_s, job.gpus, int(region.gpus * reserve_ratio)
-            )
-            for region in regions
+            name: free(name, need.earliest_s, job.deadline_at_s, job.gpus, kept, at_least_s)
+            for name, kept in kept_free.items()
         }
-
-    def _placement(
-        self,
-        need: Need,
-        segments: tuple[Segment, ...],
-        cause: Cause,
-        regions: Sequence[Region],
-        integral_g_s_per_kwh: float | None = None,
-    ) -> Placement:
-        power_kw = need.job.power_w / 1000.0
-        emissions = None if integral_g_s_per_kwh is None else power_kw * integral_g_s_per_kwh / 3600.0
-        if emissions is None:
-            emissions = self.emissions_gco2e(need.job.power_w, segments)
-        return Placement(
-            job_id=need.job.id,
-            segments=segments,
-            cause=cause,
-            emissions_gco2e=emissions,
-            baseline_emissions_gco2e=self._baseline_gco2e(need, regions),
-        )
-
-    def _baseline_gco2e(self, need: Need, regions: Sequence[Region]) -> float | None:
-        """The start at the earliest instant, in the first allowed region that has room then."""
-        starts = [
-            (self.occupancy.earliest_start_at_s(region.name, need.earliest_s, need.whole_s, need.job.gpus), index)
-            for index, region in enumerate(regions)
-        ]
-        start_at_s, index = min(starts, default=(math.inf, 0))
-        if not math.isfinite(start_at_s):
-            return None
-        at_once = Segment(start_at_s=start_at_s, end_at_s=start_at_s + need.whole_s, region=regions[index].name)
-        return self.emissions_gco2e(need.job.power_w, (at_once,))
 
     def emissions_gco2e(self, power_w: float, segments: Sequence[Segment]) -> float | None:
         """What the segments emit at this power, PUE included; None where the forecast does not reach."""
@@ -267,6 +292,27 @@ class Board:
                 return None
             total += region.pue * series.emissions_gco2e(power_w, one.start_at_s, one.end_at_s)
         return total
+
+
+def _first_window(need: Need, starts: Mapping[str, float]) -> Segment | None:
+    """The first of the starts by region, in the region named first among equals."""
+    region = min(starts, key=lambda name: starts[name], default=None)
+    if region is None or math.isinf(starts[region]):
+        return None
+    return Segment(start_at_s=starts[region], end_at_s=starts[region] + need.whole_s, region=region)
+
+
+def _at_once(need: Need, curves: Sequence[Curve], starts: Mapping[str, float]) -> Pieces | None:
+    """The cheapest of the regions' earliest starts, where known and in time."""
+    choices = []
+    for one in curves:
+        start_at_s = starts[one.region]
+        end_at_s = min(start_at_s + need.whole_s, max(need.job.deadline_at_s, start_at_s))
+        if end_at_s - start_at_s >= need.whole_s - ROUNDING_S and one.knows(start_at_s, end_at_s):
+            only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
+            integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
+            choices.append(Pieces(segments=(only,), integral_g_s_per_kwh=integral))
+    return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
 
 
 def _cause(need: Need, found: Pieces) -> Cause:
