@@ -4,14 +4,14 @@ import { askForGrid, askForState, forgetKey, keepKey, keptKey, KeyWanted, NoAnsw
 import { element, show } from "./dom.js";
 import { counted, duration, fullInstant, instantMs } from "./format.js";
 import { numbers, planned } from "./numbers.js";
-import { regionSections } from "./regions.js";
+import { hoursThatShow, regionSections } from "./regions.js";
 import { accountTable, jobsTable } from "./tables.js";
 
 const POLL_MS = 2_000;
 // The grid changes by the quarter of an hour; a demonstration's clock runs fast, and its grid with it.
 const GRID_POLLS = 10;
 
-const seen = { state: null, grid: null, answeredAtMs: null, problem: null, wantsKey: false, polls: 0, hours: 24 };
+const seen = { state: null, grid: null, answeredAtMs: null, problem: null, wantsKey: false, polls: 0, chosenHours: null };
 let timer = null;
 let isAsking = false;
 
@@ -77,10 +77,12 @@ function silence() {
 }
 
 function renderStatus() {
-  const { state: { status, regions, open, ended }, grid, hours } = seen;
+  const { state: { status, regions, open, ended }, grid } = seen;
   const nowMs = instantMs(status.now);
+  const hours = seen.chosenHours ?? hoursThatShow(open, nowMs);
   const account = { ...status.account, since: null, until: null }; // they change with every look, and are not shown
   const width = at("regions").clientWidth;
+  for (const button of at("ranges").children) button.setAttribute("aria-pressed", String(Number(button.dataset.hours) === hours));
   at("clock").dateTime = status.now;
   show(at("clock"), fullInstant(nowMs), (text) => text);
   document.title = titleOf(status);
@@ -101,8 +103,7 @@ function titleOf(status) {
 function chooseRange(event) {
   const button = event.target.closest("button");
   if (button === null) return;
-  seen.hours = Number(button.dataset.hours);
-  for (const one of at("ranges").children) one.setAttribute("aria-pressed", String(one === button));
+  seen.chosenHours = Number(button.dataset.hours);
   render();
 }
 

@@ -12,8 +12,9 @@ function digits(value, count) {
   return value.toLocaleString("en", { maximumFractionDigits: count, minimumFractionDigits: count });
 }
 
-// Keeps a number on one line with its unit.
+// Keeps a number on one line with its unit, and a span of time on one line: a line may break after a dash.
 const NBSP = "\u00a0";
+const DASH = `${NBSP}–\u2060${NBSP}`;
 
 /** Three digits that matter, without an exponent. */
 function short(value) {
@@ -84,5 +85,5 @@ export function instant(ms, nowMs) {
 export function span(fromMs, untilMs, nowMs) {
   if (fromMs === null || untilMs === null) return UNKNOWN;
   const from = day(fromMs) === day(untilMs) && Math.abs(untilMs - fromMs) < 24 * HOUR_MS ? clock(fromMs) : instant(fromMs, nowMs);
-  return `${from}${NBSP}–${NBSP}${instant(untilMs, nowMs)}`;
+  return `${from}${DASH}${instant(untilMs, nowMs)}`;
 }

@@ -64,11 +64,11 @@ function howPriced(account) {
 }
 
 function saidAhead(ahead) {
-  if (!ahead.jobs) return "no job is open";
+  if (!ahead.jobs) return "no job waits";
   if (!ahead.known) return "no forecast reaches the plan";
   const isWorse = ahead.avoided_gco2e < 0;
   const rest = ahead.jobs > ahead.known ? `; not known for ${ahead.jobs - ahead.known}` : "";
-  return `${isWorse ? "more than" : "to be saved against"} at once, a forecast for ${counted(ahead.known, "job")}${rest}`;
+  return `${isWorse ? "more than" : "to be saved against"} at once, a forecast for ${counted(ahead.known, "waiting job")}${rest}`;
 }
 
 function jobsSaid(jobs) {
@@ -77,9 +77,10 @@ function jobsSaid(jobs) {
   return parts.join(", ");
 }
 
-/** What the plan expects of the jobs that are open: a sum over those whose forecast reaches. */
+/** What the plan expects of the jobs that wait: a sum over those whose forecast reaches. */
 export function planned(openJobs) {
-  const known = openJobs.map((job) => job.plan).filter((plan) => plan && plan.emissions_gco2e !== null && plan.baseline_emissions_gco2e !== null);
+  const plans = openJobs.filter((job) => job.state === "waiting" || job.state === "paused").map((job) => job.plan);
+  const known = plans.filter((plan) => plan && plan.emissions_gco2e !== null && plan.baseline_emissions_gco2e !== null);
   const avoided = known.reduce((sum, plan) => sum + plan.baseline_emissions_gco2e - plan.emissions_gco2e, 0);
-  return { jobs: openJobs.length, known: known.length, avoided_gco2e: avoided };
+  return { jobs: plans.length, known: known.length, avoided_gco2e: avoided };
 }

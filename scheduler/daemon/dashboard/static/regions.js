@@ -1,7 +1,7 @@
 // One section per region: its grid in words, the ribbon of its intensity, and under it on the same axis its jobs.
 
 import { element } from "./dom.js";
-import { clock, counted, duration, instant, instantMs } from "./format.js";
+import { counted, duration, instant, instantMs } from "./format.js";
 import { jobRows } from "./gantt.js";
 import { steps } from "./ribbon.js";
 import { timeline } from "./timeline.js";
@@ -9,13 +9,22 @@ import { timeline } from "./timeline.js";
 const HOUR_MS = 3_600_000;
 const PAST_RATIO = 0.25;
 const LONGEST_PAST_H = 24;
+const SPANS_H = [24, 48, 168];
 
 const FEED_NAMES = { live: "live", cached: "from the cache", own_forecast: "own forecast", yearly_average: "yearly average" };
+
+const pastHours = (hours) => Math.min(hours * PAST_RATIO, LONGEST_PAST_H);
+
+/** The shortest span that shows where every open job ends, up to a week. */
+export function hoursThatShow(openJobs, nowMs) {
+  const lastMs = Math.max(nowMs, ...openJobs.filter((job) => job.plan).map((job) => instantMs(job.plan.end)));
+  return SPANS_H.find((hours) => (hours - pastHours(hours)) * HOUR_MS >= lastMs - nowMs) ?? SPANS_H.at(-1);
+}
 
 /** The sections of all regions. `grid` holds [zone, what is known of it]. */
 export function regionSections({ regions, grid, open, ended, nowMs, hours, width }) {
   const zones = new Map(grid);
-  const pastMs = Math.min(hours * PAST_RATIO, LONGEST_PAST_H) * HOUR_MS;
+  const pastMs = pastHours(hours) * HOUR_MS;
   const view = { fromMs: nowMs - pastMs, untilMs: nowMs - pastMs + hours * HOUR_MS, nowMs, width };
   const known = regions.map((region) => steps(zones.get(region.zone), view));
   const most = Math.max(100, ...known.flat().map((step) => step.gco2e_per_kwh ?? 0));

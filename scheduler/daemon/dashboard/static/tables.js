@@ -47,7 +47,7 @@ function whenAndWhere(job, nowMs) {
 function saving(job) {
   if (!job.plan) return [element("span", { class: "quiet" }, job.ended_at ? "in the account" : "–")];
   const { emissions_gco2e: emitted, baseline_emissions_gco2e: baseline, savings_ratio: ratio } = job.plan;
-  if (emitted === null || baseline === null) return [UNKNOWN];
+  if (emitted === null || baseline === null) return [element("span", { class: "quiet" }, job.state === "running" ? "when it ends" : UNKNOWN)];
   const grams = element("span", { class: "quiet" }, `${mass(baseline - emitted)} forecast`);
   return [element("span", { class: ratio < 0 ? "worse" : null }, percent(ratio)), grams];
 }

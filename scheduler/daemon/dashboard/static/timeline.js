@@ -30,7 +30,7 @@ export function timeline({ zone, steps, most, rows, view, says }) {
   charts += 1;
   return drawing("svg", { class: "chart", role: "img", "aria-label": says, width: view.width, height: layout.height, viewBox: `0 0 ${view.width} ${layout.height}` },
     unknownPattern(charts), ...ticks(view, layout), ...ribbon(steps, most, layout, charts), ...scale(most, layout),
-    ...rows.flatMap((row, index) => jobRow(row, index, layout)), ...nowLine(zone, most, view, layout));
+    ...rows.flatMap((row, index) => jobMarks(row, index, layout)), ...nowLine(zone, most, view, layout), ...rows.map((row, index) => jobName(row, index, layout)));
 }
 
 function unknownPattern(number) {
@@ -88,12 +88,18 @@ function ticks({ fromMs, untilMs, nowMs }, layout) {
   return nodes;
 }
 
-function jobRow(row, index, layout) {
-  const { isNarrow, left, x, rowsTop } = layout;
-  const top = rowsTop + index * layout.row + (isNarrow ? 16 : 4);
-  const room = isNarrow ? layout.right - left : left - 14;
-  const label = drawing("text", { class: `job-name ${row.kind}`, x: isNarrow ? left : 0, y: isNarrow ? top - 4 : top + 12 }, shortened(row.name, room), drawing("title", {}, row.said));
-  return [label, ...windowOf(row, top, x), ...row.pieces.map((piece) => bar(row, piece, top, x))].filter(Boolean);
+const topOf = (index, layout) => layout.rowsTop + index * layout.row + (layout.isNarrow ? 16 : 4);
+
+function jobMarks(row, index, layout) {
+  const top = topOf(index, layout);
+  return [...windowOf(row, top, layout.x), ...row.pieces.map((piece) => bar(row, piece, top, layout.x))];
+}
+
+function jobName(row, index, layout) {
+  const { isNarrow, left, right } = layout;
+  const top = topOf(index, layout);
+  const place = isNarrow ? { x: left, y: top - 4 } : { x: 0, y: top + 12 };
+  return drawing("text", { class: `job-name ${row.kind}`, ...place }, shortened(row.name, isNarrow ? right - left : left - 14), drawing("title", {}, row.said));
 }
 
 function shortened(name, room) {

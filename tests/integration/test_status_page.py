@@ -1,0 +1,221 @@
+"""The status page over real sockets: its files and headers, what the API tells it, and what a browser makes of both."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+
+from scheduler.config import Server
+from scheduler.daemon.dashboard.page import POLICIES, Page, packaged_files
+from scheduler.daemon.env import Env
+from scheduler.daemon.http import make_app
+from scheduler.daemon.metrics import Metrics
+from scheduler.quantities import parse_instant_s
+from tests.builders import YEAR_2022_AT_S
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
+
+# Four hours of the grid in a second: the clean noon is three seconds away.
+SPEED = 4 * 3600.0
+KEY = "sk-a-key-of-the-test"
+KEYED = Server(port=0, keys_sha256=(hashlib.sha256(KEY.encode()).hexdigest(),))
+NASTY = "<img src=x onerror=\"document.title='taken over'\"> & 'co'"
+BROWSER_PATIENCE_S = 60.0
+
+
+@asynccontextmanager
+async def a_page(server: Server | None = None) -> AsyncIterator[TestClient[Request, Application]]:
+    app = make_app(server or Server(port=0), env=Env(), metrics=Metrics(), problems=list, policies=POLICIES)
+    Page().add_routes(app)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+async def test_every_file_is_served_with_its_type_and_the_headers_that_bind_a_browser() -> None:
+    types = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+    async with a_page() as client:
+        for name, file in packaged_files().items():
+            response = await client.get("/" if name == "index.html" else f"/page/{name}")
+            assert response.status == 200
+            assert response.headers["Content-Type"] == f"{types[name.rpartition('.')[2]]}; charset=utf-8"
+            assert await response.read() == file.body
+            policy = response.headers["Content-Security-Policy"].split("; ")
+            assert {"default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy)
+            assert "unsafe" not in response.headers["Content-Security-Policy"]
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Referrer-Policy"] == "no-referrer"
+
+
+async def test_a_file_that_the_browser_has_is_not_sent_again() -> None:
+    async with a_page() as client:
+        first = await client.get("/page/app.js")
+        assert first.headers["Cache-Control"] == "no-cache"
+        again = await client.get("/page/app.js", headers={"If-None-Match": f'"other", {first.headers["ETag"]}'})
+        assert (again.status, await again.read()) == (304, b"")
+        assert again.headers["ETag"] == first.headers["ETag"]
+        assert "Content-Security-Policy" in again.headers
+        assert (await client.get("/page/app.js", headers={"If-None-Match": '"other"'})).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/page/", "/page/nothing.js", "/page/index.html", "/page/..%2Fpage.py", "/page/a/app.js", "/index.html"]
+)
+async def test_other_paths_lead_nowhere(path: str) -> None:
+    async with a_page() as client:
+        response = await client.get(path)
+        assert response.status == 404
+        assert (await response.json())["error"]["type"] == "invalid_request_error"
+
+
+async def test_the_shell_of_the_page_is_open_where_keys_are_needed() -> None:
+    async with a_page(KEYED) as client:
+        assert (await client.get("/")).status == 200
+        assert (await client.get("/page/app.js")).status == 200
+        assert (await client.get("/page2")).status == 401
+
+
+# -- what the page asks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_the_status_counts_jobs_requests_and_workers_and_holds_the_account(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=SPEED) as (_, client):
+        _, status = await got(client, "/api/v1/status")
+        assert status["account"]["uses"] == 0
+        assert status["jobs"]["waiting"] == 0
+
+        _, waiting = await posted(client, "/api/v1/jobs", a_submission(within="16h"))
+        _, status = await got(client, "/api/v1/status")
+        assert status["jobs"] == {**dict.fromkeys(status["jobs"], 0), "waiting": 1}
+        assert (status["requests"], status["workers"]) == ({"held": 0, "running": 0}, {"configured": 0, "up": 0})
+        assert (status["problems"], status["policy"], status["speed"]) == ([], "carbon_aware", SPEED)
+        assert 0 <= parse_instant_s(status["now"]) - YEAR_2022_AT_S < 86400
+
+        await until_state(client, waiting["id"], "succeeded")
+        account = await account_with_uses(client)
+        assert account["savings_ratio"] > 0.1
+        assert account["priced_ratio"] == 1
+
+
+async def account_with_uses(client: ClientSession) -> Any:
+    """The status's account once it is older than the one that was kept."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            _, status = await got(client, "/api/v1/status")
+            if status["account"]["uses"]:
+                return status["account"]
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_the_past_is_a_day_of_steps_without_a_hole_up_to_now(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path) as (_, client):
+        _, past = await got(client, "/api/v1/intensity/past")
+
+    (zone,) = past["zones"]
+    assert zone["zone"] == "SUN"
+    assert zone["points"][0]["start"] == past["since"]
+    assert parse_instant_s(zone["points"][-1]["end"]) >= parse_instant_s(past["until"]) - 1
+    assert all(before["end"] == after["start"] for before, after in pairwise(zone["points"]))
+    assert all(point["gco2e_per_kwh"] > 0 for point in zone["points"])
+    assert zone["realised_until"] <= past["until"]
+
+
+@pytest.mark.slow
+async def test_a_zone_that_nobody_knows_has_no_past(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, {"feed": []}) as (_, client):
+        _, past = await got(client, "/api/v1/intensity/past")
+    assert past["zones"] == [{"zone": "SUN", "realised_until": None, "points": []}]
+
+
+@pytest.mark.slow
+async def test_what_the_page_asks_needs_the_key_that_other_reads_need(tmp_path: Path) -> None:
+    server = {"port": 0, "state_dir": str(tmp_path), "drain_s": 2, "keys_sha256": list(KEYED.keys_sha256)}
+    async with a_daemon(tmp_path, {"server": server}) as (_, client):
+        for path in ("/api/v1/status", "/api/v1/intensity/past"):
+            assert (await got(client, path))[0] == 401
+            async with client.get(path, headers={"Authorization": f"Bearer {KEY}"}) as response:
+                assert response.status == 200
+        async with client.get("/") as response:
+            assert response.status == 200
+
+
+# -- in a browser ------------------------------------------------------------------------------------------------------
+
+
+def a_browser() -> str:
+    """Chromium, or the test is skipped with the reason."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
+    return found
+
+
+async def dom_of(address: str, profile: Path) -> str:
+    """The page after its first looks at the daemon, as the browser's own markup."""
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    more = "--disable-component-update --disable-sync --virtual-time-budget=4000 --dump-dom"
+    command = [a_browser(), *flags.split(), *more.split(), f"--user-data-dir={profile}", address]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), BROWSER_PATIENCE_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return out.decode()
+
+
+@pytest.mark.slow
+async def test_a_browser_shows_the_numbers_the_jobs_and_the_grid_of_a_daemon(tmp_path: Path) -> None:
+    a_browser()
+    async with a_daemon(tmp_path / "state", speed=SPEED) as (daemon, client):
+        _, first = await posted(client, "/api/v1/jobs", a_submission(within="16h", label="nightly-lora"))
+        await until_state(client, first["id"], "succeeded")
+        tomorrow = {"within": "", "earliest_start": "2022-01-02T12:00Z", "deadline": "2022-01-03T06:00Z"}
+        assert (await posted(client, "/api/v1/jobs", a_submission(label=NASTY, **tomorrow)))[0] == 201
+
+        dom = await dom_of(daemon.listener.base_url, tmp_path / "profile")
+
+    assert "CO₂e avoided" in dom
+    assert "modelled, none of it metered" in dom
+    assert "runs 14,400 times real time" in dom
+    assert "nightly-lora" in dom
+    assert "succeeded" in dom
+    assert "synthetic: a made-up grid" in dom
+    assert 'class="bar planned"' in dom
+    assert "cleanest window" in dom
+    assert "<svg" in dom
+    # The label is text in the table and in the chart, and has run nowhere.
+    assert "&lt;img src=x onerror=" in dom
+    assert '<img src="x"' not in dom
+    assert "<title>Slacktide" in dom
+
+
+@pytest.mark.slow
+async def test_a_browser_is_asked_for_a_key_and_shows_no_figure_without_one(tmp_path: Path) -> None:
+    a_browser()
+    server = {"port": 0, "state_dir": str(tmp_path / "state"), "drain_s": 2, "keys_sha256": list(KEYED.keys_sha256)}
+    async with a_daemon(tmp_path / "state", {"server": server}) as (daemon, _):
+        dom = await dom_of(daemon.listener.base_url, tmp_path / "profile")
+
+    assert '<form id="key-form" class="key">' in dom
+    assert '<div id="status" hidden="">' in dom
+    assert "asks for a key" in dom
+    assert "avoided" not in dom
