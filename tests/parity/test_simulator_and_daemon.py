@@ -1,8 +1,8 @@
 """The simulator drives the engine exactly as a plain runner does: same events at the same instants, same commands.
 
-The simulator schedules through its loop and its virtual launcher. The other side here is a runner of its own, written
-the obvious way: a list of what is due, always the earliest instant first, everything of one instant in one call. A
-driver is a function from a case to the decisions it saw, so the daemon's runner under virtual time is one more of them.
+The simulator schedules through its loop and its virtual launcher. It is held against two others: the daemon's own
+runner and journal on an event loop with virtual time, and a runner written here the obvious way: a list of what is due,
+always the earliest instant first, everything of one instant in one call.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from scheduler.planning.plan import Region
 from simulations.fleet import Fleet, Timetable
 from simulations.launcher import JobWork
 from simulations.loop import Loop
+from tests.parity.daemon_driver import driven_by_daemon
 
 HOUR_S = 3600.0
 REPLAN_S = 6 * HOUR_S
@@ -151,8 +152,13 @@ def by_plain_runner(case: Case) -> list[Decision]:
     return PlainRunner(case).run()
 
 
+def by_daemon(case: Case) -> list[Decision]:
+    truth = {work.job.id: work.true_duration_s for work in case.works}
+    return driven_by_daemon(case.engine(), [work.job for work in case.works], truth, case.renewed, REPLAN_S)
+
+
 # Every driver is held against the simulator.
-DRIVERS: dict[str, Driver] = {"plain runner": by_plain_runner}
+DRIVERS: dict[str, Driver] = {"plain runner": by_plain_runner, "daemon on virtual time": by_daemon}
 
 
 @st.composite
