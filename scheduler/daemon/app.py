@@ -86,6 +86,7 @@ class Daemon:
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
+        self._deciding: asyncio.Task[None] | None = None
         self._lock: IO[str] | None = None
         self.metrics = Metrics()
 
@@ -132,6 +133,8 @@ class Daemon:
         log.info("daemon drains", extra={"action": "daemon_drain"})
         self.api.is_draining = True
         self._timers.shutdown(wait=False)
+        if self._deciding is not None:  # before the requests are waited for: no run is started any more
+            self._deciding.cancel()
         await self.gateway.stop(self._settings.server.drain_s)
         if self._tasks is not None:
             self._tasks.cancel()
@@ -150,7 +153,7 @@ class Daemon:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.runner.run(self.runs), name="runner")
+            self._deciding = group.create_task(self.runner.run(self.runs), name="runner")
             group.create_task(self.runs.watch(), name="runs")
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")

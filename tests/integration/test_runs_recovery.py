@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from scheduler.daemon.app import Daemon
 from scheduler.daemon.env import Env
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Recipe, Runs
@@ -16,11 +18,12 @@ from scheduler.engine import Engine
 from scheduler.jobs import Job, JobState
 from scheduler.launchers.contract import Recovered, Run, RunEnded, RunSpec, run_id_of
 from scheduler.planning.run_now import RunNowPlanner
+from scheduler.quantities import format_instant, parse_instant_s
 from scheduler.store.sql import SqlStore, open_store
 from scheduler.store.writer import InlineWriter
-from tests.builders import a_job, a_region
-from tests.daemons import a_daemon, a_submission, posted
-from tests.integration.gateway_stand import Uses
+from tests.builders import HOUR_S, YEAR_2022_AT_S, a_job, a_region
+from tests.daemons import PATIENCE_S, SPEED, a_daemon, a_submission, posted, settings_of, until
+from tests.integration.gateway_stand import CHAT, MODEL, FakeWorker, Gate, Uses, a_chat
 from tests.stores import sqlite_store_url
 
 
@@ -100,3 +103,29 @@ async def test_a_daemon_that_stops_leaves_no_command_half_carried_out(tmp_path: 
         while daemon.runner.engine.state(job["id"]) is not JobState.STARTING:  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("run ")] == []
+
+
+@pytest.mark.slow
+async def test_no_run_is_started_while_a_stop_waits_for_requests(tmp_path: Path) -> None:
+    gate = Gate()
+    async with FakeWorker(gate).listening() as worker:
+        workers = {"worker": [{"url": worker.url, "models": [MODEL], "region": "here"}]}
+        tables = {**workers, "server": {"port": 0, "state_dir": str(tmp_path), "drain_s": 3600.0 * PATIENCE_S}}
+        daemon = Daemon(settings_of(tmp_path, tables), Env(epoch_s=YEAR_2022_AT_S, speed=SPEED, seed=1), {})
+        await daemon.start()
+        async with aiohttp.ClientSession(base_url=daemon.listener.base_url) as client:
+            chat = asyncio.create_task(posted(client, CHAT, a_chat()))
+            await gate.entered.wait()
+            soon = format_instant(daemon.runner.now_s() + HOUR_S)
+            _, job = await posted(client, "/api/v1/jobs", a_submission(earliest_start=soon, within="125m"))
+
+            stopping = asyncio.create_task(daemon.stop())
+            deadline_s = parse_instant_s(job["deadline"])
+            await until(lambda: daemon.runner.now_s() > deadline_s)
+            gate.opened.set()
+            assert (await chat)[0] == 200
+            await stopping
+
+    store = open_store(sqlite_store_url(tmp_path))
+    assert store.job(job["id"]).standing.state is JobState.WAITING
+    store.close()
