@@ -25,6 +25,18 @@ class Occupancy:
         self._gpus = {region.name: region.gpus for region in regions}
         self._steps = {name: _Steps() for name in self._gpus}
 
+    @classmethod
+    def of(cls, regions: Iterable[Region], held: Iterable[tuple[Sequence[Segment], int]]) -> Occupancy:
+        """With all of this taken at once; as `take` for each pair of segments and GPUs, only sooner."""
+        occupancy = cls(regions)
+        pieces: dict[str, list[tuple[float, float, int]]] = {name: [] for name in occupancy._gpus}
+        for segments, gpus in held:
+            for one in segments:
+                if one.region in pieces and one.end_at_s > one.start_at_s:
+                    pieces[one.region].append((one.start_at_s, one.end_at_s, gpus))
+        occupancy._steps = {name: _Steps.of(taken) for name, taken in pieces.items()}
+        return occupancy
+
     def copy(self) -> Occupancy:
         other = Occupancy(())
         other._gpus = self._gpus
@@ -76,6 +88,18 @@ class _Steps:
         self.count = 1
         self.times_s = np.full(FIRST_ROOM, -np.inf)
         self.taken = np.zeros(FIRST_ROOM, dtype=np.int64)
+
+    @classmethod
+    def of(cls, pieces: Sequence[tuple[float, float, int]]) -> _Steps:
+        """From the start, the end and the GPUs of each piece."""
+        steps = cls()
+        if pieces:
+            start_at_s, end_at_s, gpus = (np.array(column) for column in zip(*pieces, strict=True))
+            times_s, place = np.unique(np.concatenate(([-np.inf], start_at_s, end_at_s)), return_inverse=True)
+            change = np.zeros(len(times_s), dtype=np.int64)
+            np.add.at(change, place[1:], np.concatenate((gpus, -gpus)))
+            steps.count, steps.times_s, steps.taken = len(times_s), times_s, change.cumsum()
+        return steps
 
     def copy(self) -> _Steps:
         other = _Steps()

@@ -81,10 +81,8 @@ class Joint:
         now_s: float,
         reserve_ratio: float = 0.0,
     ) -> Joint:
-        occupancy = Occupancy(regions)
-        for one in open_jobs:
-            if one.running is not None:
-                occupancy.take((one.running,), one.job.gpus)
+        running = [((one.running,), one.job.gpus) for one in open_jobs if one.running is not None]
+        occupancy = Occupancy.of(regions, running)
         needs = [wanted for one in open_jobs if (wanted := need(one, now_s)) is not None]
         board = Board(regions, forecasts, occupancy, reserve_ratio)
         return cls(open_jobs=open_jobs, needs=needs, board=board, now_s=now_s)
@@ -128,7 +126,8 @@ class Draft:
         self.late[wanted.job.id] = at_once
         self.is_crowded = self.is_crowded or is_crowded_out(self.board, wanted, at_once)
         if place is not None:
-            self.put(replace(place, cause=Cause.LATE))
+            late = Place(need=wanted, segments=place.segments, cause=Cause.LATE, at_once=at_once)
+            self.put(late)
 
     def rank(self) -> tuple[int, float]:
         return len(self.late), sum(self.board.place_gco2e(one) or 0.0 for one in self.places.values())
@@ -154,9 +153,7 @@ def with_others_taken(
     others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, reserve_ratio: float = 0.0
 ) -> Board:
     """A board on which the running and planned pieces of the others are taken."""
-    occupancy = Occupancy(regions)
-    for one in others:
-        occupancy.take(_held(one), one.job.gpus)
+    occupancy = Occupancy.of(regions, ((_held(one), one.job.gpus) for one in others))
     return Board(regions, forecasts, occupancy, reserve_ratio)
 
 

@@ -51,7 +51,7 @@ class Placement:
     """Where and when one job runs, and what that is expected to emit beside starting at once.
 
     Emissions include PUE; both are None where the forecast does not reach. `baseline` is the start at the earliest
-    instant in the first allowed region that has room then.
+    instant in the first allowed region that has room then, as it was when the job was first planned.
     """
 
     job_id: str

@@ -108,6 +108,20 @@ def test_a_region_that_does_not_exist_is_refused_by_name() -> None:
     assert "atlantis" in plan.refusals["job"].what
 
 
+def test_a_job_that_may_be_interrupted_is_refused_in_a_region_that_does_not_exist() -> None:
+    pauses = Interruption(checkpoint_s=60, restore_s=60)
+    refusal = planned(a_job(regions=("XX",), interruption=pauses)).refusals["job"]
+    assert refusal.obstacle is Obstacle.REGION
+
+
+def test_a_new_plan_keeps_the_baseline_of_the_first() -> None:
+    job = a_job(power_w=1000)
+    first = planned(job).placements["job"]
+    assert first.baseline_emissions_gco2e == pytest.approx(400)
+    again = planned(OpenJob(job=job, planned=first), now_h=1).placements["job"]
+    assert again.baseline_emissions_gco2e == first.baseline_emissions_gco2e
+
+
 def test_the_latest_start_is_respected_whatever_comes_after() -> None:
     place = planned(a_job(within_s=2.5 * HOUR_S)).placements["job"]
     assert hours(place) == [(1.5, 2.5)]
