@@ -27,6 +27,7 @@ app = typer.Typer(
     name="slacktide",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # boxes around the help would double the time to its first line
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Carbon-aware batch scheduler and request shaper for GPU inference and fine-tuning.",
 )
@@ -37,22 +38,24 @@ def _root() -> None:
     """Only here so that a single registered command stays a subcommand."""
 
 
-app.add_typer(config_app, name="config")
-app.command("cancel")(cancel)
-app.command("demo")(demo)
-app.command("doctor")(doctor)
-app.command("emulate-feeds")(emulate_feeds)
-app.command("explain")(explain)
-app.command("intensity")(intensity)
-app.command("jobs")(jobs)
-app.command("plan")(plan)
-app.command("regions")(regions)
-app.command("run", context_settings={"allow_interspersed_args": False})(run)
-app.command("serve")(serve)
-app.command("show")(show)
-app.command("simulate")(simulate)
-app.command("submit")(submit)
-app.command("worker")(worker)
+app.add_typer(config_app, name="config", short_help="Write, check and show the settings.")
+app.command("cancel", short_help="Cancel a job.")(cancel)
+app.command("demo", short_help="See it work in a minute.")(demo)
+app.command("doctor", short_help="Look for what is wrong here.")(doctor)
+app.command("emulate-feeds", short_help="Serve the feeds' APIs from a trace.")(emulate_feeds)
+app.command("explain", short_help="Say why a job is where it is.")(explain)
+app.command("intensity", short_help="Show what a grid emits.")(intensity)
+app.command("jobs", short_help="List the daemon's jobs.")(jobs)
+app.command("plan", short_help="Find the cleanest window of one job.")(plan)
+app.command("regions", short_help="List cloud regions and their grids.")(regions)
+app.command(
+    "run", short_help="Run a command in clean hours, no daemon.", context_settings={"allow_interspersed_args": False}
+)(run)
+app.command("serve", short_help="Run the daemon.")(serve)
+app.command("show", short_help="Show one job.")(show)
+app.command("simulate", short_help="Run a what-if on traces.")(simulate)
+app.command("submit", short_help="Submit a job to the daemon.")(submit)
+app.command("worker", short_help="Serve a simulated GPU worker.")(worker)
 
 
 def main() -> None:

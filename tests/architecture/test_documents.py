@@ -76,6 +76,7 @@ def test_asking_for_help_loads_nothing_heavy() -> None:
     heavy = [
         "numpy",
         "aiohttp",
+        "asyncio",
         "sqlalchemy",
         "requests",
         "pydantic",
