@@ -157,7 +157,7 @@ class DemoDay:
             return
         _print_table(account)
         say(f"{done} of {len(jobs)} jobs have finished, {self._answered} requests were answered.")
-        say("Energy is modelled, the grid is synthetic: the same code reports metered energy on your own workers.")
+        say("The grid is made up and the energy modelled; gateway, queue, planner and ledger are the real ones.")
 
     def _narrate(self, env: Env) -> None:
         if not self._as_json:
