@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slacktide.terminal import OwnFailure, UsageProblem, say
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
 
 def serve(
@@ -38,7 +42,17 @@ def serve(
     set_up(as_json=log_json)
     for warning in read.warnings:
         say(f"slacktide: {warning}")
-    asyncio.run(_serve(read.settings))
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(_serve(read.settings))
+
+
+def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
+    """uvloop where the extra `speed` is installed, asyncio's own otherwise."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(settings: object) -> None:
