@@ -42,7 +42,9 @@ async function look() {
 }
 
 function render() {
+  const isAskedNow = seen.wantsKey && at("key-form").hidden;
   at("key-form").hidden = !seen.wantsKey;
+  if (isAskedNow) at("key").focus();
   at("forget").hidden = keptKey() === null;
   renderLink();
   show(at("notices"), notices(), (all) => all.map(([tone, text]) => element("p", { class: `notice ${tone}` }, text)));
@@ -53,10 +55,12 @@ function render() {
 }
 
 function renderLink() {
-  const state = seen.problem ? ["lost", "does not answer"] : seen.wantsKey ? ["asks", "asks for a key"] : ["", "live"];
+  const state = seen.problem ? ["lost", `silent${silentFor()}`] : seen.wantsKey ? ["asks", "asks for a key"] : ["", "live"];
   at("link").className = `link ${state[0]}`;
   show(at("link"), state[1], (text) => text);
 }
+
+const silentFor = () => (seen.answeredAtMs === null ? "" : ` for ${duration((performance.now() - seen.answeredAtMs) / 1000)}`);
 
 function notices() {
   const status = seen.state?.status;
@@ -70,10 +74,11 @@ function notices() {
   return found;
 }
 
+// The seconds stand in the header, not here: what changes in a live region is read out each time.
 function silence() {
-  const since = seen.answeredAtMs === null ? "" : ` for ${duration((performance.now() - seen.answeredAtMs) / 1000)}`;
-  const below = seen.answeredAtMs === null ? "" : " What stands below is what it said last.";
-  return `The daemon does not answer${since} (${seen.problem}).${below} Asking again every two seconds.`;
+  const status = seen.state?.status;
+  const below = status ? ` What stands below is what it said at ${fullInstant(instantMs(status.now))}.` : "";
+  return `The daemon does not answer: ${seen.problem}.${below} Asking again every two seconds.`;
 }
 
 function renderStatus() {

@@ -19,7 +19,7 @@ const DASH = `${NBSP}–\u2060${NBSP}`;
 /** Three digits that matter, without an exponent. */
 function short(value) {
   const size = Math.abs(value);
-  return digits(value, size === 0 || size >= 100 ? 0 : size >= 10 ? 1 : 2);
+  return digits(value, size < 0.005 || size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/^-0$/, "0");
 }
 
 function scaled(value, units) {

@@ -6,12 +6,14 @@ import { nameOf } from "./tables.js";
 /** More rows than these are read in the table. */
 const MOST_ROWS = 14;
 
-/** Rows {name, kind, pieces: [{fromMs, toMs}], window, said} of a region, in the order of their starts. */
+/** Rows {name, kind, pieces: [{fromMs, toMs}], window, said} of a region in the order of their starts, and how many more. */
 export function jobRows(region, open, ended, { fromMs, untilMs, nowMs }) {
-  const rows = [...open, ...ended].map((job) => rowOf(job, region, nowMs)).filter((row) => row !== null && isInside(row, fromMs, untilMs));
-  rows.sort((one, other) => one.pieces[0].fromMs - other.pieces[0].fromMs || one.name.localeCompare(other.name));
-  return rows.slice(0, MOST_ROWS);
+  const inView = (jobs) => jobs.map((job) => rowOf(job, region, nowMs)).filter((row) => row !== null && isInside(row, fromMs, untilMs));
+  const all = [...inView(open).sort(byStart), ...inView(ended)]; // what is still to come, then the latest that ended
+  return { rows: all.slice(0, MOST_ROWS).sort(byStart), more: Math.max(0, all.length - MOST_ROWS) };
 }
+
+const byStart = (one, other) => one.pieces[0].fromMs - other.pieces[0].fromMs || one.name.localeCompare(other.name);
 
 const isInside = (row, fromMs, untilMs) => row.pieces.some((piece) => piece.toMs > fromMs && piece.fromMs < untilMs);
 

@@ -1,7 +1,10 @@
 // The headline: what was saved, how that is known, and what the daemon has in its hands.
 
 import { element } from "./dom.js";
-import { counted, energy, mass, percent, UNKNOWN } from "./format.js";
+import { counted, energy, mass, percent } from "./format.js";
+
+// Below this a difference is noise, and is called neither a saving nor a loss.
+const EVEN_RATIO = 0.0005;
 
 /** The figures of one look, as nodes. */
 export function numbers({ account, requests, workers, jobs, ahead }) {
@@ -10,13 +13,17 @@ export function numbers({ account, requests, workers, jobs, ahead }) {
 
 function saved(account) {
   const priced = account.energy_kwh - account.unpriced_kwh;
-  if (account.uses === 0) return headline("Nothing has run yet", "Savings appear here when the first request or job ends.");
-  if (!(priced > 0)) return headline("Savings are not known", "Nothing is known of the grid’s intensity while this work ran.");
-  const isWorse = account.avoided_gco2e < 0;
-  const share = account.savings_ratio === null ? UNKNOWN : percent(Math.abs(account.savings_ratio));
-  const than = `${share} ${isWorse ? "more" : "less"} than running everything at once`;
+  if (account.uses === 0) return headline("Nothing yet", "Savings appear here when the first request or job ends.");
+  if (!(priced > 0)) return headline("Not known", "Nothing is known of the grid’s intensity while this work ran.");
+  const isWorse = account.savings_ratio !== null && account.savings_ratio <= -EVEN_RATIO;
   const value = [mass(Math.abs(account.avoided_gco2e)), element("small", {}, isWorse ? " CO₂e more" : " CO₂e avoided")];
-  return headline(value, than, bars(account), isWorse ? "worse" : null);
+  return headline(value, comparison(account.savings_ratio), bars(account), isWorse ? "worse" : null);
+}
+
+function comparison(ratio) {
+  if (ratio === null) return "the share is not known";
+  if (Math.abs(ratio) < EVEN_RATIO) return "as much as running everything at once";
+  return `${percent(Math.abs(ratio))} ${ratio < 0 ? "more" : "less"} than running everything at once`;
 }
 
 function headline(value, said, more = null, tone = null) {

@@ -9,7 +9,7 @@ import { timeline } from "./timeline.js";
 const HOUR_MS = 3_600_000;
 const PAST_RATIO = 0.25;
 const LONGEST_PAST_H = 24;
-const SPANS_H = [24, 48, 168];
+const SPANS_H = [24, 72, 168];
 
 const FEED_NAMES = { live: "live", cached: "from the cache", own_forecast: "own forecast", yearly_average: "yearly average" };
 
@@ -31,14 +31,15 @@ export function regionSections({ regions, grid, open, ended, nowMs, hours, width
   return regions.map((region, index) => section(region, zones.get(region.zone), known[index], most, jobRows(region.name, open, ended, view), view));
 }
 
-function section(region, zone, zoneSteps, most, rows, view) {
+function section(region, zone, zoneSteps, most, { rows, more }, view) {
   const title = element("h3", {}, region.name, element("span", { class: "quiet" }, ` zone ${region.zone}`));
   const used = region.free_gpus === null ? `${region.gpus} GPUs` : `${region.gpus - region.free_gpus} of ${counted(region.gpus, "GPU")} in use`;
   const words = inWords(zone, zoneSteps, view);
   return element("article", { class: "region" },
     element("div", { class: "heading" }, title, element("p", { class: "quiet" }, `${used}, PUE ${region.pue}`)),
     element("p", { class: "grid-words" }, ...words),
-    timeline({ zone, steps: zoneSteps, most, rows, view, says: `${region.name}: ${words.map((one) => one.textContent ?? one).join("")}. ${counted(rows.length, "job")} in this span; the table below lists them.` }));
+    timeline({ zone, steps: zoneSteps, most, rows, view, says: `${region.name}: ${words.map((one) => one.textContent ?? one).join("")}. ${counted(rows.length, "job")} in this span; the table below lists them.` }),
+    more > 0 ? element("p", { class: "quiet" }, `${counted(more, "more job")} in this span, in the table below`) : null);
 }
 
 function inWords(zone, zoneSteps, view) {
@@ -51,13 +52,14 @@ function lowestAhead(zoneSteps, { nowMs }) {
   const ahead = zoneSteps.filter((step) => step.toMs > nowMs && step.gco2e_per_kwh !== null);
   if (!ahead.length) return "";
   const lowest = ahead.reduce((best, step) => (step.gco2e_per_kwh < best.gco2e_per_kwh ? step : best));
-  const when = lowest.fromMs <= nowMs ? "now" : `at ${instant(lowest.fromMs, nowMs)}`;
-  return `, lowest ahead ${Math.round(lowest.gco2e_per_kwh)} ${when}`;
+  if (ahead.every((step) => step.gco2e_per_kwh === lowest.gco2e_per_kwh)) return "";
+  if (lowest.fromMs <= nowMs) return ", nothing lower ahead";
+  return `, lowest ahead ${Math.round(lowest.gco2e_per_kwh)} at ${instant(lowest.fromMs, nowMs)}`;
 }
 
 function provenance(zone) {
-  const isSound = zone.rung === "live" && zone.quality !== "synthetic" && zone.quality !== "yearly_average";
-  const quality = zone.quality === "synthetic" ? "synthetic: a made-up grid" : zone.quality.replace("_", " ");
-  const said = [zone.feed, FEED_NAMES[zone.rung] ?? zone.rung, `${duration(zone.age_s)} old`, quality];
+  if (zone.quality === "synthetic") return element("span", { class: "warn" }, " · synthetic: a made-up grid");
+  const isSound = zone.rung === "live" && zone.quality !== "yearly_average";
+  const said = [zone.feed, FEED_NAMES[zone.rung] ?? zone.rung, `${duration(zone.age_s)} old`, zone.quality.replace("_", " ")];
   return element("span", { class: isSound ? "quiet" : "warn" }, ` · ${[...new Set(said)].join(", ")}`);
 }
