@@ -219,3 +219,13 @@ async def test_a_browser_is_asked_for_a_key_and_shows_no_figure_without_one(tmp_
     assert '<div id="status" hidden="">' in dom
     assert "asks for a key" in dom
     assert "avoided" not in dom
+
+
+@pytest.mark.slow
+async def test_a_page_whose_daemon_does_not_answer_says_so(tmp_path: Path) -> None:
+    a_browser()
+    async with a_page() as client:
+        dom = await dom_of(str(client.make_url("/")), tmp_path / "profile")
+
+    assert "The daemon does not answer: /api/v1/status answers 404." in dom
+    assert '<div id="status" hidden="">' in dom
