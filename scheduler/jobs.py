@@ -84,6 +84,8 @@ HOLDING_STATES = frozenset({JobState.STARTING, JobState.RUNNING})
 
 # A job that takes its worker down is not the worker's fault three times.
 MAX_LOST_ATTEMPTS = 3
+# A daemon that dies between a claim and its start has not died of the job, unless it does so again and again.
+MAX_UNSEEN_ATTEMPTS = 10
 
 
 class IllegalTransitionError(Exception):
@@ -105,6 +107,11 @@ def next_state(state: JobState, action: JobAction) -> JobState:
 def action_after_loss(lost_runs: int) -> JobAction:
     """What becomes of a job whose run was lost, this loss counted."""
     return JobAction.QUARANTINE if lost_runs >= MAX_LOST_ATTEMPTS else JobAction.LOSE
+
+
+def counts_as_loss(attempt: int, *, was_seen: bool) -> bool:
+    """Whether a lost attempt speaks against the job; `was_seen` is False where no launcher ever heard of it."""
+    return was_seen or attempt >= MAX_UNSEEN_ATTEMPTS
 
 
 class InvalidJobError(ValueError):

@@ -36,7 +36,7 @@ from scheduler.events import (
     StopRun,
 )
 from scheduler.job_energy import piece_use
-from scheduler.jobs import InvalidJobError, Job, JobKind, JobState, done_after_pause_s
+from scheduler.jobs import InvalidJobError, Job, JobKind, JobState, counts_as_loss, done_after_pause_s
 from scheduler.launchers.contract import (
     AlreadyStartedError,
     Ending,
@@ -348,5 +348,9 @@ def _started(store: Store, claim: Claim, started_at_s: float) -> JobRecord:
 
 
 def _lost(store: Store, record: JobRecord, now_s: float) -> JobRecord:
-    store.lose(record.job.id, record.standing.token, now_s=now_s, reason="its run was gone when the daemon came back")
+    """Nobody was told to start it, or the launcher's files are gone."""
+    job_id, held = record.job.id, record.standing
+    is_counted = counts_as_loss(held.attempt, was_seen=held.started_at_s is not None)
+    reason = "its run was gone when the daemon came back"
+    store.lose(job_id, held.token, now_s=now_s, reason=reason, is_counted=is_counted)
     return store.job(record.job.id)

@@ -207,8 +207,11 @@ class Store(Reads, Protocol):
         reason: str = "",
     ) -> bool: ...
 
-    def lose(self, job_id: str, token: int, *, now_s: float, reason: str) -> JobState | None:
-        """The run is gone without a result. The state it led to, or None when the token is stale."""
+    def lose(self, job_id: str, token: int, *, now_s: float, reason: str, is_counted: bool = True) -> JobState | None:
+        """The run is gone without a result. The state it led to, or None when the token is stale.
+
+        A loss that is not counted brings the job no nearer to quarantine.
+        """
 
     def lose_expired(self, *, now_s: float) -> Sequence[JobRecord]:
         """Take back every lease that has run out; the records as they stand afterwards."""

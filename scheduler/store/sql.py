@@ -227,8 +227,11 @@ class SqlStore(SqlReads):
                 self._hot.write_result.run(connection, {"at_id": job_id, "result": text_of(result)})
             return finished is not None
 
-    def lose(self, job_id: str, token: int, *, now_s: float, reason: str) -> JobState | None:
-        after = self._report(job_id, token, lambda before: standing.lost(before, reason=reason, now_s=now_s))
+    def lose(self, job_id: str, token: int, *, now_s: float, reason: str, is_counted: bool = True) -> JobState | None:
+        def lost(before: Standing) -> Standing:
+            return standing.lost(before, reason=reason, now_s=now_s, is_counted=is_counted)
+
+        after = self._report(job_id, token, lost)
         return None if after is None else after.state
 
     def lose_expired(self, *, now_s: float) -> Sequence[JobRecord]:

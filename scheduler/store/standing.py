@@ -89,9 +89,9 @@ def cancelled(before: Standing, *, reason: str, now_s: float) -> Standing:
     return _given_back(replace(before, ended_at_s=now_s), JobAction.CANCEL, now_s, reason)
 
 
-def lost(before: Standing, *, reason: str, now_s: float) -> Standing:
+def lost(before: Standing, *, reason: str, now_s: float, is_counted: bool = True) -> Standing:
     """Waiting again, or in quarantine once it was lost too often."""
-    losses = before.lost_attempts + 1
+    losses = before.lost_attempts + is_counted
     action = JobAction.QUARANTINE if losses >= MAX_LOST_ATTEMPTS else JobAction.LOSE
     return _given_back(replace(before, lost_attempts=losses), action, now_s, reason)
 

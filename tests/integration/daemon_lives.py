@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
+
+from slacktide.main import main
 
 # What each life would import for half a second.
-from slacktide.main import main
+IMPORTED = ("scheduler.daemon.app", "scheduler.store.migrating", "scheduler.config_text", "slacktide.log_lines")
 
 
 def tell(number: int) -> None:
@@ -24,6 +27,8 @@ def live(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    for name in IMPORTED:
+        import_module(name)
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -15,7 +15,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Recipe, Runs
 from scheduler.engine import Engine
-from scheduler.jobs import Job, JobState
+from scheduler.jobs import MAX_LOST_ATTEMPTS, MAX_UNSEEN_ATTEMPTS, Job, JobState
 from scheduler.launchers.contract import Recovered, Run, RunEnded, RunSpec, run_id_of
 from scheduler.planning.run_now import RunNowPlanner
 from scheduler.quantities import format_instant, parse_instant_s
@@ -93,6 +93,23 @@ async def test_a_run_that_was_started_but_not_reported_is_running_after_the_rest
     standing = store.job("job").standing
     assert (standing.state, standing.started_at_s) == (JobState.RUNNING, 101.0)
     assert runner.engine.state("job") is JobState.RUNNING
+    store.close()
+
+
+async def test_a_daemon_that_dies_between_claim_and_start_does_not_count_against_the_job(tmp_path: Path) -> None:
+    store = open_store(sqlite_store_url(tmp_path))
+    store.submit(a_job(), now_s=0.0)
+    for _ in range(MAX_UNSEEN_ATTEMPTS - 1):
+        store.claim("job", holder="first life", region="here", now_s=100.0, lease_s=45.0)
+        runs, _ = runs_of(store, Survivors())
+        await runs.recover(store.open_jobs())
+    assert (store.job("job").standing.state, store.job("job").standing.lost_attempts) == (JobState.WAITING, 0)
+
+    for _ in range(MAX_LOST_ATTEMPTS):  # again and again: perhaps it is the job after all
+        store.claim("job", holder="first life", region="here", now_s=100.0, lease_s=45.0)
+        runs, _ = runs_of(store, Survivors())
+        await runs.recover(store.open_jobs())
+    assert store.job("job").standing.state is JobState.QUARANTINED
     store.close()
 
 
