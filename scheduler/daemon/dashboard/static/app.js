@@ -91,18 +91,20 @@ function renderStatus() {
   at("clock").dateTime = status.now;
   show(at("clock"), fullInstant(nowMs), (text) => text);
   document.title = titleOf(status);
-  show(at("numbers"), { ...status, now: null, account, ahead: planned(open) }, numbers);
+  show(at("numbers"), { ...status, now: null, account, ahead: planned(open, waitingIn(status.jobs)) }, numbers);
   show(at("regions"), { regions, grid: [...grid], open, ended, nowMs, hours, width }, regionSections);
-  show(at("jobs"), { open, ended, nowMs: dayOf(nowMs) }, jobsTable);
+  show(at("jobs"), { open, openCount: openIn(status.jobs), ended, nowMs: dayOf(nowMs) }, jobsTable);
   show(at("account"), account, accountTable);
 }
+
+const waitingIn = (jobs) => jobs.waiting + jobs.paused;
+const openIn = (jobs) => waitingIn(jobs) + jobs.starting + jobs.running + jobs.quarantined;
 
 // The table names a day only where it is another day, so it changes once a day and not with every second.
 const dayOf = (ms) => Math.floor(ms / 86_400_000) * 86_400_000;
 
 function titleOf(status) {
-  const waiting = status.jobs.waiting + status.jobs.paused;
-  return status.problems.length ? "Slacktide: not ready" : `Slacktide: ${counted(waiting, "job")} waiting`;
+  return status.problems.length ? "Slacktide: not ready" : `Slacktide: ${counted(waitingIn(status.jobs), "job")} waiting`;
 }
 
 function chooseRange(event) {

@@ -6,10 +6,17 @@ const HOUR_MS = 3_600_000;
 /** Milliseconds of an instant the daemon wrote; null stays null. */
 export const instantMs = (text) => (text === null || text === undefined ? null : Date.parse(text));
 
+// Below this a difference is noise, and is called neither a saving nor a loss.
+const EVEN_RATIO = 0.0005;
+
+/** Whether a ratio tells a saving from none, and a loss from none. */
+export const isEven = (ratio) => Math.abs(ratio) < EVEN_RATIO;
+export const isLoss = (ratio) => ratio !== null && ratio <= -EVEN_RATIO;
+
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 function digits(value, count) {
-  return value.toLocaleString("en", { maximumFractionDigits: count, minimumFractionDigits: count });
+  return value.toLocaleString("en", { maximumFractionDigits: count, minimumFractionDigits: count }).replace("-", "−");
 }
 
 // Keeps a number on one line with its unit, and a span of time on one line: a line may break after a dash.
@@ -19,7 +26,7 @@ const DASH = `${NBSP}–\u2060${NBSP}`;
 /** Three digits that matter, without an exponent. */
 function short(value) {
   const size = Math.abs(value);
-  return digits(value, size < 0.005 || size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/^-0$/, "0");
+  return digits(value, size < 0.005 || size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/^−0$/, "0");
 }
 
 function scaled(value, units) {
@@ -40,8 +47,8 @@ export const power = (w) => (w < 1e3 ? `${Math.round(w)}${NBSP}W` : `${(w / 1e3)
 /** A ratio as a percentage; a small one keeps a digit, and one just short of the whole is not rounded up to it. */
 export function percent(ratio) {
   if (!isNumber(ratio)) return UNKNOWN;
-  const value = ratio * 100;
-  const isDelicate = Math.abs(value) > 0 && (Math.abs(value) < 10 || (Math.abs(value) > 99 && Math.abs(value) < 100));
+  const value = isEven(ratio) ? 0 : ratio * 100;
+  const isDelicate = value !== 0 && (Math.abs(value) < 10 || (Math.abs(value) > 99 && Math.abs(value) < 100));
   const cut = isDelicate ? Math.trunc(value * 10) / 10 : Math.round(value);
   return `${digits(cut, isDelicate ? 1 : 0)}${NBSP}%`;
 }

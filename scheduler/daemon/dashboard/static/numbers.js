@@ -1,10 +1,7 @@
 // The headline: what was saved, how that is known, and what the daemon has in its hands.
 
 import { element } from "./dom.js";
-import { counted, energy, mass, percent } from "./format.js";
-
-// Below this a difference is noise, and is called neither a saving nor a loss.
-const EVEN_RATIO = 0.0005;
+import { counted, energy, isEven, isLoss, mass, percent } from "./format.js";
 
 /** The figures of one look, as nodes. */
 export function numbers({ account, requests, workers, jobs, ahead }) {
@@ -15,14 +12,14 @@ function saved(account) {
   const priced = account.energy_kwh - account.unpriced_kwh;
   if (account.uses === 0) return headline("Nothing yet", "Savings appear here when the first request or job ends.");
   if (!(priced > 0)) return headline("Not known", "Nothing is known of the grid’s intensity while this work ran.");
-  const isWorse = account.savings_ratio !== null && account.savings_ratio <= -EVEN_RATIO;
+  const isWorse = isLoss(account.savings_ratio);
   const value = [mass(Math.abs(account.avoided_gco2e)), element("small", {}, isWorse ? " CO₂e more" : " CO₂e avoided")];
   return headline(value, comparison(account.savings_ratio), bars(account), isWorse ? "worse" : null);
 }
 
 function comparison(ratio) {
   if (ratio === null) return "the share is not known";
-  if (Math.abs(ratio) < EVEN_RATIO) return "as much as running everything at once";
+  if (isEven(ratio)) return "as much as running everything at once";
   return `${percent(Math.abs(ratio))} ${ratio < 0 ? "more" : "less"} than running everything at once`;
 }
 
@@ -84,10 +81,10 @@ function jobsSaid(jobs) {
   return parts.join(", ");
 }
 
-/** What the plan expects of the jobs that wait: a sum over those whose forecast reaches. */
-export function planned(openJobs) {
+/** What the plan expects of the jobs that wait, `waiting` in all: a sum over those whose forecast reaches. */
+export function planned(openJobs, waiting) {
   const plans = openJobs.filter((job) => job.state === "waiting" || job.state === "paused").map((job) => job.plan);
   const known = plans.filter((plan) => plan && plan.emissions_gco2e !== null && plan.baseline_emissions_gco2e !== null);
   const avoided = known.reduce((sum, plan) => sum + plan.baseline_emissions_gco2e - plan.emissions_gco2e, 0);
-  return { jobs: plans.length, known: known.length, avoided_gco2e: avoided };
+  return { jobs: waiting, known: known.length, avoided_gco2e: avoided };
 }

@@ -1,15 +1,17 @@
 // Jobs and accounts as tables. On a narrow screen the rows become cards, so every cell carries the name of its column.
 
 import { element } from "./dom.js";
-import { counted, duration, energy, instant, instantMs, mass, percent, power, span, UNKNOWN } from "./format.js";
+import { counted, duration, energy, instant, instantMs, isLoss, mass, percent, power, span, UNKNOWN } from "./format.js";
 
 const STATE_ORDER = ["running", "starting", "paused", "waiting", "quarantined"];
 
-/** Open jobs first, in the order in which they run; then what has ended, newest first. */
-export function jobsTable({ open, ended, nowMs }) {
+/** Open jobs first, in the order in which they run; then what has ended, the latest first. */
+export function jobsTable({ open, openCount, ended, nowMs }) {
   if (!open.length && !ended.length) return element("p", { class: "quiet" }, "No job has been submitted. Try: ", element("code", {}, "slacktide submit --help"));
-  const rows = [...open].sort(inOrder).concat(ended).map((job) => jobRow(job, nowMs));
-  return table(["Job", "State", "May run in", "Runs", "Needs", "Saving", "Why"], rows, "Jobs");
+  const latest = [...ended].sort((one, other) => other.ended_at.localeCompare(one.ended_at));
+  const rows = [...open].sort(inOrder).concat(latest).map((job) => jobRow(job, nowMs));
+  const jobs = table(["Job", "State", "May run in", "Runs", "Needs", "Saving", "Why"], rows, "Jobs");
+  return openCount > open.length ? [element("p", { class: "quiet" }, `The newest ${open.length} of ${counted(openCount, "open job")}, and what ended last.`), jobs] : jobs;
 }
 
 function inOrder(one, other) {
@@ -49,7 +51,7 @@ function saving(job) {
   const { emissions_gco2e: emitted, baseline_emissions_gco2e: baseline, savings_ratio: ratio } = job.plan;
   if (emitted === null || baseline === null) return [element("span", { class: "quiet" }, job.state === "running" ? "when it ends" : UNKNOWN)];
   const grams = element("span", { class: "quiet" }, `${mass(baseline - emitted)} forecast`);
-  return [element("span", { class: ratio < 0 ? "worse" : null }, percent(ratio)), grams];
+  return [element("span", { class: isLoss(ratio) ? "worse" : null }, percent(ratio)), grams];
 }
 
 // The place and the instant that every reason begins with stand in the column before.
@@ -67,7 +69,7 @@ function accountRow(name, one) {
   const saved = one.savings_ratio === null ? UNKNOWN : `${mass(one.avoided_gco2e)} (${percent(one.savings_ratio)})`;
   const unpriced = one.unpriced_kwh > 0 ? energy(one.unpriced_kwh) : "none";
   return [[name], [one.uses.toLocaleString("en")], [energy(one.energy_kwh)], [unpriced], [mass(one.emissions_gco2e)], [mass(one.at_once_emissions_gco2e)],
-    [element("span", { class: one.avoided_gco2e < 0 ? "worse" : null }, saved)]];
+    [element("span", { class: isLoss(one.savings_ratio) ? "worse" : null }, saved)]];
 }
 
 // Roles are spelled out because a row that is laid out as a card would lose them.
