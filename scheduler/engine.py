@@ -76,7 +76,8 @@ class _Entry:
 
     @property
     def latest_start_at_s(self) -> float:
-        return self.job.deadline_at_s - self.whole_s
+        """When it must start whatever the plan says; never before it may."""
+        return max(self.job.deadline_at_s - self.whole_s, self.job.earliest_start_at_s)
 
     def as_open(self, now_s: float) -> OpenJob:
         return OpenJob(job=self.job, done_s=self.done_s, running=_expected(self, now_s), planned=self.placement)
@@ -187,6 +188,8 @@ class Engine:
             if not isinstance(event, RunStarted):
                 self._forget(entry)
             return
+        if entry.state not in HOLDING_STATES:  # its end was told before
+            return
         match event:
             case RunStarted():
                 if entry.state is JobState.STARTING:
@@ -205,6 +208,8 @@ class Engine:
 
     def _add(self, entry: _Entry) -> None:
         if entry.job.id in self._jobs:  # the same submission told twice
+            return
+        if entry.state is JobState.QUARANTINED:  # takes no room in any plan until somebody lets it out
             return
         self._jobs[entry.job.id] = entry
         self._newcomers.append(entry.job.id)
@@ -407,8 +412,9 @@ def _restored(event: JobRestored) -> _Entry:
     entry = _Entry(job=event.job, state=event.state, attempt=event.attempt, done_s=event.done_s, lost=event.lost)
     if event.state in HOLDING_STATES and event.running_in is not None:
         started_at_s = event.at_s if event.started_at_s is None else event.started_at_s
-        remaining_s = max(0.0, event.job.duration_s - event.done_s)
-        entry.running = Segment(start_at_s=started_at_s, end_at_s=started_at_s + remaining_s, region=event.running_in)
+        entry.running = Segment(
+            start_at_s=started_at_s, end_at_s=started_at_s + max(0.0, entry.whole_s), region=event.running_in
+        )
     return entry
 
 

@@ -18,6 +18,7 @@ from scheduler.events import (
     PauseRun,
     RecordPlacement,
     RecordState,
+    ReportLate,
     RunFinished,
     RunLost,
     RunPaused,
@@ -27,8 +28,10 @@ from scheduler.events import (
     Tick,
 )
 from scheduler.jobs import Interruption, JobState
+from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.plan import Cause, Forecasts, Placement, Refusal, Region, Segment
-from scheduler.planning.planner import OpenJob
+from scheduler.planning.planner import OpenJob, Planner
+from scheduler.planning.run_now import RunNowPlanner
 from tests.builders import HOUR_S, ScriptedPlanner, a_job, a_region, a_series
 
 
@@ -218,3 +221,77 @@ def test_appraising_changes_nothing() -> None:
 @pytest.mark.parametrize("kind", [RunStarted, RunLost])
 def test_a_report_of_an_unknown_job_is_ignored(kind: type[RunStarted] | type[RunLost]) -> None:
     assert an_engine().decide([kind(at_s=0.0, job_id="nobody", attempt=1)], 0.0) == []
+
+
+def test_an_end_told_twice_while_the_job_waits_again_changes_nothing() -> None:
+    engine = an_engine()
+    engine.decide(submitted("job", gpus=8), 0.0)
+    lost = RunLost(at_s=1.0, job_id="job", attempt=1)
+    engine.decide([lost, CapacityChanged(at_s=1.0, region=a_region(gpus=1))], 1.0)
+    assert engine.state("job") is JobState.WAITING
+
+    engine.decide([lost], 2.0)
+    engine.decide([RunFinished(at_s=3.0, job_id="job", attempt=1, outcome=Outcome.SUCCEEDED)], 3.0)
+
+    assert engine.state("job") is JobState.WAITING
+
+
+def test_a_job_in_quarantine_takes_no_room_after_a_restart_and_runs_once_it_is_let_out() -> None:
+    engine = an_engine(gpus=1)
+    kept = JobRestored(at_s=0.0, job=a_job(id="crash"), state=JobState.QUARANTINED, attempt=3, lost=3)
+
+    assert engine.decide([kept], 0.0) == []
+    assert engine.plan().placements == {}
+    let_out = JobRestored(at_s=1.0, job=a_job(id="crash"), state=JobState.WAITING, attempt=3)
+    assert starts(engine.decide([let_out], 1.0)) == ["crash"]
+
+
+def test_a_resumed_run_found_after_a_restart_is_expected_to_restore_before_it_goes_on() -> None:
+    engine = Engine(regions=[a_region()], planner=FleetPlanner())
+    train = a_job(id="train", duration_s=2 * HOUR_S, interruption=Interruption(restore_s=300.0))
+    restored = JobRestored(
+        at_s=HOUR_S,
+        job=train,
+        state=JobState.RUNNING,
+        attempt=2,
+        done_s=HOUR_S,
+        running_in="here",
+        started_at_s=HOUR_S,
+    )
+
+    engine.decide([restored, Tick(at_s=HOUR_S, replan=True)], HOUR_S)
+
+    (only,) = engine.plan().placements["train"].segments
+    assert only.end_at_s == 2 * HOUR_S + 300.0
+
+
+def test_no_job_starts_before_it_may_though_its_deadline_cannot_be_met() -> None:
+    engine = an_engine(early=2 * HOUR_S)
+    early = submitted("early", earliest_start_at_s=2 * HOUR_S, deadline_at_s=2.5 * HOUR_S)
+
+    assert starts(engine.decide(early, 0.0)) == []
+    assert engine.next_wakeup_at_s() == 2 * HOUR_S
+    assert starts(engine.decide([], 2 * HOUR_S)) == ["early"]
+
+
+@pytest.mark.parametrize("planner", [FleetPlanner(), RunNowPlanner()])
+def test_a_deadline_that_passed_while_the_daemon_was_down_is_told_and_the_job_still_runs(planner: Planner) -> None:
+    engine = Engine(regions=[a_region()], planner=planner)
+    restored = JobRestored(at_s=3 * HOUR_S, job=a_job(deadline_at_s=2 * HOUR_S), state=JobState.WAITING, attempt=0)
+
+    commands = engine.decide([restored], 3 * HOUR_S)
+
+    assert [type(one) for one in commands] == [ReportLate, RecordPlacement, StartRun]
+    placement = engine.placement("job")
+    assert placement is not None
+    assert placement.cause is Cause.LATE
+
+
+def test_a_run_in_a_region_that_is_no_longer_there_goes_on_to_its_end() -> None:
+    engine = an_engine()
+    restored = JobRestored(at_s=0.0, job=a_job(), state=JobState.RUNNING, attempt=1, running_in="gone")
+
+    assert engine.decide([restored, Tick(at_s=0.0, replan=True)], 0.0) == []
+    engine.decide([RunFinished(at_s=1.0, job_id="job", attempt=1, outcome=Outcome.SUCCEEDED)], 1.0)
+
+    assert engine.open_job_ids() == []
