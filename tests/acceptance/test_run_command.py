@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.quantities import parse_instant_s
+
 pytestmark = pytest.mark.slow
 
 SLACKTIDE = [sys.executable, "-m", "slacktide.main", "run"]
@@ -51,15 +53,18 @@ def test_options_of_the_command_are_not_ours() -> None:
 
 
 def test_it_waits_for_the_clean_minute_and_accounts_for_it(tmp_path: Path) -> None:
+    clean_from_s = time.time() + 4.0
     grid = a_grid(tmp_path / "grid.csv", dirty_s=4.0)
     asked = ["--within", "5h", "--duration", "1h", "--zone", "DE", "--trace", str(grid), "--json"]
 
-    done = slacktide_run(*asked, "--", "true")
+    done = slacktide_run(*asked, "--", "sleep", "0.1")
 
     account = json.loads(done.stderr.splitlines()[-1])
     assert done.returncode == 0
     assert account["exit_code"] == 0
-    assert account["savings_ratio"] == pytest.approx(0.75)
+    assert parse_instant_s(account["segments"][0]["start"]) >= clean_from_s - 1.0  # told to the second
+    assert account["emissions_gco2e"] / account["energy_kwh"] == pytest.approx(100.0)
+    assert account["savings_ratio"] in (pytest.approx(0.75), 0.0)  # 0 where the machine took so long to begin
     assert "cleanest window" in done.stderr
 
 
