@@ -142,11 +142,21 @@ class Ladder:
                 known = self._asked_again(feed, zone, start_at_s, end_at_s, now_s)
             if known is not None and known.series.start_at_s < end_at_s and known.series.end_at_s > start_at_s:
                 return clipped(known.series, feed.name, start_at_s, end_at_s)
-        return None
+        return None if self._was_heard_of(zone) else self._yearly(zone, start_at_s, min(end_at_s, now_s))
 
     def health(self) -> Mapping[tuple[str, str], FeedHealth]:
         """By (feed, zone), as it is now; for metrics and for readiness."""
         return self._health
+
+    def _was_heard_of(self, zone: str) -> bool:
+        """Whether any feed ever said anything of the zone: then its past is worth waiting for."""
+        feeds = self._feeds_by_zone.get(zone, ())
+        kept = (self._cache.forecast, self._cache.history)
+        return any(ask(feed.name, zone, kind_of(feed)) is not None for feed in feeds for ask in kept)
+
+    def _yearly(self, zone: str, start_at_s: float, end_at_s: float) -> IntensitySeries | None:
+        answer = yearly_answer(zone, self._kinds.get(zone, YEARLY_KIND), start_at_s, end_at_s - start_at_s)
+        return None if answer is None else answer.series
 
     # -- rungs ----------------------------------------------------------------------------------------------------
 

@@ -375,9 +375,9 @@ def _because(placement: Placement) -> str:
     match placement.cause:
         case Cause.CLEANEST:
             saves = placement.savings_ratio
-            return (
-                "cleanest window" if saves is None else f"cleanest window, saves {saves:.0%} against starting at once"
-            )
+            if saves is None or round(saves, 2) == 0:  # not known, or nothing to show for it
+                return "cleanest window"
+            return f"cleanest window, saves {saves:.0%} against starting at once"
         case Cause.NO_SLACK:
             return "the deadline leaves no choice"
         case Cause.NO_FORECAST:

@@ -300,3 +300,18 @@ def test_a_forecast_kept_too_long_is_not_used(tmp_path: Path) -> None:
     feed.failure = a_failure(FeedUnreachableError)
     assert answered(ladder, NOW_S + 1.9 * HOUR_S).rung is Rung.CACHED
     assert answered(ladder, NOW_S + 2.1 * HOUR_S).rung is Rung.YEARLY_AVERAGE
+
+
+def test_the_past_of_a_zone_no_feed_ever_spoke_of_is_its_yearly_average(tmp_path: Path) -> None:
+    feed = a_feed(failure=a_failure(FeedUnreachableError))
+    past = a_ladder(tmp_path, feed).history("DE", NOW_S - DAY_S, NOW_S + HOUR_S, NOW_S)
+    assert past is not None
+    assert (past.quality, past.start_at_s, past.end_at_s) == (Quality.YEARLY_AVERAGE, NOW_S - DAY_S, NOW_S)
+
+
+def test_the_past_of_a_zone_whose_feed_is_away_waits_for_the_feed(tmp_path: Path) -> None:
+    feed = a_feed()
+    ladder = a_ladder(tmp_path, feed)
+    answered(ladder, NOW_S)
+    feed.failure = a_failure(FeedUnreachableError)
+    assert ladder.history("DE", NOW_S - 400 * DAY_S, NOW_S - 399 * DAY_S, NOW_S) is None
