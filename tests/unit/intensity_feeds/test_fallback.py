@@ -262,7 +262,7 @@ def test_the_past_is_asked_for_kept_and_still_known_when_the_feed_is_gone(tmp_pa
     assert again is not None
     assert again.gco2e_per_kwh.tolist() == first.gco2e_per_kwh.tolist()
     assert ladder.history("DE", NOW_S - 90 * DAY_S, NOW_S - 89 * DAY_S, NOW_S) is None
-    assert ladder.history("FR", start_s, end_s, NOW_S) is None
+    assert ladder.history("nowhere", start_s, end_s, NOW_S) is None
 
 
 def test_a_revised_past_is_the_one_that_counts(tmp_path: Path) -> None:
