@@ -1,7 +1,7 @@
 """Keeps the uses of energy and settles them on the intensity known by now. Prices nothing itself.
 
-Uses are booked in memory, because the request path does not wait for a disk, and written every few seconds; a kill
-costs the account those seconds and no job anything.
+Uses of requests are booked in memory, because the request path does not wait for a disk, and written every few
+seconds; a kill costs the account those seconds and no job anything. Uses of jobs are written with the end of their run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class Accounts:
             log.error("use dropped", extra={"action": "use_dropped", "subject": use.subject_id})
             return
         self._unwritten.append(use)
+        self.count(use)
+
+    def count(self, use: EnergyUse) -> None:
+        """Show a use in the metrics; one of a job is written together with the end of its run, not here."""
         self._metrics.energy(use.subject, use.basis, use.energy_kwh)
 
     async def flush(self) -> None:

@@ -184,7 +184,7 @@ class Daemon:
             writer=self.writer,
             launcher=self.launcher,
             recipes=self.cookbook,
-            sink=self.accounts,
+            on_use=self.accounts.count,
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=settings.planning.lease_s,
         )

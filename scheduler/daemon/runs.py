@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from scheduler.daemon.descriptions import restored
-from scheduler.daemon.energy_use import UseSink
 from scheduler.daemon.env import Env
 from scheduler.daemon.runner import Runner
 from scheduler.events import (
@@ -48,6 +48,8 @@ from scheduler.launchers.contract import (
     RunSpec,
     run_id_of,
 )
+from scheduler.ledger import EnergyUse
+from scheduler.planning.plan import Region
 from scheduler.store.contract import Claim, DiskFullError, JobRecord, Store, StoreBusyError
 from scheduler.store.writer import Writing
 
@@ -89,7 +91,7 @@ class _Held:
 
 
 class Runs:
-    """Carries out; one instance per daemon."""
+    """Carries out; one instance per daemon. `on_use` is told of every use of energy once it is written."""
 
     def __init__(
         self,
@@ -99,12 +101,12 @@ class Runs:
         writer: Writing,
         launcher: Launcher,
         recipes: Recipes,
-        sink: UseSink,
+        on_use: Callable[[EnergyUse], None],
         holder: str,
         lease_s: float,
     ) -> None:
         self._env, self._runner, self._writer, self._launcher = env, runner, writer, launcher
-        self._recipes, self._sink, self._holder = recipes, sink, holder
+        self._recipes, self._on_use, self._holder = recipes, on_use, holder
         self._lease_s = lease_s * env.speed  # a lease guards against a dead process: real seconds
         self._held: dict[str, _Held] = {}
         self._chains: dict[str, asyncio.Task[None]] = {}
@@ -118,7 +120,7 @@ class Runs:
                 assert job is not None, "the engine starts only what it knows"
                 self._chain(command.job_id, self._start(command, job))
             case PauseRun():
-                self._chain(command.job_id, self._ask(self._launcher.pause, command.job_id, command.attempt))
+                self._chain(command.job_id, self._pause(command.job_id, command.attempt))
             case StopRun():
                 self._chain(command.job_id, self._stop(command.job_id, command.attempt))
             case RecordPlacement() | RecordState() | ReportLate():
@@ -158,8 +160,10 @@ class Runs:
             await self._launch(job, claim)
         except AlreadyStartedError:  # a database older than the runs, restored from a backup
             await self._lose(job.id, "an attempt of this number was started before")
-        except (LaunchError, InvalidJobError) as error:
+        except InvalidJobError as error:
             await self._fail(job.id, str(error))
+        except (LaunchError, StoreBusyError, OSError) as error:  # no fault of the job: a disk, a process too many
+            await self._lose(job.id, str(error))
 
     async def _launch(self, job: Job, claim: Claim) -> None:
         recipe = await self._env.in_thread(self._recipes, job)
@@ -173,9 +177,8 @@ class Runs:
             grace_s=recipe.grace_s,
             done_s=claim.done_s,
         )
+        self._held[job.id].started_at_s = self._env.now_s()  # its end may be told before its start is
         run = await self._launcher.start(spec)
-        if (held := self._held.get(job.id)) is not None:  # else its end came first
-            held.started_at_s = run.started_at_s
         await self._durably(lambda store: store.started(job.id, claim.token, now_s=run.started_at_s))
         self._post(RunStarted(at_s=self._env.now_s(), job_id=job.id, attempt=claim.attempt))
 
@@ -193,13 +196,24 @@ class Runs:
         await self._durably(lambda store: store.lose(job_id, held.token, now_s=now_s, reason=why))
         self._post(RunLost(at_s=now_s, job_id=job_id, attempt=held.attempt))
 
-    async def _stop(self, job_id: str, attempt: int) -> None:
-        if not await self._launcher.stop(run_id_of(job_id, attempt)):  # it never ran, or its end is on its way
-            self._held.pop(job_id, None)
-            self._post(RunLost(at_s=self._env.now_s(), job_id=job_id, attempt=attempt))
+    async def _pause(self, job_id: str, attempt: int) -> None:
+        await self._asked(self._launcher.pause, run_id_of(job_id, attempt))
 
-    async def _ask(self, ask: Callable[[str], Coroutine[Any, Any, bool]], job_id: str, attempt: int) -> None:
-        await ask(run_id_of(job_id, attempt))
+    async def _stop(self, job_id: str, attempt: int) -> None:
+        if await self._asked(self._launcher.stop, run_id_of(job_id, attempt)) or job_id in self._held:
+            return  # its end will be told, or is on its way
+        self._post(RunLost(at_s=self._env.now_s(), job_id=job_id, attempt=attempt))
+
+    async def _asked(self, ask: Callable[[str], Coroutine[Any, Any, bool]], run_id: str) -> bool:
+        """Ask until it is asked: a disk that is full must not keep a run that nobody wants."""
+        while True:
+            try:
+                return await ask(run_id)
+            except FileNotFoundError:  # its end was settled meanwhile
+                return False
+            except OSError as error:
+                log.warning("run not asked", extra={"action": "ask_retry", "run": run_id, "why": str(error)})
+                await self._env.sleep_s(_RETRY_S * self._env.speed)
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -209,25 +223,44 @@ class Runs:
             await self._settle(ended)
 
     async def _settle(self, ended: RunEnded) -> None:
-        held = self._held.pop(ended.job_id, None)
-        if held is None or held.attempt != ended.attempt:
-            await self._launcher.settle(ended.run_id)
-            return
-        now_s = self._env.now_s()
-        self._book(held, ended)
-        event = await self._durably(lambda store: _written(store, held, ended, now_s))
-        self._post(event)
-        await self._launcher.settle(ended.run_id)
+        held = self._held.get(ended.job_id)
+        if held is not None and held.attempt == ended.attempt:
+            del self._held[ended.job_id]
+            self._post(await self._told(held, ended))
+        await self._forget(ended.run_id)
 
-    def _book(self, held: _Held, ended: RunEnded) -> None:
+    async def _told(self, held: _Held, ended: RunEnded) -> Event:
+        """The end of a run and what it used, durable together: a crash leaves both or neither."""
+        use, now_s = self._use(held, ended), self._env.now_s()
+
+        def tell(store: Store) -> Event:
+            if use is not None:
+                store.record_uses([use])
+            return _written(store, held, ended, now_s)
+
+        event = await self._durably(tell)
+        if use is not None:
+            self._on_use(use)
+        return event
+
+    async def _forget(self, run_id: str) -> None:
+        try:
+            await self._launcher.settle(run_id)
+        except OSError as error:  # it is told again after a restart, and known then to be over
+            log.warning("run not settled", extra={"action": "settle_failed", "run": run_id, "why": str(error)})
+
+    def _use(self, held: _Held, ended: RunEnded) -> EnergyUse | None:
         if held.started_at_s is None or ended.ended_at_s is None or ended.ended_at_s <= held.started_at_s:
-            return  # nobody saw how long it ran: not booked, and not booked as zero
+            return None  # nobody saw how long it ran: not booked, and not booked as zero
         if held.job.kind is JobKind.INFERENCE_BATCH:
-            return  # its requests are booked one by one at the gateway
-        job, regions = held.job, {region.name: region for region in self._runner.engine.regions}
-        region = regions[held.region]
-        home = regions[job.regions[0]] if job.regions else self._runner.engine.regions[0]
-        self._sink.record(piece_use(job, held.done_s, region, home, held.started_at_s, ended.ended_at_s))
+            return None  # its requests are booked one by one at the gateway
+        regions = {region.name: region for region in self._runner.engine.regions}
+        if (region := regions.get(held.region)) is None:
+            log.warning("use not booked", extra={"action": "use_unknown_region", "job": held.job.id})
+            return None  # the region was taken out of the settings, and its grid with it
+        home = _home(held.job, regions) or region
+        use = piece_use(held.job, held.done_s, region, home, held.started_at_s, ended.ended_at_s)
+        return use if math.isfinite(use.energy_kwh) else None
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -245,26 +278,30 @@ class Runs:
                 )
             )
             for job_id in sorted(stale):
-                await self._stop_stale(job_id)
+                self._stop_stale(job_id)
 
-    async def _stop_stale(self, job_id: str) -> None:
+    def _stop_stale(self, job_id: str) -> None:
         held = self._held.get(job_id)
         if held is not None:
             log.warning("lease lost", extra={"action": "lease_lost", "job": job_id})
-            await self._launcher.stop(run_id_of(job_id, held.attempt))
+            self._chain(job_id, self._stop(job_id, held.attempt))
 
     # -- recovery -----------------------------------------------------------------------------------------------------
 
     async def recover(self, records: Sequence[JobRecord]) -> None:
-        """Take over what an earlier life of the daemon left: runs that go on, ended while it was away, or are gone."""
+        """Take over what an earlier life of the daemon left: runs that go on, ended while it was away, or are gone.
+
+        The engine hears of each job once, as it stands after all that.
+        """
         recovered = await self._launcher.recover()
         ended = {one.run_id: one for one in recovered.ended}
         alive = {one.run_id: one for one in recovered.running}
         for record in records:
             after = await self._taken_over(record, alive, ended) if record.standing.is_held else record
-            self._post(restored(after, self._env.now_s()))
-        for one in ended.values():
-            await self._settle(one)
+            if not after.standing.is_terminal:
+                self._post(restored(after, self._env.now_s()))
+        for run_id in ended:
+            await self._forget(run_id)
         await self._stop_ownerless(recovered)
 
     async def _taken_over(
@@ -281,7 +318,11 @@ class Runs:
         )
         if claim is None:
             return record
-        if standing.state is JobState.STARTING and run_id in alive:  # the daemon died before it could say so
+        if (end := ended.get(run_id)) is not None:
+            started_at_s = end.started_at_s if standing.started_at_s is None else standing.started_at_s
+            await self._told(_held_by(job, claim, standing.region or "", started_at_s), end)
+            return await self._durably(lambda store: store.job(job.id))
+        if standing.state is JobState.STARTING:  # the daemon died before it could say so
             started_at_s = alive[run_id].started_at_s
             record = await self._durably(lambda store: _started(store, claim, started_at_s))
         self._hold(job, claim, standing.region or "", record.standing.started_at_s)
@@ -290,18 +331,12 @@ class Runs:
     async def _stop_ownerless(self, recovered: Recovered) -> None:
         """Runs whose job was cancelled, or taken by another daemon, just before the end of the earlier life."""
         for run in recovered.running:
-            if run.job_id not in self._held:
-                await self._launcher.stop(run.run_id)
+            held = self._held.get(run.job_id)
+            if held is None or held.attempt != run.attempt:
+                await self._asked(self._launcher.stop, run.run_id)
 
     def _hold(self, job: Job, claim: Claim, region: str, started_at_s: float | None = None) -> None:
-        self._held[job.id] = _Held(
-            job=job,
-            attempt=claim.attempt,
-            token=claim.token,
-            region=region,
-            done_s=claim.done_s,
-            started_at_s=started_at_s,
-        )
+        self._held[job.id] = _held_by(job, claim, region, started_at_s)
 
     async def _durably(self, change: Callable[[Store], T]) -> T:
         """Write what has happened already: however long the store is busy or full, it has to be told."""
@@ -320,6 +355,22 @@ async def _after(before: asyncio.Task[None] | None, work: Coroutine[Any, Any, No
     if before is not None:
         await asyncio.wait((before,))
     await work
+
+
+def _held_by(job: Job, claim: Claim, region: str, started_at_s: float | None) -> _Held:
+    return _Held(
+        job=job,
+        attempt=claim.attempt,
+        token=claim.token,
+        region=region,
+        done_s=claim.done_s,
+        started_at_s=started_at_s,
+    )
+
+
+def _home(job: Job, regions: Mapping[str, Region]) -> Region | None:
+    """Where it would have run at once: its first region that is still there."""
+    return next((regions[name] for name in job.regions or regions if name in regions), None)
 
 
 def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:

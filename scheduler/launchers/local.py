@@ -66,7 +66,8 @@ class LocalLauncher(Launcher):
             raise LaunchError(run.run_id, str(error)) from error
         if not await self._watch(run.run_id):
             self._over.put_nowait(run.run_id)  # it has ended already
-        return replace(await self._env.in_thread(self._folders.run, run.run_id), started_at_s=now_s)
+        # Not read back from its folder: its end may have been told, and settled, by now.
+        return Run(run_id=run.run_id, job_id=run.job_id, attempt=run.attempt, token=run.token, started_at_s=now_s)
 
     def _hand_over(self, run: RunSpec, now_s: float) -> None:
         self._folders.prepare()

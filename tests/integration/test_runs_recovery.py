@@ -13,7 +13,7 @@ import pytest
 from scheduler.daemon.app import Daemon
 from scheduler.daemon.env import Env
 from scheduler.daemon.runner import Runner
-from scheduler.daemon.runs import Recipe, Runs
+from scheduler.daemon.runs import Recipe, Recipes, Runs
 from scheduler.engine import Engine
 from scheduler.jobs import MAX_LOST_ATTEMPTS, MAX_UNSEEN_ATTEMPTS, Job, JobState
 from scheduler.launchers.contract import Recovered, Run, RunEnded, RunSpec, run_id_of
@@ -32,10 +32,12 @@ class Survivors:
     """A launcher that comes back with these runs under way."""
 
     running: tuple[Run, ...] = ()
+    ended: tuple[RunEnded, ...] = ()
+    settled: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
     async def recover(self) -> Recovered:
-        return Recovered(running=self.running, ended=())
+        return Recovered(running=self.running, ended=self.ended)
 
     async def start(self, run: RunSpec) -> Run:
         raise AssertionError("nothing is to be started")
@@ -52,7 +54,7 @@ class Survivors:
         yield  # type: ignore[misc]
 
     async def settle(self, run_id: str) -> None:
-        """There is nothing to forget."""
+        self.settled.append(run_id)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -62,16 +64,18 @@ def no_recipe(job: Job) -> Recipe:
     raise AssertionError(f"{job.id} is not to be started")
 
 
-def runs_of(store: SqlStore, launcher: Survivors) -> tuple[Runs, Runner]:
-    env = Env(epoch_s=200.0, seed=1)
+def runs_of(
+    store: SqlStore, launcher: Survivors, recipes: Recipes = no_recipe, env: Env | None = None
+) -> tuple[Runs, Runner]:
+    env = env or Env(epoch_s=200.0, seed=1)
     runner = Runner(env, Engine(regions=(a_region(),), planner=RunNowPlanner()))
     runs = Runs(
         env=env,
         runner=runner,
         writer=InlineWriter(store),
         launcher=launcher,
-        recipes=no_recipe,
-        sink=Uses(),
+        recipes=recipes,
+        on_use=Uses().record,
         holder="second life",
         lease_s=45.0,
     )
