@@ -25,7 +25,8 @@ from scheduler.planning.placing import Board, Need, Place, need
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
 
-DEFAULT_RESERVE_RATIO = 0.25
+# Measured: docs/decisions/0003-head-room.md.
+DEFAULT_RESERVE_RATIO = 0.375
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
