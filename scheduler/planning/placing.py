@@ -127,10 +127,10 @@ class Board:
     def cheapest(self, need: Need) -> Place | None:
         """The cheapest place in time; None when there is no room in time."""
         regions = allowed_regions(need.job, self.regions)
-        starts = self._first_starts(need, regions)
-        at_once = _first_window(need, starts)
+        starts_at_s = self._first_starts(need, regions)
+        at_once = _first_window(need, starts_at_s)
         curves = self._curves(need, regions)
-        found = self._cheapest_known(need, regions, curves, starts) if curves else None
+        found = self._cheapest_known(need, regions, curves, starts_at_s) if curves else None
         if found is not None:
             cause = _cause(need, found)
             integral = found.integral_g_s_per_kwh
@@ -239,10 +239,10 @@ class Board:
         return f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
 
     def _cheapest_known(
-        self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], starts: Mapping[str, float]
+        self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], starts_at_s: Mapping[str, float]
     ) -> Pieces | None:
         """At once anywhere, or later with head-room; later without it only when there is no other way in time."""
-        at_once = _at_once(need, curves, starts)
+        at_once = _at_once(need, curves, starts_at_s)
         later = self._search(need, regions, curves, self.reserve_ratio)
         if at_once is None and later is None and self.reserve_ratio > 0:
             return self._search(need, regions, curves, 0.0)
@@ -294,19 +294,19 @@ class Board:
         return total
 
 
-def _first_window(need: Need, starts: Mapping[str, float]) -> Segment | None:
+def _first_window(need: Need, starts_at_s: Mapping[str, float]) -> Segment | None:
     """The first of the starts by region, in the region named first among equals."""
-    region = min(starts, key=lambda name: starts[name], default=None)
-    if region is None or math.isinf(starts[region]):
+    region = min(starts_at_s, key=lambda name: starts_at_s[name], default=None)
+    if region is None or math.isinf(starts_at_s[region]):
         return None
-    return Segment(start_at_s=starts[region], end_at_s=starts[region] + need.whole_s, region=region)
+    return Segment(start_at_s=starts_at_s[region], end_at_s=starts_at_s[region] + need.whole_s, region=region)
 
 
-def _at_once(need: Need, curves: Sequence[Curve], starts: Mapping[str, float]) -> Pieces | None:
+def _at_once(need: Need, curves: Sequence[Curve], starts_at_s: Mapping[str, float]) -> Pieces | None:
     """The cheapest of the regions' earliest starts, where known and in time."""
     choices = []
     for one in curves:
-        start_at_s = starts[one.region]
+        start_at_s = starts_at_s[one.region]
         end_at_s = min(start_at_s + need.whole_s, max(need.job.deadline_at_s, start_at_s))
         if end_at_s - start_at_s >= need.whole_s - ROUNDING_S and one.knows(start_at_s, end_at_s):
             only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
