@@ -10,8 +10,11 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+# Calls of services outside that may hang at the same time; a zone polled is one of them.
+MAX_CALLS = 32
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +37,8 @@ class Env:
         self.speed = speed
         self.random = random.Random(seed)  # seeded in tests; from the system's entropy otherwise
         self._executor = executor
+        # Apart from the threads that read the database and start runs: what hangs outside must not keep those waiting.
+        self._calls = executor or ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="slacktide-call")
         self._loop = asyncio.get_running_loop()
         self._loop_started_s = self._loop.time()
         self._follows_wall_clock = epoch_s is None and speed == 1.0
@@ -64,3 +69,7 @@ class Env:
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code on the executor of this Env (the loop's default, or an inline one under virtual time)."""
         return await self._loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+
+    async def in_call_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a call of a service outside, which may hang until its time-out."""
+        return await self._loop.run_in_executor(self._calls, lambda: function(*args, **kwargs))

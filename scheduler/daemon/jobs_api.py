@@ -5,11 +5,12 @@ A job is acknowledged after it is durable, never before. Reads have a reader of 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -32,7 +33,7 @@ from scheduler.daemon.http import Policies, Scope, read_json_body
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
 from scheduler.engine import explain
-from scheduler.events import CancelRequested, JobSubmitted
+from scheduler.events import CancelRequested, Event, JobSubmitted
 from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
 from scheduler.launchers.contract import run_id_of
 from scheduler.planning.plan import Refusal
@@ -46,6 +47,7 @@ from scheduler.store.contract import (
     Reads,
     Store,
     StoreBusyError,
+    Submission,
     UnknownJobError,
     UnstorableError,
 )
@@ -66,6 +68,8 @@ POLICIES: Policies = {
     "GET /api/v1/intensity": Scope.READ,
     "GET /api/v1/savings": Scope.READ,
 }
+
+T = TypeVar("T")
 
 MAX_PAGE = 500
 _RETRY_AFTER_STORE_S = 5.0
@@ -88,6 +92,7 @@ class JobsApi:
     outputs: Callable[[str], Path]
     logs: Callable[[str], Path]
     is_draining: bool = False
+    _telling: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/api/v1/jobs", self.submit)
@@ -121,12 +126,11 @@ class JobsApi:
             return _json(200, draft)
         payload = {"requests": fields.requests} if fields.requests else None
         idempotency = None if key is None else IdempotencyKey.of(key, body)
-        submission = await self._write(
+        submission: Submission = await self._write(
             lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
+            lambda accepted: JobSubmitted(at_s=job.submitted_at_s, job=job) if accepted.is_new else None,
             is_admission=True,
         )
-        if submission.is_new:
-            self.runner.post(JobSubmitted(at_s=job.submitted_at_s, job=job))
         return await self._described(201 if submission.is_new else 200, submission.job_id)
 
     async def listing(self, request: web.Request) -> web.Response:
@@ -187,15 +191,19 @@ class JobsApi:
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a job; one that has ended already answers 409."""
         job_id, now_s = request.match_info["id"], self.env.now_s()
-        await self._write(lambda store: store.cancel(job_id, now_s=now_s, reason="cancelled by request"))
-        self.runner.post(CancelRequested(at_s=now_s, job_id=job_id))
+        await self._write(
+            lambda store: store.cancel(job_id, now_s=now_s, reason="cancelled by request"),
+            lambda _: CancelRequested(at_s=now_s, job_id=job_id),
+        )
         return await self._described(200, job_id)
 
     async def requeue(self, request: web.Request) -> web.Response:
         """Let a job out of quarantine."""
         job_id, now_s = request.match_info["id"], self.env.now_s()
-        record = await self._write(lambda store: store.requeue(job_id, now_s=now_s))
-        self.runner.post(restored(record, now_s))
+        await self._write(
+            lambda store: store.requeue(job_id, now_s=now_s),
+            lambda record: restored(record, now_s),
+        )
         return await self._described(200, job_id)
 
     # -- the rest ---------------------------------------------------------------------------------------------------
@@ -263,13 +271,27 @@ class JobsApi:
             raise _refused(error) from None
         return None if known is None else await self._described(200, known)
 
-    async def _write(self, change: Callable[[Store], Any], *, is_admission: bool = False) -> Any:
+    async def _write(
+        self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], *, is_admission: bool = False
+    ) -> T:
+        """Change the queue, then tell the engine. A client that leaves in between cannot keep the two apart."""
+        telling = asyncio.create_task(self._write_and_tell(change, event_of, is_admission))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        return await asyncio.shield(telling)
+
+    async def _write_and_tell(
+        self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], is_admission: bool
+    ) -> T:
         try:
-            return await self.writer.write(change, is_admission=is_admission)
+            written = await self.writer.write(change, is_admission=is_admission)
         except (UnknownJobError, IllegalTransitionError, IdempotencyConflictError, UnstorableError) as error:
             raise _refused(error) from None
         except (StoreBusyError, DiskFullError) as error:
             raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
+        if (event := event_of(written)) is not None:
+            self.runner.post(event)
+        return written
 
     async def _record(self, job_id: str) -> JobRecord:
         try:

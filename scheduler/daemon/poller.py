@@ -1,7 +1,7 @@
 """Asks the feeds on a timer and tells engine, gateway and metrics what came. Decides nothing.
 
-A feed call blocks, so it runs on a thread of its own pool; a feed that hangs holds one thread until its time-out and
-nothing else.
+A feed call blocks, so it runs on a thread of the pool for calls: a feed that hangs holds one of them until its time-out
+and nothing else.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Poller:
         return {zone: answer.series for zone, answer in self.answers.items() if answer is not None}
 
     async def history(self, zone: str, start_at_s: float, end_at_s: float) -> IntensitySeries | None:
-        return await self._env.in_thread(self._source.history, zone, start_at_s, end_at_s)
+        return await self._env.in_call_thread(self._source.history, zone, start_at_s, end_at_s)
 
     async def _poll_zone(self, zone: str) -> None:
         now_s = self._env.now_s()
-        answer = await self._env.in_thread(self._source.answer, zone, now_s, HORIZON_S)
+        answer = await self._env.in_call_thread(self._source.answer, zone, now_s, HORIZON_S)
         self._export(zone, answer)
         is_news = not _same(self.answers.get(zone), answer) or zone not in self.answers
         self.answers[zone] = answer
