@@ -7,6 +7,7 @@ seconds; a kill costs the account those seconds and no job anything. Uses of job
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 from intensity_feeds.series import IntensitySeries
@@ -32,7 +33,10 @@ class Accounts:
         self._unwritten: list[EnergyUse] = []
 
     def record(self, use: EnergyUse) -> None:
-        """Book one use."""
+        """Book one use; what is no number is refused here, where it cannot take the others of its batch along."""
+        if not math.isfinite(use.energy_kwh):
+            log.error("use dropped", extra={"action": "use_dropped", "subject": use.subject_id})
+            return
         if len(self._unwritten) >= MAX_BUFFERED:
             log.error("use dropped", extra={"action": "use_dropped", "subject": use.subject_id})
             return

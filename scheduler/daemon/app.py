@@ -53,7 +53,7 @@ from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.plan import Region
 from scheduler.planning.planner import Planner
 from scheduler.planning.run_now import RunNowPlanner
-from scheduler.store.contract import StoreBrokenError
+from scheduler.store.contract import StoreBrokenError, StoreBusyError
 from scheduler.store.disk import DiskGuard
 from scheduler.store.sql import SqlReader, SqlStore, open_store
 from scheduler.store.writer import Writer
@@ -290,8 +290,11 @@ class Daemon:
 
     async def _count_jobs(self) -> None:
         while True:
-            for state, count in (await self._env.in_thread(self.reads.count_by_state)).items():
-                self.metrics.jobs(state, count)
+            try:
+                for state, count in (await self._env.in_thread(self.reads.count_by_state)).items():
+                    self.metrics.jobs(state, count)
+            except StoreBusyError as error:  # a number that is old for some seconds
+                log.warning("jobs not counted", extra={"action": "count_failed", "why": str(error)})
             await self._env.sleep_s(_COUNT_S * self._env.speed)
 
     # -- folder -------------------------------------------------------------------------------------------------------

@@ -134,7 +134,9 @@ async def test_a_run_whose_region_was_taken_out_of_the_settings_still_ends(tmp_p
     store = open_store(sqlite_store_url(tmp_path))
     with store.transaction():
         store.submit(a_job(regions=("gone",)), now_s=0.0)
-        assert store.claim("job", holder="first life", region="gone", now_s=100.0, lease_s=45.0)
+        claim = store.claim("job", holder="first life", region="gone", now_s=100.0, lease_s=45.0)
+        assert claim is not None
+        store.started("job", claim.token, now_s=100.0)
     runs, _ = runs_of(store, Survivors(ended=(an_end(Ending.EXITED),)))
 
     await runs.recover(store.open_jobs())
