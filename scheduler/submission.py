@@ -12,13 +12,19 @@ from typing import Any
 import msgspec
 
 from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, Purpose
-from scheduler.quantities import QuantityError, parse_duration_s, parse_instant_s, parse_power_w
+from scheduler.quantities import QuantityError, format_duration, parse_duration_s, parse_instant_s, parse_power_w
 
 MAX_REQUESTS = 50_000
 MAX_TEXT = 512
+# Beyond these a number is a slip of the pen, and calendars, tables and sums no longer hold it.
+MAX_AHEAD_S = 10 * 365 * 86_400.0
+MAX_PAUSE_S = 86_400.0
+MAX_POWER_W = 1e9
+MAX_PRIORITY = 1_000
 
-# What a batch is expected to need, from its requests: (duration_s, power_w, gpus).
-BatchEstimate = Callable[[Sequence[Mapping[str, Any]]], tuple[float, float, int]]
+# What a batch is expected to need, from its requests: (duration_s, power_w, gpus). None where nobody knows how long its
+# model takes; raises InvalidJobError for a line that is wrong.
+BatchEstimate = Callable[[Sequence[Mapping[str, Any]]], tuple[float, float, int] | None]
 
 _PATH = re.compile(r"at `\$\.?([^`]*)`")
 
@@ -102,6 +108,10 @@ def _refuse_unknown(fields: SubmissionFields, templates: Collection[str], region
     for name in ("tenant", "label"):
         if len(getattr(fields, name)) > MAX_TEXT:
             raise InvalidJobError(name, f"is longer than {MAX_TEXT} characters")
+        if not getattr(fields, name).isprintable():  # it is written into logs and terminals
+            raise InvalidJobError(name, "may not hold control characters")
+    if abs(fields.priority) > MAX_PRIORITY:
+        raise InvalidJobError("priority", f"must be between -{MAX_PRIORITY} and {MAX_PRIORITY}")
     if fields.kind is JobKind.INFERENCE_BATCH:
         if not 0 < len(fields.requests) <= MAX_REQUESTS:
             raise InvalidJobError("requests", f"an inference batch has 1 to {MAX_REQUESTS} requests")
@@ -119,18 +129,20 @@ def _refuse_unknown(fields: SubmissionFields, templates: Collection[str], region
 
 def _size(fields: SubmissionFields, estimate: BatchEstimate) -> tuple[float, float, int]:
     """Duration, power and GPUs: as said, for a batch estimated where nothing is said."""
-    if fields.kind is JobKind.INFERENCE_BATCH:
-        duration_s, power_w, gpus = estimate(fields.requests)
+    estimated = estimate(fields.requests) if fields.kind is JobKind.INFERENCE_BATCH else None
+    if estimated is not None:
+        duration_s, power_w, gpus = estimated
     elif not fields.duration or not fields.power:
         missing = "duration" if not fields.duration else "power"
         example = "3h" if missing == "duration" else "700W"
         raise InvalidJobError(missing, f'is required: how long it runs and at what IT power, such as "{example}"')
     else:
-        duration_s, power_w, gpus = 0.0, 0.0, 1
+        duration_s, power_w, gpus = 0.0, 0.0, 0 if fields.kind is JobKind.INFERENCE_BATCH else 1
     if fields.duration:
-        duration_s = _duration("duration", fields.duration)
+        duration_s = _duration("duration", fields.duration, MAX_AHEAD_S)
     if fields.power:
         power_w = _quantity("power", fields.power, parse_power_w)
+        _refuse_more("power", power_w, MAX_POWER_W, "1 GW")
     return duration_s, power_w, gpus if fields.gpus is None else fields.gpus
 
 
@@ -140,7 +152,7 @@ def _deadline(fields: SubmissionFields, now_s: float) -> float:
             "within", 'say exactly one of within ("12h", from now) and deadline (ISO 8601 with a zone)'
         )
     if fields.within:
-        return now_s + _duration("within", fields.within)
+        return now_s + _duration("within", fields.within, MAX_AHEAD_S)
     return _instant("deadline", fields.deadline, now_s)
 
 
@@ -148,18 +160,30 @@ def _interruption(fields: InterruptibleFields | None) -> Interruption | None:
     if fields is None:
         return None
     return Interruption(
-        checkpoint_s=_duration("interruptible.checkpoint", fields.checkpoint),
-        restore_s=_duration("interruptible.restore", fields.restore),
-        min_run_s=_duration("interruptible.min_run", fields.min_run),
+        checkpoint_s=_duration("interruptible.checkpoint", fields.checkpoint, MAX_PAUSE_S),
+        restore_s=_duration("interruptible.restore", fields.restore, MAX_PAUSE_S),
+        min_run_s=_duration("interruptible.min_run", fields.min_run, MAX_PAUSE_S),
     )
 
 
-def _duration(field: str, text: str) -> float:
-    return _quantity(field, text, parse_duration_s)
+def _duration(field: str, text: str, most_s: float) -> float:
+    duration_s = _quantity(field, text, parse_duration_s)
+    _refuse_more(field, duration_s, most_s, format_duration(most_s))
+    return duration_s
 
 
-def _instant(field: str, text: str, default_s: float) -> float:
-    return _quantity(field, text, parse_instant_s) if text else default_s
+def _instant(field: str, text: str, now_s: float) -> float:
+    """The instant, now when none is said."""
+    if not text:
+        return now_s
+    instant_s = _quantity(field, text, parse_instant_s)
+    _refuse_more(field, instant_s - now_s, MAX_AHEAD_S, f"{format_duration(MAX_AHEAD_S)} ahead")
+    return instant_s
+
+
+def _refuse_more(field: str, value: float, most: float, in_words: str) -> None:
+    if not value <= most:
+        raise InvalidJobError(field, f"may be {in_words} at most")
 
 
 def _quantity(field: str, text: str, parse: Callable[[str], float]) -> float:

@@ -115,12 +115,12 @@ class JobsApi:
             raise unavailable("The daemon is stopping.", code="draining", retry_after_s=_RETRY_AFTER_STORE_S)
         body = await self._body(request)
         with _naming_the_field():
-            fields = read_submission(body)
+            fields = await self.env.in_thread(read_submission, body)  # megabytes, where it is a batch
         key = request.headers.get("Idempotency-Key")
         # Asked first: what was accepted once is the answer, though it might be infeasible by now.
         if key is not None and (known := await self._known(fields, key, body)):
             return known
-        job = self._job(fields)
+        job = await self.env.in_thread(self._job, fields)
         draft = self._draft(job)
         if request.query.get("dry_run") in ("1", "true"):
             return _json(200, draft)
@@ -340,7 +340,7 @@ def _whole(request: web.Request, name: str, default: int, most: int) -> int:
     text = request.query.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 0 < int(text) <= most:
         raise invalid(f"{name}: must be a whole number from 1 to {most}", param=name)
     return int(text)
 

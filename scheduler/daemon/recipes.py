@@ -71,12 +71,18 @@ class BatchEstimates:
     def __init__(self, settings: Settings) -> None:
         self._workers = {model: worker for worker in reversed(settings.worker) for model in worker.models}
 
-    def __call__(self, requests: Sequence[Mapping[str, Any]]) -> tuple[float, float, int]:
-        """Duration, power and GPUs of its own (none: it runs on the workers). Raises InvalidJobError."""
+    def __call__(self, requests: Sequence[Mapping[str, Any]]) -> tuple[float, float, int] | None:
+        """Duration, power and GPUs of its own (none: it runs on the workers); None for a model without a profile.
+
+        Raises InvalidJobError.
+        """
         calls = [self._call(number, line) for number, line in enumerate(requests)]
         _refuse_duplicates(requests)
         worker = self._workers[calls[0].model]
-        deployment = profiles.deployment(gpu=worker.gpu, model=worker.profile or worker.models[0], gpus=worker.gpus)
+        try:
+            deployment = profiles.deployment(gpu=worker.gpu, model=worker.profile or worker.models[0], gpus=worker.gpus)
+        except energy.ProfileError:
+            return None
         batch = min(BATCH_CONCURRENCY, worker.max_sequences, len(calls))
         prompt_tokens = sum(call.prompt_tokens for call in calls) / len(calls)
         output_tokens = max(1.0, sum(call.output_tokens for call in calls) / len(calls))

@@ -227,3 +227,28 @@ async def test_a_run_does_not_see_the_secrets_of_the_feeds(tmp_path: Path, monke
 
     assert "SLACKTIDE_JOB_ID" in seen.read_text()
     assert "canary" not in seen.read_text()
+
+
+async def test_a_number_that_no_page_has_is_refused_and_every_listing_stays_readable(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path) as (_, client):
+        far = await posted(client, "/api/v1/jobs", a_submission(within="99999999999999h"))
+
+        assert (far[0], far[1]["error"]["param"]) == (400, "within")
+        assert (await got(client, f"/api/v1/jobs?limit={'9' * 5000}"))[0] == 400
+        assert await got(client, "/api/v1/jobs") == (200, {"object": "list", "data": [], "next_before": None})
+
+
+async def test_a_batch_for_a_worker_whose_model_has_no_profile_says_how_long_it_takes(tmp_path: Path) -> None:
+    tables = {"worker": [{"url": "http://127.0.0.1:9", "models": ["my/own"], "region": "here"}]}
+    line = {
+        "custom_id": "a",
+        "url": "/v1/chat/completions",
+        "body": {"model": "my/own", "messages": [{"role": "user", "content": "x"}]},
+    }
+    batch = {"kind": "inference_batch", "requests": [line], "within": "16h"}
+    async with a_daemon(tmp_path, tables) as (_, client):
+        unsaid = await posted(client, "/api/v1/jobs", batch)
+        said = await posted(client, "/api/v1/jobs", {**batch, "duration": "1h", "power": "700W"})
+
+    assert (unsaid[0], unsaid[1]["error"]["param"]) == (400, "duration")
+    assert said[0] == 201
