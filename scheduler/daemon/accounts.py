@@ -68,7 +68,8 @@ class Accounts:
         """The account of uses that started in [since_s, until_s)."""
         await self.flush()
         uses = await self._env.in_thread(self._reads.uses, since_s, until_s)
-        return settle(uses, await self._intensity(uses))
+        intensity = await self._intensity(uses)
+        return await self._env.in_thread(settle, uses, intensity)  # seconds, for the requests of a busy month
 
     async def _intensity(self, uses: Sequence[EnergyUse]) -> dict[str, IntensitySeries]:
         if not uses:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intensity_feeds.feed import Answer
+from intensity_feeds.series import IntensitySeries, SeriesError
 from scheduler.engine import explain
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
@@ -90,7 +91,7 @@ def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:
         "signal": series.signal,
         "basis": series.basis,
         "quality": series.quality,
-        "gco2e_per_kwh": series.at(now_s) if series.covers(now_s, now_s) and now_s < series.end_at_s else None,
+        "gco2e_per_kwh": _value_at(series, now_s),
         "points": [
             {"start": format_instant(start), "end": format_instant(end), "gco2e_per_kwh": _number(value)}
             for start, end, value in zip(edges, edges[1:], values, strict=False)
@@ -147,6 +148,13 @@ def restored(record: JobRecord, now_s: float) -> JobRestored:
 
 def _instant(instant_s: float | None) -> str | None:
     return None if instant_s is None else format_instant(instant_s)
+
+
+def _value_at(series: IntensitySeries, instant_s: float) -> float | None:
+    try:
+        return series.at(instant_s)
+    except SeriesError:  # a gap, or beyond its end
+        return None
 
 
 def _number(value: float) -> float | None:
