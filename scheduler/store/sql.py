@@ -6,6 +6,7 @@ time; any number of `SqlReader`s look on.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -38,11 +39,11 @@ _OPEN = sorted(set(JobState) - TERMINAL_STATES)
 _HELD = sorted(HOLDING_STATES)
 
 
-class SqlReads:
+class SqlReads(ABC):
     """The questions, over whatever connection the subclass lends."""
 
-    def _connected(self) -> AbstractContextManager[Connection]:
-        raise NotImplementedError
+    @abstractmethod
+    def _connected(self) -> AbstractContextManager[Connection]: ...
 
     def job(self, job_id: str) -> JobRecord:
         with self._connected() as connection:
