@@ -74,9 +74,7 @@ class Accounts:
     async def _intensity(self, uses: Sequence[EnergyUse]) -> dict[str, IntensitySeries]:
         if not uses:
             return {}
-        start_s = min(min(use.started_at_s, use.at_once_at_s) for use in uses)
-        end_s = max(max(use.ended_at_s, use.at_once_at_s + use.ended_at_s - use.started_at_s) for use in uses)
-        zones = {use.zone for use in uses} | {use.at_once_zone for use in uses}
+        start_s, end_s, zones = await self._env.in_thread(_reach, uses)
         known = {zone: await self._known(zone, start_s, end_s) for zone in sorted(zones)}
         return {zone: series for zone, series in known.items() if series is not None}
 
@@ -84,3 +82,10 @@ class Accounts:
         """What was realised as far as it is known, and the forecast after that."""
         history = await self._poller.history(zone, start_s, end_s)
         return realised_then_expected(history, self._poller.forecasts().get(zone))
+
+
+def _reach(uses: Sequence[EnergyUse]) -> tuple[float, float, set[str]]:
+    """From when to when, and of which zones, the intensity has to be known."""
+    start_s = min(min(use.started_at_s, use.at_once_at_s) for use in uses)
+    end_s = max(max(use.ended_at_s, use.at_once_at_s + use.ended_at_s - use.started_at_s) for use in uses)
+    return start_s, end_s, {use.zone for use in uses} | {use.at_once_zone for use in uses}

@@ -219,7 +219,14 @@ class Daemon:
             digest = hashlib.sha256(self.cookbook.key.encode()).hexdigest()
             server = dataclasses.replace(server, keys_sha256=(*server.keys_sha256, digest))
         policies = {**gateway_routes.POLICIES, **jobs_api.POLICIES, **status_api.POLICIES, **status_page.POLICIES}
-        app = make_app(server, env=self._env, metrics=self.metrics, problems=self.problems, policies=policies)
+        app = make_app(
+            server,
+            env=self._env,
+            metrics=self.metrics,
+            problems=self.problems,
+            policies=policies,
+            remarks=self.poller.unknown_zones,
+        )
         self.gateway.add_routes(app)
         self.api.add_routes(app)
         self._status().add_routes(app)

@@ -86,11 +86,18 @@ def refuse_exposure(server: Server) -> None:
 
 
 def make_app(
-    server: Server, *, env: Env, metrics: Metrics, problems: Callable[[], Sequence[str]], policies: Policies
+    server: Server,
+    *,
+    env: Env,
+    metrics: Metrics,
+    problems: Callable[[], Sequence[str]],
+    policies: Policies,
+    remarks: Callable[[], Sequence[str]] = tuple,
 ) -> web.Application:
     """An application with the front door and the probes; routes are added to it afterwards.
 
-    `problems` says what keeps the daemon from being ready, in words; empty means ready. `policies` covers every route
+    `problems` says what keeps the daemon from being ready, in words; empty means ready. `remarks` says what it does
+    without meanwhile. `policies` covers every route
     that others add; `start` of the listener raises MissingPolicyError for one it lacks.
     """
     door = _Door(server, env, metrics, {**OWN_POLICIES, **policies})
@@ -98,7 +105,7 @@ def make_app(
     app.on_response_prepare.append(_finish_headers)
     app.on_startup.append(door.check_policies)
     app.router.add_get("/healthz", _alive, allow_head=False)
-    app.router.add_get("/readyz", _Readiness(problems).handle, allow_head=False)
+    app.router.add_get("/readyz", _Readiness(problems, remarks).handle, allow_head=False)
     app.router.add_get("/metrics", metrics.handle, allow_head=False)
     return app
 
@@ -108,12 +115,13 @@ async def _alive(_: web.Request) -> web.Response:
 
 
 class _Readiness:
-    def __init__(self, problems: Callable[[], Sequence[str]]) -> None:
-        self._problems = problems
+    def __init__(self, problems: Callable[[], Sequence[str]], remarks: Callable[[], Sequence[str]]) -> None:
+        self._problems, self._remarks = problems, remarks
 
     async def handle(self, _: web.Request) -> web.Response:
         problems = list(self._problems())
-        body = msgspec.json.encode({"status": "not ready" if problems else "ready", "problems": problems})
+        status = "not ready" if problems else "ready"
+        body = msgspec.json.encode({"status": status, "problems": problems, "remarks": list(self._remarks())})
         return web.Response(status=503 if problems else 200, body=body, content_type="application/json")
 
 

@@ -58,6 +58,11 @@ class Poller:
         """What is known now, by zone; unknown zones are absent."""
         return {zone: answer.series for zone, answer in self.answers.items() if answer is not None}
 
+    def unknown_zones(self) -> list[str]:
+        """A remark for each zone of which nothing is known: work there is done, and not moved to cleaner hours."""
+        unknown = [zone for zone in self._zones if self.answers.get(zone) is None]
+        return [f"nothing is known of the grid of {zone}: work there runs as early as it can" for zone in unknown]
+
     async def history(self, zone: str, start_at_s: float, end_at_s: float) -> IntensitySeries | None:
         return await self._env.in_call_thread(self._source.history, zone, start_at_s, end_at_s)
 

@@ -108,3 +108,15 @@ async def test_feeds_that_hang_keep_no_job_and_no_question_waiting(tmp_path: Pat
         finally:
             over.set()
             await polling
+
+
+async def test_a_grid_of_which_nothing_is_known_is_no_reason_to_be_unready_and_is_remarked(tmp_path: Path) -> None:
+    tables = {"region": [{"name": "here", "zone": "NOWHERE", "gpus": 2}], "feed": []}
+    async with a_daemon(tmp_path, tables) as (_, client):
+        status, answer = await got(client, "/readyz")
+
+        assert (status, answer["status"]) == (200, "ready")
+        assert answer["remarks"] == ["nothing is known of the grid of NOWHERE: work there runs as early as it can"]
+        _, job = await posted(client, "/api/v1/jobs", a_submission())
+        assert job["plan"]["cause"] == "no_forecast"
+        await until_state(client, job["id"], "succeeded")
