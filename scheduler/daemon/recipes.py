@@ -52,7 +52,9 @@ class Cookbook:
     def _batch(self, job: Job) -> Recipe:
         folder = self._folder / job.id
         folder.mkdir(parents=True, exist_ok=True)
-        lines = self._reads.job(job.id).payload.get("requests", [])
+        payload = self._reads.job(job.id).payload
+        assert payload is not None, "only lists leave it out"
+        lines = payload.get("requests", [])
         assert isinstance(lines, list)
         (folder / "input.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         command = (sys.executable, "-m", "scheduler.launchers.batch", str(folder), str(BATCH_CONCURRENCY))

@@ -118,11 +118,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """A job as it is stored. `sequence` grows with acceptance; `payload` is of the submitter, `result` of the run."""
+    """A job as it is stored. `sequence` grows with acceptance; `payload` is of the submitter, `result` of the run.
+
+    `payload` is None in a list of jobs: a batch has megabytes of it, and a list of batches has no use for them.
+    """
 
     sequence: int
     job: Job
-    payload: Json
+    payload: Json | None
     standing: Standing
     result: Json | None
 
@@ -142,10 +145,10 @@ class Reads(Protocol):
         """Raises UnknownJobError."""
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: int | None = None) -> Sequence[JobRecord]:
-        """Newest first; the next page starts `before` the last sequence of this one."""
+        """Newest first, without payloads; the next page starts `before` the last sequence of this one."""
 
     def open_jobs(self) -> Sequence[JobRecord]:
-        """Everything not terminal, in the order of acceptance."""
+        """Everything not terminal, in the order of acceptance, without payloads."""
 
     def count_by_state(self) -> Mapping[JobState, int]:
         """Every state, those without jobs too."""

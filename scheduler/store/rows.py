@@ -53,7 +53,7 @@ def record_of(row: Row) -> JobRecord:
     return JobRecord(
         sequence=row["sequence"],
         job=_JOB_DECODER.decode(row["job"]),
-        payload=_JSON_DECODER.decode(row["payload"]),
+        payload=_JSON_DECODER.decode(row["payload"]) if "payload" in row else None,
         standing=standing_of(row),
         result=None if row["result"] is None else _JSON_DECODER.decode(row["result"]),
     )

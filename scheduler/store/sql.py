@@ -37,6 +37,7 @@ from scheduler.store.tables import ENERGY_USES, JOBS, LAUNCHED_PERIODS, META
 
 _OPEN = sorted(set(JobState) - TERMINAL_STATES)
 _HELD = sorted(HOLDING_STATES)
+_LISTED = [column for column in JOBS.c if column is not JOBS.c.payload]
 
 
 class SqlReads(ABC):
@@ -50,7 +51,7 @@ class SqlReads(ABC):
             return _job(connection, job_id)
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: int | None = None) -> Sequence[JobRecord]:
-        query = select(JOBS).order_by(JOBS.c.sequence.desc()).limit(limit)
+        query = select(*_LISTED).order_by(JOBS.c.sequence.desc()).limit(limit)
         if chosen.states is not None:
             query = query.where(JOBS.c.state.in_(sorted(chosen.states)))
         if chosen.tenant is not None:
@@ -61,7 +62,7 @@ class SqlReads(ABC):
             return [record_of(row) for row in connection.execute(query).mappings()]
 
     def open_jobs(self) -> Sequence[JobRecord]:
-        query = select(JOBS).where(JOBS.c.state.in_(_OPEN)).order_by(JOBS.c.sequence)
+        query = select(*_LISTED).where(JOBS.c.state.in_(_OPEN)).order_by(JOBS.c.sequence)
         with self._connected() as connection:
             return [record_of(row) for row in connection.execute(query).mappings()]
 

@@ -84,6 +84,13 @@ def test_a_submitted_job_reads_back_as_it_was(store: Store) -> None:
     assert (record.standing.state, record.standing.changed_at_s, record.result) == (JobState.WAITING, 5.0, None)
 
 
+def test_a_list_of_jobs_leaves_their_payloads_where_they_are(store: Store) -> None:
+    store.submit(a_job("a"), now_s=5.0, payload={"requests": [{"custom_id": "1"}]})
+
+    assert [record.payload for record in store.jobs(JobFilter(), limit=5)] == [None]
+    assert [record.payload for record in store.open_jobs()] == [None]
+
+
 def test_an_unknown_job_is_said_to_be_unknown(store: Store) -> None:
     with pytest.raises(UnknownJobError):
         store.job("nobody")
