@@ -145,7 +145,11 @@ class TemplateSettings:
 class LaunchSettings:
     """[[launch]]: a training or other command that recurs."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", description="Name; with the local time it is the period.")]
+    # It begins the ids of its jobs, and with them the names of their runs.
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name; with the local time it is the period."),
+    ]
     cron: Annotated[str, Field(description="Cron expression of five fields: the earliest start of each period.")]
     command: Annotated[tuple[str, ...], Field(min_length=1, description="Argument list; never a shell line.")]
     duration_s: Annotated[Duration, Field(gt=0, description="Expected run time.")]

@@ -325,7 +325,7 @@ class Daemon:
     def _own_key(self) -> str:
         """Kept in the folder, so that a batch that runs on after a restart still gets in."""
         path = self._folder / "own.key"
-        if not path.exists():
+        if not path.exists() or not path.read_bytes():  # empty: a crash between the two lines below
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(32), encoding="ascii")
         return path.read_text(encoding="ascii")

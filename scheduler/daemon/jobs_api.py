@@ -138,7 +138,8 @@ class JobsApi:
         chosen = JobFilter(states=_states(request), tenant=request.query.get("tenant"))
         limit = _whole(request, "limit", 100, MAX_PAGE)
         before = _whole(request, "before", 0, 2**62) or None
-        records = await self.env.in_thread(self.reads.jobs, chosen, limit=limit, before=before)
+        with _naming_the_store():
+            records = await self.env.in_thread(self.reads.jobs, chosen, limit=limit, before=before)
         jobs = [describe_job(record, self.runner.engine.placement(record.job.id)) for record in records]
         more = records[-1].sequence if len(records) == limit else None
         return _json(200, {"object": "list", "data": jobs, "next_before": more})
@@ -231,7 +232,8 @@ class JobsApi:
         """The account since `since`, else of the last 30 days, priced on what is known of the intensity by now."""
         now_s = self.env.now_s()
         since_s = _instant_of(request, "since", now_s - 30 * 86400.0)
-        account = await self.accounts.settled(since_s, now_s)
+        with _naming_the_store():
+            account = await self.accounts.settled(since_s, now_s)
         described = describe_account(account)
         return _json(200, {"since": format_instant(since_s), "until": format_instant(now_s), **described})
 
@@ -266,7 +268,8 @@ class JobsApi:
         """The job that an earlier call with this key made: it may be infeasible by now and is still the answer."""
         idempotency = IdempotencyKey.of(key, body)
         try:
-            known = await self.env.in_thread(self.reads.submission_of, fields.tenant, idempotency)
+            with _naming_the_store():
+                known = await self.env.in_thread(self.reads.submission_of, fields.tenant, idempotency)
         except IdempotencyConflictError as error:
             raise _refused(error) from None
         return None if known is None else await self._described(200, known)
@@ -284,18 +287,18 @@ class JobsApi:
         self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], is_admission: bool
     ) -> T:
         try:
-            written = await self.writer.write(change, is_admission=is_admission)
+            with _naming_the_store():
+                written = await self.writer.write(change, is_admission=is_admission)
         except (UnknownJobError, IllegalTransitionError, IdempotencyConflictError, UnstorableError) as error:
             raise _refused(error) from None
-        except (StoreBusyError, DiskFullError) as error:
-            raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
         if (event := event_of(written)) is not None:
             self.runner.post(event)
         return written
 
     async def _record(self, job_id: str) -> JobRecord:
         try:
-            return await self.env.in_thread(self.reads.job, job_id)
+            with _naming_the_store():
+                return await self.env.in_thread(self.reads.job, job_id)
         except UnknownJobError as error:
             raise not_found(str(error)) from None
 
@@ -311,6 +314,15 @@ def _naming_the_field() -> Iterator[None]:
     except InvalidJobError as error:
         field = _CLIENT_FIELDS.get(error.field, error.field)
         raise invalid(f"{field}: {error.what}", param=field) from None
+
+
+@contextmanager
+def _naming_the_store() -> Iterator[None]:
+    """A store that is busy or full is the server's matter, and over soon."""
+    try:
+        yield
+    except (StoreBusyError, DiskFullError) as error:
+        raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
 
 
 def _refused(error: Exception) -> ApiError:

@@ -28,15 +28,29 @@ _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=900.0)
 
 
 def answered_ids(output: Path) -> set[str]:
-    """The lines whose answer is whole; cuts a half-written last line off the file."""
+    """The lines whose answer is whole; cuts the file off before the first that is not, as a crash may leave it."""
     if not output.exists():
         return set()
-    data = output.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        with output.open("r+b") as file:
-            file.truncate(len(whole))
-    return {json.loads(line)["custom_id"] for line in whole.splitlines()}
+    answered: set[str] = set()
+    with output.open("r+b") as file:
+        whole_bytes = 0
+        for line in file:
+            if (custom_id := _custom_id(line)) is None:
+                break
+            answered.add(custom_id)
+            whole_bytes += len(line)
+        file.truncate(whole_bytes)
+    return answered
+
+
+def _custom_id(line: bytes) -> str | None:
+    """Whose answer a line of the output is; None where it was cut, or never reached the disk."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return str(json.loads(line)["custom_id"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 class Batch:

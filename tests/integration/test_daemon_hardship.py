@@ -120,3 +120,18 @@ async def test_a_grid_of_which_nothing_is_known_is_no_reason_to_be_unready_and_i
         _, job = await posted(client, "/api/v1/jobs", a_submission())
         assert job["plan"]["cause"] == "no_forecast"
         await until_state(client, job["id"], "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"), [("job", "/api/v1/jobs/any"), ("jobs", "/api/v1/jobs"), ("uses", "/api/v1/savings")]
+)
+async def test_a_question_to_a_busy_database_is_to_be_asked_again(tmp_path: Path, asked: str, path: str) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise StoreBusyError("the database is busy")
+
+    async with a_daemon(tmp_path) as (daemon, client):
+        setattr(daemon.reads, asked, busy)
+
+        status, answer = await got(client, path)
+
+        assert (status, answer["error"]["code"]) == (503, "store_busy")

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from scheduler.launchers.batch import answered_ids
 
 
-def test_a_half_written_last_line_counts_as_not_answered_and_is_cut_off(tmp_path: Path) -> None:
+def answer(custom_id: str) -> bytes:
+    return json.dumps({"custom_id": custom_id, "response": None}).encode() + b"\n"
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"custom_id": "c"', b"\0" * 64 + b"\n" + answer("d"), b"[]\n", b"{}\n"])
+def test_what_a_crash_left_half_written_is_cut_off_and_asked_again(tmp_path: Path, rest: bytes) -> None:
     output = tmp_path / "output.jsonl"
-    output.write_text('{"custom_id": "a"}\n{"custom_id": "b"}\n{"custom_')
+    output.write_bytes(answer("a") + answer("b") + rest)
 
     assert answered_ids(output) == {"a", "b"}
-    assert output.read_text().endswith('"b"}\n')
+    assert output.read_bytes() == answer("a") + answer("b")
 
 
-def test_nothing_is_answered_before_the_first_run(tmp_path: Path) -> None:
+def test_a_batch_that_never_ran_has_no_answers(tmp_path: Path) -> None:
     assert answered_ids(tmp_path / "output.jsonl") == set()
