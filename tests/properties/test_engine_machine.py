@@ -111,8 +111,10 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     def submit_again(self, data: st.DataObject) -> None:
         job = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
+        self._decide()
         if self.engine.state(job.id) is not None:  # the daemon never tells of a job that has ended
             self.told.append(JobSubmitted(at_s=self.now_s, job=job))
+            self._decide()
 
     @rule(state=st.sampled_from([JobState.WAITING, JobState.PAUSED, JobState.RUNNING, JobState.STARTING]))
     def restore(self, state: JobState) -> None:
@@ -149,6 +151,7 @@ class Lives(RuleBasedStateMachine):
                 reason="",
             )
             self.alive[job.id] = run
+        self._decide()  # the daemon tells of nothing else before it has told of all that it found
 
     @rule(data=_pieces, kind=st.sampled_from(["started", "finished", "failed", "lost", "paused"]))
     @precondition(lambda self: self.alive)
@@ -326,8 +329,8 @@ def _job_of(command: Command) -> str:
 
 TestLives = pytest.mark.slow(Lives.TestCase)
 TestLives.settings = settings(
-    max_examples=12,
-    stateful_step_count=25,
+    max_examples=60,
+    stateful_step_count=30,
     deadline=None,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
