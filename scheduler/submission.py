@@ -142,7 +142,7 @@ def _size(fields: SubmissionFields, estimate: BatchEstimate) -> tuple[float, flo
         duration_s = _duration("duration", fields.duration, MAX_AHEAD_S)
     if fields.power:
         power_w = _quantity("power", fields.power, parse_power_w)
-        _refuse_more("power", power_w, MAX_POWER_W, "1 GW")
+        _require("power", power_w <= MAX_POWER_W, "may be 1 GW at most")
     return duration_s, power_w, gpus if fields.gpus is None else fields.gpus
 
 
@@ -168,7 +168,7 @@ def _interruption(fields: InterruptibleFields | None) -> Interruption | None:
 
 def _duration(field: str, text: str, most_s: float) -> float:
     duration_s = _quantity(field, text, parse_duration_s)
-    _refuse_more(field, duration_s, most_s, format_duration(most_s))
+    _require(field, duration_s <= most_s, f"may be {format_duration(most_s)} at most")
     return duration_s
 
 
@@ -177,13 +177,13 @@ def _instant(field: str, text: str, now_s: float) -> float:
     if not text:
         return now_s
     instant_s = _quantity(field, text, parse_instant_s)
-    _refuse_more(field, instant_s - now_s, MAX_AHEAD_S, f"{format_duration(MAX_AHEAD_S)} ahead")
+    _require(field, instant_s <= now_s + MAX_AHEAD_S, f"may be {format_duration(MAX_AHEAD_S)} ahead at most")
     return instant_s
 
 
-def _refuse_more(field: str, value: float, most: float, in_words: str) -> None:
-    if not value <= most:
-        raise InvalidJobError(field, f"may be {in_words} at most")
+def _require(field: str, is_so: bool, what: str) -> None:
+    if not is_so:
+        raise InvalidJobError(field, what)
 
 
 def _quantity(field: str, text: str, parse: Callable[[str], float]) -> float:
