@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import signal
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -10,10 +11,11 @@ from slacktide.terminal import JSON_OPTION, UsageProblem
 
 # A day of the grid passes in the time given; a shorter one has no time to wait.
 _SHORTEST_S = 10.0
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the daemon; 0 lets the system choose.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the daemon; 0 lets the system choose.")] = 0,
     lasts: Annotated[str, typer.Option("--for", help="How long to run; one day of the grid passes in it.")] = "60s",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the status page.")] = False,
     as_json: Annotated[bool, JSON_OPTION] = False,
@@ -37,5 +39,16 @@ def demo(
     if lasts_s < _SHORTEST_S:
         raise UsageProblem(f"--for: a demo shorter than {_SHORTEST_S:.0f}s has no time to wait", "try --for 30s")
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    with tempfile.TemporaryDirectory(prefix="slacktide-demo-") as folder:
-        asyncio.run(DemoDay(Path(folder), port, lasts_s, opens_browser=not no_browser, as_json=as_json).run())
+    # From the folder's first instant to its last a signal ends the demo instead of the process.
+    for number in _ENDING:
+        signal.signal(number, _leave)
+    with tempfile.TemporaryDirectory(prefix="slacktide-demo-", ignore_cleanup_errors=True) as folder:
+        day = DemoDay(Path(folder), port, lasts_s, opens_browser=not no_browser, as_json=as_json)
+        ended_by = asyncio.run(day.run(_ENDING))
+    if ended_by is not None:
+        raise typer.Exit(128 + ended_by)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """Outside the loop, while it is set up and after it is gone."""
+    raise typer.Exit(128 + number)

@@ -10,6 +10,8 @@ import asyncio
 import logging
 import random
 import webbrowser
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,10 @@ _MODEL = "llama-3.1-8b"
 _SUBMITTING_RATIO = 0.5
 _REQUESTS_PER_S = 6.0
 _SEED = 7
+# A `sleep` dies of its SIGTERM at once; the time is for a busy machine.
+_RUNS_END_WITHIN_S = 10.0
+_ASKED_EVERY_S = 0.05
+_OPEN_STATES = ("waiting", "starting", "running", "paused")
 _SHOWN = {"run_start": "starts", "run_pause": "pauses", "job_planned": "is planned"}
 
 
@@ -63,8 +69,22 @@ class DemoDay:
         self._opens_browser, self._as_json = opens_browser, as_json
         self._random = random.Random(_SEED)
         self._answered = 0
+        self._ended = asyncio.Event()
+        self._ended_by: int | None = None
 
-    async def run(self) -> None:
+    async def run(self, ending: Sequence[int] = ()) -> int | None:
+        """Play the day, or as much of it as the first of the signals `ending` leaves; that signal, if one came."""
+        loop = asyncio.get_running_loop()
+        for number in ending:
+            loop.add_signal_handler(number, self._end, number)
+        await self._serve()
+        return self._ended_by
+
+    def _end(self, number: int) -> None:
+        self._ended_by = number
+        self._ended.set()
+
+    async def _serve(self) -> None:
         from aiohttp import web
 
         from scheduler.daemon.app import Daemon
@@ -101,7 +121,8 @@ class DemoDay:
         timeout = aiohttp.ClientTimeout(total=self._lasts_s + 30)
         async with aiohttp.ClientSession(base_url=address, timeout=timeout) as client:
             work = asyncio.create_task(self._work(client, env))
-            await env.sleep_s(DAY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), self._lasts_s)
             work.cancel()
             await asyncio.wait((work,))
             if not work.cancelled() and (error := work.exception()) is not None:
@@ -239,12 +260,24 @@ def _settings(folder: Path, port: int, worker_port: int, grid_port: int, speed: 
 
 
 async def _end_open_jobs(client: aiohttp.ClientSession) -> None:
-    """Runs outlive a daemon on purpose; those of a demo should not."""
-    async with client.get("/api/v1/jobs", params=[("state", state) for state in ("waiting", "running")]) as response:
-        jobs = (await response.json())["data"]
-    for job in jobs:
+    """Runs outlive a daemon on purpose; those of a demo should not, so its end waits for theirs."""
+    for job in await _open_jobs(client):
         async with client.post(f"/api/v1/jobs/{job['id']}/cancel", json={}):
             pass
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_RUNS_END_WITHIN_S):
+            await _until_none_is_open(client)
+
+
+async def _until_none_is_open(client: aiohttp.ClientSession) -> None:
+    while await _open_jobs(client):  # noqa: ASYNC110  another process could not set an Event either: asked over HTTP
+        await asyncio.sleep(_ASKED_EVERY_S)  # noqa: TID251  the shell of a demonstration, in real seconds
+
+
+async def _open_jobs(client: aiohttp.ClientSession) -> list[dict[str, Any]]:
+    async with client.get("/api/v1/jobs", params=[("state", state) for state in _OPEN_STATES]) as response:
+        jobs: list[dict[str, Any]] = (await response.json())["data"]
+    return jobs
 
 
 def _print_table(account: dict[str, Any]) -> None:
