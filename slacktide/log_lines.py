@@ -18,8 +18,8 @@ class LogLines(logging.Formatter):
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
-        action = str(fields.pop("action", record.getMessage()))
+        fields = _fields(record)
+        action = fields.pop("action")
         instant = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
@@ -30,6 +30,14 @@ class LogLines(logging.Formatter):
         return f"{instant} {record.levelname.lower():<7} {action} {shown}".rstrip()
 
 
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """Ours name an action; what another library says becomes the text of one."""
+    fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
+    if "action" in fields:
+        return fields
+    return {"action": "library_message", "library": record.name, "text": record.getMessage()}
+
+
 def set_up(*, as_json: bool, level: int = logging.INFO) -> None:
     """Send everything to stderr in this form; other libraries only from warnings on."""
     handler = logging.StreamHandler()
@@ -37,6 +45,8 @@ def set_up(*, as_json: bool, level: int = logging.INFO) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for package in ("scheduler", "intensity_feeds", "simulations", "slacktide"):
         logging.getLogger(package).setLevel(level)
+    # It tells every repetition of a request; what came of it is our `feed_failed`.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _shown(value: object) -> str:

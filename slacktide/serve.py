@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from slacktide.terminal import OwnFailure, UsageProblem, say
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
+
+    from scheduler.config import Server
 
 
 def serve(
@@ -25,18 +28,13 @@ def serve(
     Example: slacktide serve -c slacktide.toml
     """
     import asyncio
-    import os
 
     from scheduler.config_text import SettingsError, read_settings
+    from slacktide.config import read_text
     from slacktide.log_lines import set_up
 
     try:
-        text = config.read_text(encoding="utf-8")
-    except OSError as error:
-        hint = "slacktide config init writes a commented settings file"
-        raise UsageProblem(f"cannot read {config}: {error.strerror}", hint) from None
-    try:
-        read = read_settings(text, str(config), os.environ)
+        read = read_settings(read_text(config), str(config), os.environ)
     except SettingsError as error:
         raise UsageProblem(f"the settings cannot be used:\n{error}", f"slacktide config check -c {config}") from None
     set_up(as_json=log_json)
@@ -57,7 +55,6 @@ def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
 
 async def _serve(settings: object) -> None:
     import asyncio
-    import os
     import signal
 
     from intensity_feeds.trace import TraceError
@@ -76,11 +73,23 @@ async def _serve(settings: object) -> None:
         await daemon.start()
     except (StateFolderInUseError, ExposedWithoutKeysError, TraceError) as error:
         raise UsageProblem(str(error)) from None
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         raise OwnFailure(f"the daemon cannot start: {error}", "slacktide doctor -c FILE looks for the cause") from None
+    except OSError as error:
+        raise _not_started(error, settings.server) from None
     try:
         await daemon.wait()
     except StoreError as error:
         raise OwnFailure(f"the database can no longer be written: {error}", "mend the disk, then start again") from None
     finally:
         await daemon.stop()
+
+
+def _not_started(error: OSError, server: Server) -> OwnFailure:
+    """A file has a name, an address has none."""
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+    if error.filename is not None:
+        hint = f"server.state_dir ({server.state_dir}) must be a folder that this user may write"
+        return OwnFailure(f"the daemon cannot use {error.filename}: {reason}", hint)
+    hint = "stop what listens there, or set server.host and server.port to a free address of this machine"
+    return OwnFailure(f"the daemon cannot listen on {server.host}:{server.port}: {reason}", hint)
