@@ -157,7 +157,7 @@ class Upstream:
                 answer.body = await _read(answer)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             answer.close()
-            raise WorkerCallError(_failure_of(error), worker, repr(error)) from None
+            raise WorkerCallError(_failure_of(error), worker, _said(error)) from None
         except BaseException:
             answer.close()
             raise
@@ -178,7 +178,12 @@ class Upstream:
 
     def note_broken_stream(self, worker: Worker, error: Exception) -> None:
         """A stream that ended before its end, after some of it had reached the client."""
-        self._note_failure(WorkerCallError(_failure_of(error), worker, repr(error)))
+        self._note_failure(WorkerCallError(_failure_of(error), worker, _said(error)))
+
+
+def _said(error: Exception) -> str:
+    """One line for the log; a timeout has no words of its own."""
+    return str(error) or type(error).__name__
 
 
 async def _read(answer: Answer) -> bytes:
