@@ -93,7 +93,7 @@ class IllegalTransitionError(Exception):
 
     def __init__(self, state: JobState, action: JobAction) -> None:
         self.state, self.action = state, action
-        super().__init__(f"a job that is {state} cannot {action}")
+        super().__init__(f"{action} does not apply to a job that is {state}")
 
 
 def next_state(state: JobState, action: JobAction) -> JobState:
