@@ -22,7 +22,7 @@ FileOption = Annotated[Path, typer.Option("--config", "-c", help="File with the 
 JsonOption = Annotated[bool, JSON_OPTION]
 
 
-@config_app.command("check")
+@config_app.command("check", short_help="Say everything that is wrong with a file.")
 def check(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:
     """Say everything that is wrong with a file, each with line, column and remedy.
 
@@ -42,7 +42,7 @@ def check(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:
         raise typer.Exit(2)
 
 
-@config_app.command("init")
+@config_app.command("init", short_help="Write a commented example.")
 def init(
     file: Annotated[Path | None, typer.Argument(help="File to write; without one the text goes to stdout.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
@@ -65,7 +65,7 @@ def init(
     say(f"wrote {file}; next: slacktide config check -c {file}")
 
 
-@config_app.command("show")
+@config_app.command("show", short_help="Show the settings in force.")
 def show(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:
     """Show the settings in force, defaults included, and where each comes from.
 
