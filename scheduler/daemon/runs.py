@@ -227,6 +227,7 @@ class Runs:
         if held is not None and held.attempt == ended.attempt:
             del self._held[ended.job_id]
             self._post(await self._told(held, ended))
+            _log_end(held.job, ended)
         await self._forget(ended.run_id)
 
     async def _told(self, held: _Held, ended: RunEnded) -> Event:
@@ -391,6 +392,17 @@ def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:
         case Ending.STOPPED | Ending.LOST:
             store.lose(job_id, token, now_s=now_s, reason=ended.problem or "its run was lost")
             return RunLost(at_s=now_s, job_id=job_id, attempt=attempt)
+
+
+def _log_end(job: Job, ended: RunEnded) -> None:
+    """One line for each end of a run; one that costs somebody work is a warning."""
+    costs_work = ended.ending is Ending.LOST or (ended.ending is Ending.EXITED and not ended.has_succeeded)
+    fields = {"job": job.id, "label": job.label, "run": ended.run_id, "ending": str(ended.ending)}
+    if ended.exit_code is not None:
+        fields["exit_code"] = str(ended.exit_code)
+    if ended.problem:
+        fields["why"] = ended.problem
+    log.log(logging.WARNING if costs_work else logging.INFO, "run has ended", extra={"action": "run_end", **fields})
 
 
 def _started(store: Store, claim: Claim, started_at_s: float) -> JobRecord:

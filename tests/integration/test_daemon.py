@@ -119,7 +119,9 @@ async def test_explain_says_why_and_on_which_forecast(tmp_path: Path) -> None:
         assert explained["forecasts"]["SUN"]["rung"] == "live"
 
 
-async def test_a_failing_command_fails_the_job_with_its_exit_code(tmp_path: Path) -> None:
+async def test_a_failing_command_fails_the_job_with_its_exit_code(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     tables = {"template": [{"name": "sleep", "command": ["sh", "-c", "exit 3"]}]}
     async with a_daemon(tmp_path, tables) as (_, client):
         _, job = await posted(client, "/api/v1/jobs", a_submission(arguments={}, within="90m"))
@@ -127,6 +129,8 @@ async def test_a_failing_command_fails_the_job_with_its_exit_code(tmp_path: Path
         failed = await until_state(client, job["id"], "failed")
 
         assert failed["reason"] == "exit code 3"
+    told = [vars(one) for one in caplog.records if vars(one).get("action") == "run_end"]
+    assert [(one["job"], one["exit_code"], one["levelname"]) for one in told] == [(job["id"], "3", "WARNING")]
 
 
 async def test_jobs_that_do_not_fit_together_run_one_after_another(tmp_path: Path) -> None:
