@@ -37,6 +37,7 @@ NEEDED: dict[FeedKind, tuple[str, ...]] = {
     FeedKind.TRACE: ("file",),
 }
 
+_DATABASE = re.compile(r"sqlite:///.+|postgresql(\+\w+)?://.+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _NUMBER_OF_A_DAY = re.compile(r"(?<!/)\b[0-7]\b")
 _LIKE_A_PLACEHOLDER = re.compile(r"\{[^{}\"':]*\}")
@@ -86,6 +87,12 @@ def _server(server: Server) -> Iterator[Finding]:
                 what="is no SHA-256 in hexadecimal",
                 hint="64 digits: printf %s KEY | sha256sum",
             )
+    if server.database_url and not _DATABASE.fullmatch(server.database_url):
+        yield Finding(  # the address is not repeated: it may hold a password
+            path=("server", "database_url"),
+            what="is no address of SQLite or PostgreSQL",
+            hint="sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, or empty for SQLite in state_dir",
+        )
 
 
 def _is_loopback(host: str) -> bool:

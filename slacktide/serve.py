@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slacktide.terminal import OwnFailure, UsageProblem, say
+from slacktide.terminal import OwnFailure, UsageProblem, reason_of, say
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -75,6 +75,9 @@ async def _serve(settings: object) -> None:
         raise UsageProblem(str(error)) from None
     except StoreError as error:
         raise OwnFailure(f"the daemon cannot start: {error}", "slacktide doctor -c FILE looks for the cause") from None
+    except ModuleNotFoundError as error:
+        what = f"server.database_url needs {error.name}, which is not installed"
+        raise UsageProblem(what, 'pip install "slacktide[postgres]"') from None
     except OSError as error:
         raise _not_started(error, settings.server) from None
     try:
@@ -87,7 +90,7 @@ async def _serve(settings: object) -> None:
 
 def _not_started(error: OSError, server: Server) -> OwnFailure:
     """A file has a name, an address has none."""
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+    reason = reason_of(error)
     if error.filename is not None:
         hint = f"server.state_dir ({server.state_dir}) must be a folder that this user may write"
         return OwnFailure(f"the daemon cannot use {error.filename}: {reason}", hint)

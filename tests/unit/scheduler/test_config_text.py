@@ -227,3 +227,15 @@ def test_a_misspelled_placeholder_of_a_template_is_refused() -> None:
     assert warnings(good) == []
     (problem,) = problems(good.replace("{dataset}", "{data-set}"))
     assert problem.startswith("s.toml:3:21: {data-set} is no placeholder")
+
+
+@pytest.mark.parametrize("url", ["foo", "mysql://u:topsecret@h/db", "sqlite:///", "postgresql:db"])
+def test_a_database_that_is_not_spoken_is_refused_without_repeating_its_address(url: str) -> None:
+    [found] = problems(f'[server]\ndatabase_url = "{url}"\n')
+    assert "is no address of SQLite or PostgreSQL" in found
+    assert "topsecret" not in found
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:////var/lib/q.db", "postgresql+psycopg://u@h/db", "postgresql://h/db"])
+def test_a_database_that_is_spoken_passes(url: str) -> None:
+    assert parse_settings(f'[server]\ndatabase_url = "{url}"\n', "s.toml", {}).server.database_url == url
