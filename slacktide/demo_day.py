@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slacktide.terminal import OwnFailure, print_json, say
+from slacktide.terminal import OwnFailure, print_json, reason_of, say
 
 if TYPE_CHECKING:
     import aiohttp
@@ -104,7 +104,7 @@ class DemoDay:
         try:
             await daemon.start()
         except OSError as error:
-            raise OwnFailure(f"the demo cannot listen: {error.strerror or error}", "choose another --port") from None
+            raise OwnFailure(f"the demo cannot listen: {reason_of(error)}", "choose another --port") from None
         try:
             await self._play(daemon.listener.base_url, env)
         finally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
+from slacktide.terminal import JSON_OPTION, OwnFailure, UsageProblem, print_json, reason_of, say
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -206,7 +206,7 @@ async def _serve(app: web.Application, host: str, port: int, grid: _Grid, faults
     except OSError as problem:
         await runner.cleanup()
         hint = "choose another --port, or 0 to let the system choose"
-        raise UsageProblem(f"cannot listen on {host}:{port}: {problem.strerror}", hint) from None
+        raise OwnFailure(f"cannot listen on {host}:{port}: {reason_of(problem)}", hint) from None
     _announce(f"http://{host}:{runner.addresses[0][1]}", grid, faults, as_json=as_json)
     await stopped.wait()
     await runner.cleanup()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slacktide.terminal import OwnFailure, UsageProblem, print_json, say
+from slacktide.terminal import OwnFailure, UsageProblem, print_json, reason_of, say
 
 if TYPE_CHECKING:
     from simulations.results import Results
@@ -45,6 +45,7 @@ def simulate(
     for name in (json_file, html_file, png_file):
         _refuse_missing_folder(name)
     if png_file:
+        _refuse_other_pictures(png_file)
         _refuse_without_plots()
     results = _run(scenario)
     _write(results, json_file, html_file, png_file)
@@ -62,6 +63,11 @@ def _list() -> None:
 def _refuse_missing_folder(name: str) -> None:
     if name and name != "-" and not Path(name).expanduser().absolute().parent.is_dir():
         raise UsageProblem(f"{name}: its folder does not exist", "create it first, or write somewhere else")
+
+
+def _refuse_other_pictures(name: str) -> None:
+    if Path(name).suffix.lower() != ".png":
+        raise UsageProblem(f"--png: {name} does not end in .png", "the picture is a PNG whatever its name")
 
 
 def _refuse_without_plots() -> None:
@@ -128,15 +134,21 @@ def _write(results: Results, json_file: str, html_file: str, png_file: str) -> N
     if png_file:
         from simulations.plot import save_headline_plot
 
-        save_headline_plot(results, Path(png_file).expanduser())
-        say(f"wrote {png_file}")
+        with _saving(png_file) as path:
+            save_headline_plot(results, path)
 
 
 def _save(name: str, text: str) -> None:
+    with _saving(name) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _saving(name: str) -> Iterator[Path]:
     try:
-        Path(name).expanduser().write_text(text, encoding="utf-8")
+        yield Path(name).expanduser()
     except OSError as error:
-        raise OwnFailure(f"{name} cannot be written: {error.strerror}") from error
+        raise OwnFailure(f"{name} cannot be written: {reason_of(error)}") from error
     say(f"wrote {name}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -28,6 +29,13 @@ class OwnFailure(Exception):  # noqa: N818
 def say(message: str) -> None:
     """A line for the person at the terminal; never part of the data."""
     print(message, file=sys.stderr)
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says, without a number and without the library's own words around it."""
+    if error.errno is not None and error.errno > 0:  # a name that cannot be resolved has a number of another kind
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def print_json(data: Any) -> None:

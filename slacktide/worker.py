@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from slacktide.terminal import JSON_OPTION, OwnFailure, UsageProblem, print_json, say
+from slacktide.terminal import JSON_OPTION, OwnFailure, UsageProblem, print_json, reason_of, say
 
 
 def worker(
@@ -62,4 +62,4 @@ def worker(
     try:
         serve(app, host=host, port=port, announce=announce)
     except OSError as error:
-        raise OwnFailure(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port") from None
+        raise OwnFailure(f"cannot listen on {host}:{port}: {reason_of(error)}", "choose another --port") from None
