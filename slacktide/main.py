@@ -15,6 +15,7 @@ from slacktide.intensity import intensity
 from slacktide.jobs import jobs
 from slacktide.plan import plan
 from slacktide.regions import regions
+from slacktide.reproduce import reproduce
 from slacktide.run import run
 from slacktide.serve import serve
 from slacktide.show import explain, show
@@ -47,6 +48,7 @@ app.command("intensity")(intensity)
 app.command("jobs")(jobs)
 app.command("plan")(plan)
 app.command("regions")(regions)
+app.command("reproduce")(reproduce)
 app.command("run", context_settings={"allow_interspersed_args": False})(run)
 app.command("serve")(serve)
 app.command("show")(show)

@@ -21,6 +21,8 @@ SHELLS: dict[str, str] = {
     "shaping.profiles": "reads the profiles that come with the package",
     "simulations.plot": "draws and writes a bitmap",
     "simulations.inputs": "gathers a scenario's traces and profiles",
+    "simulations.reproductions.figure": "draws and writes a bitmap",
+    "simulations.reproductions.pack_files": "reads the inputs of published tables",
     "simulations.scenario_file": "reads scenario files",
     "simulations.trace_files": "reads trace files",
     "simulations.feed_server.*": "emulators on a port",
