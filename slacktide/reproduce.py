@@ -229,14 +229,18 @@ def _table(found: Sequence[Comparison]) -> Any:
         table.add_column(name, justify="right", no_wrap=True)
     for one in shown:
         cell = [str(value) for value in one.cell.values()]
-        table.add_row(*cell, one.column, str(one.published), _beside(one.ours, one.published), _small(one.difference))
+        table.add_row(
+            *cell, one.column, _as_printed(one.published), _beside(one.ours, one.published), _small(one.difference)
+        )
     return table
 
 
 def _show_rows(rows: Sequence[dict[str, Value]]) -> None:
     from rich.table import Table
 
-    table = Table(*(rows[0] if rows else ()), box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
     _console().print(table)
@@ -246,6 +250,10 @@ def _text(value: Value) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _as_printed(published: Value) -> str:
+    return "-" if published is None else str(published)
 
 
 def _small(difference: Value) -> str:

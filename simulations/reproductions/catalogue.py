@@ -1,10 +1,11 @@
-"""Which studies can be reproduced, by name. Decides nothing else."""
+"""Which studies can be reproduced, by name, and on which hardware. A shell: it reads the package's profiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from simulations.reproductions import gaia, lets_wait_awhile, routing, temporal_spatial_limits
+from shaping.profiles import deployment
+from simulations.reproductions import arrival_shaping, gaia, lets_wait_awhile, routing, temporal_spatial_limits
 from simulations.reproductions.tables import Reproduction
 
 REPRODUCTIONS: Mapping[str, Reproduction] = {
@@ -13,6 +14,7 @@ REPRODUCTIONS: Mapping[str, Reproduction] = {
         lets_wait_awhile.REPRODUCTION,
         gaia.REPRODUCTION,
         temporal_spatial_limits.REPRODUCTION,
+        arrival_shaping.reproduction(deployment(gpu="h100-sxm", model="llama-3.1-8b")),
         routing.REPRODUCTION,
     )
 }

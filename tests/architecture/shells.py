@@ -21,6 +21,7 @@ SHELLS: dict[str, str] = {
     "shaping.profiles": "reads the profiles that come with the package",
     "simulations.plot": "draws and writes a bitmap",
     "simulations.inputs": "gathers a scenario's traces and profiles",
+    "simulations.reproductions.catalogue": "reads the profiles that come with the package",
     "simulations.reproductions.figure": "draws and writes a bitmap",
     "simulations.reproductions.pack_files": "reads the inputs of published tables",
     "simulations.scenario_file": "reads scenario files",

@@ -45,7 +45,7 @@ def too_far(table: PublishedTable, found: Sequence[Comparison]) -> list[Comparis
 
 
 def _is_close(one: Comparison, tolerance: float) -> bool:
-    if isinstance(one.published, str):
+    if isinstance(one.published, str) or one.published is None:
         return one.published == one.ours
     return isinstance(one.difference, int | float) and abs(one.difference) <= tolerance
 
