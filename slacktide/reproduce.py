@@ -12,7 +12,7 @@ import typer
 from slacktide.terminal import JSON_OPTION, OwnFailure, UsageProblem, print_json, say
 
 if TYPE_CHECKING:
-    from simulations.reproductions.tables import Comparison, Pack, Reproduction, Value
+    from simulations.reproductions.tables import Comparison, Pack, Reproduction, Row, Value
 
 DATA_VARIABLE = "SLACKTIDE_DATA"
 _BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -32,6 +32,9 @@ def reproduce(
         Path | None,
         typer.Option(metavar="FILE", help="Compute these cells instead: a CSV with the key columns of a table."),
     ] = None,
+    system: Annotated[
+        str, typer.Option(metavar="NAME", help="Of several systems in a folder of serving_logs, this one only.")
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write NAME.json, NAME.csv and NAME.png (extra: plots) there.")
     ] = None,
@@ -52,11 +55,11 @@ def reproduce(
     if cells and out:
         raise UsageProblem("--out is for the published tables", "leave out --cells, or redirect what is printed")
     if cells:
-        _answer(studies[0], pack, cells, as_json)
+        _answer(studies[0], pack, cells, system, as_json)
         return
     if out:
         _refuse_without_plots()
-    found = [(study, _compared(study, pack)) for study in studies]
+    found = [(study, _compared(study, pack, system)) for study in studies]
     if out:
         for study, compared in found:
             _write(study, compared, out)
@@ -105,13 +108,13 @@ def _pack(study: Reproduction, folder: Path | None) -> Pack:
         raise UsageProblem(str(error), "see the pack's README for its files") from error
 
 
-def _answer(study: Reproduction, folder: Path | None, file: Path, as_json: bool) -> None:
+def _answer(study: Reproduction, folder: Path | None, file: Path, system: str, as_json: bool) -> None:
     from simulations.reproductions.pack_files import read_rows
     from simulations.reproductions.tables import CellError, PackError, our_rows, table_for
 
     pack = _pack(study, folder)
     try:
-        cells = read_rows(file)
+        cells = _of_system(read_rows(file), system)
         rows = our_rows(table_for(study, list(cells[0])), pack, cells) if cells else []
     except (CellError, PackError) as error:
         raise UsageProblem(f"{file}: {error}", "the key columns are those of the pack's expected*.csv") from error
@@ -121,7 +124,14 @@ def _answer(study: Reproduction, folder: Path | None, file: Path, as_json: bool)
         _show_rows(rows)
 
 
-def _compared(study: Reproduction, folder: Path | None) -> list[Comparison]:
+def _of_system(cells: Sequence[Row], system: str) -> Sequence[Row]:
+    """Rows of that system; one that names none is taken to be of it."""
+    if not system:
+        return cells
+    return [{**row, "system_id": system} for row in cells if row.get("system_id") in ("", None, system)]
+
+
+def _compared(study: Reproduction, folder: Path | None, system: str) -> list[Comparison]:
     from simulations.reproductions.tables import CellError, PackError, comparisons
 
     pack = _pack(study, folder)
@@ -130,7 +140,8 @@ def _compared(study: Reproduction, folder: Path | None) -> list[Comparison]:
         wanted = ", ".join(f"{table.expected}.csv" for table in study.tables)
         raise UsageProblem(f"{pack.place} has no published table ({wanted})", "give the cells you want: --cells FILE")
     try:
-        return [one for table in tables for one in comparisons(table, pack, pack.table(table.expected))]
+        cells = {table.expected: _of_system(pack.table(table.expected), system) for table in tables}
+        return [one for table in tables for one in comparisons(table, pack, cells[table.expected])]
     except (CellError, PackError) as error:
         raise UsageProblem(str(error), "see the pack's README for its files") from error
 

@@ -138,8 +138,8 @@ def expected_last_send_s(regime: Regime) -> float:
     return float(grid[0] + sum((a + b) / 2 for a, b in pairwise(chances)) * (grid[1] - grid[0]))
 
 
-def _below(value: float, means: Floats, spreads: Floats) -> Iterator[float]:
-    scaled = (value - means) / spreads / math.sqrt(2)
+def _below(at_s: float, means_s: Floats, spreads_s: Floats) -> Iterator[float]:
+    scaled = (at_s - means_s) / spreads_s / math.sqrt(2)
     return (0.5 * (1 + math.erf(one)) for one in scaled.tolist())
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shaping.profiles import deployment
-from simulations.reproductions import arrival_shaping, gaia, lets_wait_awhile, routing, temporal_spatial_limits
+from simulations.reproductions import (
+    arrival_shaping,
+    gaia,
+    lets_wait_awhile,
+    routing,
+    serving_logs,
+    temporal_spatial_limits,
+)
 from simulations.reproductions.tables import Reproduction
 
 REPRODUCTIONS: Mapping[str, Reproduction] = {
@@ -16,5 +23,6 @@ REPRODUCTIONS: Mapping[str, Reproduction] = {
         temporal_spatial_limits.REPRODUCTION,
         arrival_shaping.reproduction(deployment(gpu="h100-sxm", model="llama-3.1-8b")),
         routing.REPRODUCTION,
+        serving_logs.REPRODUCTION,
     )
 }
