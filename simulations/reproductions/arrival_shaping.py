@@ -311,12 +311,14 @@ def reproduction(deployment: Deployment) -> Reproduction:
                 expected="regimes",
                 keys=("regime", "gap_min_s", "gap_max_s"),
                 answer=_schedules,
+                parameters=("kind", "requests"),
                 tolerances={"mean_gap_s": "1e-9", "mean_rate_per_s": "1e-4", "expected_last_send_s": "0.2"},
             ),
             PublishedTable(
                 expected="measured_llama31_8b",
                 keys=("regime",),
                 answer=partial(_measured, deployment),
+                parameters=("kind", "gap_min_s", "gap_max_s", "requests"),
                 # Of another stack, and mostly of overload: only the factor between two runs can be compared.
                 tolerances=dict.fromkeys(_MEASURED, "inf"),
             ),

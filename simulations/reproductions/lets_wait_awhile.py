@@ -274,6 +274,7 @@ REPRODUCTION = Reproduction(
             expected="expected_savings",
             keys=("region", "constraint", "execution", "forecast_error_pct"),
             answer=_savings,
+            parameters=("window_half_hours",),
             tolerances={"savings_pct": "0.01", "published_pct": "0.05"},
         ),
         PublishedTable(
@@ -281,7 +282,7 @@ REPRODUCTION = Reproduction(
             keys=("region", "window_half_hours"),
             answer=_nights,
             tolerances={"savings_pct": "0.01", "published_pct": "0.05"},
-            parameters=("forecast_error_pct",),
+            parameters=("constraint", "execution", "forecast_error_pct"),
         ),
         PublishedTable(
             expected="expected_baseline",

@@ -5,7 +5,7 @@ Decides what is compared with what, and how far apart two values are. Knows no s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from intensity_feeds.series import Floats
@@ -119,13 +119,18 @@ def table_for(reproduction: Reproduction, columns: Sequence[str]) -> PublishedTa
 
 
 def our_rows(table: PublishedTable, pack: Pack, cells: Sequence[Row]) -> list[dict[str, Value]]:
-    """The rows of `cells` in their order, their value columns holding ours; all we know where they have none."""
-    return [_filled(row, ours) for row, ours in zip(cells, table.answer(pack, cells), strict=True)]
+    """The rows of `cells` in their order, their value columns holding ours; all we know where they have none.
+
+    A value that is not known here is None, and never what the file says.
+    """
+    named = {*table.keys, *table.parameters}
+    return [_filled(row, ours, named) for row, ours in zip(cells, table.answer(pack, cells), strict=True)]
 
 
-def _filled(row: Row, ours: Mapping[str, Value]) -> dict[str, Value]:
-    asked = {name: ours[name] for name in row if name in ours} or dict(ours)
-    return {**{name: plain(text) for name, text in row.items()}, **asked}
+def _filled(row: Row, ours: Mapping[str, Value], named: Set[str]) -> dict[str, Value]:
+    cell = {name: plain(text) if name in named else None for name, text in row.items()}
+    asked = {name: ours[name] for name in row if name in ours}
+    return {**cell, **(asked or ours)}
 
 
 def comparisons(table: PublishedTable, pack: Pack, cells: Sequence[Row]) -> Iterator[Comparison]:

@@ -6,11 +6,11 @@ does: windows are cut at the year's end. Decides the best hours of each arrival;
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
 from simulations.reproductions.tables import (
@@ -20,15 +20,18 @@ from simulations.reproductions.tables import (
     Reproduction,
     Row,
     Value,
+    plain,
     whole,
 )
+
+Whole = NDArray[np.int64]
 
 # The means over all zones were published for this slack; their table has no column for it.
 SLACK_OF_THE_MEANS_H = 24
 ONE_YEAR = frozenset({"one_year", "one year", "year"})
 
-# Up to here all windows at once are sorted faster than one window after the other is kept sorted.
-_AT_ONCE_HOURS = 150
+# The published mean of a slack of 24 h and jobs of 168 h lacks this zone, whose output is empty in the original.
+EMPTY_OUTPUTS: Mapping[tuple[Value, Value], frozenset[str]] = {(24, 168): frozenset({"SE-SE1"})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +53,24 @@ class Shifting:
         }
 
 
-def shift(hourly_gco2e_per_kwh: Floats, slack_h: int, job_h: int, *, drops_last_arrival: bool) -> Shifting:
-    """Every arrival of a year. `drops_last_arrival` is the quirk of the original: the last arrival that still fits."""
-    hours = len(hourly_gco2e_per_kwh)
-    arrivals = hours - job_h + (0 if drops_last_arrival else 1)
-    sums = np.concatenate(([0.0], np.cumsum(hourly_gco2e_per_kwh)))
-    windows_g = sums[job_h:] - sums[:-job_h]
-    return Shifting(
-        job_h=job_h,
-        baseline_g=windows_g[:arrivals],
-        deferred_g=lowest_ahead(windows_g, slack_h + 1)[:arrivals],
-        interrupted_g=smallest_sums(hourly_gco2e_per_kwh, slack_h + job_h, job_h)[:arrivals],
-    )
+class Year:
+    """The hours of one zone, prepared once for any slack and job length."""
+
+    def __init__(self, hourly_gco2e_per_kwh: Floats) -> None:
+        self.hours = len(hourly_gco2e_per_kwh)
+        self._sums = _prefix_sums(hourly_gco2e_per_kwh)
+        self._smallest = SmallestSums(hourly_gco2e_per_kwh)
+
+    def shift(self, slack_h: int, job_h: int, *, drops_last_arrival: bool) -> Shifting:
+        """Every arrival. `drops_last_arrival` is the quirk of the original: the last arrival that still fits."""
+        starts = np.arange(self.hours - job_h + (0 if drops_last_arrival else 1))
+        windows_g = self._sums[job_h:] - self._sums[:-job_h]
+        return Shifting(
+            job_h=job_h,
+            baseline_g=windows_g[starts],
+            deferred_g=lowest_ahead(windows_g, slack_h + 1)[starts],
+            interrupted_g=self._smallest.of(starts, np.minimum(starts + slack_h + job_h, self.hours), job_h),
+        )
 
 
 def lowest_ahead(array: Floats, reach: int) -> Floats:
@@ -78,71 +87,77 @@ def lowest_ahead(array: Floats, reach: int) -> Floats:
     return lowest
 
 
-def smallest_sums(array: Floats, reach: int, count: int) -> Floats:
-    """The sum of the `count` smallest of each window of `reach`, cut at the end; one for each that holds `count`."""
-    reach = min(reach, len(array))
-    return _sums_at_once(array, reach, count) if reach <= _AT_ONCE_HOURS else _sums_in_turn(array, reach, count)
+class SmallestSums:
+    """Sums of the smallest values of any windows of one array, all windows at once.
+
+    A wavelet matrix over the values' ranks: each level parts the array by one bit of the rank, low ones first, and
+    keeps how many low ones came before each place and what they sum to.
+    """
+
+    def __init__(self, array: Floats) -> None:
+        ranks = np.empty(len(array), dtype=np.int64)
+        ranks[np.argsort(array, kind="stable")] = np.arange(len(array))
+        self._levels: list[tuple[Whole, Floats]] = []
+        for bit in reversed(range(max(1, (len(array) - 1).bit_length()))):
+            is_low = (ranks >> bit) & 1 == 0
+            self._levels.append((np.concatenate(([0], np.cumsum(is_low))), _prefix_sums(np.where(is_low, array, 0.0))))
+            order = np.argsort(~is_low, kind="stable")
+            ranks, array = ranks[order], array[order]
+        self._leaves = _prefix_sums(array)
+
+    def of(self, starts: Whole, ends: Whole, count: int) -> Floats:
+        """The sum of the `count` smallest values of each window [start, end), which holds at least as many."""
+        totals, missing = np.zeros(len(starts)), np.full(len(starts), count)
+        for low_before, sums in self._levels:
+            low_starts, low_ends = low_before[starts], low_before[ends]
+            low = low_ends - low_starts
+            takes_all_low = missing > low
+            totals += np.where(takes_all_low, sums[ends] - sums[starts], 0.0)
+            missing = np.where(takes_all_low, missing - low, missing)
+            starts = np.where(takes_all_low, low_before[-1] + starts - low_starts, low_starts)
+            ends = np.where(takes_all_low, low_before[-1] + ends - low_ends, low_ends)
+        return np.asarray(totals + self._leaves[starts + missing] - self._leaves[starts])
 
 
-def _sums_at_once(array: Floats, reach: int, count: int) -> Floats:
-    padded = np.concatenate((array, np.full(reach, np.inf)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach)[: len(array) - count + 1]
-    return np.asarray(np.partition(windows, count - 1, axis=1)[:, :count].sum(axis=1))
-
-
-def _sums_in_turn(array: Floats, reach: int, count: int) -> Floats:
-    """From the last start to the first: one value comes in, one goes out, the smallest stay summed."""
-    values = array.tolist()
-    window = sorted(values[len(values) - count :])
-    total = sum(window)
-    sums = [total]
-    for start in range(len(values) - count - 1, -1, -1):
-        new = values[start]
-        if new < window[count - 1]:
-            total += new - window[count - 1]
-        insort(window, new)
-        if start + reach < len(values):
-            gone = bisect_left(window, values[start + reach])
-            if gone < count:
-                total += window[count] - window[gone]
-            del window[gone]
-        sums.append(total)
-    return np.array(sums[::-1])
+def _prefix_sums(array: Floats) -> Floats:
+    return np.concatenate((np.zeros(1), np.cumsum(array)))
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 
 def _zone_cells(pack: Pack, cells: Sequence[Row]) -> list[dict[str, Value]]:
-    return [_zone_cell(pack.intensity_of(row["zone"]), row["slack_hours"], row) for row in cells]
+    years = {zone: Year(pack.intensity_of(zone)) for zone in dict.fromkeys(row["zone"] for row in cells)}
+    return [_zone_cell(years[row["zone"]], row["slack_hours"], row) for row in cells]
 
 
-def _zone_cell(hourly_gco2e_per_kwh: Floats, slack: str, row: Row) -> dict[str, Value]:
-    hours = len(hourly_gco2e_per_kwh)
-    slack_h = hours if slack in ONE_YEAR else whole({"slack_hours": slack}, "slack_hours")
+def _zone_cell(year: Year, slack: str, row: Row) -> dict[str, Value]:
+    slack_h = year.hours if slack in ONE_YEAR else whole({"slack_hours": slack}, "slack_hours")
     job_h = whole(row, "job_hours", least=1)
-    if job_h >= hours:
-        raise CellError(f"a job of {job_h} h does not fit a series of {hours} h", "job_hours")
+    if job_h >= year.hours:
+        raise CellError(f"a job of {job_h} h does not fit a series of {year.hours} h", "job_hours")
     # The original leaves the last arrival out, except where the slack is the whole year.
-    return shift(hourly_gco2e_per_kwh, slack_h, job_h, drops_last_arrival=slack_h < hours).answer()
+    return year.shift(slack_h, job_h, drops_last_arrival=slack_h < year.hours).answer()
 
 
 def _mean_cells(pack: Pack, cells: Sequence[Row]) -> list[dict[str, Value]]:
-    return [_mean_cell(pack, row) for row in cells]
+    years = {zone: Year(hourly) for zone, hourly in pack.intensity_gco2e_per_kwh.items()}
+    return [_mean_cell(years, row) for row in cells]
 
 
-def _mean_cell(pack: Pack, row: Row) -> dict[str, Value]:
+def _mean_cell(years: Mapping[str, Year], row: Row) -> dict[str, Value]:
     slack = row.get("slack_hours") or str(SLACK_OF_THE_MEANS_H)
-    answers = [_zone_cell(hourly, slack, row) for hourly in pack.intensity_gco2e_per_kwh.values()]
-    zones = f"{len(answers)}zones"
+    answers = {zone: _zone_cell(year, slack, row) for zone, year in years.items()}
+    empty = EMPTY_OUTPUTS.get((plain(slack), plain(row["job_hours"])), frozenset())
+    as_published = [answer for zone, answer in answers.items() if zone not in empty]
     found: dict[str, Value] = {}
     for name, quantity in (
         ("defer_saving", "defer_saving_g_per_kwh"),
         ("interrupt_extra", "interrupt_extra_g_per_kwh"),
     ):
-        mean = float(np.mean([answer[quantity] for answer in answers]))
         # A mean over other zones than the folder holds is not known here, so it is not answered.
-        found |= {f"{name}_{zones}": mean, f"{name}_{zones}_published": mean}
+        for ending, kept in (("", list(answers.values())), ("_published", as_published)):
+            found[f"{name}_{len(answers)}zones{ending}"] = float(np.mean([answer[quantity] for answer in kept]))
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulations.reproductions.pack_files import read_pack
-from simulations.reproductions.tables import PackError, plain
+from simulations.reproductions.tables import Pack, PackError, PublishedTable, our_rows, plain
 
 
 def test_every_carbon_file_of_the_folder_is_read(tmp_path: Path) -> None:
@@ -39,6 +39,15 @@ def test_a_ragged_row_is_an_error_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "expected.csv").write_text("a,b\n1,2\n3\n")
     with pytest.raises(PackError, match="line 3"):
         read_pack(tmp_path)
+
+
+def test_a_value_that_is_not_known_is_never_what_the_file_says() -> None:
+    table = PublishedTable(
+        expected="t", keys=("k",), answer=lambda pack, rows: [{"a": 1.5} for _ in rows], tolerances={}
+    )
+    pack = Pack(place="by hand")
+    assert our_rows(table, pack, [{"k": "1", "a": "9", "other": "9"}]) == [{"k": 1, "a": 1.5, "other": None}]
+    assert our_rows(table, pack, [{"k": "1", "other": "9"}]) == [{"k": 1, "other": None, "a": 1.5}]
 
 
 @pytest.mark.parametrize(("text", "value"), [("5", 5), ("5.0", 5.0), ("", None), ("DE", "DE"), (" ", None)])

@@ -14,14 +14,14 @@ V = [5.0, 1.0, 4.0, 2.0, 3.0]
 
 def test_a_short_year_by_hand() -> None:
     # Two hours, slack one, arrivals 0, 1, 2. Baseline 6, 5, 6; deferred 5, 5, 5; in pieces 1+4, 1+2, 2+3.
-    found = limits.shift(np.array(V), 1, 2, drops_last_arrival=True)
+    found = limits.Year(np.array(V)).shift(1, 2, drops_last_arrival=True)
     assert found.baseline_g.tolist() == [6, 5, 6]
     assert found.deferred_g.tolist() == [5, 5, 5]
     assert found.interrupted_g.tolist() == [5, 3, 5]
 
 
 def test_the_last_arrival_is_the_originals_to_drop() -> None:
-    found = limits.shift(np.array(V), 1, 2, drops_last_arrival=False)
+    found = limits.Year(np.array(V)).shift(1, 2, drops_last_arrival=False)
     assert found.baseline_g.tolist() == [6, 5, 6, 5]
     assert found.deferred_g[-1] == 5
 
@@ -51,7 +51,9 @@ def test_sums_of_the_smallest_equal_brute_force(reach: int, count: int) -> None:
     array = np.random.default_rng(reach).integers(0, 9, 300).astype(float)
     reach = max(reach, count)
     wanted = [sum(sorted(array[start : start + reach])[:count]) for start in range(300 - count + 1)]
-    assert limits.smallest_sums(array, reach, count).tolist() == wanted
+    starts = np.arange(300 - count + 1)
+    found = limits.SmallestSums(array).of(starts, np.minimum(starts + reach, 300), count)
+    assert found.tolist() == wanted
 
 
 @pytest.mark.parametrize("reach", [1, 2, 3, 8, 13, 50, 90])
@@ -65,6 +67,13 @@ def test_means_are_answered_for_the_zones_of_the_folder_only() -> None:
     (found,) = answers("temporal_spatial_limits", "expected_mean_slack24", pack, a_row(job_hours=1, slack_hours=1))
     assert found["defer_saving_2zones"] == pytest.approx((4 + 0 + 2 + 0) / 4 / 2)
     assert "defer_saving_60zones" not in found
+
+
+def test_the_published_mean_lacks_the_zone_whose_output_is_empty() -> None:
+    pack = a_pack({"SE-SE1": np.arange(300.0, 0.0, -1.0).tolist(), "Y": [1.0] * 300})
+    (found,) = answers("temporal_spatial_limits", "expected_mean_slack24", pack, a_row(job_hours=168))
+    assert found["defer_saving_2zones_published"] == pytest.approx(0.0, abs=1e-9)
+    assert float(str(found["defer_saving_2zones"])) > 1.0
 
 
 def test_migration_by_hand() -> None:
