@@ -1,8 +1,8 @@
 """A serving engine iteration by iteration: continuous batching, chunked prefill, paged KV memory with cached prefixes.
 
 Decides what is in each batch, by the rules of vLLM as the pack of the logs states them. Asks how long a batch takes;
-knows no hardware. Coarser than the engine in two places: of the free blocks only the order of release is known, and
-requests that share a cached beginning each hold blocks of their own for it.
+knows no hardware. Coarser than the engine in one place: which of the free blocks are overwritten first is known by
+their order of release only, as if none were ever taken back out of the middle.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class LoggedRequest:
     computed_tokens: int = 0
     generated_tokens: int = 0
     blocks: int = 0
+    shared_blocks: int = 0  # of these, the leading ones that it may hold together with others
+    is_registered: bool = False  # its beginning can be found by others
     released_from: int | None = None  # place of its first block in the order of release, when it was preempted
     first_token_at_s: float = 0.0
     finished_at_s: float = 0.0
@@ -58,7 +60,8 @@ class Engine:
     free_blocks: int = 0
     _taken: int = 0  # blocks ever taken from the front of the queue of free ones
     _released: int = 0  # blocks ever put at its end
-    _cached: dict[str, int] = field(default_factory=dict)  # prefix block -> its place in the order of release
+    _holders: dict[str, int] = field(default_factory=dict)  # prefix block -> running requests that hold it
+    _cached: dict[str, int] = field(default_factory=dict)  # the same, held by nobody -> place in the order of release
 
     def run(self, requests: Sequence[LoggedRequest]) -> None:
         self._refuse_too_long(requests)
@@ -149,10 +152,8 @@ class Engine:
     def _admit(self, chosen: list[tuple[LoggedRequest, int]], budget: int) -> None:
         while self.waiting and budget > 0 and len(self.running) < self.limits.sequences:
             request = self.waiting[0]
-            request.computed_tokens = self._cached_tokens(request)
-            tokens = min(request.pending_tokens, budget)
-            if not self._take(request, tokens):
-                request.computed_tokens = 0
+            tokens = self._begin(request, budget)
+            if tokens == 0:
                 return
             self.running.append(self.waiting.popleft())
             chosen.append((request, tokens))
@@ -183,13 +184,48 @@ class Engine:
         request.blocks += wanted
         return True
 
+    def _begin(self, request: LoggedRequest, budget: int) -> int:
+        """Takes blocks for a first chunk after what is cached, and says how long it is; 0 where they are too few."""
+        found = self._cached_blocks(request)
+        shared = min(found, len(request.prefix))
+        computed = found * self.limits.block_tokens
+        tokens = min(request.prompt_tokens + request.generated_tokens - computed, budget)
+        idle = sum(block not in self._holders for block in request.prefix[:shared])
+        wanted = -(-(computed + tokens) // self.limits.block_tokens) - shared
+        if wanted + idle > self.free_blocks:
+            return 0
+        self.free_blocks -= idle
+        for block in request.prefix[:shared]:
+            self._holders[block] = self._holders.get(block, 0) + 1
+        request.blocks = request.shared_blocks = shared
+        request.computed_tokens = computed
+        self._take(request, tokens)
+        return tokens
+
+    def _register(self, request: LoggedRequest) -> None:
+        """What it computed of a beginning can be found from now on, unless another request was there first."""
+        for block in request.prefix[request.shared_blocks :]:
+            if block in self._holders:
+                break
+            self._holders[block] = 1
+            request.shared_blocks += 1
+        request.is_registered = True
+
     def _release(self, request: LoggedRequest) -> None:
         """The last block first, so that the beginnings of prompts are overwritten last."""
-        self.free_blocks += request.blocks
-        self._released += request.blocks
-        for place, block in enumerate(request.prefix):
-            self._cached[block] = self._released - 1 - place
-        request.blocks = 0
+        self._give_back(request.blocks - request.shared_blocks)
+        for block in reversed(request.prefix[: request.shared_blocks]):
+            self._holders[block] -= 1
+            if self._holders[block] == 0:
+                del self._holders[block]
+                self._give_back(1)
+                self._cached[block] = self._released - 1
+        request.blocks = request.shared_blocks = 0
+        request.is_registered = False
+
+    def _give_back(self, blocks: int) -> None:
+        self.free_blocks += blocks
+        self._released += blocks
 
     def _preempt(self, request: LoggedRequest) -> None:
         self.preemptions += 1
@@ -198,26 +234,22 @@ class Engine:
         request.computed_tokens = 0
         self.waiting.appendleft(request)
 
-    def _cached_tokens(self, request: LoggedRequest) -> int:
+    def _cached_blocks(self, request: LoggedRequest) -> int:
         """Full leading blocks that are still there; at least one token is always computed."""
+        own = 0 if request.released_from is None else max(0, request.released_from - self._taken + 1)
         found = 0
-        if request.released_from is not None:
-            found = max(0, request.released_from - self._taken + 1)
-        for place, block in enumerate(request.prefix):
-            if place >= found:
-                if self._cached.get(block, -1) < self._taken:
-                    break
-                found = place + 1
-        return min(found * self.limits.block_tokens, self._full_tokens(request))
-
-    def _full_tokens(self, request: LoggedRequest) -> int:
-        known = request.prompt_tokens + request.generated_tokens
-        return (known - 1) // self.limits.block_tokens * self.limits.block_tokens
+        for block in request.prefix:
+            if block not in self._holders and self._cached.get(block, -1) < self._taken:
+                break
+            found += 1
+        if found == len(request.prefix):
+            found = max(found, own)
+        known_tokens = request.prompt_tokens + request.generated_tokens
+        return min(found, (known_tokens - 1) // self.limits.block_tokens)
 
     def _emit(self, request: LoggedRequest, now_s: float) -> None:
-        if request.prefix and not request.generated_tokens:
-            for block in request.prefix:
-                self._cached[block] = self._released + self.limits.kv_blocks  # in use: not among the free
+        if not request.is_registered:
+            self._register(request)
         request.generated_tokens += 1
         if request.generated_tokens == 1:
             request.first_token_at_s = now_s

@@ -83,6 +83,16 @@ def test_a_cached_beginning_is_not_computed_again_but_the_last_token_is() -> Non
     assert [(batch.chunk_tokens, batch.chunk_context_tokens) for batch in recorder.batches] == [(8, 0), (4, 4)]
 
 
+def test_a_shared_beginning_is_held_once() -> None:
+    # Four blocks of four tokens: each alone needs three, both together four, for the first two are the same.
+    first, second = a_request(output=4, prefix="x y"), a_request(0.5, prompt=9, output=3, prefix="x y")
+    engine = Engine(limits=limits(kv_blocks=4), iteration_s=Recorder())
+    engine.run([first, second])
+    assert engine.preemptions == 0
+    assert (first.finished_at_s, second.finished_at_s) == (4.0, 4.0)
+    assert engine.free_blocks == 4
+
+
 def test_a_beginning_that_was_overwritten_is_computed_again() -> None:
     recorder = Recorder()
     first, between, again = a_request(prefix="x y"), a_request(10.0, prompt=14, output=1), a_request(20.0, prefix="x y")
@@ -102,7 +112,9 @@ def test_the_shortcut_changes_nothing_and_memory_is_conserved(seed: int, kv_bloc
         generator = np.random.default_rng(seed)
         queued = np.sort(generator.uniform(0, 200, 60))
         lengths = generator.integers(1, 40, (60, 2)).tolist()
-        return [a_request(at, prompt, output) for at, (prompt, output) in zip(queued.tolist(), lengths, strict=True)]
+        prefixes = [" ".join(f"{i % 3}.{block}" for block in range(lengths[i][0] // 4)) for i in range(60)]
+        rows = zip(queued.tolist(), lengths, prefixes, strict=True)
+        return [a_request(at, prompt, output, prefix) for at, (prompt, output), prefix in rows]
 
     def took_s(batch: Batch) -> float:
         return 0.5 + 0.01 * batch.chunk_tokens + 0.001 * batch.decodes * batch.decode_context_tokens

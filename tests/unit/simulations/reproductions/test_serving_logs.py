@@ -129,9 +129,9 @@ def test_the_real_log_is_met_within_its_bars_on_the_half_that_was_not_calibrated
 
 
 @pytest.mark.slow
-def test_the_real_log_is_simulated_in_seconds_with_memory_that_runs_out() -> None:
+def test_with_a_fifth_of_the_memory_the_real_log_takes_longer() -> None:
     pack = read_pack(real_data("reproductions/serving_logs/README.md").parent)
     log = logs.server_log(pack, "rtxpro6000_llama31_8b")
     small = replace(log, limits=replace(log.limits, kv_blocks=log.limits.kv_blocks // 5))
     roomy_ms, tight_ms = (logs.simulate_log(one, 0.0015).e2e_ms.mean() for one in (log, small))
-    assert tight_ms > 1.1 * roomy_ms
+    assert 1.05 * roomy_ms < tight_ms < 1.2 * roomy_ms
