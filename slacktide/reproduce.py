@@ -52,6 +52,8 @@ def reproduce(
     studies = _studies(name)
     if (pack or cells) and name == "all":
         raise UsageProblem("--pack and --cells are for one study", "name it: slacktide reproduce gaia --pack DIR")
+    if system and name != "serving_logs":
+        raise UsageProblem("--system is for serving_logs", "leave it out")
     if cells and out:
         raise UsageProblem("--out is for the published tables", "leave out --cells, or redirect what is printed")
     if cells:
@@ -128,7 +130,11 @@ def _of_system(cells: Sequence[Row], system: str) -> Sequence[Row]:
     """Rows of that system; one that names none is taken to be of it."""
     if not system:
         return cells
-    return [{**row, "system_id": system} for row in cells if row.get("system_id") in ("", None, system)]
+    mine = [{**row, "system_id": system} for row in cells if row.get("system_id") in ("", None, system)]
+    if not mine:
+        known = ", ".join(sorted({row["system_id"] for row in cells}))
+        raise UsageProblem(f"no row is of the system {system!r}", f"there are rows of {known}")
+    return mine
 
 
 def _compared(study: Reproduction, folder: Path | None, system: str) -> list[Comparison]:

@@ -51,6 +51,7 @@ def _draw(axes: Any, title: str, points: Sequence[tuple[float, float]]) -> None:
     axes.set_title(f"{title}\nworst difference {widest:.2g}", loc="left", fontsize=8, color=_INK)
     axes.set_xlabel("published", fontsize=8, color=_SOFT)
     axes.set_ylabel("ours", fontsize=8, color=_SOFT)
+    axes.ticklabel_format(useOffset=False, style="plain")
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(color=_LINE, linewidth=0.6)
     axes.set_axisbelow(True)

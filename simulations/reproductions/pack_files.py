@@ -27,8 +27,9 @@ def read_pack(folder: Path) -> Pack:
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of one CSV or CSV.gz file with a header. Raises PackError."""
+    unpacked = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
+        with unpacked(path, "rt", newline="", encoding="utf-8-sig") as file:
             return list(_whole_rows(csv.DictReader(file), path))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise PackError(f"{path} cannot be read: {error}") from error

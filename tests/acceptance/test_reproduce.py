@@ -91,6 +91,7 @@ def test_files_hold_the_table_and_a_picture(tmp_path: Path) -> None:
         (["nothing"], "no study is called 'nothing'"),
         (["gaia"], "the inputs of gaia are not in"),
         (["all", "--cells", "cells.csv"], "are for one study"),
+        (["gaia", "--system", "one"], "is for serving_logs"),
     ],
 )
 def test_a_mistake_is_two_lines_and_exit_code_two(arguments: list[str], said: str, tmp_path: Path) -> None:
@@ -99,6 +100,17 @@ def test_a_mistake_is_two_lines_and_exit_code_two(arguments: list[str], said: st
     assert said in done.stderr
     assert "hint:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_one_system_of_the_server_logs_is_picked_by_name(tmp_path: Path) -> None:
+    real_data("reproductions/serving_logs/README.md")
+    (tmp_path / "cells.csv").write_text("metric,statistic,error_pct\ne2e_ms,mean,\n")
+    asked = ("serving_logs", "--cells", tmp_path / "cells.csv", "--json", "--system")
+    (row,) = json.loads(reproduce(*asked, "rtxpro6000_llama31_8b").stdout)["rows"]
+    assert row["system_id"] == "rtxpro6000_llama31_8b"
+    assert abs(row["error_pct"]) < 3
+    assert "'other' is not in systems.csv" in reproduce(*asked, "other").stderr
+    assert "no row is of the system 'other'" in reproduce("serving_logs", "--system", "other").stderr
 
 
 @pytest.mark.parametrize(
