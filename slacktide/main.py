@@ -15,6 +15,7 @@ from slacktide.intensity import intensity
 from slacktide.jobs import jobs
 from slacktide.plan import plan
 from slacktide.regions import regions
+from slacktide.reproduce import reproduce
 from slacktide.run import run
 from slacktide.serve import serve
 from slacktide.show import explain, show
@@ -48,6 +49,7 @@ app.command("intensity", short_help="Show what a grid emits.")(intensity)
 app.command("jobs", short_help="List the daemon's jobs.")(jobs)
 app.command("plan", short_help="Find the cleanest window of one job.")(plan)
 app.command("regions", short_help="List cloud regions and their grids.")(regions)
+app.command("reproduce", short_help="Recompute published tables.")(reproduce)
 app.command(
     "run", short_help="Run a command in clean hours, no daemon.", context_settings={"allow_interspersed_args": False}
 )(run)
