@@ -14,6 +14,7 @@ from slacktide.emulate_feeds import emulate_feeds
 from slacktide.intensity import intensity
 from slacktide.jobs import jobs
 from slacktide.plan import plan
+from slacktide.profiles import profiles_app
 from slacktide.regions import regions
 from slacktide.run import run
 from slacktide.serve import serve
@@ -38,6 +39,7 @@ def _root() -> None:
 
 
 app.add_typer(config_app, name="config")
+app.add_typer(profiles_app, name="profiles")
 app.command("cancel")(cancel)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
