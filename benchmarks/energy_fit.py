@@ -51,9 +51,9 @@ _MOST_LOG_ERROR = 0.3  # a point which the model cannot explain must not pull al
 Vector = NDArray[np.float64]
 
 
-def is_held_back(group_id: str) -> bool:
-    """Whether a group is kept from every fit."""
-    return hashlib.sha256(group_id.encode()).digest()[0] % HELD_BACK_EVERY == 0
+def is_held_back(group_id: str, fold: int = 0) -> bool:
+    """Whether a group is kept from the fit. The split is fold 0; the other folds are for holding back all in turn."""
+    return hashlib.sha256(group_id.encode()).digest()[0] % HELD_BACK_EVERY == fold
 
 
 def kind(one: Subject) -> str:
@@ -92,15 +92,24 @@ class Constants:
         return Constants(gpu=dataclasses.replace(self.gpu, **of_gpu), host=dataclasses.replace(self.host, **of_host))
 
 
-def fit(gpu_name: str, subjects: Sequence[Subject]) -> Constants:
-    """Constants of one GPU from training groups only: those of dense models first, then those of experts."""
+def fit_dense(gpu_name: str, subjects: Sequence[Subject], fold: int = 0) -> Constants:
+    """Constants of one GPU from the training groups of dense and hybrid models."""
     constants = Constants(gpu=gpu_profile(gpu_name), host=stack_profile().host("other"))
-    training = [one for one in subjects if not is_held_back(one.measured.group_id)]
-    for start, wanted in ((_dense_start(gpu_name), DENSE), (_EXPERT_RATIOS | _EXPERT_TIMES, EXPERTS)):
-        own = [one for one in training if kind(one) == wanted]
-        tightest = min(_PRIOR_WEIGHTS, key=lambda weight: _left_out_loss(constants, start, own, weight))
-        constants = _fitted(constants, start, own, tightest)
-    return constants
+    return _best_fitted(constants, _dense_start(gpu_name), _training(subjects, DENSE, fold))
+
+
+def fit_experts(constants: Constants, subjects: Sequence[Subject], fold: int = 0) -> Constants:
+    """The same with what mixture of experts adds, the rest as it is."""
+    return _best_fitted(constants, _EXPERT_RATIOS | _EXPERT_TIMES, _training(subjects, EXPERTS, fold))
+
+
+def _training(subjects: Iterable[Subject], wanted: str, fold: int) -> list[Subject]:
+    return [one for one in subjects if kind(one) == wanted and not is_held_back(one.measured.group_id, fold)]
+
+
+def _best_fitted(constants: Constants, start: Mapping[str, float], training: Sequence[Subject]) -> Constants:
+    tightest = min(_PRIOR_WEIGHTS, key=lambda weight: _left_out_loss(constants, start, training, weight))
+    return _fitted(constants, start, training, tightest)
 
 
 def _dense_start(gpu_name: str) -> dict[str, float]:
@@ -197,50 +206,72 @@ def baseline(subjects: Iterable[Subject], j_per_token: Callable[[Subject], float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One family of held-back groups."""
+    """The held-back text points of one family, to be predicted in two ways."""
 
-    family: tuple[str, str]
-    held_back: tuple[Subject, ...]  # as shipped
+    gpu: str
+    kind: str
+    shipped: tuple[Subject, ...]
     refitted: tuple[Subject, ...]  # with constants from the training groups alone
 
-    def groups(self, anchors: int = 0, *, shipped: bool = False) -> list[Group]:
-        return evaluate(self.held_back if shipped else self.refitted, anchors)
 
-    def curves(self, anchors: int) -> list[Group]:
-        """The same with anchors on each curve: one task on one number of GPUs."""
-        return evaluate([_as_curve(one) for one in self.refitted], anchors)
-
-
-def _as_curve(one: Subject) -> Subject:
-    return dataclasses.replace(one, measured=dataclasses.replace(one.measured, group_id="|".join(one.measured.curve)))
-
-
-def results(subjects: Iterable[Subject]) -> list[Result]:
+def results(subjects: Iterable[Subject], gpus: Sequence[str] = GPUS) -> list[Result]:
     """Fits each GPU on its training groups and predicts the text points of the held-back ones."""
     points = usable(subjects)
     found = []
-    for gpu_name in GPUS:
-        on_gpu = [one for one in points if one.deployment is not None and one.deployment.gpu.name == gpu_name]
-        constants = fit(gpu_name, on_gpu)
-        text = [one for one in on_gpu if NOT_TEXT not in one.measured.flags and is_held_back(one.measured.group_id)]
-        for wanted in (DENSE, EXPERTS):
-            held = tuple(one for one in text if kind(one) == wanted)
+    for gpu_name in gpus:
+        on_gpu = _on(gpu_name, points)
+        dense = fit_dense(gpu_name, on_gpu)
+        for wanted, constants in ((DENSE, dense), (EXPERTS, fit_experts(dense, on_gpu))):
+            held = _held_text(on_gpu, wanted)
             again = tuple(with_constants(one, constants) for one in held)
-            found.append(Result(family=(gpu_name, wanted), held_back=held, refitted=again))
+            found.append(Result(gpu=gpu_name, kind=wanted, shipped=held, refitted=again))
     return found
+
+
+def in_turn(gpu_name: str, subjects: Iterable[Subject]) -> list[Group]:
+    """All groups of dense models on one GPU, each predicted by a fit without its fifth of the groups."""
+    on_gpu = _on(gpu_name, usable(subjects))
+    groups: list[Group] = []
+    for fold in range(HELD_BACK_EVERY):
+        constants = fit_dense(gpu_name, on_gpu, fold)
+        groups += evaluate(with_constants(one, constants) for one in _held_text(on_gpu, DENSE, fold))
+    return groups
+
+
+def _on(gpu_name: str, points: Iterable[Subject]) -> list[Subject]:
+    return [one for one in points if one.deployment is not None and one.deployment.gpu.name == gpu_name]
+
+
+def _held_text(on_gpu: Iterable[Subject], wanted: str, fold: int = 0) -> tuple[Subject, ...]:
+    return tuple(
+        one
+        for one in on_gpu
+        if kind(one) == wanted and NOT_TEXT not in one.measured.flags and is_held_back(one.measured.group_id, fold)
+    )
+
+
+def by_curve(subjects: Iterable[Subject], anchors: int) -> list[Group]:
+    """Evaluated with anchors on each curve: one task on one number of GPUs."""
+    curves = [
+        dataclasses.replace(one, measured=dataclasses.replace(one.measured, group_id="|".join(one.measured.curve)))
+        for one in subjects
+    ]
+    return evaluate(curves, anchors)
 
 
 def table(found: Sequence[Result]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for one in found:
-        head = (*one.family, f"{len(one.groups())} groups, {len(one.held_back)} points")
+        size = f"{len(evaluate(one.shipped))} groups, {len(one.shipped)} points"
         rows += [
-            (*head, "fitted on the other groups", *_cells(one.groups())),
-            ("", "", "", "as shipped", *_cells(one.groups(shipped=True))),
-            ("", "", "", "two anchors a group", *_cells(one.groups(2))),
-            ("", "", "", "two anchors a curve", *_cells(one.curves(2))),
-            ("", "", "", "power = TDP", _cell(baseline(one.held_back, at_tdp_j_per_token)), ""),
-            ("", "", "", "EcoLogits' regression", _cell(baseline(one.held_back, ecologits_j_per_token)), ""),
+            (one.gpu, one.kind, size, "as shipped", *_cells(evaluate(one.shipped))),
+            ("", "", "", "as shipped, two anchors a group", *_cells(evaluate(one.shipped, 2))),
+            ("", "", "", "as shipped, two anchors a curve", *_cells(by_curve(one.shipped, 2))),
+            ("", "", "", "fitted on the other groups", *_cells(evaluate(one.refitted))),
+            ("", "", "", "so fitted, two anchors a group", *_cells(evaluate(one.refitted, 2))),
+            ("", "", "", "so fitted, two anchors a curve", *_cells(by_curve(one.refitted, 2))),
+            ("", "", "", "power = TDP", _cell(baseline(one.shipped, at_tdp_j_per_token)), ""),
+            ("", "", "", "EcoLogits' regression", _cell(baseline(one.shipped, ecologits_j_per_token)), ""),
         ]
     return rows
 
@@ -256,14 +287,18 @@ def _cell(one: Spread) -> str:
 
 
 def main() -> None:
-    found = results(subject(one) for one in measurements(data_folder() / MEASUREMENTS))
+    subjects = [subject(one) for one in measurements(data_folder() / MEASUREMENTS)]
+    found = results(subjects)
     head = ("GPU", "models", "held back", "prediction", "J/token median / p90", "tokens/s median / p90")
     for row in (head, ("---",) * len(head), *table(found)):
         print(f"| {' | '.join(row)} |")
-    print("\nheld back:")
+    print("\nheld back: as shipped, and fitted on the other groups")
     for one in found:
-        for group in one.groups():
-            print(f"  {group.group_id}: {_cell(energy_spread([group]))}")
+        for shipped, refitted in zip(evaluate(one.shipped), evaluate(one.refitted), strict=True):
+            print(f"  {shipped.group_id}: {_cell(energy_spread([shipped]))}, {_cell(energy_spread([refitted]))}")
+    every = in_turn(GPUS[0], subjects)
+    print(f"\n{GPUS[0]}, {DENSE}, each fifth of the groups held back in turn ({len(every)} groups):")
+    print(f"  J/token {_cell(energy_spread(every))}, tokens/s {_cell(speed_spread(every))}")
 
 
 if __name__ == "__main__":
