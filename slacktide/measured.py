@@ -25,7 +25,7 @@ PRECISIONS = {
     "int8": Precision.INT8,
     "mxfp4": Precision.BITS_4,
 }
-STACKS = {"vllm-0.11.1": "vllm-0.11"}
+STACKS = {"vllm-0.11.1": "vllm-0.11", "vllm-0.2-era": "vllm-0.2"}
 
 
 def measurements(path: Path) -> list[Measurement]:
