@@ -214,14 +214,17 @@ class Result:
     refitted: tuple[Subject, ...]  # with constants from the training groups alone
 
 
-def results(subjects: Iterable[Subject], gpus: Sequence[str] = GPUS) -> list[Result]:
+def results(
+    subjects: Iterable[Subject], gpus: Sequence[str] = GPUS, kinds: Sequence[str] = (DENSE, EXPERTS)
+) -> list[Result]:
     """Fits each GPU on its training groups and predicts the text points of the held-back ones."""
     points = usable(subjects)
     found = []
     for gpu_name in gpus:
         on_gpu = _on(gpu_name, points)
         dense = fit_dense(gpu_name, on_gpu)
-        for wanted, constants in ((DENSE, dense), (EXPERTS, fit_experts(dense, on_gpu))):
+        for wanted in kinds:
+            constants = fit_experts(dense, on_gpu) if wanted == EXPERTS else dense
             held = _held_text(on_gpu, wanted)
             again = tuple(with_constants(one, constants) for one in held)
             found.append(Result(gpu=gpu_name, kind=wanted, shipped=held, refitted=again))
