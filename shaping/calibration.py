@@ -70,13 +70,13 @@ def _check(index: int, point: Point) -> None:
         raise CalibrationError("batch, J/token and tokens/s must be finite and above 0", index)
 
 
-def _line(ln_batches: Sequence[float], ln_ratios: Sequence[float]) -> LogLine:
+def _line(ln_batch: Sequence[float], ln_ratio: Sequence[float]) -> LogLine:
     """Least squares; a level line where all batches are the same."""
-    mean_batch = math.fsum(ln_batches) / len(ln_batches)
-    mean_ratio = math.fsum(ln_ratios) / len(ln_ratios)
-    spread_batch = math.fsum((one - mean_batch) ** 2 for one in ln_batches)
+    mean_batch = math.fsum(ln_batch) / len(ln_batch)
+    mean_ratio = math.fsum(ln_ratio) / len(ln_ratio)
+    spread_batch = math.fsum((one - mean_batch) ** 2 for one in ln_batch)
     if spread_batch <= 1e-12:  # ln of batches that differ by less than a millionth
         return LogLine(ln_ratio=mean_ratio)
-    pairs = zip(ln_batches, ln_ratios, strict=True)
+    pairs = zip(ln_batch, ln_ratio, strict=True)
     slope_ratio = math.fsum((one - mean_batch) * (ratio - mean_ratio) for one, ratio in pairs) / spread_batch
     return LogLine(ln_ratio=mean_ratio - slope_ratio * mean_batch, slope_ln_ratio=slope_ratio)

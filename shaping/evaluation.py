@@ -37,11 +37,13 @@ class Scored(NamedTuple):
 
     @property
     def energy_error_ratio(self) -> float | None:
-        return _error_ratio(self.predicted.j_per_token, self.measured.j_per_token)
+        measured = self.measured.j_per_token
+        return None if measured is None else abs(self.predicted.j_per_token / measured - 1.0)
 
     @property
     def speed_error_ratio(self) -> float | None:
-        return _error_ratio(self.predicted.tokens_per_s, self.measured.tokens_per_s)
+        measured = self.measured.tokens_per_s
+        return None if measured is None else abs(self.predicted.tokens_per_s / measured - 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +84,9 @@ def predict(subject: Subject, correction: Correction | None = None) -> Yield | N
     return way(deployment, subject.measured.batch_sequences, subject.traffic)
 
 
-def spread(errors: Iterable[float | None]) -> Spread:
+def spread(errors_ratio: Iterable[float | None]) -> Spread:
     """Quantiles of the errors that are known, interpolated between neighbours."""
-    known = sorted(one for one in errors if one is not None)
+    known = sorted(one for one in errors_ratio if one is not None)
     if not known:
         return Spread(None, None, 0)
     return Spread(_quantile_ratio(known, 0.5), _quantile_ratio(known, 0.9), len(known))
@@ -174,12 +176,8 @@ def _point(subject: Subject) -> Point:
     )
 
 
-def _error_ratio(predicted: float, measured: float | None) -> float | None:
-    return None if measured is None else abs(predicted / measured - 1.0)
-
-
-def _quantile_ratio(ascending: Sequence[float], share_ratio: float) -> float:
-    place = share_ratio * (len(ascending) - 1)
+def _quantile_ratio(ascending_ratio: Sequence[float], share_ratio: float) -> float:
+    place = share_ratio * (len(ascending_ratio) - 1)
     below = math.floor(place)
-    above = min(below + 1, len(ascending) - 1)
-    return ascending[below] + (place - below) * (ascending[above] - ascending[below])
+    above = min(below + 1, len(ascending_ratio) - 1)
+    return ascending_ratio[below] + (place - below) * (ascending_ratio[above] - ascending_ratio[below])
