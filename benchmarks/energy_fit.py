@@ -273,17 +273,18 @@ def table(found: Sequence[Result]) -> list[tuple[str, ...]]:
             ("", "", "", "fitted on the other groups", *_cells(evaluate(one.refitted))),
             ("", "", "", "so fitted, two anchors a group", *_cells(evaluate(one.refitted, 2))),
             ("", "", "", "so fitted, two anchors a curve", *_cells(by_curve(one.refitted, 2))),
-            ("", "", "", "power = TDP", _cell(baseline(one.shipped, at_tdp_j_per_token)), ""),
-            ("", "", "", "EcoLogits' regression", _cell(baseline(one.shipped, ecologits_j_per_token)), ""),
+            ("", "", "", "power = TDP", cell(baseline(one.shipped, at_tdp_j_per_token)), ""),
+            ("", "", "", "EcoLogits' regression", cell(baseline(one.shipped, ecologits_j_per_token)), ""),
         ]
     return rows
 
 
 def _cells(groups: Sequence[Group]) -> tuple[str, str]:
-    return _cell(energy_spread(groups)), _cell(speed_spread(groups))
+    return cell(energy_spread(groups)), cell(speed_spread(groups))
 
 
-def _cell(one: Spread) -> str:
+def cell(one: Spread) -> str:
+    """Median and 90th percentile, `-` where nothing was measured."""
     if one.median_ratio is None or one.p90_ratio is None:
         return "-"
     return f"{one.median_ratio:.1%} / {one.p90_ratio:.1%}"
@@ -298,10 +299,10 @@ def main() -> None:
     print("\nheld back: as shipped, and fitted on the other groups")
     for one in found:
         for shipped, refitted in zip(evaluate(one.shipped), evaluate(one.refitted), strict=True):
-            print(f"  {shipped.group_id}: {_cell(energy_spread([shipped]))}, {_cell(energy_spread([refitted]))}")
+            print(f"  {shipped.group_id}: {cell(energy_spread([shipped]))}, {cell(energy_spread([refitted]))}")
     every = in_turn(GPUS[0], subjects)
     print(f"\n{GPUS[0]}, {DENSE}, each fifth of the groups held back in turn ({len(every)} groups):")
-    print(f"  J/token {_cell(energy_spread(every))}, tokens/s {_cell(speed_spread(every))}")
+    print(f"  J/token {cell(energy_spread(every))}, tokens/s {cell(speed_spread(every))}")
 
 
 if __name__ == "__main__":
