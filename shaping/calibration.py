@@ -15,6 +15,8 @@ from shaping.correction import Correction, LogLine
 from shaping.deployment import Deployment
 from shaping.saturation import Traffic, Yield, saturated
 
+_MOST_RATIO = 100.0  # a point further from the model is in another unit, or of another machine
+
 
 class CalibrationError(ValueError):
     """Points from which nothing can be learnt. `index` is the offending point, None where it is none in particular."""
@@ -39,9 +41,7 @@ def calibrate(deployment: Deployment, points: Sequence[Point], traffic: Traffic)
     Whatever it was calibrated to before is forgotten. Raises CalibrationError.
     """
     plain = dataclasses.replace(deployment, correction=None)
-    for index, point in enumerate(points):
-        _check(index, point)
-    pairs = [(point, saturated(plain, point.batch_sequences, traffic)) for point in points]
+    pairs = [(point, _modelled(plain, index, point, traffic)) for index, point in enumerate(points)]
     return dataclasses.replace(plain, correction=correction_from(pairs))
 
 
@@ -64,10 +64,20 @@ def _ln_power_ratio(point: Point, modelled: Yield) -> float:
     return math.log(measured_w / (modelled.j_per_token * modelled.tokens_per_s))
 
 
-def _check(index: int, point: Point) -> None:
+def _modelled(plain: Deployment, index: int, point: Point, traffic: Traffic) -> Yield:
+    """What the profile says at this point. Raises CalibrationError for a point that cannot be of this machine."""
     measured = (point.batch_sequences, point.j_per_token, point.tokens_per_s)
     if not all(math.isfinite(one) and one > 0 for one in measured):
         raise CalibrationError("batch, J/token and tokens/s must be finite and above 0", index)
+    modelled = saturated(plain, point.batch_sequences, traffic)
+    for name in ("j_per_token", "tokens_per_s"):
+        ratio = getattr(point, name) / getattr(modelled, name)
+        if not 1.0 / _MOST_RATIO <= ratio <= _MOST_RATIO:
+            what = (
+                f"{name} is {ratio:.3g} times what the profile says ({getattr(modelled, name):.3g}); is the unit right?"
+            )
+            raise CalibrationError(what, index)
+    return modelled
 
 
 def _line(ln_batch: Sequence[float], ln_ratio: Sequence[float]) -> LogLine:

@@ -6,7 +6,6 @@ Decides what a cell means and what an empty one stands for. Knows no profile and
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from shaping.calibration import Point
 
 MOST_LINES = 1_000_000  # a table that a person measured has thousands
 _ERRORS_SHOWN = 80
+_LEAST, _MOST = 1e-9, 1e15  # nothing that is measured here is smaller or larger in any of its units
 
 
 class Phase(StrEnum):
@@ -87,13 +87,19 @@ def read_measurements(lines: Iterable[str], place: str) -> list[Measurement]:
     return [_measurement(row) for row in _rows(lines, place, _REQUIRED)]
 
 
-def read_points(lines: Iterable[str], place: str) -> list[Point]:
-    """Points to calibrate to, from the columns batch, j_per_token and tokens_per_s. Raises MeasurementError."""
+def read_points(lines: Iterable[str], place: str) -> list[tuple[int, Point]]:
+    """Points to calibrate to, each with its line, from the columns batch, j_per_token and tokens_per_s.
+
+    Raises MeasurementError.
+    """
     points = [
-        Point(
-            batch_sequences=row.amount("batch"),
-            j_per_token=row.amount("j_per_token"),
-            tokens_per_s=row.amount("tokens_per_s"),
+        (
+            row.line,
+            Point(
+                batch_sequences=row.amount("batch"),
+                j_per_token=row.amount("j_per_token"),
+                tokens_per_s=row.amount("tokens_per_s"),
+            ),
         )
         for row in _rows(lines, place, _POINT_COLUMNS)
     ]
@@ -122,7 +128,7 @@ class _Row:
         return found
 
     def amount_if_any(self, name: str) -> float | None:
-        """A finite number above 0; None where the cell is empty."""
+        """A plausible number above 0; None where the cell is empty."""
         text = self.text(name)
         if not text:
             return None
@@ -130,8 +136,8 @@ class _Row:
             number = float(text)
         except ValueError:
             raise self.wrong(name, f"{text[:_ERRORS_SHOWN]!r} is not a number") from None
-        if not (math.isfinite(number) and number > 0):
-            raise self.wrong(name, f"{text[:_ERRORS_SHOWN]} must be finite and above 0")
+        if not _LEAST <= number <= _MOST:
+            raise self.wrong(name, f"{text[:_ERRORS_SHOWN]} must be finite and above 0, from {_LEAST:g} to {_MOST:g}")
         return number
 
     def count(self, name: str, otherwise: int | None = None) -> int:

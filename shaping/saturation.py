@@ -41,11 +41,13 @@ class Yield:
     tokens_per_s: float
     j_per_token: float
     j_per_request: float
+    limit_w: float
     error_class: ErrorClass
 
     def band_of(self, name: str) -> Band:
         """The 80% band of `j_per_token` or of any other number here; all share the class of the profile."""
-        return band(float(getattr(self, name)), self.error_class)
+        low, high = band(float(getattr(self, name)), self.error_class)
+        return Band(low, min(high, self.limit_w) if name == "power_w" else high)
 
 
 def saturated(deployment: Deployment, batch_sequences: float, traffic: Traffic) -> Yield:
@@ -80,5 +82,6 @@ def _yield(
         tokens_per_s=batch_sequences / duration_s,
         j_per_token=energy_j / batch_sequences,
         j_per_request=energy_j / batch_sequences * traffic.output_tokens,
+        limit_w=deployment.gpu.limit_w,
         error_class=deployment.error_class,
     )

@@ -34,8 +34,8 @@ def measurements(path: Path) -> list[Measurement]:
         return read_measurements(lines, str(path))
 
 
-def points(path: Path) -> list[Point]:
-    """Points to calibrate to, likewise."""
+def points(path: Path) -> list[tuple[int, Point]]:
+    """Points to calibrate to with their lines, likewise."""
     with _opened(path) as lines:
         return read_points(lines, str(path))
 

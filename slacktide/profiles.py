@@ -12,6 +12,7 @@ from slacktide.columns import aligned
 from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
 
 if TYPE_CHECKING:
+    from shaping.calibration import Point
     from shaping.deployment import Deployment
     from shaping.saturation import Traffic
 
@@ -26,6 +27,7 @@ PromptOption = Annotated[int, typer.Option(min=0, help="Mean prompt tokens of a 
 OutputOption = Annotated[int, typer.Option(min=1, help="Mean output tokens of a request.")]
 JsonOption = Annotated[bool, JSON_OPTION]
 
+_MOST_BATCH = 1_000_000
 _RESIDUALS_HEAD = ("BATCH", "J/TOKEN", "BEFORE", "AFTER", "TOKENS/S", "BEFORE", "AFTER")
 _GROUPS_HEAD = ("GROUP", "POINTS", "J/TOKEN MEDIAN", "P90", "TOKENS/S MEDIAN", "P90", "NOT PREDICTED")
 
@@ -89,10 +91,10 @@ def predict(
 
     deployment = _deployment(model, gpu, gpus, stack, precision)
     traffic = Traffic(prompt_tokens=prompt, output_tokens=output)
-    if not 0 < batch < float("inf"):
-        raise UsageProblem("--batch must be above 0", "write, for instance, 64")
+    if not 1 <= batch <= _MOST_BATCH:
+        raise UsageProblem(f"--batch must lie between 1 and {_MOST_BATCH}", "write, for instance, 64")
     if calibration is not None:
-        deployment = _calibrated(deployment, calibration, traffic)
+        deployment, _ = _calibrated(deployment, calibration, traffic)
     fits = max_batch_sequences(deployment, prompt + output)
     found = saturated(deployment, batch, traffic)
     if batch > fits:
@@ -125,13 +127,12 @@ def calibrate(
     One point scales step time and power; more fit both by exp(alpha + beta ln batch). J/token counts all GPUs.
     """
     from shaping.saturation import Traffic
-    from slacktide.measured import points
 
     traffic = Traffic(prompt_tokens=prompt, output_tokens=output)
     plain = _deployment(model, gpu, gpus, stack, precision)
-    found = _calibrated(plain, file, traffic)
+    found, points = _calibrated(plain, file, traffic)
     fitted = rows.correction_facts(found)
-    beside = rows.residuals(plain, found, points(file), traffic)
+    beside = rows.residuals(plain, found, points, traffic)
     if as_json:
         print_json(
             {**rows.deployed_facts(found), "prompt_tokens": prompt, "output_tokens": output, **fitted, "points": beside}
@@ -202,8 +203,22 @@ def _deployment(model: str, gpu: str, gpus: int, stack: str, precision: str) -> 
         raise UsageProblem(error.what, error.remedy) from None
 
 
-def _calibrated(deployment: Deployment, file: Path, traffic: Traffic) -> Deployment:
+def _calibrated(deployment: Deployment, file: Path, traffic: Traffic) -> tuple[Deployment, list[Point]]:
+    """The deployment calibrated to a file, and the points in it."""
+    from shaping.calibration import CalibrationError
     from shaping.calibration import calibrate as calibrate_to
     from slacktide.measured import points
 
-    return calibrate_to(deployment, points(file), traffic)
+    lines = points(file)
+    measured = [point for _, point in lines]
+    try:
+        found = calibrate_to(deployment, measured, traffic)
+    except CalibrationError as error:
+        line = lines[error.index or 0][0]
+        raise UsageProblem(f"{file}:{line}:1: {error.what}", "batch, J per token over all GPUs, tokens/s") from None
+    for line, point in lines:
+        per_gpu_w = point.j_per_token * point.tokens_per_s / deployment.gpus
+        if not deployment.gpu.context_idle_w <= per_gpu_w <= deployment.gpu.limit_w:
+            span = f"{deployment.gpu.context_idle_w:g} to {deployment.gpu.limit_w:g} W"
+            say(f"{file}:{line}:1: warning: {per_gpu_w:.0f} W a GPU is outside {span}; power is cut there")
+    return found, measured

@@ -72,6 +72,13 @@ def test_calibrating_shows_the_points_before_and_after(tmp_path: Path) -> None:
     assert "step_time x exp(" in shown
 
 
+def test_a_point_above_the_limit_is_used_with_a_warning(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "batch,j_per_token,tokens_per_s\n8,1,1000\n")
+    result = profiles("calibrate", path)
+    assert result.returncode == 0
+    assert "points.csv:2:1: warning: 1000 W a GPU is outside 121.7 to 700 W" in result.stderr
+
+
 def test_every_profile_can_be_listed_and_shown() -> None:
     known = answer("list")
     assert len(known["gpus"]) >= 17
@@ -109,8 +116,8 @@ def test_an_evaluation_lists_every_group(tmp_path: Path) -> None:
         ("predict --model llama-3.1-80b", "did you mean llama-3.1-8b"),
         ("predict --gpu l4 --model llama-3.1-70b", "it needs at least 8"),
         ("predict --precision 3bit", "choose one of 16bit"),
-        ("predict --batch 0", "--batch must be above 0"),
-        ("predict --batch nan", "--batch must be above 0"),
+        ("predict --batch 0", "--batch must lie between 1 and"),
+        ("predict --batch nan", "--batch must lie between 1 and"),
         ("show h100", "did you mean h100"),
         ("calibrate nowhere.csv", "No such file"),
         ("evaluate --measurements nowhere.csv", "No such file"),
@@ -129,6 +136,7 @@ def test_a_mistake_is_two_lines_and_exit_code_2(words: str, message: str) -> Non
         (POINTS.replace("0.077", "cheap"), "points.csv:3:5: j_per_token: 'cheap' is not a number"),
         (POINTS.replace("tokens_per_s", "speed"), "points.csv:1:1: tokens_per_s: the column is missing"),
         ("", "points.csv:1:1: the file is empty"),
+        (POINTS + "\n64,119,5000\n", "points.csv:5:1: j_per_token is 1.06e+03 times what the profile says"),
     ],
 )
 def test_a_wrong_table_is_named_by_file_line_and_column(tmp_path: Path, text: str, place: str) -> None:

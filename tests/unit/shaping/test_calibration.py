@@ -26,6 +26,7 @@ def a_yield(batch: float = 8.0, j_per_token: float = 0.5, tokens_per_s: float = 
         tokens_per_s=tokens_per_s,
         j_per_token=j_per_token,
         j_per_request=400 * j_per_token,
+        limit_w=700.0,
         error_class=ErrorClass.DEFAULT,
     )
 
@@ -89,7 +90,7 @@ def test_a_calibrated_worker_meets_its_points_and_says_its_class() -> None:
 
 def test_power_never_passes_the_limit_nor_falls_below_idle() -> None:
     hot = calibrate(H100_8B, [a_point(64, 1.0, 4856.0)], CHAT)  # 4856 W
-    cold = calibrate(H100_8B, [a_point(64, 0.001, 4856.0)], CHAT)  # 5 W
+    cold = calibrate(H100_8B, [a_point(64, 0.002, 4856.0)], CHAT)  # 10 W
     assert saturated(hot, 64, CHAT).power_w == pytest.approx(700.0)
     assert saturated(cold, 64, CHAT).power_w == pytest.approx(121.7)
 
@@ -113,6 +114,12 @@ def test_calibrating_again_starts_from_the_profile() -> None:
     first = calibrate(H100_8B, [a_point(8, 3.0, 100.0)], CHAT)
     points = [a_point(8, 0.455, 1073.0)]
     assert calibrate(first, points, CHAT) == calibrate(H100_8B, points, CHAT)
+
+
+def test_a_point_in_another_unit_is_refused() -> None:
+    # 455 mJ/token taken for J: the profile says 0.478 J.
+    with pytest.raises(CalibrationError, match=r"point 1: j_per_token is 952 times .* \(0.478\); is the unit right"):
+        calibrate(H100_8B, [a_point(8, 455.0, 1073.0)], CHAT)
 
 
 def test_nothing_is_learnt_from_no_point_or_a_wrong_one() -> None:

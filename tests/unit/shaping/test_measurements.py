@@ -26,7 +26,8 @@ def test_an_empty_cell_is_not_measured() -> None:
 
 def test_empty_lines_are_passed_over_and_optional_columns_may_be_missing() -> None:
     lines = ["batch,tokens_per_s,j_per_token,note\n", "\n", '8,1000,0.5,"a, b"\n']
-    (one,) = read_points(lines, "p.csv")
+    ((line, one),) = read_points(lines, "p.csv")
+    assert line == 3
     assert (one.batch_sequences, one.tokens_per_s, one.j_per_token) == (8, 1000, 0.5)
 
 

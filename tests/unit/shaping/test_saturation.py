@@ -37,6 +37,7 @@ def test_every_number_carries_the_band_of_its_class() -> None:
     low, high = made.band_of("j_per_token")
     assert high / made.j_per_token == pytest.approx(1.2918, abs=1e-4)  # exp(1.28 * 0.2)
     assert low * high == pytest.approx(made.j_per_token**2)
+    assert made.band_of("power_w").high == 700.0  # 545.7 W times 1.29 is more than the GPU can draw
 
 
 def test_power_is_of_one_gpu_and_energy_of_all() -> None:
