@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from shaping.correction import Correction
+
 USABLE_MEMORY_RATIO = 0.9  # of the GPU's memory: the serving engines' own default, the rest is activations and context
 _ACTIVATION_BYTES = 2  # what is all-reduced between GPUs is 16 bit
 
@@ -152,7 +154,8 @@ class Rates(NamedTuple):
 class Deployment:
     """A model on `gpus` GPUs of one kind under one serving stack. `precision` None means the model's own.
 
-    `expert_parallel` None means: for a mixture of experts on several GPUs. Raises ProfileError.
+    `expert_parallel` None means: for a mixture of experts on several GPUs. `correction` is what calibration found.
+    Raises ProfileError.
     """
 
     gpu: GpuProfile
@@ -161,12 +164,18 @@ class Deployment:
     gpus: int = 1
     precision: Precision | None = None
     expert_parallel: bool | None = None
+    correction: Correction | None = None
     rates: Rates = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.gpus < 1:
             raise ProfileError(f"a deployment needs at least one GPU, not {self.gpus}")
         object.__setattr__(self, "rates", _rates(self))
+
+    @property
+    def error_class(self) -> ErrorClass:
+        """How well the numbers of this deployment are known."""
+        return self.gpu.error_class if self.correction is None else ErrorClass.CALIBRATED
 
     @property
     def weight_precision(self) -> Precision:

@@ -60,8 +60,8 @@ class Step(NamedTuple):
     energy_j: float  # of all GPUs
     memory_utilisation_ratio: float
     compute_utilisation_ratio: float
-    memory_s: float  # part spent reading weights and KV
-    compute_s: float  # part spent on operations
+    memory_s: float  # part spent reading weights and KV, before calibration: it counts beside compute_s only
+    compute_s: float  # part spent on operations, likewise
 
 
 def step(
@@ -90,9 +90,10 @@ def step(
     compute_s = flops * rates.s_per_flop
     sync_s = rates.sync_step_s + rates.sync_token_s * new_tokens
     host_s = rates.host_step_s + rates.host_sequence_s * batch_sequences
-    return _powered(
+    made = _powered(
         deployment, weight_bytes + kv_bytes, flops, memory_s, compute_s, sync_s + memory_s + compute_s, host_s
     )
+    return made if deployment.correction is None else _corrected(deployment, made, batch_sequences)
 
 
 def prefill(deployment: Deployment, prompt_tokens: float, prompt_squared_tokens: float | None = None) -> Step:
@@ -111,7 +112,12 @@ def prefill(deployment: Deployment, prompt_tokens: float, prompt_squared_tokens:
     flops = rates.flops_per_token * prompt_tokens + rates.flops_per_squared_token * squared
     memory_s = weight_bytes * rates.s_per_weight_byte
     compute_s = flops * rates.prefill_s_per_flop
-    return _powered(deployment, weight_bytes, flops, memory_s, compute_s, max(memory_s, compute_s), rates.host_step_s)
+    device_s = max(memory_s, compute_s)
+    made = _powered(deployment, weight_bytes, flops, memory_s, compute_s, device_s, rates.host_step_s)
+    if deployment.correction is None:
+        return made
+    # Nothing was measured of prompts alone; the smallest batch has the fewest of them beside its decoding.
+    return _corrected(deployment, made, deployment.correction.from_batch)
 
 
 def _powered(
@@ -141,6 +147,23 @@ def _powered(
         compute_ratio,
         memory_s,
         compute_s,
+    )
+
+
+def _corrected(deployment: Deployment, made: Step, batch_sequences: float) -> Step:
+    """The step as calibrated. Power stays between the context's and the limit, whatever the points say."""
+    gpu, correction = deployment.gpu, deployment.correction
+    if correction is None:
+        return made
+    time_ratio = correction.time_ratio(batch_sequences)
+    duration_s = made.duration_s * time_ratio
+    power_w = min(gpu.limit_w, max(gpu.context_idle_w, made.power_w * correction.power_ratio(batch_sequences)))
+    return made._replace(
+        duration_s=duration_s,
+        power_w=power_w,
+        energy_j=power_w * duration_s * deployment.gpus,
+        memory_utilisation_ratio=made.memory_utilisation_ratio / time_ratio,
+        compute_utilisation_ratio=made.compute_utilisation_ratio / time_ratio,
     )
 
 

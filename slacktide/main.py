@@ -14,6 +14,7 @@ from slacktide.emulate_feeds import emulate_feeds
 from slacktide.intensity import intensity
 from slacktide.jobs import jobs
 from slacktide.plan import plan
+from slacktide.profiles import profiles_app
 from slacktide.regions import regions
 from slacktide.reproduce import reproduce
 from slacktide.run import run
@@ -40,6 +41,7 @@ def _root() -> None:
 
 
 app.add_typer(config_app, name="config", short_help="Write, check and show the settings.")
+app.add_typer(profiles_app, name="profiles", short_help="Look into the energy model and calibrate it.")
 app.command("cancel", short_help="Cancel a job.")(cancel)
 app.command("demo", short_help="See it work in a minute.")(demo)
 app.command("doctor", short_help="Look for what is wrong here.")(doctor)

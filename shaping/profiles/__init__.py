@@ -23,6 +23,7 @@ from shaping.energy import (
     StackProfile,
     fewest_gpus,
 )
+from shaping.saturation import Traffic
 
 DEFAULT_STACK = "vllm-0.11"
 _SMALL_CARD_W = (70.0, 150.0)
@@ -79,6 +80,16 @@ def deployment(
             remedy=f"it needs at least {fewest_gpus(found)}",
         )
     return found
+
+
+def task_traffic(name: str, output_tokens: float) -> Traffic:
+    """The requests of a published task, by its name and mean output. Raises ProfileError."""
+    table: Table = _find("task", name, _read("tasks.toml")["task"])
+    return Traffic(
+        prompt_tokens=table["prompt_tokens"],
+        output_tokens=output_tokens,
+        preparation_s=table["preparation_ms"] * 1e-3,
+    )
 
 
 def names() -> dict[str, tuple[str, ...]]:
@@ -170,6 +181,7 @@ def _with_aliases(profiles: dict[str, P], tables: Mapping[str, Table]) -> dict[s
     return {**aliases, **profiles}
 
 
+@cache
 def _read(file_name: str) -> dict[str, Any]:
     return tomllib.loads(files(__package__).joinpath(file_name).read_text(encoding="utf-8"))
 

@@ -52,7 +52,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         gpu_profile("h100_sxm")
     with pytest.raises(ProfileError, match=r"did you mean llama-3.1-8b"):
         model_profile("llama3.1-8b")
-    with pytest.raises(ProfileError, match=r"known: vllm-0.11, vllm-0.5.4"):
+    with pytest.raises(ProfileError, match=r"known: vllm-0.11, vllm-0.2, vllm-0.5.4"):
         stack_profile("zzz")
 
 

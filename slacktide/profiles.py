@@ -1,0 +1,224 @@
+"""`slacktide profiles`: which GPUs, models and stacks are known, what they predict, and how far off that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slacktide import profile_rows as rows
+from slacktide.columns import aligned
+from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
+
+if TYPE_CHECKING:
+    from shaping.calibration import Point
+    from shaping.deployment import Deployment
+    from shaping.saturation import Traffic
+
+profiles_app = typer.Typer(no_args_is_help=True, help="GPUs, models and serving stacks: what they predict, how surely.")
+
+ModelOption = Annotated[str, typer.Option(help="Model profile, by name or published id.")]
+GpuOption = Annotated[str, typer.Option(help="GPU profile, such as h100-sxm, a100-sxm-80gb, b200-sxm.")]
+GpusOption = Annotated[int, typer.Option(min=1, help="GPUs that serve the model together.")]
+StackOption = Annotated[str, typer.Option(help="Serving stack profile, see `slacktide profiles list`.")]
+PrecisionOption = Annotated[str, typer.Option(help="Weights: 16bit, fp8, int8 or 4bit; empty: the model's own.")]
+PromptOption = Annotated[int, typer.Option(min=0, help="Mean prompt tokens of a request.")]
+OutputOption = Annotated[int, typer.Option(min=1, help="Mean output tokens of a request.")]
+JsonOption = Annotated[bool, JSON_OPTION]
+
+_MOST_BATCH = 1_000_000
+_RESIDUALS_HEAD = ("BATCH", "J/TOKEN", "BEFORE", "AFTER", "TOKENS/S", "BEFORE", "AFTER")
+_GROUPS_HEAD = ("GROUP", "POINTS", "J/TOKEN MEDIAN", "P90", "TOKENS/S MEDIAN", "P90", "NOT PREDICTED")
+
+
+@profiles_app.command("list")
+def list_profiles(as_json: JsonOption = False) -> None:
+    """List the names of all GPUs, models and serving stacks, with how well each GPU is known.
+
+    Example: slacktide profiles list
+    """
+    from shaping.profiles import gpu_profile, names
+
+    known = names()
+    if as_json:
+        print_json({**known, "gpu_error_classes": {name: gpu_profile(name).error_class for name in known["gpus"]}})
+        return
+    for kind, members in known.items():
+        print(kind.upper())
+        for name in members:
+            print(f"  {name}" + (f"  ({gpu_profile(name).error_class})" if kind == "gpus" else ""))
+
+
+@profiles_app.command("show")
+def show_profile(
+    name: Annotated[str, typer.Argument(help="A GPU, a model (name or published id) or a serving stack.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show every constant of one profile and where it comes from.
+
+    Example: slacktide profiles show h100-sxm
+    """
+    from dataclasses import asdict
+
+    kind, profile = _any_profile(name)
+    facts: dict[str, Any] = {"kind": kind, **asdict(profile)}
+    if as_json:
+        print_json(facts)
+        return
+    print(aligned([(key, rows.shown(value)) for key, value in rows.flat(facts)]))
+
+
+@profiles_app.command("predict")
+def predict(
+    model: ModelOption = "llama-3.1-8b",
+    gpu: GpuOption = "h100-sxm",
+    batch: Annotated[float, typer.Option(help="Sequences that decode together, on average.")] = 64,
+    prompt: PromptOption = 350,
+    output: OutputOption = 400,
+    gpus: GpusOption = 1,
+    stack: StackOption = "vllm-0.11",
+    precision: PrecisionOption = "",
+    calibration: Annotated[Path | None, typer.Option(help="Calibrate to the points of this CSV first.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict speed, power and energy of a full worker, each with its 80% band.
+
+    Example: slacktide profiles predict --model llama-3.1-8b --gpu h100-sxm --batch 64 --prompt 350 --output 400
+    """
+    from shaping.energy import max_batch_sequences
+    from shaping.saturation import Traffic, saturated
+
+    deployment = _deployment(model, gpu, gpus, stack, precision)
+    traffic = Traffic(prompt_tokens=prompt, output_tokens=output)
+    if not 1 <= batch <= _MOST_BATCH:
+        raise UsageProblem(f"--batch must lie between 1 and {_MOST_BATCH}", "write, for instance, 64")
+    if calibration is not None:
+        deployment, _ = _calibrated(deployment, calibration, traffic)
+    fits = max_batch_sequences(deployment, prompt + output)
+    found = saturated(deployment, batch, traffic)
+    if batch > fits:
+        say(f"note: KV memory holds {fits} such sequences at their full length, not {batch:g}")
+    facts = rows.deployed_facts(deployment) | {"batch": batch, "prompt_tokens": prompt, "output_tokens": output}
+    if as_json:
+        print_json({**facts, **rows.yield_facts(found), "most_sequences": fits})
+        return
+    print(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items()))
+    print(aligned([("", "", "LOW", "HIGH"), *rows.yield_rows(found)], right=(1, 2, 3)))
+    say(f"modelled; error class {found.error_class}, low and high span 80%")
+
+
+@profiles_app.command("calibrate")
+def calibrate(
+    file: Annotated[Path, typer.Argument(help="CSV with the columns batch, j_per_token, tokens_per_s.")],
+    model: ModelOption = "llama-3.1-8b",
+    gpu: GpuOption = "h100-sxm",
+    prompt: PromptOption = 350,
+    output: OutputOption = 400,
+    gpus: GpusOption = 1,
+    stack: StackOption = "vllm-0.11",
+    precision: PrecisionOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a profile to measured points of one worker; the smallest and the largest batch are enough.
+
+    Example: slacktide profiles calibrate points.csv --model llama-3.1-8b --gpu h100-sxm
+
+    One point scales step time and power; more fit both by exp(alpha + beta ln batch). J/token counts all GPUs.
+    """
+    from shaping.saturation import Traffic
+
+    traffic = Traffic(prompt_tokens=prompt, output_tokens=output)
+    plain = _deployment(model, gpu, gpus, stack, precision)
+    found, points = _calibrated(plain, file, traffic)
+    fitted = rows.correction_facts(found)
+    beside = rows.residuals(plain, found, points, traffic)
+    if as_json:
+        print_json(
+            {**rows.deployed_facts(found), "prompt_tokens": prompt, "output_tokens": output, **fitted, "points": beside}
+        )
+        return
+    print(aligned([_RESIDUALS_HEAD, *([f"{number:.4g}" for number in row.values()] for row in beside)], right=range(7)))
+    for what, line in fitted["correction"].items():
+        if isinstance(line, dict):
+            print(f"{what} x exp({line['alpha']:+.4f} {line['beta']:+.4f} ln batch)")
+    say(f"error class {found.error_class}; predict with it: slacktide profiles predict --calibration {file}")
+
+
+@profiles_app.command("evaluate")
+def evaluate(
+    measurements: Annotated[Path, typer.Option(help="CSV or CSV.gz with columns as llm_energy_measurements.csv.gz.")],
+    anchors: Annotated[int, typer.Option(min=0, help="Calibrate each group on so many points, score the others.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict every row of a table of measurements and say how far off each group is.
+
+    Example: slacktide profiles evaluate --measurements llm_energy_measurements.csv.gz --anchors 2
+
+    Anchors are the smallest and the largest batch of a group; one that mixes serving stacks has them on each.
+    """
+    from shaping.evaluation import evaluate as by_group
+    from slacktide import measured
+
+    groups = by_group([measured.subject(one) for one in measured.measurements(measurements)], anchors)
+    if as_json:
+        print_json(
+            {
+                "anchors": anchors,
+                "groups": [rows.group_facts(one) for one in groups],
+                "overall": rows.overall_facts(groups),
+            }
+        )
+        return
+    print(aligned([_GROUPS_HEAD, *map(rows.group_row, groups), rows.total_row(groups)], right=range(1, 6)))
+
+
+# -- what is asked for -------------------------------------------------------------------------------------------------
+
+
+def _any_profile(name: str) -> tuple[str, Any]:
+    from shaping.deployment import ProfileError
+    from shaping.profiles import gpu_profile, model_profile, stack_profile
+
+    problems = []
+    for kind, find in (("gpu", gpu_profile), ("model", model_profile), ("stack", stack_profile)):
+        try:
+            return kind, find(name)
+        except ProfileError as error:
+            problems.append(error)
+    near = [error.remedy for error in problems if error.remedy.startswith("did you mean")]
+    raise UsageProblem(f"no profile is called {name!r}", " ".join(near) or "`slacktide profiles list` shows them all")
+
+
+def _deployment(model: str, gpu: str, gpus: int, stack: str, precision: str) -> Deployment:
+    from shaping.deployment import Precision, ProfileError
+    from shaping.profiles import deployment
+
+    if precision and precision not in tuple(Precision):
+        raise UsageProblem(f"--precision {precision} is unknown", f"choose one of {', '.join(Precision)}")
+    wanted = Precision(precision) if precision else None
+    try:
+        return deployment(gpu=gpu, model=model, gpus=gpus, stack=stack, precision=wanted)
+    except ProfileError as error:
+        raise UsageProblem(error.what, error.remedy) from None
+
+
+def _calibrated(deployment: Deployment, file: Path, traffic: Traffic) -> tuple[Deployment, list[Point]]:
+    """The deployment calibrated to a file, and the points in it."""
+    from shaping.calibration import CalibrationError
+    from shaping.calibration import calibrate as calibrate_to
+    from slacktide.measured import points
+
+    lines = points(file)
+    measured = [point for _, point in lines]
+    try:
+        found = calibrate_to(deployment, measured, traffic)
+    except CalibrationError as error:
+        line = lines[error.index or 0][0]
+        raise UsageProblem(f"{file}:{line}:1: {error.what}", "batch, J per token over all GPUs, tokens/s") from None
+    for line, point in lines:
+        per_gpu_w = point.j_per_token * point.tokens_per_s / deployment.gpus
+        if not deployment.gpu.context_idle_w <= per_gpu_w <= deployment.gpu.limit_w:
+            span = f"{deployment.gpu.context_idle_w:g} to {deployment.gpu.limit_w:g} W"
+            say(f"{file}:{line}:1: warning: {per_gpu_w:.0f} W a GPU is outside {span}; power is cut there")
+    return found, measured
