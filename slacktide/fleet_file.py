@@ -108,13 +108,13 @@ class _Tables:
             zone = self._zone(index)
             if any(other.zone == zone for other in found):
                 raise self.wrong(("region", index, "zone"), f"{zone} is there twice", "give its GPUs in one [[region]]")
-            pue = self._number(index, "pue", 1.0, at_least=1.0)
+            pue = self._number(index, "pue", low=1.0)
             found.append(Region(name=zone, zone=zone, gpus=self._gpus(index), pue=pue))
         return found
 
     def power_caps_w(self) -> dict[str, float]:
         return {
-            str(table["zone"]): 1000.0 * self._number(index, "power_cap_kw", 0.0, at_least=0.0)
+            str(table["zone"]): 1000.0 * self._number(index, "power_cap_kw", low=0.0)
             for index, table in enumerate(self._region_tables)
             if "power_cap_kw" in table
         }
@@ -136,11 +136,12 @@ class _Tables:
             raise self.wrong(("region", index, "gpus"), f"a region with {shown}", "write a whole number from 1")
         return gpus
 
-    def _number(self, index: int, key: str, default: float, *, at_least: float) -> float:
-        value = self._region_tables[index].get(key, default)
+    def _number(self, index: int, key: str, *, low: float) -> float:
+        """A number from `low` on, which it is when not given."""
+        value = self._region_tables[index].get(key, low)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not at_least <= value < math.inf:
-            raise self.wrong(("region", index, key), f"{key} = {value!r}", f"write a number from {at_least:g}")
+        if not is_number or not low <= value < math.inf:
+            raise self.wrong(("region", index, key), f"{key} = {value!r}", f"write a number from {low:g}")
         return float(value)
 
     def _refuse_other_shapes(self) -> None:

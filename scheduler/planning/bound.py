@@ -59,8 +59,8 @@ class _Answer:
     """The dual value at some prices, and its slope in them: use minus capacity, as a mean over each cell."""
 
     value_gco2e: float
-    gpus_over: Floats
-    power_over_w: Floats
+    over_gpus: Floats
+    over_w: Floats
 
 
 def lower_bound(case: FleetCase, known_plan_gco2e: float, rounds: int = DEFAULT_ROUNDS) -> Bound:
@@ -122,16 +122,16 @@ class _Ascent:
     def _aimed(self, answer: _Answer) -> tuple[Floats, Floats]:
         """The slope mixed with the direction so far; where a price is zero and would fall, nothing."""
         keep = _INERTIA_RATIO
-        gpus = (1 - keep) * answer.gpus_over + keep * self.directions[0]
-        power = (1 - keep) * answer.power_over_w + keep * self.directions[1]
-        self.directions = (gpus, power)
+        gpus = (1 - keep) * answer.over_gpus + keep * self.directions[0]
+        power_w = (1 - keep) * answer.over_w + keep * self.directions[1]
+        self.directions = (gpus, power_w)
         gpus = np.where((self.rates.gpu_price_gco2e_per_s <= 0) & (gpus < 0), 0.0, gpus)
-        power = np.where((self.rates.power_price_gco2e_per_j <= 0) & (power < 0), 0.0, power)
-        return gpus, power
+        power_w = np.where((self.rates.power_price_gco2e_per_j <= 0) & (power_w < 0), 0.0, power_w)
+        return gpus, power_w
 
-    def _square(self, gpus: Floats, power: Floats) -> float:
+    def _square(self, gpus: Floats, power_w: Floats) -> float:
         lengths_s = self.rates.lengths_s
-        squares = gpus**2 + (power * self._watt_ratio) ** 2
+        squares = gpus**2 + (power_w * self._watt_ratio) ** 2
         return float((squares * lengths_s).sum())
 
     @property
@@ -142,7 +142,7 @@ class _Ascent:
 
 
 class _Part(Protocol):
-    def choose(self, rates: Rates, gpu_s: Floats, joules: Floats) -> float:
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
         """The jobs' own minimum at these prices, in sum; adds what they use to the cells."""
         ...
 
@@ -165,16 +165,16 @@ class _Jobs:
         self._is_capped = np.isfinite(self._caps_w)
 
     def answer(self, rates: Rates) -> _Answer:
-        gpu_s, joules = np.zeros_like(rates.carbon_g_per_kwh), np.zeros_like(rates.carbon_g_per_kwh)
+        gpu_s, facility_j = np.zeros_like(rates.carbon_g_per_kwh), np.zeros_like(rates.carbon_g_per_kwh)
         value_gco2e = 0.0
         for part in self._parts:
-            value_gco2e += part.choose(rates, gpu_s, joules)
+            value_gco2e += part.choose(rates, gpu_s, facility_j)
         lengths_s = rates.lengths_s
         caps_w = np.where(self._is_capped, self._caps_w, 0.0)
         value_gco2e -= float((rates.gpu_price_gco2e_per_s * self._gpus * lengths_s).sum())
         value_gco2e -= float((rates.power_price_gco2e_per_j * caps_w * lengths_s).sum())
-        over_w = np.where(self._is_capped, joules / lengths_s - caps_w, 0.0)
-        return _Answer(value_gco2e=value_gco2e, gpus_over=gpu_s / lengths_s - self._gpus, power_over_w=over_w)
+        over_w = np.where(self._is_capped, facility_j / lengths_s - caps_w, 0.0)
+        return _Answer(value_gco2e=value_gco2e, over_gpus=gpu_s / lengths_s - self._gpus, over_w=over_w)
 
 
 class _Windows:
@@ -203,7 +203,7 @@ class _Windows:
         carbon = self._between(np.nan_to_num(rates.carbon_g_per_kwh), rates.lengths_s)
         self._emissions_gco2e = self._power_w / pue[region] / _J_PER_KWH * carbon
 
-    def choose(self, rates: Rates, gpu_s: Floats, joules: Floats) -> float:
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
         cost = self._emissions_gco2e + self._gpus[self._job] * self._between(
             rates.gpu_price_gco2e_per_s, rates.lengths_s
         )
@@ -213,7 +213,7 @@ class _Windows:
         hits = np.flatnonzero(cost == least[self._job])
         chosen = hits[np.unique(self._job[hits], return_index=True)[1]]
         self._use(self._gpus[self._job[chosen]], chosen, rates.lengths_s, gpu_s)
-        self._use(self._power_w[chosen], chosen, rates.lengths_s, joules)
+        self._use(self._power_w[chosen], chosen, rates.lengths_s, facility_j)
         return float(least.sum())
 
     def _place(self, region: Indexes, instants_s: Floats) -> tuple[Indexes, Floats]:
@@ -229,15 +229,15 @@ class _Windows:
         (begin, into_begin_s), (end, into_end_s) = self._begin, self._end
         return (sums[end] + steps[end] * into_end_s) - (sums[begin] + steps[begin] * into_begin_s)
 
-    def _use(self, amounts: Floats, chosen: Indexes, lengths_s: Floats, used: Floats) -> None:
+    def _use(self, values: Floats, chosen: Indexes, lengths_s: Floats, array: Floats) -> None:
         """Add amount times time in each cell: everything up to the end, less everything up to the begin."""
         for (cell, into_s), sign in ((self._end, 1.0), (self._begin, -1.0)):
-            size = used.shape[0] * (used.shape[1] + 1)
-            shape = (used.shape[0], used.shape[1] + 1)
-            partly = np.bincount(cell[chosen], sign * amounts * into_s[chosen], size).reshape(shape)
-            ends = np.bincount(cell[chosen], sign * amounts, size).reshape(shape)
+            size = array.shape[0] * (array.shape[1] + 1)
+            shape = (array.shape[0], array.shape[1] + 1)
+            partly = np.bincount(cell[chosen], sign * values * into_s[chosen], size).reshape(shape)
+            ends = np.bincount(cell[chosen], sign * values, size).reshape(shape)
             behind = ends[:, ::-1].cumsum(axis=1)[:, ::-1] - ends
-            used += partly[:, :-1] + behind[:, :-1] * lengths_s
+            array += partly[:, :-1] + behind[:, :-1] * lengths_s
 
 
 class _Fillings:
@@ -257,7 +257,7 @@ class _Fillings:
             [[index in case.allowed(job) for index in range(len(case.regions))] for job in jobs]
         )
 
-    def choose(self, rates: Rates, gpu_s: Floats, joules: Floats) -> float:
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
         rate, region = self._cheapest(rates)
         order = rate.argsort(axis=1, kind="stable")
         open_s = np.take_along_axis(np.where(np.isfinite(rate), self._open_s, 0.0), order, axis=1)
@@ -267,7 +267,7 @@ class _Fillings:
         for index in range(len(self._pue)):
             here_s = np.where(region == index, taken_s, 0.0)
             gpu_s[index] += self._gpus @ here_s
-            joules[index] += self._pue[index] * (self._power_w @ here_s)
+            facility_j[index] += self._pue[index] * (self._power_w @ here_s)
         return float((np.where(taken_s > 0, rate, 0.0) * taken_s).sum())
 
     def _cheapest(self, rates: Rates) -> tuple[Floats, Indexes]:

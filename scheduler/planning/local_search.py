@@ -134,5 +134,5 @@ def _cost(segments: Sequence[Segment], curves: Sequence[Curve]) -> float:
     return sum(by_region[one.region].integral_g_s_per_kwh(one.start_at_s, one.end_at_s) for one in segments)
 
 
-def _is_less(cost: float, than: float) -> bool:
-    return cost < than - _LEAST_GAIN_RATIO * abs(than)
+def _is_less(cost: float, other_cost: float) -> bool:
+    return cost < other_cost - _LEAST_GAIN_RATIO * abs(other_cost)

@@ -24,7 +24,7 @@ _S_PER_H = 3600.0
 class Rates:
     """Shapes: `edges_at_s` (cells + 1,), all others (regions, cells).
 
-    `carbon_g_s_per_kwh` has PUE in it and is NaN where a forecast has none. `gpu_price_gco2e_per_s` is charged per GPU,
+    `carbon_g_per_kwh` has PUE in it and is NaN where a forecast has none. `gpu_price_gco2e_per_s` is charged per GPU,
     `power_price_gco2e_per_j` per joule that the facility draws.
     """
 
@@ -90,10 +90,10 @@ class Rates:
         )
 
 
-def cumulated(values: Floats) -> Floats:
+def cumulated(array: Floats) -> Floats:
     """Sums up to each edge along the last axis, with 0 at the first."""
-    first = np.zeros((*values.shape[:-1], 1))
-    return np.concatenate((first, np.cumsum(values, axis=-1)), axis=-1)
+    first = np.zeros((*array.shape[:-1], 1))
+    return np.concatenate((first, np.cumsum(array, axis=-1)), axis=-1)
 
 
 def _edges_at_s(case: FleetCase) -> Floats:
