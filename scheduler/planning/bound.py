@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import Intervals, long_enough, overlap
-from scheduler.planning.fleet_case import FleetCase
 from scheduler.planning.rates import Rates, cumulated
 
 Indexes = NDArray[np.intp]
@@ -63,13 +62,17 @@ class _Answer:
     over_w: Floats
 
 
-def lower_bound(case: FleetCase, known_plan_gco2e: float, rounds: int = DEFAULT_ROUNDS) -> Bound:
-    """The best bound found; `known_plan_gco2e` only guides the step lengths. Each job must have some known window."""
-    rates = Rates.of(case)
-    jobs = _Jobs(rates)
-    ascent = _Ascent(rates=rates, target_gco2e=known_plan_gco2e, has_caps=bool(case.power_caps_w))
+def lower_bound(jobs: Sequence[Job], rates: Rates, known_plan_gco2e: float, rounds: int = DEFAULT_ROUNDS) -> Bound:
+    """The best bound found for a plan of these jobs of the fleet, from the prices in `rates` on.
+
+    `known_plan_gco2e` only guides the length of the steps. Each job must have some known window.
+    """
+    if not jobs:
+        return Bound(lower_bound_gco2e=0.0, rates=rates)
+    choices = _Jobs(jobs, rates)
+    ascent = _Ascent(rates=rates, target_gco2e=known_plan_gco2e)
     for _ in range(rounds):
-        if not ascent.step(jobs.answer(ascent.rates)):
+        if not ascent.step(choices.answer(ascent.rates)):
             break
     return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
 
@@ -80,7 +83,6 @@ class _Ascent:
 
     rates: Rates
     target_gco2e: float
-    has_caps: bool
     best: Rates = field(init=False)
     best_gco2e: float = -np.inf
     step_ratio: float = _FIRST_STEP_RATIO
@@ -150,10 +152,10 @@ class _Part(Protocol):
 class _Jobs:
     """All jobs at once: what each chooses at given prices, in arrays that do not change from round to round."""
 
-    def __init__(self, rates: Rates) -> None:
+    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
         case = rates.case
-        contiguous = [job for job in case.jobs if job.interruption is None]
-        pausing = [job for job in case.jobs if job.interruption is not None]
+        contiguous = [job for job in jobs if job.interruption is None]
+        pausing = [job for job in jobs if job.interruption is not None]
         self._parts: list[_Part] = []
         if contiguous:
             self._parts.append(_Windows(contiguous, rates))
@@ -275,8 +277,8 @@ class _Fillings:
         least = np.full(self._open_s.shape, np.inf)
         which = np.zeros(self._open_s.shape, dtype=np.intp)
         for index, carbon in enumerate(rates.carbon_g_per_kwh):
-            rate = np.outer(self._power_w / _J_PER_KWH, np.where(np.isnan(carbon), np.inf, carbon))
-            rate = np.where(np.isnan(carbon), np.inf, rate)
+            rate = np.outer(self._power_w / _J_PER_KWH, np.nan_to_num(carbon))
+            rate[:, np.isnan(carbon)] = np.inf
             rate += np.outer(self._gpus, rates.gpu_price_gco2e_per_s[index])
             rate += np.outer(self._power_w * self._pue[index], rates.power_price_gco2e_per_j[index])
             rate[~self._is_allowed[:, index]] = np.inf

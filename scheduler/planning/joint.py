@@ -111,13 +111,12 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     """The best draft, and the bound for the jobs it plans."""
     carbon = Rates.of(case)
     best = _best(_unpriced_drafts(case, carbon, at_once))
-    guide = lower_bound(_only_planned(best), best.rank[1], _GUIDING_ROUNDS)
-    priced = carbon.with_prices(guide.rates.gpu_price_gco2e_per_s, guide.rates.power_price_gco2e_per_j)
-    best = _best([best, *_priced_drafts(case, carbon, priced)])
+    guide = lower_bound(_planned_jobs(best), carbon, best.rank[1], _GUIDING_ROUNDS)
+    best = _best([best, *_priced_drafts(case, carbon, guide.rates)])
     tries = min(max(TRIES_PER_JOB * len(case.jobs), FEWEST_TRIES), MOST_TRIES)
-    Exchange(best, priced, generator).run(tries, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    Exchange(best, guide.rates, generator).run(tries, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
     polished(best, _POLISH_ROUNDS)
-    proof = lower_bound(_only_planned(best), best.rank[1], _PROVING_ROUNDS)
+    proof = lower_bound(_planned_jobs(best), guide.rates, best.rank[1], _PROVING_ROUNDS)
     return best, min(proof.lower_bound_gco2e, best.rank[1])
 
 
@@ -159,8 +158,8 @@ def _in_known_time(case: FleetCase, assignment: Assignment) -> dict[str, tuple[S
     }
 
 
-def _only_planned(draft: Draft) -> FleetCase:
-    return replace(draft.case, jobs=[job for job in draft.case.jobs if job.id in draft.places])
+def _planned_jobs(draft: Draft) -> list[Job]:
+    return [job for job in draft.case.jobs if job.id in draft.places]
 
 
 def _is_known(case: FleetCase, zone: str, one: Segment) -> bool:
