@@ -6,6 +6,7 @@ by instant, so that a fault of the search cannot hide in its own sums. Decides n
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -55,9 +56,11 @@ def flaws(case: FleetCase, assignment: Assignment) -> tuple[str, ...]:
 
 def _segment_gco2e(case: FleetCase, job: Job, one: Segment, region: Region) -> float:
     series = case.forecasts[region.zone]
-    edges, values = series.edges_at_s.tolist(), series.gco2e_per_kwh.tolist()
+    first = max(0, bisect_right(series.edges_at_s, one.start_at_s) - 1)
+    last = bisect_left(series.edges_at_s, one.end_at_s)
+    edges, values = series.edges_at_s[first : last + 1].tolist(), series.gco2e_per_kwh[first:last].tolist()
     grams, covered_s = 0.0, 0.0
-    for (from_s, to_s), gco2e_per_kwh in zip(pairwise(edges), values, strict=True):
+    for (from_s, to_s), gco2e_per_kwh in zip(pairwise(edges), values, strict=False):
         inside_s = min(to_s, one.end_at_s) - max(from_s, one.start_at_s)
         if inside_s > 0:
             grams += job.power_w / 1000.0 * region.pue * gco2e_per_kwh * inside_s / 3600.0

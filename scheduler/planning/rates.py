@@ -7,7 +7,7 @@ prices are both constant within a cell. Decides no price; bound.py finds them an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from scheduler.jobs import Job
 from scheduler.planning.curve import Curve, Intervals, curve
 from scheduler.planning.fleet_case import FleetCase
 
-_S_PER_H = 3600.0
+_W_S_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -34,6 +34,14 @@ class Rates:
     gpu_price_gco2e_per_s: Floats
     power_price_gco2e_per_j: Floats
     known: Sequence[Intervals]
+    # A search asks for the same job's curves thousands of times.
+    _curves: dict[str, list[Curve]] = field(default_factory=dict, repr=False)
+    _sums: tuple[Floats, Floats, Floats] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        every = (np.nan_to_num(self.carbon_g_per_kwh), self.gpu_price_gco2e_per_s, self.power_price_gco2e_per_j)
+        carbon, gpus, power = (cumulated(one * self.lengths_s) for one in every)
+        object.__setattr__(self, "_sums", (carbon, gpus, power))
 
     @classmethod
     def of(cls, case: FleetCase) -> Self:
@@ -73,19 +81,26 @@ class Rates:
         )
 
     def curves(self, job: Job) -> list[Curve]:
-        """What the whole job pays per second in each region it may use, in gCO2e; unknown time is not `known`."""
-        return [self._curve(job, index) for index in self.case.allowed(job) if self.known[index]]
+        """What the whole job pays per second in each region it may use, in gCO2e; unknown time is not `known`.
+
+        Only the cells between its earliest start and its deadline.
+        """
+        if job.id not in self._curves:
+            self._curves[job.id] = [self._curve(job, index) for index in self.case.allowed(job) if self.known[index]]
+        return self._curves[job.id]
 
     def _curve(self, job: Job, index: int) -> Curve:
         region = self.case.regions[index]
-        per_s = job.power_w / 1000.0 / _S_PER_H * np.nan_to_num(self.carbon_g_per_kwh[index])
-        per_s += job.gpus * self.gpu_price_gco2e_per_s[index]
-        per_s += job.power_w * region.pue * self.power_price_gco2e_per_j[index]
+        first = int(self.edges_at_s.searchsorted(job.earliest_start_at_s, side="right")) - 1
+        last = int(self.edges_at_s.searchsorted(job.deadline_at_s))
+        weights = (job.power_w / _W_S_PER_KWH, float(job.gpus), job.power_w * region.pue)
+        sums = (weight * one[index, first : last + 1] for weight, one in zip(weights, self._sums, strict=True))
+        cumulative, edges = np.add.reduce(list(sums)), self.edges_at_s[first : last + 1]
         return Curve(
             region=region.name,
-            edges_at_s=self.edges_at_s,
-            gco2e_per_kwh=per_s,
-            cumulative_g_s_per_kwh=cumulated(per_s * self.lengths_s),
+            edges_at_s=edges,
+            gco2e_per_kwh=np.diff(cumulative) / np.diff(edges),
+            cumulative_g_s_per_kwh=cumulative,
             known=self.known[index],
         )
 
