@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scheduler.jobs import Job
-from scheduler.planning.local_search import Draft, by_size
+from scheduler.planning.local_search import Draft, by_size, cost_of, ideal
 from scheduler.planning.plan import Segment
 from scheduler.planning.rates import Rates
 
@@ -21,6 +21,9 @@ _FEWEST, _MOST = 3, 14
 # How often jobs go back by carbon plus prices instead of carbon alone, and the largest first instead of at random.
 _PRICED_RATIO = 0.6
 _BY_SIZE_RATIO = 0.4
+# How often a try begins with a refused job, and how often chance alone chooses.
+_REFUSED_RATIO, _ANYWHERE_RATIO = 0.5, 0.25
+_HOUR_S = 3600.0
 
 
 class Exchange:
@@ -32,6 +35,10 @@ class Exchange:
         self._earliest_s = np.array([job.earliest_start_at_s for job in self._jobs])
         self._deadline_s = np.array([job.deadline_at_s for job in self._jobs])
         self._begin_s, self._end_s = np.zeros(len(self._jobs)), np.zeros(len(self._jobs))
+        self._region = np.zeros(len(self._jobs), dtype=np.intp)
+        self._regret_gco2e = np.zeros(len(self._jobs))
+        self._wishes = [ideal(job, priced) for job in self._jobs]
+        self._index = {region.name: index for index, region in enumerate(draft.case.regions)}
         self._number = {job.id: number for number, job in enumerate(self._jobs)}
         for job in self._jobs:
             self._note(job)
@@ -44,22 +51,34 @@ class Exchange:
             self._try(self._chosen())
 
     def _chosen(self) -> list[Job]:
-        """A job, a refused one where there are any half of the time, and others whose runs lie in its window."""
-        refused = self._draft.refused
+        """A job that pays much more than it would alone, and jobs that run about where it would rather be."""
         draw = self._generator
-        pool = refused if refused and draw.random() < 0.5 else self._jobs
-        first = pool[draw.integers(len(pool))]
+        number = self._first()
+        first, wish = self._jobs[number], self._wishes[number]
         touching = (self._begin_s < first.deadline_at_s) & (self._end_s > first.earliest_start_at_s)
-        touching[self._number[first.id]] = False
+        touching[number] = False
         others = touching.nonzero()[0]
         count = min(len(others), int(draw.integers(_FEWEST, _MOST + 1)))
-        if pool is refused or draw.random() < 0.5:
-            centre_s = draw.uniform(first.earliest_start_at_s, first.deadline_at_s)
-            distance_s = np.maximum(self._begin_s[others] - centre_s, centre_s - self._end_s[others])
-            picked = others[np.argsort(np.maximum(distance_s, 0), kind="stable")[:count]]
-        else:
+        if wish is None or draw.random() < _ANYWHERE_RATIO:
             picked = draw.permutation(others)[:count]
-        return [first, *(self._jobs[number] for number in picked)]
+        else:
+            away_s = np.maximum(self._begin_s[others] - wish[-1].end_at_s, wish[0].start_at_s - self._end_s[others])
+            away_s = np.maximum(away_s, 0.0) + np.where(
+                self._region[others] == self._index[wish[0].region], 0.0, _HOUR_S
+            )
+            picked = others[np.argsort(away_s + draw.uniform(0.0, _HOUR_S, len(others)))[:count]]
+        return [first, *(self._jobs[one] for one in picked)]
+
+    def _first(self) -> int:
+        """A refused job half of the time while there are any; else by what it pays beyond its wish."""
+        draw = self._generator
+        refused = self._draft.refused
+        if refused and draw.random() < _REFUSED_RATIO:
+            return self._number[refused[draw.integers(len(refused))].id]
+        paid_gco2e = self._regret_gco2e.cumsum()
+        if paid_gco2e[-1] <= 0 or draw.random() < _ANYWHERE_RATIO:
+            return int(draw.integers(len(self._jobs)))
+        return int(paid_gco2e.searchsorted(draw.random() * paid_gco2e[-1], side="right"))
 
     def _try(self, jobs: Sequence[Job]) -> None:
         draft = self._draft
@@ -91,11 +110,14 @@ class Exchange:
             self._draft.put(job, segments)
 
     def _note(self, job: Job) -> None:
-        """Where the job runs now; one that is refused runs nowhere."""
-        segments = self._draft.places.get(job.id)
-        number = self._number[job.id]
+        """Where the job runs now and what it pays beyond its wish; one that is refused runs nowhere."""
+        segments, number = self._draft.places.get(job.id, ()), self._number[job.id]
         self._begin_s[number] = segments[0].start_at_s if segments else np.inf
         self._end_s[number] = segments[-1].end_at_s if segments else -np.inf
+        self._region[number] = self._index[segments[0].region] if segments else -1
+        wish, curves = self._wishes[number], self._priced.curves(job)
+        regret = cost_of(segments, curves) - cost_of(wish, curves) if segments and wish else 0.0
+        self._regret_gco2e[number] = max(regret, 0.0)
 
 
 def _is_better(rank: tuple[int, float], than: tuple[int, float]) -> bool:
