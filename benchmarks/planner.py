@@ -169,7 +169,7 @@ def rows(sizes: Sequence[int]) -> Iterator[Row]:
 
 
 def main() -> int:
-    sizes = [int(one) for one in sys.argv[1:] if one.isdigit()] or SIZES
+    sizes = [int(one) for one in sys.argv[1:]] or SIZES
     print(f"| {' | '.join(HEADINGS)} |")
     print("| :--- |" + " ---: |" * (len(HEADINGS) - 1))
     gap_ratios = []

@@ -127,7 +127,7 @@ class _Line:
             what, _, remedy = str(problem).partition(": ")
             raise self.wrong(name, what, remedy) from None
         except ValueError as problem:
-            raise self.wrong(name, f"{self._text(name)!r} is no {problem}", f"write {problem}") from None
+            raise self.wrong(name, f"{self._text(name)!r} is not {problem}", f"write {problem}") from None
 
 
 def _number(text: str, wanted: str) -> float:
@@ -141,23 +141,23 @@ def _number(text: str, wanted: str) -> float:
 
 
 def _positive(text: str) -> float:
-    number = _number(text, "number above 0")
+    number = _number(text, "a number above 0")
     if not number > 0:
-        raise ValueError("number above 0")
+        raise ValueError("a number above 0")
     return number
 
 
 def _not_negative(text: str) -> float:
-    number = _number(text, "number from 0")
+    number = _number(text, "a number from 0")
     if not number >= 0:
-        raise ValueError("number from 0")
+        raise ValueError("a number from 0")
     return number
 
 
 def _whole(text: str) -> int:
-    number = _number(text, "whole number from 1")
+    number = _number(text, "a whole number from 1")
     if number < 1 or number != int(number):
-        raise ValueError("whole number from 1")
+        raise ValueError("a whole number from 1")
     return int(number)
 
 
