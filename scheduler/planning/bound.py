@@ -41,7 +41,11 @@ _FIRST_STEP_RATIO = 1.0
 _PATIENCE_ROUNDS = 12
 _SHORTER_RATIO = 0.6
 _LEAST_STEP_RATIO = 1e-3
-# The bound is a sum of many rounded terms; this share is given away so that rounding never makes it too high.
+# A slope this small, in GPUs squared times seconds, is none: the prices are the best there are.
+_FLAT = 1e-6
+# The bound is a difference of large sums. Twice their worst rounding for each cell that is summed, and this share of
+# the result, are given away, so that rounding never makes it too high.
+_ROUNDING_OF_SUMS_RATIO = 2 * float(np.finfo(np.float64).eps)
 _ROUNDING_RATIO = 1e-9
 
 
@@ -99,8 +103,9 @@ class _Ascent:
         self._remember(answer)
         missing_gco2e = max(self.target_gco2e, self.best_gco2e * (1 + 1e-4)) - answer.value_gco2e
         gpus, power = self._aimed(answer)
-        square = self._square(gpus, power)
-        if missing_gco2e <= 0 or square <= 0 or self.step_ratio < _LEAST_STEP_RATIO:
+        # A direction whose parts cancel is short; a step measured by it alone would leap out of all proportion.
+        square = max(self._square(*self._possible(answer.over_gpus, answer.over_w)), self._square(gpus, power))
+        if missing_gco2e <= 0 or square <= _FLAT or self.step_ratio < _LEAST_STEP_RATIO:
             return False
         length = self.step_ratio * missing_gco2e / square
         self.rates = self.rates.with_prices(
@@ -122,11 +127,15 @@ class _Ascent:
             self.rates = self.best
 
     def _aimed(self, answer: _Answer) -> tuple[Floats, Floats]:
-        """The slope mixed with the direction so far; where a price is zero and would fall, nothing."""
+        """The slope mixed with the direction so far, as far as prices can follow it."""
         keep = _INERTIA_RATIO
         gpus = (1 - keep) * answer.over_gpus + keep * self.directions[0]
         power_w = (1 - keep) * answer.over_w + keep * self.directions[1]
         self.directions = (gpus, power_w)
+        return self._possible(gpus, power_w)
+
+    def _possible(self, gpus: Floats, power_w: Floats) -> tuple[Floats, Floats]:
+        """Nothing where a price is zero and would fall."""
         gpus = np.where((self.rates.gpu_price_gco2e_per_s <= 0) & (gpus < 0), 0.0, gpus)
         power_w = np.where((self.rates.power_price_gco2e_per_j <= 0) & (power_w < 0), 0.0, power_w)
         return gpus, power_w
@@ -161,6 +170,8 @@ class _Jobs:
             self._parts.append(_Windows(contiguous, rates))
         if pausing:
             self._parts.append(_Fillings(pausing, rates))
+        self._all_gpus = sum(job.gpus for job in jobs)
+        self._all_w = sum(job.power_w for job in jobs) * max(region.pue for region in case.regions)
         self._gpus = np.array([[region.gpus] for region in case.regions], dtype=np.float64)
         caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
         self._caps_w = np.array(caps, dtype=np.float64)
@@ -173,10 +184,19 @@ class _Jobs:
             value_gco2e += part.choose(rates, gpu_s, facility_j)
         lengths_s = rates.lengths_s
         caps_w = np.where(self._is_capped, self._caps_w, 0.0)
-        value_gco2e -= float((rates.gpu_price_gco2e_per_s * self._gpus * lengths_s).sum())
-        value_gco2e -= float((rates.power_price_gco2e_per_j * caps_w * lengths_s).sum())
+        earned_gco2e = float((rates.gpu_price_gco2e_per_s * self._gpus * lengths_s).sum())
+        earned_gco2e += float((rates.power_price_gco2e_per_j * caps_w * lengths_s).sum())
+        value_gco2e -= earned_gco2e + self._rounding_gco2e(rates, value_gco2e, earned_gco2e)
         over_w = np.where(self._is_capped, facility_j / lengths_s - caps_w, 0.0)
         return _Answer(value_gco2e=value_gco2e, over_gpus=gpu_s / lengths_s - self._gpus, over_w=over_w)
+
+    def _rounding_gco2e(self, rates: Rates, *sums_gco2e: float) -> float:
+        """The most that rounding can have added: each window's price is a difference of sums over all cells."""
+        lengths_s = rates.lengths_s
+        per_gpu = float((rates.gpu_price_gco2e_per_s * lengths_s).sum())
+        per_w = float((rates.power_price_gco2e_per_j * lengths_s).sum())
+        largest_gco2e = self._all_gpus * per_gpu + self._all_w * per_w + sum(abs(one) for one in sums_gco2e)
+        return _ROUNDING_OF_SUMS_RATIO * len(lengths_s) * largest_gco2e
 
 
 class _Windows:

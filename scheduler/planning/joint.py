@@ -26,7 +26,7 @@ from scheduler.planning.rates import Rates
 from scheduler.planning.unplannable import Reason, crowded_out, never_possible
 
 # Exchanges: so many for each job, within limits that keep a small plan thorough and a large one within seconds.
-TRIES_PER_JOB, FEWEST_TRIES, MOST_TRIES = 6, 400, 2400
+TRIES_PER_JOB, FEWEST_TRIES, MOST_TRIES = 5, 400, 1600
 # A plan this close to the bound is good enough; searching on would cost time and save nothing that can be measured.
 ENOUGH_GAP_RATIO = 0.002
 _POLISH_ROUNDS = 4

@@ -140,6 +140,8 @@ def test_the_bound_is_below_the_best_plan_there_is_and_the_plan_above(
     least = least_gco2e(only)
     assert found.certificate.lower_bound_gco2e <= least + 1e-6
     assert found.certificate.emissions_gco2e >= least - 1e-6
+    again = lower_bound(only.jobs, Rates.of(found.case), known_plan_gco2e=least)
+    assert again.lower_bound_gco2e <= least + 1e-6
 
 
 @pytest.mark.slow
