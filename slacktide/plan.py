@@ -1,4 +1,7 @@
-"""`slacktide plan`: when and where one job should run on a recorded grid. Reads, asks the planner, prints."""
+"""`slacktide plan`: when and where one job should run on a recorded grid. Reads, asks the planner, prints.
+
+With --jobs it plans a file of jobs instead: plan_file.py.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,18 @@ _COLUMNS = 48  # of the sparkline, so that a line with its zone and range fits 8
 
 
 def plan(
-    trace: Annotated[Path, typer.Option(help="Grid: CSV, CSV.gz or Parquet with timestamp, zone, gco2e_per_kwh.")],
-    zone: Annotated[list[str], typer.Option(help="Zone the job may run in; repeat for several, first is the default.")],
-    at: Annotated[str, typer.Option(help="Earliest start, ISO 8601 with a zone: 2022-03-01T12:00Z.")],
-    duration: Annotated[str, typer.Option(help="How long it runs: 90m, 4h, 1d12h.")],
-    within: Annotated[str, typer.Option(help="Latest finish, counted from --at.")],
-    power: Annotated[str, typer.Option(help="IT power while it runs, of all GPUs and their hosts: 700W, 10kW.")],
+    trace: Annotated[
+        Path | None, typer.Option(help="Grid: CSV, CSV.gz or Parquet with timestamp, zone, gco2e_per_kwh.")
+    ] = None,
+    zone: Annotated[
+        list[str] | None, typer.Option(help="Zone the job may run in; repeat for several, first is the default.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="Earliest start, ISO 8601 with a zone: 2022-03-01T12:00Z.")] = None,
+    duration: Annotated[str | None, typer.Option(help="How long it runs: 90m, 4h, 1d12h.")] = None,
+    within: Annotated[str | None, typer.Option(help="Latest finish, counted from --at.")] = None,
+    power: Annotated[
+        str | None, typer.Option(help="IT power while it runs, of all GPUs and their hosts: 700W, 10kW.")
+    ] = None,
     interruptible: Annotated[bool, typer.Option("--interruptible", help="May be paused, and go on elsewhere.")] = False,
     step_cost: Annotated[float, typer.Option(min=0.0, help="Extra gCO2e charged for each interruption.")] = 0.0,
     checkpoint: Annotated[str, typer.Option(help="Time at full power to write a checkpoint at each pause.")] = "0s",
@@ -38,6 +47,12 @@ def plan(
     pue: Annotated[
         list[float] | None, typer.Option(min=1.0, help="Facility over IT energy: one for all zones, or one per --zone.")
     ] = None,
+    jobs: Annotated[
+        Path | None, typer.Option(help="Plan a whole CSV file of jobs instead of one job; needs --fleet.")
+    ] = None,
+    fleet: Annotated[
+        Path | None, typer.Option(help="With --jobs: TOML file with [carbon] trace and one [[region]] each.")
+    ] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Find the cleanest time and zone for one job, and say what it saves against starting at once.
@@ -45,7 +60,14 @@ def plan(
     Example: slacktide plan --trace grid.csv --zone DE --at 2022-03-01T12:00Z --duration 4h --within 24h --power 10kW
 
     Exact: the start may lie between two data points. Windows that the trace does not cover whole are not compared.
+
+    Many jobs at once, with a bound on how far that is from the best: slacktide plan --jobs FILE.csv --fleet FLEET.toml
     """
+    if jobs is not None or fleet is not None:
+        _plan_file(jobs, fleet, as_json)
+        return
+    if not (trace and zone and at and duration and within and power):
+        raise _missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
     from intensity_feeds.series import MixedSignalsError
     from scheduler.planning.single import NothingKnownError, TooShortError, compare
 
@@ -65,6 +87,20 @@ def plan(
         print_json(_as_json(found, work, zone[0]))
     else:
         _show(found, work, series, zone[0])
+
+
+def _plan_file(jobs: Path | None, fleet: Path | None, as_json: bool) -> None:
+    from slacktide.plan_file import plan_file
+
+    if jobs is None or fleet is None:
+        there, absent = ("--fleet", "--jobs") if jobs is None else ("--jobs", "--fleet")
+        raise UsageProblem(f"{there} needs {absent}", "slacktide plan --jobs jobs.csv --fleet fleet.toml")
+    plan_file(jobs, fleet, as_json=as_json)
+
+
+def _missing(**options: object) -> UsageProblem:
+    absent = ", ".join(f"--{name}" for name, value in options.items() if not value)
+    return UsageProblem(f"one job needs {absent}", "or give --jobs and --fleet to plan a file of jobs")
 
 
 # -- reading what was asked ------------------------------------------------------------------------------------------

@@ -1,0 +1,167 @@
+"""FILE.csv: one job a line. Decides what its columns mean, and points at mistakes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from slacktide.file_places import nearest_of, text_of, wrong_at
+from slacktide.terminal import UsageProblem, say
+
+if TYPE_CHECKING:
+    from scheduler.jobs import Job
+
+T = TypeVar("T")
+
+_NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
+_OPTIONAL = ("interruptible", "regions")
+
+
+def read_jobs(path: Path) -> list[Job]:
+    """The jobs in the order of the file. Raises UsageProblem that names line and column."""
+    rows = csv.reader(io.StringIO(text_of(path, "--jobs"), newline=""))
+    header: list[str] | None = None
+    found: dict[str, Job] = {}
+    for cells in rows:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if header is None:
+            header = _header(path, rows.line_num, cells)
+            continue
+        line = _Line.of(path, rows.line_num, header, cells)
+        job = line.job()
+        if job.id in found:
+            raise line.wrong("job_id", f"job {job.id} is there twice", "give each job an id of its own")
+        found[job.id] = job
+    if header is None:
+        raise wrong_at(path, 1, 1, "is empty", f"begin with the line {','.join((*_NEEDED, *_OPTIONAL))}")
+    return list(found.values())
+
+
+def _header(path: Path, number: int, cells: Sequence[str]) -> list[str]:
+    header = [cell.strip() for cell in cells]
+    for name in _NEEDED:
+        if name not in header:
+            raise wrong_at(path, number, 1, f"has no column {name}", f"it needs {', '.join(_NEEDED)}")
+    for index, name in enumerate(header):
+        if name in header[:index]:
+            raise wrong_at(path, number, _column(cells, index), f"column {name} is there twice", "keep one of them")
+        if name not in (*_NEEDED, *_OPTIONAL):
+            hint = nearest_of(name, (*_NEEDED, *_OPTIONAL))
+            say(f"note: {path}:{number}:{_column(cells, index)}: column {name} is not read ({hint})")
+    return header
+
+
+def _column(cells: Sequence[str], index: int) -> int:
+    """Where a cell begins, from 1; a quoted cell is written with its quotes."""
+    return 1 + sum(len(_written(cell)) + 1 for cell in cells[:index])
+
+
+def _written(cell: str) -> str:
+    needs_quotes = any(sign in cell for sign in ',"\n\r')
+    return '"' + cell.replace('"', '""') + '"' if needs_quotes else cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """One line by column names."""
+
+    path: Path
+    number: int
+    header: Sequence[str]
+    cells: Sequence[str]
+
+    @classmethod
+    def of(cls, path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> _Line:
+        if len(cells) != len(header):
+            what = f"{len(cells)} cells under {len(header)} columns"
+            raise wrong_at(path, number, _column(cells, min(len(cells), len(header))), what, "give each column a cell")
+        return cls(path=path, number=number, header=header, cells=cells)
+
+    def job(self) -> Job:
+        from scheduler.jobs import Interruption, Job, JobKind
+        from scheduler.quantities import parse_instant_s
+
+        earliest_s = self._read("earliest_start", parse_instant_s)
+        deadline_s = self._read("finish_by", parse_instant_s)
+        if not deadline_s > earliest_s:
+            raise self.wrong("finish_by", "lies not after earliest_start", "leave time to run between them")
+        gpus = self._read("gpus", _whole)
+        pauses = bool(self._text("interruptible")) and self._read("interruptible", _yes_or_no)
+        return Job(
+            id=self._job_id(),
+            kind=JobKind.COMMAND,
+            submitted_at_s=earliest_s,
+            earliest_start_at_s=earliest_s,
+            deadline_at_s=deadline_s,
+            duration_s=self._read("duration_s", _positive),
+            power_w=gpus * self._read("power_w_per_gpu", _not_negative),
+            gpus=gpus,
+            interruption=Interruption() if pauses else None,
+            regions=tuple(one.strip() for one in self._text("regions").split(";") if one.strip()),
+        )
+
+    def wrong(self, name: str, what: str, hint: str) -> UsageProblem:
+        column = _column(self.cells, self.header.index(name))
+        return wrong_at(self.path, self.number, column, f"{name}: {what}", hint)
+
+    def _job_id(self) -> str:
+        if not (found := self._text("job_id")):
+            raise self.wrong("job_id", "is empty", "give the job an id")
+        return found
+
+    def _text(self, name: str) -> str:
+        return self.cells[self.header.index(name)].strip() if name in self.header else ""
+
+    def _read(self, name: str, parse: Callable[[str], T]) -> T:
+        from scheduler.quantities import QuantityError
+
+        try:
+            return parse(self._text(name))
+        except QuantityError as problem:
+            what, _, remedy = str(problem).partition(": ")
+            raise self.wrong(name, what, remedy) from None
+        except ValueError as problem:
+            raise self.wrong(name, f"{self._text(name)!r} is not {problem}", f"write {problem}") from None
+
+
+def _number(text: str, wanted: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(wanted) from None
+    if not math.isfinite(number):
+        raise ValueError(wanted)
+    return number
+
+
+def _positive(text: str) -> float:
+    number = _number(text, "a number above 0")
+    if not number > 0:
+        raise ValueError("a number above 0")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = _number(text, "a number from 0")
+    if not number >= 0:
+        raise ValueError("a number from 0")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = _number(text, "a whole number from 1")
+    if number < 1 or number != int(number):
+        raise ValueError("a whole number from 1")
+    return int(number)
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return text == "1"

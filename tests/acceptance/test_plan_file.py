@@ -1,0 +1,132 @@
+"""`slacktide plan --jobs --fleet` from outside: the plan as JSON, checked by hand and against its own numbers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+HEADER = "job_id,earliest_start,finish_by,duration_s,gpus,power_w_per_gpu,interruptible,regions\n"
+FLEET = (
+    '[carbon]\ntrace = "grid.csv"\n[[region]]\nzone = "DE"\ngpus = 2\npue = 1.5\n[[region]]\nzone = "FR"\ngpus = 1\n'
+)
+# Six hours from midnight.
+GRID = {"DE": (500, 400, 100, 200, 450, 300), "FR": (250, 250, 250, 250, 250, 250)}
+
+
+def line(name: str, *, hours: float = 1, gpus: int = 1, pauses: int = 0, regions: str = "", by: str = "06:00") -> str:
+    return f"{name},2022-03-01T00:00Z,2022-03-01T{by}Z,{hours * 3600},{gpus},1000,{pauses},{regions}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [f"2022-03-01T{hour:02}:00Z,{zone},{value}" for zone in GRID for hour, value in enumerate(GRID[zone])]
+    (tmp_path / "grid.csv").write_text("timestamp,zone,gco2e_per_kwh\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "fleet.toml").write_text(FLEET, encoding="utf-8")
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "slacktide.main", "plan", *arguments]
+    files = ["--jobs", str(folder / "jobs.csv"), "--fleet", str(folder / "fleet.toml")]
+    return subprocess.run([*command, *files], capture_output=True, text=True, timeout=60, check=False)
+
+
+def answer(folder: Path, *lines: str) -> dict[str, Any]:
+    (folder / "jobs.csv").write_text(HEADER + "".join(lines), encoding="utf-8")
+    done = run(folder, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def by_hand(segment: dict[str, Any], power_kw: float) -> float:
+    """Emissions of a segment, minute by minute."""
+    start, end = (datetime.fromisoformat(segment[name]) for name in ("start", "end"))
+    first, last = (one.hour * 60 + one.minute for one in (start, end))
+    pue = 1.5 if segment["zone"] == "DE" else 1.0
+    return sum(power_kw * pue * GRID[segment["zone"]][minute // 60] / 60 for minute in range(first, last))
+
+
+def test_two_jobs_share_the_clean_hour_and_the_third_goes_where_it_is_next_best(folder: Path) -> None:
+    found = answer(folder, line("a"), line("b"), line("c"))
+    assert set(found) == {"jobs", "emissions_gco2e", "lower_bound_gco2e", "gap_ratio", "run_now"}
+    starts = sorted((one["segments"][0]["zone"], one["segments"][0]["start"]) for one in found["jobs"])
+    clean = ("DE", "2022-03-01T02:00:00Z")
+    assert starts[:2] == [clean, clean]
+    assert starts[2][0] == "FR"
+    assert found["emissions_gco2e"] == pytest.approx(150 + 150 + 250)
+    assert found["lower_bound_gco2e"] <= 550
+    assert found["gap_ratio"] == pytest.approx(0, abs=0.01)
+    # At once: two in DE at 500 * 1.5, one in FR at 250.
+    assert found["run_now"] == {"emissions_gco2e": pytest.approx(750 + 750 + 250), "late": 0}
+
+
+def test_a_planned_job_has_the_fields_of_the_contract(folder: Path) -> None:
+    (job,) = answer(folder, line("a", hours=1.5, gpus=2, pauses=1, regions="DE"))["jobs"]
+    assert (job["job_id"], job["status"], job["reason"]) == ("a", "planned", "cleanest")
+    assert {(one["zone"], one["gpus"]) for one in job["segments"]} == {("DE", 2)}
+    assert job["emissions_gco2e"] == pytest.approx(sum(by_hand(one, 2.0) for one in job["segments"]))
+    assert job["emissions_gco2e"] == pytest.approx(2 * 1.5 * (100 + 200 / 2))
+
+
+def test_jobs_that_cannot_run_are_refused_with_a_reason(folder: Path) -> None:
+    found = answer(
+        folder,
+        line("wide", gpus=3),
+        line("elsewhere", regions="PL"),
+        line("long", hours=3, by="02:00"),
+        line("first", hours=6, regions="FR"),
+        line("second", hours=6, regions="FR"),
+    )
+    jobs = {one["job_id"]: one for one in found["jobs"]}
+    assert "needs 3 GPUs at once, the largest allowed region has 2" in jobs["wide"]["reason"]
+    assert "has none of PL" in jobs["elsewhere"]["reason"]
+    assert "finish by 2022-03-01T03:00:00Z instead" in jobs["long"]["reason"]
+    refused = [jobs[name] for name in ("first", "second") if jobs[name]["status"] == "refused"]
+    assert len(refused) == 1
+    assert "finish by 2022-03-01T12:00:00Z instead" in refused[0]["reason"]
+    assert all(one["segments"] == [] for one in jobs.values() if one["status"] == "refused")
+    assert found["run_now"]["late"] == 4
+
+
+def test_a_power_cap_holds(folder: Path) -> None:
+    (folder / "fleet.toml").write_text(FLEET.replace("pue = 1.5\n", "pue = 1.5\npower_cap_kw = 1.5\n"))
+    found = answer(folder, line("a", regions="DE"), line("b", regions="DE"))
+    assert len({one["segments"][0]["start"] for one in found["jobs"]}) == 2
+    assert found["emissions_gco2e"] == pytest.approx(150 + 300)
+
+
+def test_the_same_files_give_the_same_plan(folder: Path) -> None:
+    lines = [line(f"job-{number}", hours=1 + number % 3, pauses=number % 2, by="06:00") for number in range(6)]
+    assert answer(folder, *lines) == answer(folder, *lines)
+
+
+def test_people_get_a_table_and_a_verdict(folder: Path) -> None:
+    (folder / "jobs.csv").write_text(HEADER + line("a") + line("wide", gpus=3), encoding="utf-8")
+    done = run(folder)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 jobs planned: 150 gCO2e" in done.stdout
+    assert "refused" in done.stdout
+
+
+def test_half_a_question_and_a_broken_file_end_in_two_lines(folder: Path) -> None:
+    (folder / "jobs.csv").write_text(HEADER + line("a").replace("1000", "much"), encoding="utf-8")
+    broken = run(folder)
+    assert (broken.returncode, broken.stdout) == (2, "")
+    assert "jobs.csv:2:46: power_w_per_gpu: 'much' is not a number from 0" in broken.stderr
+    command = [sys.executable, "-m", "slacktide.main", "plan", "--jobs", str(folder / "jobs.csv")]
+    half = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (half.returncode, half.stderr.splitlines()[0]) == (2, "slacktide: --jobs needs --fleet")
+
+
+def test_an_empty_file_of_jobs_is_an_empty_plan(folder: Path) -> None:
+    found = answer(folder)
+    assert (found["jobs"], found["emissions_gco2e"], found["gap_ratio"]) == ([], 0, 0)
