@@ -69,6 +69,10 @@ class RegionSettings:
     gpus: Annotated[int, Field(ge=0, description="GPUs that jobs may use at once.")] = 1
     pue: Annotated[float, Field(ge=1, allow_inf_nan=False, description="Facility energy over IT energy.")] = 1.2
     gpu: Annotated[str, Field(description="GPU profile of the region, see `slacktide worker --help`.")] = "h100-sxm"
+    devices: Annotated[
+        tuple[str, ...],
+        Field(description="Indices or UUIDs of its GPUs: each job sees its own as CUDA_VISIBLE_DEVICES; empty: all."),
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -124,6 +124,12 @@ def _repeated(table: str, key: str, values: list[str]) -> Iterator[Finding]:
 def _regions(settings: Settings) -> Iterator[Finding]:
     fed = {zone for feed in settings.feed for zone in feed.zones}
     for index, region in enumerate(settings.region):
+        if region.devices and len(set(region.devices)) != region.gpus:
+            yield Finding(
+                path=("region", index, "devices"),
+                what=f"{len(set(region.devices))} different devices are named for {region.gpus} GPUs",
+                hint="name each GPU once, or none",
+            )
         if region.zone not in fed:
             yield Finding(
                 path=("region", index, "zone"),

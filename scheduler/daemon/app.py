@@ -33,6 +33,7 @@ from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
+from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.gateway import Gateway
@@ -187,6 +188,7 @@ class Daemon:
             on_use=self.accounts.count,
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=settings.planning.lease_s,
+            devices=Devices({region.name: region.devices for region in settings.region}),
         )
         self.gateway = Gateway(
             env=env,

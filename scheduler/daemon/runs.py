@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from scheduler.daemon.descriptions import restored
+from scheduler.daemon.devices import Devices, TooFewDevicesError
 from scheduler.daemon.env import Env
 from scheduler.daemon.runner import Runner
 from scheduler.events import (
@@ -104,7 +105,9 @@ class Runs:
         on_use: Callable[[EnergyUse], None],
         holder: str,
         lease_s: float,
+        devices: Devices | None = None,
     ) -> None:
+        self._devices = devices or Devices({})
         self._env, self._runner, self._writer, self._launcher = env, runner, writer, launcher
         self._recipes, self._on_use, self._holder = recipes, on_use, holder
         self._lease_s = lease_s * env.speed  # a lease guards against a dead process: real seconds
@@ -162,7 +165,12 @@ class Runs:
             await self._lose(job.id, "an attempt of this number was started before")
         except InvalidJobError as error:
             await self._fail(job.id, str(error))
-        except (LaunchError, StoreBusyError, OSError) as error:  # no fault of the job: a disk, a process too many
+        except (
+            LaunchError,
+            StoreBusyError,
+            TooFewDevicesError,
+            OSError,
+        ) as error:  # no fault of the job: a disk, a process too many
             await self._lose(job.id, str(error))
 
     async def _launch(self, job: Job, claim: Claim) -> None:
@@ -176,6 +184,7 @@ class Runs:
             env=recipe.env,
             grace_s=recipe.grace_s,
             done_s=claim.done_s,
+            devices=self._devices.take(run_id_of(job.id, claim.attempt), self._held[job.id].region, job.gpus),
         )
         self._held[job.id].started_at_s = self._env.now_s()  # its end may be told before its start is
         run = await self._launcher.start(spec)
@@ -184,6 +193,7 @@ class Runs:
 
     async def _fail(self, job_id: str, why: str) -> None:
         held, now_s = self._held.pop(job_id), self._env.now_s()
+        self._devices.give_back(run_id_of(job_id, held.attempt))
         log.error("run could not start", extra={"action": "run_refused", "job": job_id, "why": why})
         await self._durably(
             lambda store: store.finish(job_id, held.token, outcome=Outcome.FAILED, now_s=now_s, reason=why)
@@ -192,6 +202,7 @@ class Runs:
 
     async def _lose(self, job_id: str, why: str) -> None:
         held, now_s = self._held.pop(job_id), self._env.now_s()
+        self._devices.give_back(run_id_of(job_id, held.attempt))
         log.warning("run lost", extra={"action": "run_lost", "job": job_id, "why": why})
         await self._durably(lambda store: store.lose(job_id, held.token, now_s=now_s, reason=why))
         self._post(RunLost(at_s=now_s, job_id=job_id, attempt=held.attempt))
@@ -223,6 +234,7 @@ class Runs:
             await self._settle(ended)
 
     async def _settle(self, ended: RunEnded) -> None:
+        self._devices.give_back(ended.run_id)  # before the engine hears of it and starts the next
         held = self._held.get(ended.job_id)
         if held is not None and held.attempt == ended.attempt:
             del self._held[ended.job_id]
@@ -297,6 +309,8 @@ class Runs:
         recovered = await self._launcher.recover()
         ended = {one.run_id: one for one in recovered.ended}
         alive = {one.run_id: one for one in recovered.running}
+        for run in recovered.running:
+            self._devices.keep(run.run_id, run.devices or ())
         for record in records:
             after = await self._taken_over(record, alive, ended) if record.standing.is_held else record
             if not after.standing.is_terminal:

@@ -100,6 +100,7 @@ class Run:
     attempt: int
     token: int
     started_at_s: float
+    devices: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

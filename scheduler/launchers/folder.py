@@ -74,6 +74,7 @@ class RunFolders:
             "log": str(self.log(run.run_id)),
             "max_log_bytes": run.max_log_bytes,
             "handed_over_at_s": now_s,
+            "devices": run.devices,
         }
 
     def is_supervised(self, run_id: str) -> bool:
@@ -108,6 +109,7 @@ class RunFolders:
             attempt=spec["attempt"],
             token=spec["token"],
             started_at_s=started.get("started_at_s", spec["handed_over_at_s"]),
+            devices=None if spec.get("devices") is None else tuple(spec["devices"]),
         )
 
     def end(self, run_id: str) -> RunEnded | None:

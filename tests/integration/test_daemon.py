@@ -256,3 +256,19 @@ async def test_a_batch_for_a_worker_whose_model_has_no_profile_says_how_long_it_
 
     assert (unsaid[0], unsaid[1]["error"]["param"]) == (400, "duration")
     assert said[0] == 201
+
+
+async def test_jobs_beside_each_other_see_different_gpus(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    region = {"name": "here", "zone": "SUN", "gpus": 3, "pue": 1.0, "devices": ["0", "1", "GPU-abc"]}
+    command = ["sh", "-c", f"echo $CUDA_VISIBLE_DEVICES >> {seen}; sleep 0.5"]
+    tables = {"region": [region], "template": [{"name": "sleep", "command": command}]}
+    async with a_daemon(tmp_path / "state", tables) as (_, client):
+        body = a_submission(arguments={}, duration="1h", within="90m")
+        one = (await posted(client, "/api/v1/jobs", {**body, "gpus": 2}))[1]
+        other = (await posted(client, "/api/v1/jobs", body))[1]
+        for job in (one, other):
+            await until_state(client, job["id"], "succeeded")
+
+    given = [line.split(",") for line in seen.read_text().splitlines()]
+    assert sorted(name for names in given for name in names) == ["0", "1", "GPU-abc"]

@@ -239,3 +239,8 @@ def test_a_database_that_is_not_spoken_is_refused_without_repeating_its_address(
 @pytest.mark.parametrize("url", ["", "sqlite:////var/lib/q.db", "postgresql+psycopg://u@h/db", "postgresql://h/db"])
 def test_a_database_that_is_spoken_passes(url: str) -> None:
     assert parse_settings(f'[server]\ndatabase_url = "{url}"\n', "s.toml", {}).server.database_url == url
+
+
+def test_the_devices_of_a_region_are_as_many_as_its_gpus() -> None:
+    region = '[[region]]\nname = "a"\nzone = "GB"\ngpus = 2\ndevices = ["0", "0"]\n'
+    assert problems(region) == ["s.toml:5:1: 1 different devices are named for 2 GPUs (name each GPU once, or none)"]
