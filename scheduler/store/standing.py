@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from scheduler.events import Outcome
-from scheduler.jobs import HOLDING_STATES, MAX_LOST_ATTEMPTS, TERMINAL_STATES, JobAction, JobState, next_state
+from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, JobAction, JobState, action_after_loss, next_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def cancelled(before: Standing, *, reason: str, now_s: float) -> Standing:
 def lost(before: Standing, *, reason: str, now_s: float, is_counted: bool = True) -> Standing:
     """Waiting again, or in quarantine once it was lost too often."""
     losses = before.lost_attempts + is_counted
-    action = JobAction.QUARANTINE if losses >= MAX_LOST_ATTEMPTS else JobAction.LOSE
+    action = action_after_loss(losses)
     return _given_back(replace(before, lost_attempts=losses), action, now_s, reason)
 
 
