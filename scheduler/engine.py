@@ -36,6 +36,7 @@ from scheduler.events import (
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
 from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob, Planner
+from scheduler.planning.run_now_queue import RunNowQueue
 from scheduler.quantities import format_instant
 
 _ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
@@ -92,9 +93,13 @@ class Engine:
     forecasts: dict[str, IntensitySeries] = field(default_factory=dict)
     _jobs: dict[str, _Entry] = field(default_factory=dict)
     _newcomers: list[str] = field(default_factory=list)
+    _at_once: RunNowQueue = field(init=False)
     _wants_plan: bool = False
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._at_once = RunNowQueue(self.regions)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -102,6 +107,7 @@ class Engine:
         """Take in what happened up to `now_s` and say what to do. The order of `events` does not matter."""
         for event in sorted(events, key=_event_key):
             self._take_in(event, now_s)
+        self._admit_newcomers(now_s)
         if self._wants_plan:
             self._plan_all(now_s)
         else:
@@ -198,7 +204,7 @@ class Engine:
                 succeeded = event.outcome is Outcome.SUCCEEDED
                 entry.state = next_state(entry.state, JobAction.SUCCEED if succeeded else JobAction.FAIL)
                 self._wants_plan |= _is_unexpected(entry, event.at_s)
-                self._forget(entry)
+                self._forget(entry, _run_length_s(entry, event.at_s) if succeeded else None)
             case RunPaused():
                 entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
                 entry.done_s, entry.running, entry.is_pausing = event.done_s, None, False
@@ -224,6 +230,7 @@ class Engine:
     def _update_region(self, region: Region) -> None:
         kept = [region if region.name == known.name else known for known in self.regions]
         self.regions = kept if region in kept else [*kept, region]
+        self._at_once.resize(self.regions)
         self._wants_plan = True
 
     def _cancel(self, job_id: str, now_s: float) -> None:
@@ -250,16 +257,27 @@ class Engine:
             self._forget(entry)
         self._wants_plan = True
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: _Entry, lasted_s: float | None = None) -> None:
+        self._at_once.settle(entry.job, lasted_s)
         del self._jobs[entry.job.id]
 
     # -- planning ---------------------------------------------------------------------------------------------------
 
     def _open_jobs(self, now_s: float) -> list[OpenJob]:
-        return [entry.as_open(now_s) for _, entry in sorted(self._jobs.items())]
+        return [self._as_open(entry, now_s) for _, entry in sorted(self._jobs.items())]
+
+    def _as_open(self, entry: _Entry, now_s: float) -> OpenJob:
+        return replace(entry.as_open(now_s), met_at_once=self._at_once.meets(entry.job))
 
     def _late_ids(self) -> set[str]:
         return {job_id for job_id, entry in self._jobs.items() if entry.is_reported_late}
+
+    def _admit_newcomers(self, now_s: float) -> None:
+        """To the queue that runs everything at once: what runs already holds its GPUs, the rest comes in turn."""
+        unknown = [self._jobs[name] for name in self._newcomers if name in self._jobs]
+        unknown = [entry for entry in unknown if self._at_once.meets(entry.job) is None]
+        for entry in sorted(unknown, key=lambda one: (one.running is None, _precedence(one))):
+            self._at_once.admit(entry.job, now_s, entry.running)
 
     def _place_newcomers(self, now_s: float) -> None:
         newcomers = [self._jobs[job_id] for job_id in self._newcomers if job_id in self._jobs]
@@ -267,7 +285,7 @@ class Engine:
             if entry.running is not None:
                 continue
             others = [open_job for open_job in self._open_jobs(now_s) if open_job.job.id != entry.job.id]
-            answer = self.planner.place(entry.as_open(now_s), others, self.regions, self.forecasts, now_s)
+            answer = self.planner.place(self._as_open(entry, now_s), others, self.regions, self.forecasts, now_s)
             if isinstance(answer, Refusal):
                 self._plan_all(now_s)
                 return
@@ -425,6 +443,13 @@ def _expected(entry: _Entry, now_s: float) -> Segment | None:
         return running
     longer_s = max(MIN_OVERRUN_S, OVERRUN_RATIO * entry.job.duration_s)
     return Segment(start_at_s=running.start_at_s, end_at_s=now_s + longer_s, region=running.region)
+
+
+def _run_length_s(entry: _Entry, ended_at_s: float) -> float | None:
+    """How long a contiguous run took; what pauses cost would not have been had it run at once."""
+    if entry.running is None or entry.job.interruption is not None:
+        return None
+    return ended_at_s - entry.running.start_at_s
 
 
 def _is_unexpected(entry: _Entry, ended_at_s: float) -> bool:

@@ -4,11 +4,12 @@ Order: higher priority, then least latest start, then submission, then id. Runni
 takes its cheapest place in what is left; one that finds none in time waits for the end of the round, so that it takes
 no room from jobs that can still be in time, and is then placed as early as possible with a refusal beside it.
 
-A plan is crowded when a job is late because others hold the GPUs. A crowded round is repeated from plans that put time
-first, everything as early as possible: by submission, by deadline, and the plan so far with newcomers beside it. From
-those that are not crowded, every job moves to its cheapest place while the others stay. When all are crowded, GPUs
-that idle for a cleaner hour would make somebody late: then everything runs as the run-now planner has it, and nothing
-waits for carbon. So no plan is late where one of these packings would have been in time.
+A plan is crowded when a job is late because others hold the GPUs. While running everything at once from here on would
+be crowded, nothing waits for carbon, and the order is first come first served, because every other order is a bet on
+what is submitted next. It is given up for two reasons only: for a packing in which nobody is late, and for one in which
+fewer jobs are late of those that running at once would have met all along (`OpenJob.met_at_once`). The packings are by
+deadline, and the plan so far with newcomers beside it. When first come first served is in time but the greedy plan is
+crowded, every job starts from its turn and moves to its cheapest place while the others stay.
 
 Head-room: work that waits takes room that jobs not yet submitted may need. It therefore waits only where
 `reserve_ratio` of the region's GPUs stay free beside it, or where it would be alone; starting at once needs none.
@@ -38,14 +39,11 @@ class FleetPlanner:
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
         joint = Joint.of(open_jobs, regions, forecasts, now_s, self.reserve_ratio)
         in_turn = run_now_draft(joint)
-        packings = [in_turn] if not in_turn.is_crowded else _other_packings(joint, in_turn)
-        if not packings:
-            return in_turn.plan()
+        if in_turn.is_crowded:
+            return _least_late(joint, in_turn).plan()
         order = sorted(joint.needs, key=least_latest_start)
         greedy = _greedy(joint, order)
-        if not greedy.is_crowded:
-            return greedy.plan()
-        return min((_improved(one, order) for one in packings), key=Draft.rank).plan()
+        return (greedy if not greedy.is_crowded else _improved(in_turn, order)).plan()
 
     def place(
         self,
@@ -72,6 +70,10 @@ class Joint:
     needs: Sequence[Need]
     board: Board
     now_s: float
+
+    @property
+    def met_at_once(self) -> list[str]:
+        return [one.job.id for one in self.open_jobs if one.met_at_once]
 
     @classmethod
     def of(
@@ -130,8 +132,10 @@ class Draft:
             late = Place(need=wanted, segments=place.segments, cause=Cause.LATE, at_once=at_once)
             self.put(late)
 
-    def rank(self) -> tuple[int, float]:
-        return len(self.late), sum(self.board.place_gco2e(one) or 0.0 for one in self.places.values())
+    @property
+    def broken(self) -> int:
+        """How many jobs are late that running at once would have met."""
+        return sum(name in self.late for name in self.joint.met_at_once)
 
     def plan(self) -> Plan:
         board, before = self.board, {one.job.id: one.planned for one in self.joint.open_jobs}
@@ -198,13 +202,26 @@ def _is_crowded(others: Iterable[OpenJob], now_s: float) -> bool:
     return any(planned.cause is Cause.LATE and planned.start_at_s > now_s + ROUNDING_S for planned in waiting)
 
 
-def _other_packings(joint: Joint, in_turn: Draft) -> list[Draft]:
-    """Those that are not crowded; none is tried when the running work alone crowds somebody out."""
+def _least_late(joint: Joint, in_turn: Draft) -> Draft:
+    """First come first served, unless another packing is better for one of the two reasons of the module."""
     late = (wanted for wanted in joint.needs if wanted.job.id in in_turn.late and wanted.job.interruption is None)
-    if any(_is_beyond_help(joint.board, wanted) for wanted in late):
-        return []
-    drafts = (_packed(joint, sorted(joint.needs, key=_by_deadline), postpones_late=True), _kept(joint))
-    return [one for one in drafts if not one.is_crowded]
+    if in_turn.broken == 0 and any(_is_beyond_help(joint.board, wanted) for wanted in late):
+        return in_turn
+    kept, by_deadline = _kept(joint), _packed(joint, sorted(joint.needs, key=_by_deadline), postpones_late=False)
+    for one in (by_deadline, kept):
+        if not one.is_crowded:
+            return one
+    if in_turn.broken == 0:
+        return in_turn
+    met = set(joint.met_at_once)
+    orders = (
+        lambda one: (one.job.id not in met, *_first_come(one)),
+        lambda one: (one.job.id not in met, *_by_deadline(one)),
+    )
+    owed_first = (_packed(joint, sorted(joint.needs, key=order), postpones_late=False) for order in orders)
+    return min(
+        (in_turn, *owed_first, kept, by_deadline), key=lambda one: (one.broken, one is not in_turn, len(one.late))
+    )
 
 
 def _is_beyond_help(board: Board, wanted: Need) -> bool:
@@ -219,17 +236,22 @@ def _packed(joint: Joint, order: Iterable[Need], *, postpones_late: bool) -> Dra
 
 
 def _kept(joint: Joint) -> Draft:
-    """The plan so far where it still holds, and everything else as early as possible beside it."""
+    """The plan so far where it still holds, as early as there is room now, and everything else beside it."""
     draft = Draft(joint=joint, board=joint.fresh_board())
     planned = {one.job.id: one.planned for one in joint.open_jobs if one.planned is not None}
     moved: list[Need] = []
+    held: list[Place] = []
     for wanted in sorted(joint.needs, key=_first_come):
         before = planned.get(wanted.job.id)
         if before is not None and draft.still_holds(before, wanted):
-            draft.put(Place(need=wanted, segments=before.segments, cause=before.cause, at_once=None))
+            held.append(Place(need=wanted, segments=before.segments, cause=before.cause, at_once=None))
+            draft.put(held[-1])
         else:
             moved.append(wanted)
-    _fill(draft, moved, draft.earliest, postpones_late=True)
+    for place in held:
+        draft.board.give_back(place)
+        draft.put(draft.earliest(place.need) or place)
+    _fill(draft, moved, draft.earliest, postpones_late=False)
     return draft
 
 

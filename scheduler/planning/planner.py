@@ -16,12 +16,14 @@ class OpenJob:
 
     `done_s` of its duration is behind it (a pause, a checkpoint). `running` is the piece that is on GPUs now, to its
     expected end; a contiguous job's running piece is never moved. `planned` is its place in the plan so far, if any.
+    `met_at_once` tells whether it would be in time had every job run at once since its submission; None: not known.
     """
 
     job: Job
     done_s: float = 0.0
     running: Segment | None = None
     planned: Placement | None = None
+    met_at_once: bool | None = None
 
     @property
     def remaining_s(self) -> float:

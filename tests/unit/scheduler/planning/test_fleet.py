@@ -244,6 +244,29 @@ def test_nothing_waits_for_carbon_while_somebody_is_late_for_want_of_gpus() -> N
     assert plan.placements["patient"].cause in (Cause.RUN_NOW, Cause.NO_FORECAST)
 
 
+def test_first_come_first_served_gives_way_to_an_order_in_which_nobody_is_late() -> None:
+    patient = a_job("patient", duration_s=2 * HOUR_S, within_s=9 * HOUR_S, submitted_at_s=MIDNIGHT_S - 2)
+    plan = planned(patient, a_job("urgent", within_s=HOUR_S))
+    assert plan.refusals == {}
+    assert hours(plan.placements["urgent"]) == [(0, 1)]
+
+
+def test_one_that_running_at_once_would_have_met_goes_before_those_late_anyway() -> None:
+    early = a_job("early", duration_s=2 * HOUR_S, within_s=2 * HOUR_S, submitted_at_s=MIDNIGHT_S - 2)
+    owed = a_job("owed", duration_s=2 * HOUR_S, within_s=2 * HOUR_S, submitted_at_s=MIDNIGHT_S - 1)
+    plan = planned(OpenJob(job=early, met_at_once=False), OpenJob(job=owed, met_at_once=True))
+    assert hours(plan.placements["owed"]) == [(0, 2)]
+    assert set(plan.refusals) == {"early"}
+
+
+def test_when_somebody_is_late_in_any_case_the_first_to_come_is_the_first_to_run() -> None:
+    first = a_job("first", duration_s=2 * HOUR_S, within_s=3 * HOUR_S, submitted_at_s=MIDNIGHT_S - 2)
+    second = a_job("second", duration_s=2 * HOUR_S, within_s=2 * HOUR_S, submitted_at_s=MIDNIGHT_S - 1)
+    plan = planned(OpenJob(job=first, met_at_once=True), OpenJob(job=second, met_at_once=False))
+    assert hours(plan.placements["first"]) == [(0, 2)]
+    assert set(plan.refusals) == {"second"}
+
+
 def test_one_hopeless_job_does_not_stop_the_others_from_waiting() -> None:
     plan = planned(a_job("hopeless", gpus=9), a_job("patient"))
     assert hours(plan.placements["patient"]) == [(3, 4)]
