@@ -8,8 +8,10 @@ A plan is crowded when a job is late because others hold the GPUs. While running
 be crowded, nothing waits for carbon, and the order is first come first served, because every other order is a bet on
 what is submitted next. It is given up for two reasons only: for a packing in which nobody is late, and for one in which
 fewer jobs are late of those that running at once would have met all along (`OpenJob.met_at_once`). The packings are by
-deadline, and the plan so far with newcomers beside it. When first come first served is in time but the greedy plan is
-crowded, every job starts from its turn and moves to its cheapest place while the others stay.
+deadline, and the plan so far with newcomers beside it. Nothing waits for carbon either while the queue is longer than
+the forecast: a GPU that idles would only push work from hours that are known into hours that are not. When first come
+first served is in time but the greedy plan is crowded, every job starts from its turn and moves to its cheapest place
+while the others stay.
 
 Head-room: work that waits takes room that jobs not yet submitted may need. It therefore waits only where
 `reserve_ratio` of the region's GPUs stay free beside it, or where it would be alone; starting at once needs none.
@@ -41,6 +43,8 @@ class FleetPlanner:
         in_turn = run_now_draft(joint)
         if in_turn.is_crowded:
             return _least_late(joint, in_turn).plan()
+        if any(_begins_in_the_dark(place.segments[0], regions, forecasts) for place in in_turn.places.values()):
+            return in_turn.plan()
         order = sorted(joint.needs, key=least_latest_start)
         greedy = _greedy(joint, order)
         return (greedy if not greedy.is_crowded else _improved(in_turn, order)).plan()
@@ -57,7 +61,7 @@ class FleetPlanner:
         board = with_others_taken(others, regions, forecasts, self.reserve_ratio)
         wanted = need(newcomer, now_s)
         assert wanted is not None, "a newcomer does not run yet"
-        if _is_crowded(others, now_s):
+        if _has_no_spare_time(others, regions, forecasts, now_s):
             return placed_or_refused(board, wanted, board.earliest(wanted, Cause.RUN_NOW))
         return placed_or_refused(board, wanted, board.cheapest(wanted))
 
@@ -196,10 +200,23 @@ def _by_deadline(wanted: Need) -> tuple[float, float, str]:
     return wanted.job.deadline_at_s, wanted.job.submitted_at_s, wanted.job.id
 
 
-def _is_crowded(others: Iterable[OpenJob], now_s: float) -> bool:
-    """Whether somebody waits and is late already."""
-    waiting = (one.planned for one in others if one.running is None and one.planned is not None)
-    return any(planned.cause is Cause.LATE and planned.start_at_s > now_s + ROUNDING_S for planned in waiting)
+def _has_no_spare_time(
+    others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float
+) -> bool:
+    """Whether somebody waits who is late already, or for whom there is no room in the time that is known."""
+    waiting = [one.planned for one in others if one.running is None and one.planned is not None]
+    return any(
+        (planned.cause is Cause.LATE and planned.start_at_s > now_s + ROUNDING_S)
+        or (planned.cause is Cause.RUN_NOW and _begins_in_the_dark(planned.segments[0], regions, forecasts))
+        for planned in waiting
+    )
+
+
+def _begins_in_the_dark(piece: Segment, regions: Sequence[Region], forecasts: Forecasts) -> bool:
+    """Whether a piece begins after the end of what is known of its region's grid."""
+    zone = next((region.zone for region in regions if region.name == piece.region), None)
+    series = forecasts.get(zone) if zone is not None else None
+    return series is not None and piece.start_at_s >= series.end_at_s
 
 
 def _least_late(joint: Joint, in_turn: Draft) -> Draft:

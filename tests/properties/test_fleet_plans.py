@@ -111,6 +111,20 @@ def test_nothing_is_late_that_running_at_once_would_have_met(
 
 
 @settings(max_examples=40, deadline=None)
+@given(some_jobs(interruptible=False), rows, rows, st.randoms(use_true_random=False))
+def test_of_those_that_running_at_once_met_all_along_never_more_are_late_than_when_it_begins_now(
+    jobs: list[Job], row: list[float], other: list[float], draw: random.Random
+) -> None:
+    met = {one.id for one in jobs if draw.random() < 0.5}
+    open_jobs = [OpenJob(job=one, met_at_once=one.id in met) for one in jobs]
+    policy, at_once = (
+        planner.plan(open_jobs, REGIONS, forecasts_of(row, other), MIDNIGHT_S)
+        for planner in (FleetPlanner(), RunNowPlanner())
+    )
+    assert len(met & set(policy.refusals)) <= len(met & set(at_once.refusals))
+
+
+@settings(max_examples=40, deadline=None)
 @given(some_jobs(), planners, rows, rows, st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(
     jobs: list[Job], planner: Planner, row: list[float], other: list[float], random: Random
