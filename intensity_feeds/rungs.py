@@ -13,7 +13,7 @@ from intensity_feeds.feed import Answer, FeedAccessError, FeedAnswerError, FeedE
 from intensity_feeds.forecasting import LOOK_BACK_DAYS, NotEnoughHistoryError, seasonal_forecast
 from intensity_feeds.instants import new_year_at_s
 from intensity_feeds.records import Record, oldest_version_at_s
-from intensity_feeds.series import Basis, IntensitySeries, Signal
+from intensity_feeds.series import Basis, IntensitySeries, Quality, Signal
 from intensity_feeds.static import yearly_average_series
 
 Kind = tuple[Signal, Basis]
@@ -126,6 +126,11 @@ def is_settled(history: Record | None, start_at_s: float, end_at_s: float, now_s
     if fetched_at_s is None:
         return False
     return fetched_at_s >= min(end_at_s + rules.history_revised_s, now_s - rules.history_fresh_s)
+
+
+def settled_until_s(actual: IntensitySeries, now_s: float, rules: LadderRules) -> float:
+    """Up to when a forecast may be held against the past: an estimate is one itself until it has been revised."""
+    return now_s if actual.quality is Quality.MEASURED else now_s - rules.history_revised_s
 
 
 def left_alone_until_s(error: FeedError, is_about_forecast: bool, now_s: float, rules: LadderRules) -> float:

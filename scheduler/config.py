@@ -129,6 +129,9 @@ class PlanningSettings:
     policy: Annotated[str, Field(pattern="^(carbon_aware|run_now)$", description="carbon_aware or run_now.")] = (
         "carbon_aware"
     )
+    correct_forecasts: Annotated[
+        bool, Field(description="Plan on forecasts corrected by what they have been wrong by; false: as the feed says.")
+    ] = True
     lease_s: Annotated[Duration, Field(gt=0, description="Lease on a running job; renewed at a third of it.")] = 45.0
 
 

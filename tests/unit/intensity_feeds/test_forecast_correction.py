@@ -13,7 +13,7 @@ from intensity_feeds.series import IntensitySeries
 from tests.unit.intensity_feeds.builders import DAY_S, HOUR_S, MIDNIGHT_S
 from tests.unit.intensity_feeds.test_forecast_errors import a_forecast
 
-DAYS = 16
+DAYS = 18
 FLAT = [100.0] * 24
 
 

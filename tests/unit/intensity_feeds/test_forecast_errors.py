@@ -78,9 +78,9 @@ def test_a_feed_that_changes_its_mind_every_five_minutes_is_remembered_every_hou
 
 def test_after_a_day_a_run_in_six_hours_stays_and_after_sixty_days_none() -> None:
     errors = NOTHING
-    for hour in range(62 * 24):
+    for hour in (*range(0, 60 * 24, 3), *range(60 * 24, 62 * 24)):
         now_s = MIDNIGHT_S + hour * HOUR_S
-        errors = recorded(errors, a_forecast([100.0 + hour] * 24, now_s), now_s)
+        errors = recorded(errors, a_forecast([100.0 + hour] * 3, now_s), now_s)
     issued = np.array([one.issued_at_s for one in errors.issues])
     assert now_s - issued[0] <= 60 * DAY_S
     assert set(np.diff(issued[:-26]) / HOUR_S) == {6.0}
