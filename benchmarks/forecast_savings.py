@@ -3,7 +3,7 @@
     python -m benchmarks.forecast_savings                the table of every zone and slack
     python -m benchmarks.forecast_savings --choices      the variants that were tried, on both halves of the record
     python -m benchmarks.forecast_savings --errors       the errors by horizon, and how often the learned band holds
-    python -m benchmarks.forecast_savings --plot FILE    the table as a picture
+    python -m benchmarks.forecast_savings --plot FILE    the table, and a picture of it
 
 A job of 4 h in one piece is released at every 00:00 UTC of the second half of 2021 and may start until the slack is
 over. Its emissions are the actual ones of the window that was chosen; the saving is against starting at once, as a
@@ -18,13 +18,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecast_savings_views import HOUR_S, Recorded, View, Views, read_recorded, seen
+from benchmarks.forecast_savings_plot import Bar, save_plot
+from benchmarks.forecast_savings_views import HOUR_S, Recorded, View, Views, read_recorded, seen, walked_errors
 from benchmarks.forecast_savings_views import VARIANTS as VIEWS
+from intensity_feeds.forecast_correction import band
+from intensity_feeds.forecast_errors import HORIZON_EDGES_H, ForecastErrors, Issue, by_horizon, scored
+from intensity_feeds.forecast_errors import recorded as remembered
 from intensity_feeds.series import IntensitySeries
 from scheduler.planning.curve import curve
 from scheduler.planning.window import Window, cheapest_window
@@ -214,18 +218,85 @@ def choices(file: str, zones: Sequence[str] | None) -> str:
     return "\n".join(lines)
 
 
+# -- errors ----------------------------------------------------------------------------------------------------------
+
+
+def errors_table(file: str, zones: Sequence[str] | None) -> str:
+    """Bias and error by horizon over the record, and how often the band that had been learned by then held."""
+    lines = [
+        f"| {NAMES[file]} | horizon | MAE, g/kWh | bias, g/kWh | MAPE, % | in p10 to p90, Oct-Dec, % |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for zone, recorded in read_recorded(file, zones).items():
+        held = bands_that_held(recorded)
+        for one in by_horizon(ForecastErrors(zone=zone, issues=recorded_issues(recorded))):
+            share = held.get(one.from_h, [])
+            inside = f"{100 * np.mean(share):.0f}" if share else ""
+            mape = "" if one.mape_ratio is None else f"{100 * one.mape_ratio:.1f}"
+            lines.append(
+                f"| {zone} | {one.name} | {one.mae_gco2e_per_kwh:.1f} | {one.bias_gco2e_per_kwh:+.1f} | {mape} | "
+                f"{inside} |"
+            )
+    return "\n".join(lines)
+
+
+def recorded_issues(recorded: Recorded) -> tuple[Issue, ...]:
+    """Every forecast of the record beside what came: more than the product remembers."""
+    zone, end_s = recorded.actual.zone, recorded.actual.end_at_s
+    one_by_one = (remembered(ForecastErrors(zone=zone), one, one.start_at_s) for one in recorded.issues)
+    return tuple(scored(errors, recorded.actual, end_s).issues[0] for errors in one_by_one)
+
+
+def bands_that_held(recorded: Recorded) -> dict[int, list[bool]]:
+    """By where its stretch of horizons begins: whether each hour lay between p10 and p90."""
+    found: dict[int, list[bool]] = {}
+    for errors, issue in walked_errors(recorded):
+        said = band(errors, issue) if issue.start_at_s >= SECOND_HALF_AT_S else None
+        if said is None:
+            continue
+        (whole,) = recorded_issues(replace(recorded, issues=(issue,)))
+        low, high = said.p10.gco2e_per_kwh, said.p90.gco2e_per_kwh
+        for hour, actual in enumerate(whole.actual_gco2e_per_kwh.tolist()):
+            if not np.isnan(actual + low[hour]):
+                from_h = max(edge for edge in HORIZON_EDGES_H if edge <= hour)
+                found.setdefault(from_h, []).append(bool(low[hour] <= actual <= high[hour]))
+    return found
+
+
+# -- command ---------------------------------------------------------------------------------------------------------
+
+
+def save(found: Sequence[Row], path: Path) -> None:
+    bars = [
+        Bar(
+            zone=row.zone,
+            slack_h=row.slack_h,
+            oracle_percent=row.second[0].oracle_percent,
+            savings_percent=tuple(one.savings_percent for one in row.second),
+        )
+        for row in found
+        if row.file == FOUR_DAYS
+    ]
+    title = "A 4 h job planned on recorded 96 h forecasts, October to December 2021"
+    save_plot(bars, ("plain", "newer forecasts", "newer forecasts and newest error"), title, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--zone", nargs="*", default=None, help="zones of the files; all by default")
     parser.add_argument("--choices", action="store_true", help="the variants that were tried")
     parser.add_argument("--errors", action="store_true", help="errors by horizon and how often the band holds")
-    parser.add_argument("--plot", type=Path, help="write the table as a picture")
+    parser.add_argument("--plot", type=Path, help="also write the table as a picture")
     asked = parser.parse_args()
     if asked.choices:
         print("\n\n".join(choices(file, asked.zone) for file in SLACKS_H))
-        return
-    found = [row for file in SLACKS_H for row in rows(file, asked.zone)]
-    print(table(found))
+    elif asked.errors:
+        print("\n\n".join(errors_table(file, asked.zone) for file in SLACKS_H))
+    else:
+        found = [row for file in SLACKS_H for row in rows(file, asked.zone)]
+        print(table(found))
+        if asked.plot is not None:
+            save(found, asked.plot)
 
 
 if __name__ == "__main__":
