@@ -34,6 +34,7 @@ from intensity_feeds.rungs import (
     YEARLY_KIND,
     Kind,
     LadderRules,
+    banded,
     cached_answer,
     fresh_answer,
     is_settled,
@@ -139,7 +140,9 @@ class Ladder:
         own = self._own(zone, now_s, horizon_s)
         if answer is not None:
             return prolonged(answer, own)
-        return own or yearly_answer(zone, self._kinds.get(zone, YEARLY_KIND), now_s, horizon_s)
+        if own is not None:
+            return self._with_band(own, zone, now_s)
+        return yearly_answer(zone, self._kinds.get(zone, YEARLY_KIND), now_s, horizon_s)
 
     def history(self, zone: str, start_at_s: float, end_at_s: float, now_s: float) -> IntensitySeries | None:
         """The best that is known by `now_s` of a past interval; with gaps, shorter, or None where less is known."""
@@ -193,6 +196,10 @@ class Ladder:
             if answer is not None:
                 return answer
         return None
+
+    def _with_band(self, own: Answer, zone: str, now_s: float) -> Answer:
+        history = self._cache.history(own.feed, zone, self._kinds[zone])
+        return own if self._memory is None or history is None else banded(own, history, now_s)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from intensity_feeds.answers import from_running_step, refuse_implausible
 from intensity_feeds.feed import Answer, FeedAccessError, FeedAnswerError, FeedError, FeedThrottledError, Rung
-from intensity_feeds.forecasting import LOOK_BACK_DAYS, NotEnoughHistoryError, seasonal_forecast
+from intensity_feeds.forecast_correction import band
+from intensity_feeds.forecasting import LOOK_BACK_DAYS, NotEnoughHistoryError, backtested_errors, seasonal_forecast
 from intensity_feeds.instants import new_year_at_s
 from intensity_feeds.records import Record, oldest_version_at_s
 from intensity_feeds.series import Basis, IntensitySeries, Quality, Signal
@@ -81,7 +82,7 @@ def cached_answer(record: Record | None, feed: str, now_s: float, rules: LadderR
 
 
 def own_answer(history: Record | None, feed: str, now_s: float, horizon_s: float) -> Answer | None:
-    """Our own forecast from what is known of the past; None while that is too little."""
+    """Our own forecast from what is known of the past; None while that is too little. It has no band: see `banded`."""
     if history is None:
         return None
     try:
@@ -89,6 +90,11 @@ def own_answer(history: Record | None, feed: str, now_s: float, horizon_s: float
     except NotEnoughHistoryError:
         return None
     return Answer(series=series, rung=Rung.OWN_FORECAST, feed=feed, age_s=max(0.0, now_s - history.fetched_at_s))
+
+
+def banded(own: Answer, history: Record, now_s: float) -> Answer:
+    """Our own forecast with the band of its backtest: some fifty forecasts, so only where it is the answer."""
+    return replace(own, band=band(backtested_errors(history.series, now_s), own.series))
 
 
 def yearly_answer(zone: str, kind: Kind, now_s: float, horizon_s: float) -> Answer | None:

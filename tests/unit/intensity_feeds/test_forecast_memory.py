@@ -131,6 +131,20 @@ def test_numbers_of_another_kind_are_remembered_apart(tmp_path: Path) -> None:
     assert memory.errors("fake", a_forecast([1.0])).issues[0].error_gco2e_per_kwh.tolist() == [10.0] * 24
 
 
+def test_our_own_forecast_has_the_band_of_its_backtest(tmp_path: Path) -> None:
+    cache = IntensityCache(tmp_path)
+    dirtier_by_turns = [100.0 + 10.0 * (day % 2) for day in range(40) for _ in range(24)]
+    cache.put_history("trace", a_series(dirtier_by_turns), MIDNIGHT_S + 40 * DAY_S)
+    dead = TraceFeed({"DE": a_series([1.0, 1.0])})
+    ladder = Ladder({"DE": [dead]}, cache, memory=ForecastMemory(tmp_path))
+    answer = ladder.answer("DE", MIDNIGHT_S + 40 * DAY_S, DAY_S)
+    assert answer is not None
+    assert answer.rung is Rung.OWN_FORECAST
+    assert answer.band is not None
+    # Half of the days turn out as the newest hour promised, half turn the other way.
+    assert answer.band.p10.gco2e_per_kwh[12] < 105.0 < answer.band.p90.gco2e_per_kwh[12]
+
+
 @pytest.mark.parametrize(("quality", "days_back"), [(Quality.MEASURED, 0), (Quality.ESTIMATED, 2)])
 def test_an_estimate_is_no_truth_before_it_was_revised(quality: Quality, days_back: int) -> None:
     actual: IntensitySeries = a_series(quality=quality)
