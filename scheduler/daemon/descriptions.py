@@ -12,6 +12,7 @@ from scheduler.engine import explain
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
+from scheduler.planning.durations import declared_s
 from scheduler.planning.plan import Placement, Refusal, Region
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
@@ -36,6 +37,7 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "earliest_start": format_instant(job.earliest_start_at_s),
         "deadline": format_instant(job.deadline_at_s),
         "duration_s": job.duration_s,
+        "declared_duration_s": declared_s(job),
         "gpus": job.gpus,
         "power_w": job.power_w,
         "interruptible": job.interruption is not None,
