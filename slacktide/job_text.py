@@ -78,7 +78,7 @@ def _expected(plan: Json | None) -> str:
 
 
 def _time_needed(job: Json) -> str:
-    planned_s, declared_s = job["duration_s"], job["declared_duration_s"]
+    planned_s, declared_s = job["duration_s"], job.get("declared_duration_s", job["duration_s"])
     if planned_s == declared_s:
         return _duration(planned_s)
     return f"{_duration(planned_s)} as runs like it took ({_duration(declared_s)} declared)"
