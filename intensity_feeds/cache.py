@@ -11,8 +11,10 @@ import logging
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from intensity_feeds.records import (
@@ -26,6 +28,8 @@ from intensity_feeds.records import (
     merged,
 )
 from intensity_feeds.series import Basis, IntensitySeries, Signal
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -76,27 +80,38 @@ class IntensityCache:
             self._put(path, record)
 
     def _path(self, feed: str, zone: str, kind: tuple[Signal, Basis], part: _Part) -> Path:
-        signal, basis = kind
-        return self._folder / quote(feed, safe="") / f"{signal}-{basis}" / f"{quote(zone, safe='')}.{part}"
+        return place(self._folder, feed, zone, kind, part)
 
     def _get(self, path: Path) -> Record | None:
         with self._lock:
             if path not in self._known:
-                self._known[path] = _read(path)
+                self._known[path] = kept(path, from_text)
             return self._known[path]
 
     def _put(self, path: Path, record: Record) -> None:
         self._known[path] = record
-        try:
-            _replace(path, as_text(record))
-        except OSError as error:
-            fields = {"action": "cache_not_written", "path": str(path), "reason": error.strerror}
-            logger.error("intensity is kept in memory only", extra=fields)
+        keep(path, as_text(record))
 
 
-def _read(path: Path) -> Record | None:
+def place(folder: Path, feed: str, zone: str, kind: tuple[Signal, Basis], part: str) -> Path:
+    """Where one part of what is known of a zone is kept."""
+    signal, basis = kind
+    return folder / quote(feed, safe="") / f"{signal}-{basis}" / f"{quote(zone, safe='')}.{part}"
+
+
+def keep(path: Path, text: str) -> None:
+    """Replace the file whole; a disk that takes nothing costs a line in the log."""
     try:
-        return from_text(path.read_text("utf-8"))
+        _replace(path, text)
+    except OSError as error:
+        fields = {"action": "cache_not_written", "path": str(path), "reason": error.strerror}
+        logger.error("intensity is kept in memory only", extra=fields)
+
+
+def kept(path: Path, read: Callable[[str], T]) -> T | None:
+    """What `read` makes of the file; None where there is none, or where it is damaged, with a line in the log."""
+    try:
+        return read(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, DamagedRecordError) as error:

@@ -27,12 +27,14 @@ from intensity_feeds.feed import (
     NoDataError,
     kind_of,
 )
+from intensity_feeds.forecast_memory import ForecastMemory
 from intensity_feeds.instants import ceil_to, floor_to
 from intensity_feeds.records import Record, fetched
 from intensity_feeds.rungs import (
     YEARLY_KIND,
     Kind,
     LadderRules,
+    banded,
     cached_answer,
     fresh_answer,
     is_settled,
@@ -40,6 +42,7 @@ from intensity_feeds.rungs import (
     live_answer,
     own_answer,
     prolonged,
+    settled_until_s,
     unknown_since_s,
     usable_series,
     yearly_answer,
@@ -101,8 +104,9 @@ class FeedHealth:
 class Ladder:
     """Answers for the zones of `feeds_by_zone`, whose feeds are tried in order. Safe to use from several threads.
 
-    `on_outcome` is called once per question put to a feed, on the thread that asked. Raises MixedSignalsError when
-    the feeds of one zone answer different questions.
+    `on_outcome` is called once per question put to a feed, on the thread that asked. With a `memory`, forecasts are
+    held against what comes, and answers say how wrong they may be. Raises MixedSignalsError when the feeds of one zone
+    answer different questions.
     """
 
     def __init__(
@@ -112,10 +116,12 @@ class Ladder:
         *,
         rules: LadderRules | None = None,
         on_outcome: Callable[[Outcome], None] | None = None,
+        memory: ForecastMemory | None = None,
     ) -> None:
         self._feeds_by_zone = {zone: tuple(feeds) for zone, feeds in feeds_by_zone.items()}
         self._kinds = {zone: _one_kind(zone, feeds) for zone, feeds in self._feeds_by_zone.items()}
         self._cache, self._rules, self._on_outcome = cache, rules or LadderRules(), on_outcome
+        self._memory = memory
         self._lock = threading.Lock()
         self._health = {
             (feed.name, zone): FeedHealth() for zone, feeds in self._feeds_by_zone.items() for feed in feeds
@@ -127,12 +133,16 @@ class Ladder:
         None when nothing at all is known: the caller then treats the grid as flat, and says so.
         """
         answer = self._live(zone, now_s) or self._cached(zone, now_s)
+        if answer is not None and self._memory is not None:
+            answer = self._memory.judged(answer)
         if answer is not None and answer.series.end_at_s >= now_s + horizon_s:
             return answer
         own = self._own(zone, now_s, horizon_s)
         if answer is not None:
             return prolonged(answer, own)
-        return own or yearly_answer(zone, self._kinds.get(zone, YEARLY_KIND), now_s, horizon_s)
+        if own is not None:
+            return self._with_band(own, zone, now_s)
+        return yearly_answer(zone, self._kinds.get(zone, YEARLY_KIND), now_s, horizon_s)
 
     def history(self, zone: str, start_at_s: float, end_at_s: float, now_s: float) -> IntensitySeries | None:
         """The best that is known by `now_s` of a past interval; with gaps, shorter, or None where less is known."""
@@ -187,12 +197,18 @@ class Ladder:
                 return answer
         return None
 
+    def _with_band(self, own: Answer, zone: str, now_s: float) -> Answer:
+        history = self._cache.history(own.feed, zone, self._kinds[zone])
+        return own if self._memory is None or history is None else banded(own, history, now_s)
+
     # -- asking ---------------------------------------------------------------------------------------------------
 
     def _asked(self, feed: Feed, zone: str, known: Record | None, now_s: float) -> Answer:
         series = usable_series(feed.forecast(zone, now_s), known, feed.name, kind_of(feed), now_s)
         if series.end_at_s > now_s:
             self._cache.put_forecast(feed.name, series, now_s)
+            if self._memory is not None:
+                self._memory.record(feed.name, series, now_s)
         return live_answer(fetched(series, now_s), feed.name, now_s)
 
     def _asked_again(self, feed: Feed, zone: str, start_at_s: float, end_at_s: float, now_s: float) -> Record | None:
@@ -216,6 +232,8 @@ class Ladder:
         def learnt() -> bool:
             series = usable_series(feed.history(zone, start_at_s, end_at_s), None, feed.name, kind_of(feed), end_at_s)
             self._cache.put_history(feed.name, series, now_s)
+            if self._memory is not None:
+                self._memory.score(feed.name, series, settled_until_s(series, now_s, self._rules))
             return True
 
         return bool(self._ask(feed, zone, now_s, Question.HISTORY, learnt))

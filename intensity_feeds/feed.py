@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from intensity_feeds.forecast_correction import QuantileForecast
 from intensity_feeds.series import Basis, IntensitySeries, Signal
 
 
@@ -60,12 +61,16 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A series with its provenance. `age_s` counts from when its source issued it to when it was asked for."""
+    """A series with its provenance. `age_s` counts from when its source issued it to when it was asked for.
+
+    `band` says where the truth will lie, as far ahead as past errors of the feed tell; None where they tell nothing.
+    """
 
     series: IntensitySeries
     rung: Rung
     feed: str
     age_s: float
+    band: QuantileForecast | None = None
 
 
 class Feed(Protocol):

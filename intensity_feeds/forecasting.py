@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from intensity_feeds.forecast_errors import ForecastErrors, Issue, recorded, scored
 from intensity_feeds.instants import ceil_to, floor_to
 from intensity_feeds.series import Floats, IntensitySeries, Quality, SeriesError
 
@@ -21,6 +22,11 @@ Forecaster = Callable[[IntensitySeries, float, float], IntensitySeries]
 
 LOOK_BACK_DAYS = 14
 FADING_S = 36 * 3600.0
+# The band of our own forecast: issues of the last 30 days, at every hour of the day in turn.
+BACKTESTED_S = 30 * 86400.0
+BACKTESTED_EVERY_S = 17 * 3600.0
+BACKTESTED_HORIZON_S = 4 * 86400.0
+SHORTEST_PAST_S = 7 * 86400.0
 _HOUR_S = 3600.0
 _DAY_S = 86400.0
 _HOURS = 24
@@ -73,6 +79,25 @@ def backtest(actual: IntensitySeries, forecaster: Forecaster, issued_at_s: Itera
         truth = actual.resampled(forecast.edges_at_s)
         errors.append(np.abs(forecast.gco2e_per_kwh - truth.gco2e_per_kwh).reshape(days, _HOURS).mean(axis=1))
     return Backtest(mae_gco2e_per_kwh=np.mean(errors, axis=0), issues=len(errors))
+
+
+def backtested_errors(history: IntensitySeries, now_s: float) -> ForecastErrors:
+    """What `seasonal_forecast` would have been wrong by in the last weeks, from what is known of them by `now_s`.
+
+    No issue where the week before it is not known: the band of a forecast made from less would not be this one's.
+    """
+    known_to_s = min(now_s, history.end_at_s)
+    first_s = max(history.start_at_s + SHORTEST_PAST_S, known_to_s - BACKTESTED_S)
+    issues: list[Issue] = []
+    for issued_at_s in np.arange(ceil_to(first_s, _HOUR_S), known_to_s, BACKTESTED_EVERY_S).tolist():
+        try:
+            past = history.between(history.start_at_s, issued_at_s)
+            forecast = seasonal_forecast(past, issued_at_s, BACKTESTED_HORIZON_S)
+        except NotEnoughHistoryError:
+            continue
+        alone = recorded(ForecastErrors(zone=history.zone), forecast, issued_at_s)
+        issues += scored(alone, history, known_to_s).issues
+    return ForecastErrors(zone=history.zone, issues=tuple(issues))
 
 
 def _recent_hours(history: IntensitySeries, now_s: float) -> tuple[Floats, Floats]:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from intensity_feeds.series import Basis, Floats, IntensitySeries, Quality, SeriesError, Signal, refuse_mixture
+
+T = TypeVar("T")
 
 _FORMAT = 1
 # Answers of two threads may cross by seconds; what lies further in the future was stamped by a wrong clock.
@@ -98,17 +100,27 @@ def as_text(record: Record) -> str:
         allow_nan=False,
         separators=(",", ":"),
     )
-    return f"{_checksum(body)}\n{body}\n"
+    return sealed(body)
 
 
 def from_text(text: str) -> Record:
     """The record that `as_text` wrote. Raises DamagedRecordError."""
+    return unsealed(text, _record)
+
+
+def sealed(body: str) -> str:
+    """One line of checksum, one with the body."""
+    return f"{_checksum(body)}\n{body}\n"
+
+
+def unsealed(text: str, read: Callable[[Mapping[str, Any]], T]) -> T:
+    """What `read` makes of the JSON that was sealed. Raises DamagedRecordError."""
     checksum, _, body = text.partition("\n")
     body = body.rstrip("\n")
     if checksum != _checksum(body):
         raise DamagedRecordError("the checksum does not fit")
     try:
-        return _record(json.loads(body))
+        return read(json.loads(body))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedRecordError(f"not a record of format {_FORMAT}: {type(error).__name__}") from error
 

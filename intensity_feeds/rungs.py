@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from intensity_feeds.answers import from_running_step, refuse_implausible
 from intensity_feeds.feed import Answer, FeedAccessError, FeedAnswerError, FeedError, FeedThrottledError, Rung
-from intensity_feeds.forecasting import LOOK_BACK_DAYS, NotEnoughHistoryError, seasonal_forecast
+from intensity_feeds.forecast_correction import band
+from intensity_feeds.forecasting import LOOK_BACK_DAYS, NotEnoughHistoryError, backtested_errors, seasonal_forecast
 from intensity_feeds.instants import new_year_at_s
 from intensity_feeds.records import Record, oldest_version_at_s
-from intensity_feeds.series import Basis, IntensitySeries, Signal
+from intensity_feeds.series import Basis, IntensitySeries, Quality, Signal
 from intensity_feeds.static import yearly_average_series
 
 Kind = tuple[Signal, Basis]
@@ -81,7 +82,7 @@ def cached_answer(record: Record | None, feed: str, now_s: float, rules: LadderR
 
 
 def own_answer(history: Record | None, feed: str, now_s: float, horizon_s: float) -> Answer | None:
-    """Our own forecast from what is known of the past; None while that is too little."""
+    """Our own forecast from what is known of the past; None while that is too little. It has no band: see `banded`."""
     if history is None:
         return None
     try:
@@ -89,6 +90,11 @@ def own_answer(history: Record | None, feed: str, now_s: float, horizon_s: float
     except NotEnoughHistoryError:
         return None
     return Answer(series=series, rung=Rung.OWN_FORECAST, feed=feed, age_s=max(0.0, now_s - history.fetched_at_s))
+
+
+def banded(own: Answer, history: Record, now_s: float) -> Answer:
+    """Our own forecast with the band of its backtest: some fifty forecasts, so only where it is the answer."""
+    return replace(own, band=band(backtested_errors(history.series, now_s), own.series))
 
 
 def yearly_answer(zone: str, kind: Kind, now_s: float, horizon_s: float) -> Answer | None:
@@ -126,6 +132,11 @@ def is_settled(history: Record | None, start_at_s: float, end_at_s: float, now_s
     if fetched_at_s is None:
         return False
     return fetched_at_s >= min(end_at_s + rules.history_revised_s, now_s - rules.history_fresh_s)
+
+
+def settled_until_s(actual: IntensitySeries, now_s: float, rules: LadderRules) -> float:
+    """Up to when a forecast may be held against the past: an estimate is one itself until it has been revised."""
+    return now_s if actual.quality is Quality.MEASURED else now_s - rules.history_revised_s
 
 
 def left_alone_until_s(error: FeedError, is_about_forecast: bool, now_s: float, rules: LadderRules) -> float:

@@ -63,11 +63,18 @@ def read_trace(
 
 
 def read_forecast_trace(
-    path: Path | str, zones: Collection[str] | None = None, *, basis: Basis = Basis.DIRECT
+    path: Path | str,
+    zones: Collection[str] | None = None,
+    *,
+    basis: Basis = Basis.DIRECT,
+    column: str = FORECAST_COLUMN,
 ) -> dict[str, tuple[IntensitySeries, ...]]:
-    """The recorded forecasts of each zone, by time of issue. Raises TraceError as `read_trace` does."""
+    """The recorded forecasts of each zone, by time of issue; `column` may name a quantile of them.
+
+    Raises TraceError as `read_trace` does.
+    """
     with opened(Path(path)) as rows:
-        gathered = gather(rows, Columns(value=FORECAST_COLUMN, issued="issued_at"), zones)
+        gathered = gather(rows, Columns(value=column, issued="issued_at"), zones)
     _refuse_absent(rows.path, [zone for zone, _ in gathered], zones)
     forecasts: dict[str, list[IntensitySeries]] = {}
     for (zone, issued_at_s), points in sorted(gathered.items()):

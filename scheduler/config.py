@@ -129,6 +129,15 @@ class PlanningSettings:
     policy: Annotated[str, Field(pattern="^(carbon_aware|run_now)$", description="carbon_aware or run_now.")] = (
         "carbon_aware"
     )
+    duration_quantile_ratio: Annotated[
+        float,
+        Field(
+            ge=0, lt=1, description="Share of past runs of a label that the planned duration covers; 0: as declared."
+        ),
+    ] = 0.9
+    correct_forecasts: Annotated[
+        bool, Field(description="Plan on forecasts corrected by what they have been wrong by; false: as the feed says.")
+    ] = True
     lease_s: Annotated[Duration, Field(gt=0, description="Lease on a running job; renewed at a third of it.")] = 45.0
 
 

@@ -165,6 +165,8 @@ class Job:
     label: str = ""
     template: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
+    # What the submitter said, where `duration_s` is longer because past runs like it were.
+    declared_duration_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.duration_s > 0:

@@ -42,7 +42,7 @@ def job_lines(job: Json, why: str = "") -> Iterator[str]:
         "runs": f"{short_instant(start)} to {short_instant(end)} in {region}" if start and end else "",
         "pieces": _pieces(job["plan"]),
         "expected": _expected(job["plan"]),
-        "needs": f"{_duration(job['duration_s'])}, {job['gpus']} GPUs, {job['power_w']:,.0f} W",
+        "needs": f"{_time_needed(job)}, {job['gpus']} GPUs, {job['power_w']:,.0f} W",
         "deadline": short_instant(job["deadline"]),
         "submitted": f"{short_instant(job['submitted_at'])} by {job['tenant']}, for {job['purpose']}",
         "result": ", ".join(f"{name} {value}" for name, value in (job["result"] or {}).items()),
@@ -75,6 +75,13 @@ def _expected(plan: Json | None) -> str:
         return ""
     against = f", {saving(plan)} saved against starting at once" if saving(plan) else ""
     return f"{plan['emissions_gco2e']:,.0f} gCO2e{against} (forecast)"
+
+
+def _time_needed(job: Json) -> str:
+    planned_s, declared_s = job["duration_s"], job.get("declared_duration_s", job["duration_s"])
+    if planned_s == declared_s:
+        return _duration(planned_s)
+    return f"{_duration(planned_s)} as runs like it took ({_duration(declared_s)} declared)"
 
 
 def _duration(duration_s: float) -> str:

@@ -41,6 +41,7 @@ from scheduler.daemon.http import make_app
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
 from scheduler.daemon.runner import Runner
@@ -99,6 +100,7 @@ class Daemon:
         store = await self._env.in_thread(open_store, self._database_url())
         self._compose(store, await self._intensity())
         self.writer.start()
+        await self._env.in_thread(self.past.read, self.reads)
         await self._first_poll()
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
         await self.cron.submit_due()
@@ -173,6 +175,7 @@ class Daemon:
         self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
+        self.past = PastWork(settings.planning.duration_quantile_ratio)
         self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
@@ -189,6 +192,7 @@ class Daemon:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=settings.planning.lease_s,
             devices=Devices({region.name: region.devices for region in settings.region}),
+            on_success=self.past.count,
         )
         self.gateway = Gateway(
             env=env,
@@ -198,7 +202,7 @@ class Daemon:
             metrics=self.metrics,
             batch_of=self.batch_of,
         )
-        self.cron = Cron(env, settings.launch, self.writer, self.runner)
+        self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
         self.api = jobs_api.JobsApi(
             env=env,
             settings=settings,
@@ -210,6 +214,7 @@ class Daemon:
             estimate=BatchEstimates(settings),
             outputs=self.cookbook.output_of,
             logs=self.launcher.log_path,
+            past=self.past,
         )
         self._listen()
         self._set_timers()

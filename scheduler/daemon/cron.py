@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from scheduler.config import LaunchSettings
 from scheduler.daemon.env import Env
+from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.runner import Runner
 from scheduler.events import JobSubmitted
 from scheduler.periods import Period, due_periods, job_of
@@ -23,7 +24,15 @@ log = logging.getLogger(__name__)
 class Cron:
     """Recurring launches of one daemon; each looks back as far as it may catch up."""
 
-    def __init__(self, env: Env, launches: Sequence[LaunchSettings], writer: Writing, runner: Runner) -> None:
+    def __init__(
+        self,
+        env: Env,
+        launches: Sequence[LaunchSettings],
+        writer: Writing,
+        runner: Runner,
+        past: PastWork,
+    ) -> None:
+        self._past = past
         self._env, self._launches, self._writer, self._runner = env, tuple(launches), writer, runner
         self._looked_until_s = {launch.name: env.now_s() - launch.catch_up_s for launch in launches}
 
@@ -41,7 +50,7 @@ class Cron:
             self._looked_until_s[launch.name] = max(now_s, self._looked_until_s[launch.name])
 
     async def _submit(self, launch: LaunchSettings, period: Period, now_s: float) -> None:
-        job = job_of(launch, period, now_s)
+        job = self._past.guarded(job_of(launch, period, now_s))
 
         def accept(store: Store) -> bool:
             return store.launch(launch.name, period.key, job, now_s=now_s).is_new

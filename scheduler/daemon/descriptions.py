@@ -12,6 +12,7 @@ from scheduler.engine import explain
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
+from scheduler.planning.durations import declared_s
 from scheduler.planning.plan import Placement, Refusal, Region
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
@@ -36,6 +37,7 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "earliest_start": format_instant(job.earliest_start_at_s),
         "deadline": format_instant(job.deadline_at_s),
         "duration_s": job.duration_s,
+        "declared_duration_s": declared_s(job),
         "gpus": job.gpus,
         "power_w": job.power_w,
         "interruptible": job.interruption is not None,
@@ -83,6 +85,7 @@ def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:
         return {"zone": zone, "rung": None, "gco2e_per_kwh": None, "points": []}
     series = answer.series
     edges, values = series.edges_at_s.tolist(), series.gco2e_per_kwh.tolist()
+    bands = _bands(answer)
     return {
         "zone": zone,
         "rung": answer.rung,
@@ -93,10 +96,28 @@ def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:
         "quality": series.quality,
         "gco2e_per_kwh": _value_at(series, now_s),
         "points": [
-            {"start": format_instant(start), "end": format_instant(end), "gco2e_per_kwh": _number(value)}
+            {
+                "start": format_instant(start),
+                "end": format_instant(end),
+                "gco2e_per_kwh": _number(value),
+                "expected": bands.get(start),
+            }
             for start, end, value in zip(edges, edges[1:], values, strict=False)
             if end > now_s
         ],
+    }
+
+
+def _bands(answer: Answer) -> dict[float, Json]:
+    """By start of step, what nine in ten, half, and one in ten of past forecasts would have been exceeded by."""
+    band = answer.band
+    if band is None:
+        return {}
+    columns = (band.p50.edges_at_s[:-1], band.p10.gco2e_per_kwh, band.p50.gco2e_per_kwh, band.p90.gco2e_per_kwh)
+    return {
+        start_s: {"p10_gco2e_per_kwh": p10, "p50_gco2e_per_kwh": p50, "p90_gco2e_per_kwh": p90}
+        for start_s, p10, p50, p90 in zip(*(column.tolist() for column in columns), strict=True)
+        if p50 == p50
     }
 
 

@@ -10,6 +10,8 @@ from intensity_feeds.electricity_maps import HOST as ELECTRICITY_MAPS_HOST
 from intensity_feeds.electricity_maps import ElectricityMaps
 from intensity_feeds.fallback import Ladder, Outcome
 from intensity_feeds.feed import Answer, Feed
+from intensity_feeds.forecast_memory import ForecastMemory
+from intensity_feeds.rungs import LadderRules
 from intensity_feeds.series import IntensitySeries
 from intensity_feeds.synthetic import SyntheticFeed
 from intensity_feeds.trace import TraceFeed, read_trace
@@ -20,6 +22,9 @@ from intensity_feeds.watttime import WattTime
 from scheduler.config import FeedKind, FeedSettings, Settings
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
+
+# What has just come is what a forecast is corrected by; one call in twelve asks for it.
+_HISTORY_EVERY_S = 3600.0
 
 
 def feed_of(settings: FeedSettings, environment: Mapping[str, str]) -> Feed:
@@ -72,7 +77,10 @@ class Intensity:
         def count(outcome: Outcome) -> None:
             metrics.feed_outcome(outcome.feed, outcome.name)
 
-        return cls(Ladder(by_zone, IntensityCache(folder), on_outcome=count), env)
+        corrects = settings.planning.correct_forecasts
+        rules = LadderRules(history_every_s=_HISTORY_EVERY_S) if corrects else LadderRules()
+        memory = ForecastMemory(folder, corrects=corrects, on_scored=metrics.forecast_errors)
+        return cls(Ladder(by_zone, IntensityCache(folder), rules=rules, on_outcome=count, memory=memory), env)
 
     def answer(self, zone: str, now_s: float, horizon_s: float) -> Answer | None:
         return self._ladder.answer(zone, now_s, horizon_s)

@@ -30,6 +30,7 @@ from scheduler.daemon.descriptions import (
 )
 from scheduler.daemon.env import Env
 from scheduler.daemon.http import Policies, Scope, read_json_body
+from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
 from scheduler.engine import explain
@@ -91,6 +92,7 @@ class JobsApi:
     estimate: BatchEstimate
     outputs: Callable[[str], Path]
     logs: Callable[[str], Path]
+    past: PastWork
     is_draining: bool = False
     _telling: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -121,7 +123,7 @@ class JobsApi:
         if key is not None and (known := await self._known(fields, key, body)):
             return known
         job = await self.env.in_thread(self._job, fields)
-        draft = self._draft(job)
+        job, draft = self._draft(job)
         if request.query.get("dry_run") in ("1", "true"):
             return _json(200, draft)
         payload = {"requests": fields.requests} if fields.requests else None
@@ -257,12 +259,16 @@ class JobsApi:
                 filled(templates[fields.template].command, fields.arguments)
         return job
 
-    def _draft(self, job: Job) -> dict[str, Any]:
-        answer = self.runner.engine.appraise(job, self.env.now_s())
+    def _draft(self, job: Job) -> tuple[Job, dict[str, Any]]:
+        """The job as it is planned, and where. What its past asks for never refuses it."""
+        guarded = self.past.guarded(job)
+        answer = self.runner.engine.appraise(guarded, self.env.now_s())
+        if isinstance(answer, Refusal) and guarded is not job:
+            guarded, answer = job, self.runner.engine.appraise(job, self.env.now_s())
         if isinstance(answer, Refusal):
             message = describe_refusal(answer)
             raise ApiError(422, message, kind="invalid_request_error", param=answer.obstacle, code="infeasible")
-        return describe_draft(job, answer)
+        return guarded, describe_draft(guarded, answer)
 
     async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:
         """The job that an earlier call with this key made: it may be infeasible by now and is still the answer."""

@@ -6,10 +6,13 @@ a caller sends becomes a label.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from intensity_feeds.forecast_errors import HorizonError
 from scheduler.daemon.request_metrics import RequestCollector, RequestMetrics
 
 Bounds = tuple[float, ...]
@@ -53,8 +56,16 @@ class Metrics:
     def _declare_feeds_and_jobs(self) -> None:
         self.feed_outcomes = self._counter("feed_outcomes", "Calls of a feed, by outcome.", "feed", "outcome")
         self.forecast_age_s = self._gauge("forecast_age_seconds", "Age of the forecast in use.", "zone", "rung")
+        self._declare_forecast_errors()
         self.jobs_by_state = self._gauge("jobs", "Jobs by state.", "state")
         self._rung_of_zone: dict[str, str] = {}
+
+    def _declare_forecast_errors(self) -> None:
+        labels = ("feed", "zone", "horizon")
+        self.error_mae = self._gauge("forecast_error_mae_gco2e_per_kwh", "Mean absolute error of forecasts.", *labels)
+        self.error_bias = self._gauge("forecast_error_bias_gco2e_per_kwh", "Mean of actual minus forecast.", *labels)
+        self.error_mape = self._gauge("forecast_error_mape_ratio", "Mean error as a share of the actual.", *labels)
+        self.error_hours = self._gauge("forecast_error_hours", "Scored hours behind these means.", *labels)
 
     def _declare_account(self) -> None:
         self.energy_kwh = self._counter("energy_kwh", "IT energy of served requests and jobs.", "subject", "basis")
@@ -80,6 +91,16 @@ class Metrics:
             self.forecast_age_s.remove(zone, before)
         self._rung_of_zone[zone] = rung
         self.forecast_age_s.labels(zone, rung).set(age_s)
+
+    def forecast_errors(self, feed: str, zone: str, errors: Iterable[HorizonError]) -> None:
+        """How wrong the forecasts of a zone have been, by horizon."""
+        for one in errors:
+            labels = (feed, zone, one.name)
+            self.error_mae.labels(*labels).set(one.mae_gco2e_per_kwh)
+            self.error_bias.labels(*labels).set(one.bias_gco2e_per_kwh)
+            self.error_hours.labels(*labels).set(one.hours)
+            if one.mape_ratio is not None:
+                self.error_mape.labels(*labels).set(one.mape_ratio)
 
     def jobs(self, state: str, count: int) -> None:
         self.jobs_by_state.labels(state).set(count)

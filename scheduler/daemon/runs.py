@@ -92,7 +92,10 @@ class _Held:
 
 
 class Runs:
-    """Carries out; one instance per daemon. `on_use` is told of every use of energy once it is written."""
+    """Carries out; one instance per daemon. `on_use` is told of every use of energy once it is written.
+
+    `on_success` is told of every job that succeeds: what was done before its last piece, and how long that took.
+    """
 
     def __init__(
         self,
@@ -106,10 +109,12 @@ class Runs:
         holder: str,
         lease_s: float,
         devices: Devices | None = None,
+        on_success: Callable[[Job, float, float], None] | None = None,
     ) -> None:
         self._devices = devices or Devices({})
         self._env, self._runner, self._writer, self._launcher = env, runner, writer, launcher
         self._recipes, self._on_use, self._holder = recipes, on_use, holder
+        self._on_success = on_success
         self._lease_s = lease_s * env.speed  # a lease guards against a dead process: real seconds
         self._held: dict[str, _Held] = {}
         self._chains: dict[str, asyncio.Task[None]] = {}
@@ -254,7 +259,14 @@ class Runs:
         event = await self._durably(tell)
         if use is not None:
             self._on_use(use)
+        self._count_success(held, ended)
         return event
+
+    def _count_success(self, held: _Held, ended: RunEnded) -> None:
+        has_succeeded = ended.ending is Ending.EXITED and ended.has_succeeded
+        if self._on_success is None or not has_succeeded or held.started_at_s is None or ended.ended_at_s is None:
+            return
+        self._on_success(held.job, held.done_s, ended.ended_at_s - held.started_at_s)
 
     async def _forget(self, run_id: str) -> None:
         try:

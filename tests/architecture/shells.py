@@ -17,6 +17,7 @@ SHELLS: dict[str, str] = {
     "intensity_feeds.trace": "names trace files",
     "intensity_feeds.trace_rows": "reads trace files",
     "intensity_feeds.cache": "keeps answers on disk",
+    "intensity_feeds.forecast_memory": "keeps errors of forecasts on disk",
     "intensity_feeds.fallback": "asks one feed after another, from several threads",
     "shaping.profiles": "reads the profiles that come with the package",
     "simulations.plot": "draws and writes a bitmap",

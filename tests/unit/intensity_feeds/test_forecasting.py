@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from intensity_feeds.forecast_correction import band
+from intensity_feeds.forecast_errors import by_horizon
 from intensity_feeds.forecasting import (
     LOOK_BACK_DAYS,
     NotEnoughHistoryError,
     backtest,
+    backtested_errors,
     persistence_forecast,
     seasonal_forecast,
 )
@@ -99,3 +102,38 @@ def test_on_real_grids_it_is_closer_than_yesterday_on_both_days(zone: str) -> No
     issues = [actual.start_at_s + LOOK_BACK_DAYS * DAY_S + n * 67 * HOUR_S for n in range(120)]
     own, yesterday = (backtest(actual, one, issues) for one in (seasonal_forecast, persistence_forecast))
     assert (own.mae_gco2e_per_kwh < 0.95 * yesterday.mae_gco2e_per_kwh).all()
+
+
+def test_the_errors_of_a_grid_that_repeats_every_day_are_none() -> None:
+    history = a_series(A_DAY * 40)
+    errors = by_horizon(backtested_errors(history, history.end_at_s))
+    assert [one.mae_gco2e_per_kwh for one in errors] == [0.0] * 6
+    assert errors[-1].name == "72-96h"
+
+
+def test_a_backtest_sees_neither_the_future_nor_what_is_older_than_its_look_back() -> None:
+    history = a_series([*A_DAY * 60, *[900.0] * 48])
+    now_s = MIDNIGHT_S + 60 * DAY_S
+    assert all(one.mae_gco2e_per_kwh == 0.0 for one in by_horizon(backtested_errors(history, now_s)))
+    assert backtested_errors(history, now_s).issues[0].issued_at_s >= now_s - 30 * DAY_S
+
+
+def test_without_a_week_of_the_past_there_is_nothing_to_test_on() -> None:
+    history = a_series(A_DAY * 7)
+    assert backtested_errors(history, history.end_at_s).issues == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zone", ["DE", "US-CAL-CISO", "NL"])
+def test_on_real_grids_the_band_of_our_own_forecast_holds_most_of_what_comes(zone: str) -> None:
+    actual = read_trace(real_data("carbon/avg_2022_hourly_34zones.csv.gz"), [zone])[zone]
+    inside = []
+    for day in range(60, 360, 20):
+        now_s = actual.start_at_s + day * DAY_S
+        past = actual.between(actual.start_at_s, now_s)
+        found = band(backtested_errors(past, now_s), seasonal_forecast(past, now_s, 2 * DAY_S))
+        assert found is not None
+        truth = actual.between(now_s, now_s + 2 * DAY_S).gco2e_per_kwh
+        inside.append((truth >= found.p10.gco2e_per_kwh) & (truth <= found.p90.gco2e_per_kwh))
+    # It is meant to hold 80%; fifteen forecasts are too few to tell 65 from 90.
+    assert 0.65 < np.mean(inside) < 0.9

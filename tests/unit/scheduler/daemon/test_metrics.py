@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from intensity_feeds.forecast_errors import HorizonError
 from scheduler.daemon.metrics import Metrics
 
 
@@ -26,6 +27,17 @@ def test_a_zone_has_one_rung_at_a_time() -> None:
     text = metrics.exposition().decode()
     assert 'slacktide_forecast_age_seconds{rung="cached",zone="DE"} 400.0' in text
     assert 'rung="live"' not in text
+
+
+def test_errors_of_forecasts_are_shown_by_horizon_and_a_missing_ratio_is_not() -> None:
+    metrics = Metrics()
+    error = HorizonError(from_h=0, to_h=6, hours=12, bias_gco2e_per_kwh=-3.0, mae_gco2e_per_kwh=8.0, mape_ratio=None)
+    metrics.forecast_errors("uk_carbon", "GB", (error,))
+    text = metrics.exposition().decode()
+    assert 'slacktide_forecast_error_mae_gco2e_per_kwh{feed="uk_carbon",horizon="0-6h",zone="GB"} 8.0' in text
+    assert 'slacktide_forecast_error_bias_gco2e_per_kwh{feed="uk_carbon",horizon="0-6h",zone="GB"} -3.0' in text
+    assert 'slacktide_forecast_error_hours{feed="uk_carbon",horizon="0-6h",zone="GB"} 12.0' in text
+    assert "slacktide_forecast_error_mape_ratio{" not in text
 
 
 def test_requests_are_counted_by_status_with_their_times() -> None:
