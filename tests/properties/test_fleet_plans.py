@@ -113,7 +113,7 @@ def test_nothing_is_late_that_running_at_once_would_have_met(
 @settings(max_examples=40, deadline=None)
 @given(some_jobs(interruptible=False), rows, rows, st.randoms(use_true_random=False))
 def test_of_those_that_running_at_once_met_all_along_never_more_are_late_than_when_it_begins_now(
-    jobs: list[Job], row: list[float], other: list[float], draw: random.Random
+    jobs: list[Job], row: list[float], other: list[float], draw: Random
 ) -> None:
     met = {one.id for one in jobs if draw.random() < 0.5}
     open_jobs = [OpenJob(job=one, met_at_once=one.id in met) for one in jobs]
