@@ -17,6 +17,7 @@ from slacktide.plan import plan
 from slacktide.profiles import profiles_app
 from slacktide.regions import regions
 from slacktide.reproduce import reproduce
+from slacktide.router import router_app
 from slacktide.run import run
 from slacktide.serve import serve
 from slacktide.show import explain, show
@@ -42,6 +43,7 @@ def _root() -> None:
 
 app.add_typer(config_app, name="config", short_help="Write, check and show the settings.")
 app.add_typer(profiles_app, name="profiles", short_help="Look into the energy model and calibrate it.")
+app.add_typer(router_app, name="router", short_help="Train and judge what picks the model of a query.")
 app.command("cancel", short_help="Cancel a job.")(cancel)
 app.command("demo", short_help="See it work in a minute.")(demo)
 app.command("doctor", short_help="Look for what is wrong here.")(doctor)
