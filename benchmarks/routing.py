@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from shaping.profiles import deployment
-from shaping.router_training import Judged, train
+from shaping.router_training import Judged, folds_of, train
 from shaping.saturation import Traffic, saturated
 from simulations.reproductions.routing import Answered, oracle_accuracy_ratio, random_accuracy_ratio
 from simulations.router_curve import Curve, curve
@@ -85,6 +85,7 @@ def main() -> int:
     _print_curve(found, joules, answered(test))
     _print_subjects(test, need)
     _print_bars(found, joules, answered(test), need)
+    _print_left_out(judged)
     if png is not None:
         _draw(found, joules, answered(test), png)
     return 0
@@ -143,6 +144,23 @@ def _print_bars(
         least = within[0].strong_share_ratio
         print(
             f"least energy within one point of always strong: {joules.relative_ratio(least):.0%} ({least:.0%} strong)"
+        )
+
+
+def _print_left_out(judged: Judged) -> None:
+    """The same with every subject unseen once, in folds: more queries, so a narrower interval."""
+    folds, need = folds_of(judged.subjects), np.zeros(len(judged.queries))
+    subjects = np.array(judged.subjects)
+    for fold in sorted(set(folds.tolist())):
+        model = train(part(judged, set(subjects[folds != fold].tolist())))
+        need[folds == fold] = model.need_of([judged.queries[row] for row in np.flatnonzero(folds == fold)])
+    found = curve(answered(judged), need)
+    print(f"\nall {found.queries} queries, each of a subject left out of the training:")
+    for point in found.points:
+        gap = point.recovered_gap
+        assert gap is not None
+        print(
+            f"{point.strong_share_ratio:.0%} strong calls: {gap.ratio:.3f} of the gap ({gap.low:.3f} to {gap.high:.3f})"
         )
 
 

@@ -1,0 +1,85 @@
+"""`slacktide router` from outside, on a table small enough to see through."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+COLUMNS = ("query_id", "dataset", "subject", "query", "weak_correct", "strong_correct", "excluded_by_authors")
+
+
+def router(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "slacktide.main", "router", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUTF8": "1"},
+    )
+
+
+def table(path: Path, subjects: str, right: str = "1") -> Path:
+    """Long questions with numbers are answered by the strong model only; others by both."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for subject in subjects:
+            for place in range(20):
+                hard = place % 2
+                query = "Compute 17 + 25 * 3 - 4 =\nfor each of the many steps" * 5 if hard else "Who was he?"
+                writer.writerow((f"{subject}{place}", "made up", subject, query, 1 - hard, right, 0))
+    return path
+
+
+def test_a_router_learns_and_is_judged_on_other_subjects(tmp_path: Path) -> None:
+    model = tmp_path / "router.json"
+    trained = router("train", "--data", table(tmp_path / "a.csv", "abcd"), "--out", model)
+    judged = router("evaluate", "--model", model, "--data", table(tmp_path / "b.csv", "xyz"), "--json")
+
+    assert trained.returncode == 0, trained.stderr
+    found = json.loads(judged.stdout)
+    assert (found["weak"], found["strong"], found["oracle"], found["queries"]) == (0.5, 1.0, 1.0, 60)
+    assert [point["strong_share_ratio"] for point in found["points"]] == [tenth / 10 for tenth in range(1, 10)]
+    half = found["points"][4]
+    assert half["accuracy_ratio"] == 1.0
+    assert half["random_accuracy_ratio"] == 0.75
+    assert half["low"] <= 1.0 <= half["high"]
+    assert "trained on" not in judged.stderr
+
+
+def test_subjects_seen_in_training_are_pointed_out(tmp_path: Path) -> None:
+    data, model = table(tmp_path / "a.csv", "abcd"), tmp_path / "router.json"
+    router("train", "--data", data, "--out", model)
+    shown = router("evaluate", "--model", model, "--data", data)
+
+    assert shown.returncode == 0
+    assert "4 of these subjects were trained on" in shown.stderr
+    assert "GAP RECOVERED" in shown.stdout
+
+
+@pytest.mark.parametrize("right", ["2", "", "yes"])
+def test_a_judgement_that_is_no_judgement_is_named_with_its_row(tmp_path: Path, right: str) -> None:
+    result = router("train", "--data", table(tmp_path / "a.csv", "ab", right), "--out", tmp_path / "m.json")
+
+    assert result.returncode == 2
+    assert "row 1, column strong_correct" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_column_and_a_file_that_is_no_model_are_mistakes_of_the_caller(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.csv"
+    bare.write_text("query,subject\nWho?,history\n", "utf-8")
+    no_column = router("train", "--data", bare, "--out", tmp_path / "m.json")
+    no_model = router("evaluate", "--model", bare, "--data", table(tmp_path / "a.csv", "ab"))
+
+    assert (no_column.returncode, no_model.returncode) == (2, 2)
+    assert "has no column weak_correct" in no_column.stderr
+    assert "is no JSON" in no_model.stderr
