@@ -2,8 +2,8 @@
 
     python -m benchmarks.assignment
 
-Made-up qualities and energies of a fixed seed. Times are of the processor, best of five. Exit code 1 when it takes 50 ms
-or more, or is more than 0.1% below the bound of the linear program.
+Made-up qualities and energies of a fixed seed. Times are of the processor, best of five. Exit code 1 when it takes
+50 ms or more, or is more than 0.1% below the bound of the linear program.
 """
 
 from __future__ import annotations

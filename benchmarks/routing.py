@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from shaping.profiles import deployment
+from shaping.router_model import Vector
 from shaping.router_training import Judged, folds_of, train
 from shaping.saturation import Traffic, saturated
 from simulations.reproductions.routing import Answered, oracle_accuracy_ratio, random_accuracy_ratio
@@ -107,7 +108,7 @@ def _print_curve(found: Curve, joules: Energies, both: Answered) -> None:
     print(f"| 100% | 100% | {found.strong_ratio:.4f} (always strong) | | | |\n")
 
 
-def _print_subjects(test: Judged, need: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+def _print_subjects(test: Judged, need: Vector) -> None:
     print("| subject | queries | weak | strong | at 50% | random |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for subject in sorted(set(test.subjects)):
@@ -120,9 +121,7 @@ def _print_subjects(test: Judged, need: np.ndarray[tuple[int], np.dtype[np.float
         )
 
 
-def _print_bars(
-    found: Curve, joules: Energies, both: Answered, need: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> None:
+def _print_bars(found: Curve, joules: Energies, both: Answered, need: Vector) -> None:
     half = next(point for point in found.points if point.strong_share_ratio == 0.5)
     assert half.recovered_gap is not None
     print(
@@ -153,7 +152,7 @@ def _print_left_out(judged: Judged) -> None:
     subjects = np.array(judged.subjects)
     for fold in sorted(set(folds.tolist())):
         model = train(part(judged, set(subjects[folds != fold].tolist())))
-        need[folds == fold] = model.need_of([judged.queries[row] for row in np.flatnonzero(folds == fold)])
+        need[folds == fold] = model.need_of([judged.queries[row] for row in np.flatnonzero(folds == fold).tolist()])
     found = curve(answered(judged), need)
     print(f"\nall {found.queries} queries, each of a subject left out of the training:")
     for point in found.points:
