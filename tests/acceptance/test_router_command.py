@@ -83,3 +83,43 @@ def test_a_missing_column_and_a_file_that_is_no_model_are_mistakes_of_the_caller
     assert (no_column.returncode, no_model.returncode) == (2, 2)
     assert "has no column weak_correct" in no_column.stderr
     assert "is no JSON" in no_model.stderr
+
+
+def test_a_daemon_whose_router_file_is_missing_says_so_and_how_to_write_one(tmp_path: Path) -> None:
+    settings = tmp_path / "slacktide.toml"
+    settings.write_text(
+        f"""
+[server]
+port = 0
+state_dir = "{tmp_path / "state"}"
+
+[[region]]
+name = "here"
+zone = "DE"
+
+[[worker]]
+url = "http://127.0.0.1:9"
+models = ["llama-3.1-8b", "llama-3.1-70b"]
+region = "here"
+
+[[model_pool]]
+name = "auto"
+candidates = ["llama-3.1-8b", "llama-3.1-70b"]
+router = "{tmp_path / "router.json"}"
+""",
+        "utf-8",
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "slacktide.main", "serve", "-c", str(settings)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUTF8": "1"},
+    )
+
+    assert result.returncode == 2
+    assert "model_pool 'auto': router" in result.stderr
+    assert "No such file or directory" in result.stderr
+    assert "slacktide router train" in result.stderr
+    assert "Traceback" not in result.stderr

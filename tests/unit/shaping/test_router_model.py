@@ -10,24 +10,10 @@ import pytest
 from shaping.query_features import FEATURE_NAMES, features
 from shaping.router_model import RouterModelError, from_document, to_document
 from shaping.router_training import Judged, TrainingError, folds_of, logistic, train
+from tests.unit.shaping.judged_queries import judged
 
 LONG = "Suppose that, after 1950, the court held for him. It did not. He left. What is the value of 12 + 30?"
 QUERY = f"{LONG}\nA. 42\nB. 7\nC. 12\nD. Both A and C\nAnswer:"
-
-
-def judged(repeats: int = 40) -> Judged:
-    """Long queries need the strong model: it alone answers nine of ten of them; four subjects."""
-    short, long = "What is a cat?", "Compute " + "the long chain of sums " * 20
-    queries = [short, long] * repeats
-    weak = np.array([True, False] * repeats)
-    weak[::20] = False
-    strong = np.ones(len(queries), dtype=bool)
-    strong[1::20] = False
-    return Judged(
-        queries=queries,
-        subjects=[f"subject-{row // 20}" for row in range(len(queries))],
-        is_right={"weak": weak, "strong": strong},
-    )
 
 
 def test_each_feature_says_what_its_name_says() -> None:
