@@ -181,12 +181,12 @@ def _draw(found: Curve, joules: Energies, both: Answered, path: Path) -> None:
     axes.plot(energy, [random_accuracy_ratio(both, share) for share in shares], "--", label="random mixing")
     axes.plot(energy, [oracle_accuracy_ratio(both, share) for share in shares], ":", label="oracle")
     axes.scatter(energy[0], routed[0], color="black", zorder=3)
-    axes.annotate("always weak", (energy[0], routed[0]), xytext=(8, -4), textcoords="offset points")
+    axes.annotate("always weak", (energy[0], routed[0]), xytext=(8, -10), textcoords="offset points")
     axes.scatter(1.0, routed[-1], color="black", zorder=3)
     axes.annotate("always strong", (1.0, routed[-1]), xytext=(-80, -14), textcoords="offset points")
     axes.set_xlabel("energy per query over always strong (modelled)")
     axes.set_ylabel("accuracy")
-    axes.legend(loc="center right")
+    axes.legend(loc="lower right")
     figure.savefig(path, dpi=110)
 
 
