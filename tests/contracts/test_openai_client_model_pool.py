@@ -25,6 +25,8 @@ from simulations.worker_server import WorkerOptions, build_app, start
 from tests.integration.gateway_stand import REGION, KnownCleanHours, Stand, Uses, a_front
 from tests.unit.shaping.judged_queries import LONG, SHORT, judged
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = "llama-3.1-8b", "llama-3.1-70b"
 SPEED = 500.0
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from shaping.assignment import BudgetTooSmallError, assign
 from shaping.router_model import Vector
 
+pytestmark = pytest.mark.slow
+
 
 @st.composite
 def tables(draw: st.DrawFn, most_queries: int = 5) -> tuple[Vector, Vector, float]:

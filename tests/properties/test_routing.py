@@ -11,6 +11,8 @@ from shaping.assignment import assign
 from shaping.routing import Floors, Offer, RouteReason, Service, choose
 from shaping.shadow_price import PacedBudget
 
+pytestmark = pytest.mark.slow
+
 FLOORS = Floors(standard_ratio=0.5, eco_ratio=0.3)
 RATIOS = st.floats(0, 1)
 COSTS = st.floats(0.1, 1000)
@@ -79,7 +81,6 @@ def _stream(seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.stack([small, large], axis=1), np.array([10.0, 100.0]), dirty
 
 
-@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.integers(0, 1000), st.floats(0.2, 0.9))
 def test_a_carbon_budget_holds_and_dirty_hours_get_smaller_models(seed: int, large_share_ratio: float) -> None:
