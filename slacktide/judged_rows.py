@@ -22,13 +22,18 @@ _NEEDED = ("query", "subject", f"{WEAK}{_JUDGED}", f"{STRONG}{_JUDGED}")
 
 def judged_rows(path: Path) -> Judged:
     """The rows of a CSV with query, subject and NAME_correct of every judged model. Raises UsageProblem."""
-    rows = _rows(path)
+    rows = _rows(path, _NEEDED)
     models = [name.removesuffix(_JUDGED) for name in rows[0] if name.endswith(_JUDGED)]
     return Judged(
         queries=[row["query"] for row in rows],
         subjects=[row["subject"] for row in rows],
         is_right={model: _column(rows, f"{model}{_JUDGED}", path) for model in models},
     )
+
+
+def query_rows(path: Path) -> list[Mapping[str, str]]:
+    """The rows of a CSV that has at least a column `query`. Raises UsageProblem."""
+    return list(_rows(path, ("query",)))
 
 
 def answered(judged: Judged) -> Answered:
@@ -50,16 +55,17 @@ def read_router(path: Path) -> RouterModel:
         raise UsageProblem(f"{path}: {error}", "train it anew: slacktide router train --out FILE") from None
 
 
-def _rows(path: Path) -> Sequence[Mapping[str, str]]:
+def _rows(path: Path, needed: Sequence[str]) -> Sequence[Mapping[str, str]]:
+    columns = ", ".join(needed)
     try:
         rows = read_rows(path)
     except PackError as error:
-        raise UsageProblem(str(error), f"name a CSV or CSV.gz file with the columns {', '.join(_NEEDED)}") from None
+        raise UsageProblem(str(error), f"name a CSV or CSV.gz file with the columns {columns}") from None
     if not rows:
-        raise UsageProblem(f"{path}:1:1: holds no query", f"columns are {', '.join(_NEEDED)}")
-    missing = [name for name in _NEEDED if name not in rows[0]]
+        raise UsageProblem(f"{path}:1:1: holds no query", f"columns are {columns}")
+    missing = [name for name in needed if name not in rows[0]]
     if missing:
-        raise UsageProblem(f"{path}:1:1: has no column {missing[0]}", f"columns are {', '.join(_NEEDED)}")
+        raise UsageProblem(f"{path}:1:1: has no column {missing[0]}", f"columns are {columns}")
     return rows
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 router_app = typer.Typer(no_args_is_help=True, help="Which model is good enough for which query.")
 
+_J_PER_KWH = 3.6e6
 _HEAD = ("STRONG CALLS", "ACCURACY", "LOW", "HIGH", "RANDOM", "GAP RECOVERED", "LOW", "HIGH")
 
 
@@ -75,6 +76,72 @@ def evaluate(
         f"{found.queries} queries: weak {found.weak_ratio:.4f}, strong {found.strong_ratio:.4f}, "
         f"oracle {found.oracle_ratio:.4f}"
     )
+
+
+@router_app.command("assign")
+def assign(
+    model: Annotated[Path, typer.Option(help="A file that `slacktide router train` wrote.")],
+    data: Annotated[Path, typer.Option(help="CSV or CSV.gz with a column query; the rest is passed over.")],
+    energy: Annotated[list[str], typer.Option(metavar="NAME=JOULES", help="Energy of one call; once per model.")],
+    budget_kwh: Annotated[float, typer.Option(help="Energy that the whole batch may take.")],
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Give each query of a batch a model so that as many as possible are answered well within an energy budget.
+
+    Example: slacktide router assign --model m.json --data b.csv --energy weak=363 --energy strong=2121 --budget-kwh 2
+
+    One model's name per line, in the order of the rows.
+    """
+    import numpy as np
+
+    from shaping.assignment import BudgetTooSmallError
+    from shaping.assignment_proof import assign_optimally
+    from slacktide.judged_rows import query_rows, read_router
+
+    router = read_router(model)
+    joules = _joules(energy, known=list(router.heads))
+    chances = router.chances_of([row["query"] for row in query_rows(data)])
+    quality = np.stack([chances[name] for name in joules], axis=1)
+    if not 0 <= budget_kwh < float("inf"):
+        raise UsageProblem(f"--budget-kwh {budget_kwh:g} is no amount of energy", "write a number of kWh")
+    try:
+        energies = np.broadcast_to(list(joules.values()), quality.shape)
+        proven = assign_optimally(quality, energies, budget_kwh * _J_PER_KWH)
+    except BudgetTooSmallError as error:
+        least_kwh = error.least_j / _J_PER_KWH
+        raise UsageProblem(str(error), f"set --budget-kwh to at least {least_kwh:.4g}") from None
+    found, names = proven.assignment, list(joules)
+    chosen = [names[column] for column in found.models.tolist()]
+    facts = {
+        "queries": len(chosen),
+        "energy_kwh": found.energy_j / _J_PER_KWH,
+        "expected_right": found.quality_ratio,
+        "bound": found.bound_ratio,
+        "gap_ratio": found.gap_ratio,
+        "is_optimal": proven.is_optimal,
+    }
+    if as_json:
+        print_json({**facts, "models": chosen})
+        return
+    print("\n".join(chosen))
+    sure = "no better one exists" if proven.is_optimal else f"at most {found.gap_ratio:.4%} below the best"
+    say(f"{len(chosen)} queries, {facts['energy_kwh']:.4g} kWh, {found.quality_ratio:.1f} expected right; {sure}")
+
+
+def _joules(words: list[str], known: list[str]) -> dict[str, float]:
+    """NAME=JOULES of each model, by name. Raises UsageProblem."""
+    found: dict[str, float] = {}
+    for word in words:
+        name, separator, amount = word.partition("=")
+        if not separator or name not in known:
+            raise UsageProblem(f"--energy {word}: names no estimate of the model file", f"there are {', '.join(known)}")
+        try:
+            found[name] = float(amount)
+        except ValueError:
+            found[name] = -1.0
+        if not 0 <= found[name] < float("inf"):
+            raise UsageProblem(f"--energy {word}: {amount!r} is no energy", "write joules of one call, such as 363")
+    return found
 
 
 def _document(found: Curve) -> dict[str, Any]:

@@ -65,6 +65,36 @@ def test_subjects_seen_in_training_are_pointed_out(tmp_path: Path) -> None:
     assert "GAP RECOVERED" in shown.stdout
 
 
+def test_a_batch_is_assigned_within_its_budget_and_the_hard_half_gets_the_strong_model(tmp_path: Path) -> None:
+    model, data = tmp_path / "router.json", table(tmp_path / "b.csv", "xyz")
+    router("train", "--data", table(tmp_path / "a.csv", "abcd"), "--out", model)
+    words = ("assign", "--model", model, "--data", data, "--energy", "weak=100", "--energy", "strong=1000")
+    half_kwh = (30 * 100 + 30 * 1000) / 3.6e6
+    found = json.loads(router(*words, "--budget-kwh", str(half_kwh * 1.0001), "--json").stdout)
+    shown = router(*words, "--budget-kwh", str(half_kwh * 1.0001))
+    poor = router(*words, "--budget-kwh", "0.0001")
+
+    assert found["models"] == ["weak", "strong"] * 30
+    assert found["energy_kwh"] == pytest.approx(half_kwh)
+    assert found["is_optimal"]
+    assert found["gap_ratio"] < 0.001
+    assert shown.stdout.split() == found["models"]
+    assert poor.returncode == 2
+    assert "at least 0.001667" in poor.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("weak", "names no estimate"), ("other=1", "there are weak, strong"), ("weak=x", "no energy")]
+)
+def test_an_energy_that_is_none_is_pointed_out(tmp_path: Path, word: str, said: str) -> None:
+    model, data = tmp_path / "router.json", table(tmp_path / "a.csv", "ab")
+    router("train", "--data", data, "--out", model)
+    result = router("assign", "--model", model, "--data", data, "--energy", word, "--budget-kwh", "1")
+
+    assert result.returncode == 2
+    assert said in result.stderr
+
+
 @pytest.mark.parametrize("right", ["2", "", "yes"])
 def test_a_judgement_that_is_no_judgement_is_named_with_its_row(tmp_path: Path, right: str) -> None:
     result = router("train", "--data", table(tmp_path / "a.csv", "ab", right), "--out", tmp_path / "m.json")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaping.assignment import BudgetTooSmallError, assign
+from shaping.assignment_proof import assign_optimally
 from shaping.router_model import Vector
 
 pytestmark = pytest.mark.slow
@@ -38,10 +39,16 @@ def best_of_all(quality: Vector, energy: Vector, budget_j: float) -> float | Non
     return max(values, default=None)
 
 
-def relaxed_by_highs(quality: Vector, energy: Vector, budget_j: float) -> float:
+def best_by_highs(quality: Vector, energy: Vector, budget_j: float) -> float:
+    return relaxed_by_highs(quality, energy, budget_j, is_whole=True)
+
+
+def relaxed_by_highs(quality: Vector, energy: Vector, budget_j: float, *, is_whole: bool = False) -> float:
     solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.setOptionValue("output_flag", False)
-    shares = [[solver.addVariable(lb=0, ub=1) for _ in row] for row in quality]
+    solver.setOptionValue("mip_rel_gap", 0.0)
+    kind = highspy.HighsVarType.kInteger if is_whole else highspy.HighsVarType.kContinuous
+    shares = [[solver.addVariable(lb=0, ub=1, type=kind) for _ in row] for row in quality]
     for row in shares:
         solver.addConstr(sum(row) == 1)
     pairs = list(zip(itertools.chain(*shares), energy.ravel(), strict=True))
@@ -104,3 +111,37 @@ def test_tables_that_do_not_match_are_refused() -> None:
         assign(np.zeros((2, 3)), np.zeros((3, 2)), 1.0)
     with pytest.raises(ValueError, match="finite"):
         assign(np.array([[np.nan]]), np.zeros((1, 1)), 1.0)
+
+
+@given(tables())
+def test_the_proven_assignment_is_the_best_of_all(case: tuple[Vector, Vector, float]) -> None:
+    quality, energy, budget_j = case
+    best = best_of_all(quality, energy, budget_j)
+    if best is not None:
+        found = assign_optimally(quality, energy, budget_j)
+
+        assert found.is_optimal
+        assert found.assignment.quality_ratio == pytest.approx(best, abs=1e-9)
+        assert found.assignment.energy_j <= budget_j
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_batch_of_hundreds_is_proven_and_not_below_highs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    energy = np.sort(rng.lognormal(3, 1, size=(300, 4)), axis=1)
+    quality = np.sort(rng.random((300, 4)), axis=1)
+    budget_j = float(energy.min(axis=1).sum() * 1.8)
+    found = assign_optimally(quality, energy, budget_j)
+
+    assert found.is_optimal
+    assert found.assignment.quality_ratio == pytest.approx(best_by_highs(quality, energy, budget_j), abs=1e-6)
+
+
+def test_a_search_that_grows_too_large_says_so_and_keeps_what_it_had() -> None:
+    rng = np.random.default_rng(7)
+    energy, quality = rng.random((200, 5)), rng.random((200, 5))
+    begun = assign(quality, energy, 40.0)
+    found = assign_optimally(quality, energy, 40.0, most_states=1)
+
+    assert not found.is_optimal
+    assert found.assignment.models.tolist() == begun.models.tolist()
