@@ -39,12 +39,18 @@ def table(path: Path, subjects: str, right: str = "1") -> Path:
     return path
 
 
-def test_a_router_learns_and_is_judged_on_other_subjects(tmp_path: Path) -> None:
-    model = tmp_path / "router.json"
-    trained = router("train", "--data", table(tmp_path / "a.csv", "abcd"), "--out", model)
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A router trained on the subjects a, b, c and d."""
+    folder = tmp_path_factory.mktemp("router")
+    trained = router("train", "--data", table(folder / "a.csv", "abcd"), "--out", folder / "router.json")
+    assert trained.returncode == 0, trained.stderr
+    return folder / "router.json"
+
+
+def test_a_router_learns_and_is_judged_on_other_subjects(model: Path, tmp_path: Path) -> None:
     judged = router("evaluate", "--model", model, "--data", table(tmp_path / "b.csv", "xyz"), "--json")
 
-    assert trained.returncode == 0, trained.stderr
     found = json.loads(judged.stdout)
     assert (found["weak"], found["strong"], found["oracle"], found["queries"]) == (0.5, 1.0, 1.0, 60)
     assert [point["strong_share_ratio"] for point in found["points"]] == [tenth / 10 for tenth in range(1, 10)]
@@ -55,19 +61,18 @@ def test_a_router_learns_and_is_judged_on_other_subjects(tmp_path: Path) -> None
     assert "trained on" not in judged.stderr
 
 
-def test_subjects_seen_in_training_are_pointed_out(tmp_path: Path) -> None:
-    data, model = table(tmp_path / "a.csv", "abcd"), tmp_path / "router.json"
-    router("train", "--data", data, "--out", model)
-    shown = router("evaluate", "--model", model, "--data", data)
+def test_subjects_seen_in_training_are_pointed_out(model: Path, tmp_path: Path) -> None:
+    shown = router("evaluate", "--model", model, "--data", table(tmp_path / "a.csv", "abcd"))
 
     assert shown.returncode == 0
     assert "4 of these subjects were trained on" in shown.stderr
     assert "GAP RECOVERED" in shown.stdout
 
 
-def test_a_batch_is_assigned_within_its_budget_and_the_hard_half_gets_the_strong_model(tmp_path: Path) -> None:
-    model, data = tmp_path / "router.json", table(tmp_path / "b.csv", "xyz")
-    router("train", "--data", table(tmp_path / "a.csv", "abcd"), "--out", model)
+def test_a_batch_is_assigned_within_its_budget_and_the_hard_half_gets_the_strong_model(
+    model: Path, tmp_path: Path
+) -> None:
+    data = table(tmp_path / "b.csv", "xyz")
     words = ("assign", "--model", model, "--data", data, "--energy", "weak=100", "--energy", "strong=1000")
     half_kwh = (30 * 100 + 30 * 1000) / 3.6e6
     found = json.loads(router(*words, "--budget-kwh", str(half_kwh * 1.0001), "--json").stdout)
@@ -83,21 +88,17 @@ def test_a_batch_is_assigned_within_its_budget_and_the_hard_half_gets_the_strong
     assert "at least 0.001667" in poor.stderr
 
 
-@pytest.mark.parametrize(
-    ("word", "said"), [("weak", "names no estimate"), ("other=1", "there are weak, strong"), ("weak=x", "no energy")]
-)
-def test_an_energy_that_is_none_is_pointed_out(tmp_path: Path, word: str, said: str) -> None:
-    model, data = tmp_path / "router.json", table(tmp_path / "a.csv", "ab")
-    router("train", "--data", data, "--out", model)
+@pytest.mark.parametrize(("word", "said"), [("other=1", "there are weak, strong"), ("weak=x", "no energy")])
+def test_an_energy_that_is_none_is_pointed_out(model: Path, tmp_path: Path, word: str, said: str) -> None:
+    data = table(tmp_path / "a.csv", "ab")
     result = router("assign", "--model", model, "--data", data, "--energy", word, "--budget-kwh", "1")
 
     assert result.returncode == 2
     assert said in result.stderr
 
 
-@pytest.mark.parametrize("right", ["2", "", "yes"])
-def test_a_judgement_that_is_no_judgement_is_named_with_its_row(tmp_path: Path, right: str) -> None:
-    result = router("train", "--data", table(tmp_path / "a.csv", "ab", right), "--out", tmp_path / "m.json")
+def test_a_judgement_that_is_no_judgement_is_named_with_its_row(tmp_path: Path) -> None:
+    result = router("train", "--data", table(tmp_path / "a.csv", "ab", "yes"), "--out", tmp_path / "m.json")
 
     assert result.returncode == 2
     assert "row 1, column strong_correct" in result.stderr

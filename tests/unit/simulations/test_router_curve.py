@@ -25,6 +25,7 @@ def test_a_ranking_that_knows_reaches_the_oracle() -> None:
     assert gap.ratio == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_an_interval_holds_its_value_and_is_the_same_in_every_run() -> None:
     rng = np.random.default_rng(3)
     both = Answered(weak=rng.random(400) < 0.7, strong=rng.random(400) < 0.8)
