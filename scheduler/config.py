@@ -107,6 +107,30 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ModelPoolSettings:
+    """[[model_pool]]: a name under which callers leave the choice of the model to the router."""
+
+    name: Annotated[str, Field(pattern=r"^[^\s:]+$", description="What callers write as `model`, such as auto.")]
+    candidates: Annotated[
+        tuple[str, ...], Field(min_length=1, description="Models of the workers to choose from; cheap ones first.")
+    ]
+    router: Annotated[str, Field(min_length=1, description="Model file that `slacktide router train` wrote.")]
+    estimates: Annotated[
+        tuple[str, ...],
+        Field(description="Which estimate in the file is each candidate's, such as weak, strong; empty: their names."),
+    ] = ()
+    floor_ratio: Annotated[
+        float, Field(ge=0, le=1, description="Least chance of a good answer for a model to be chosen as cheaper.")
+    ] = 0.5
+    eco_floor_ratio: Annotated[float, Field(ge=0, le=1, description="The same for callers who ask for eco.")] = 0.3
+    budget_kwh: Annotated[float | None, Field(gt=0, description="Energy for each window; unset: no limit.")] = None
+    budget_gco2e: Annotated[
+        float | None, Field(gt=0, description="Emissions for each window, instead of budget_kwh.")
+    ] = None
+    budget_window_s: Annotated[Duration, Field(gt=0, description="How long a budget has to last.")] = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ShapingSettings:
     """[shaping]: how long requests may be held, and for what."""
 
@@ -195,6 +219,7 @@ class Settings:
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()
     worker: tuple[WorkerSettings, ...] = ()
+    model_pool: tuple[ModelPoolSettings, ...] = ()
     template: tuple[TemplateSettings, ...] = ()
     launch: tuple[LaunchSettings, ...] = ()
 

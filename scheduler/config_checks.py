@@ -62,6 +62,7 @@ def findings(settings: Settings) -> list[Finding]:
         *_regions(settings),
         *_feeds(settings.feed),
         *_workers(settings),
+        *_model_pools(settings),
         *_templates(settings),
         *_launches(settings),
     ]
@@ -167,6 +168,25 @@ def _workers(settings: Settings) -> Iterator[Finding]:
     for index, worker in enumerate(settings.worker):
         if worker.region not in regions:
             yield _unknown_region(("worker", index, "region"), worker.region, regions)
+
+
+def _model_pools(settings: Settings) -> Iterator[Finding]:
+    served = sorted({model for worker in settings.worker for model in worker.models})
+    yield from _repeated("model_pool", "name", [one.name for one in settings.model_pool])
+    for index, pool in enumerate(settings.model_pool):
+        path: KeyPath = ("model_pool", index)
+        if pool.name in served:
+            yield Finding(path=(*path, "name"), what=f"a worker serves a model called {pool.name!r} already")
+        for place, candidate in enumerate(pool.candidates):
+            if candidate not in served:
+                hint = nearest(candidate, served) or "add it to the models of a [[worker]]"
+                yield Finding(path=(*path, "candidates", place), what=f"no [[worker]] serves {candidate!r}", hint=hint)
+        if pool.estimates and len(pool.estimates) != len(pool.candidates):
+            yield Finding(path=(*path, "estimates"), what="must name one estimate for each candidate")
+        if pool.eco_floor_ratio > pool.floor_ratio:
+            yield Finding(path=(*path, "eco_floor_ratio"), what="is above floor_ratio")
+        if pool.budget_kwh is not None and pool.budget_gco2e is not None:
+            yield Finding(path=(*path, "budget_gco2e"), what="budget_kwh is set already", hint="keep one of them")
 
 
 def _unknown_region(path: KeyPath, name: str, regions: list[str]) -> Finding:

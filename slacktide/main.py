@@ -11,12 +11,14 @@ from slacktide.config import config_app
 from slacktide.demo import demo
 from slacktide.doctor import doctor
 from slacktide.emulate_feeds import emulate_feeds
+from slacktide.estimate import estimate
 from slacktide.intensity import intensity
 from slacktide.jobs import jobs
 from slacktide.plan import plan
 from slacktide.profiles import profiles_app
 from slacktide.regions import regions
 from slacktide.reproduce import reproduce
+from slacktide.router import router_app
 from slacktide.run import run
 from slacktide.serve import serve
 from slacktide.show import explain, show
@@ -42,10 +44,12 @@ def _root() -> None:
 
 app.add_typer(config_app, name="config", short_help="Write, check and show the settings.")
 app.add_typer(profiles_app, name="profiles", short_help="Look into the energy model and calibrate it.")
+app.add_typer(router_app, name="router", short_help="Train and judge what picks the model of a query.")
 app.command("cancel", short_help="Cancel a job.")(cancel)
 app.command("demo", short_help="See it work in a minute.")(demo)
 app.command("doctor", short_help="Look for what is wrong here.")(doctor)
 app.command("emulate-feeds", short_help="Serve the feeds' APIs from a trace.")(emulate_feeds)
+app.command("estimate", short_help="Estimate a training, here and elsewhere.")(estimate)
 app.command("explain", short_help="Say why a job is where it is.")(explain)
 app.command("intensity", short_help="Show what a grid emits.")(intensity)
 app.command("jobs", short_help="List the daemon's jobs.")(jobs)

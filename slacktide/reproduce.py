@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slacktide import claims
 from slacktide.terminal import JSON_OPTION, OwnFailure, UsageProblem, print_json, say
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _PIPED_COLUMNS = 140  # where nobody's screen sets a width, so that no cell is f
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="A study, or all.")] = "all",
+    name: Annotated[str, typer.Argument(help="A study, claims, or all the studies.")] = "all",
     list_studies: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
     pack: Annotated[
         Path | None,
@@ -48,6 +49,11 @@ def reproduce(
     """
     if list_studies:
         _list()
+        return
+    if name == claims.NAME:
+        if pack or cells or system or out:
+            raise UsageProblem("the claims have no inputs but their own", "leave the other options out, or use --json")
+        claims.show_claims(as_json)
         return
     studies = _studies(name)
     if (pack or cells) and name == "all":
@@ -78,6 +84,7 @@ def _list() -> None:
 
     for name, study in REPRODUCTIONS.items():
         print(f"{name:<26}{study.study}")
+    print(f"{claims.NAME:<26}{claims.ABOUT}")
 
 
 def _studies(name: str) -> list[Reproduction]:
@@ -86,7 +93,7 @@ def _studies(name: str) -> list[Reproduction]:
     if name == "all":
         return list(REPRODUCTIONS.values())
     if name not in REPRODUCTIONS:
-        raise UsageProblem(f"no study is called {name!r}", f"one of: {', '.join(REPRODUCTIONS)}, all")
+        raise UsageProblem(f"no study is called {name!r}", f"one of: {', '.join(REPRODUCTIONS)}, {claims.NAME}, all")
     return [REPRODUCTIONS[name]]
 
 

@@ -62,6 +62,7 @@ async def _serve(settings: object) -> None:
     from scheduler.daemon.app import Daemon, StateFolderInUseError
     from scheduler.daemon.env import Env
     from scheduler.daemon.http import ExposedWithoutKeysError
+    from scheduler.daemon.model_routing import ModelPoolError
     from scheduler.store.contract import StoreError
 
     assert isinstance(settings, Settings)
@@ -73,6 +74,8 @@ async def _serve(settings: object) -> None:
         await daemon.start()
     except (StateFolderInUseError, ExposedWithoutKeysError, TraceError) as error:
         raise UsageProblem(str(error)) from None
+    except ModelPoolError as error:
+        raise UsageProblem(str(error), error.remedy) from None
     except StoreError as error:
         raise OwnFailure(f"the daemon cannot start: {error}", "slacktide doctor -c FILE looks for the cause") from None
     except ModuleNotFoundError as error:

@@ -26,6 +26,7 @@ from typing import IO
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
 from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon import jobs_api
@@ -95,7 +96,7 @@ class Daemon:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Raises StateFolderInUseError, StoreError, TraceError, OSError, and what the front door refuses."""
+        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, OSError, and what the door refuses."""
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
         self._compose(store, await self._intensity())
@@ -201,6 +202,7 @@ class Daemon:
             sink=self.accounts,
             metrics=self.metrics,
             batch_of=self.batch_of,
+            grid_of=self.grid_of,
         )
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
         self.api = jobs_api.JobsApi(
@@ -274,6 +276,11 @@ class Daemon:
             return now_s
         zone = next(one.zone for one in self._settings.region if one.name == region)
         return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
+
+    def grid_of(self, region: str) -> IntensitySeries | None:
+        """The gateway's question: what is known of a region's grid."""
+        zone = next(one.zone for one in self._settings.region if one.name == region)
+        return self.poller.forecasts().get(zone)
 
     def batch_of(self, job_id: str) -> Job | None:
         """The gateway's question: which open batch a request belongs to."""

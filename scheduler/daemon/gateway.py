@@ -12,6 +12,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
 from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
@@ -19,6 +20,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.probing import Prober
@@ -69,8 +71,12 @@ class Gateway:
         sink: UseSink,
         metrics: Metrics,
         batch_of: Callable[[str], Job | None] = lambda _: None,
+        grid_of: Callable[[str], IntensitySeries | None] = lambda _: None,
     ) -> None:
-        """`batch_of` knows the open batch jobs, whose own client names its job. Raises UnknownRegionError."""
+        """`batch_of` knows the open batch jobs, whose own client names its job; `grid_of` a region's forecast.
+
+        Reads the router files of model pools. Raises UnknownRegionError, ModelPoolError.
+        """
         self._batch_of = batch_of
         self._env, self._settings, self._metrics, self._clean_hours = env, settings, metrics, clean_hours
         regions = {region.name: region for region in settings.region}
@@ -80,6 +86,14 @@ class Gateway:
         self._bookkeeper = Bookkeeper(regions, sink, metrics)
         self._workers = [Worker(worker) for worker in settings.worker]
         self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
+        self._routing = ModelRouting(
+            settings.model_pool,
+            self._pools,
+            env=env,
+            metrics=metrics,
+            regions=regions,
+            grid_of=grid_of,
+        )
         places = sum(worker.settings.max_sequences for worker in self._workers)
         self._upstream = Upstream(env, metrics, connections=max(100, 2 * places))
         self._created_at_s = env.now_s()
@@ -187,6 +201,9 @@ class Gateway:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
+        route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER))
+        if route is not None:
+            body = route.body
         pool = self._pools.get(call.model)
         if pool is None:
             raise unknown_model(call.model)
@@ -198,7 +215,7 @@ class Gateway:
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
-            exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, batch)
+            exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, batch, route)
             response = await exchange.run()
             status = response.status
             return response
@@ -227,6 +244,7 @@ class Gateway:
         ticket: Ticket,
         patience_s: float | None,
         batch: Job | None,
+        route: Route | None,
     ) -> Exchange:
         return Exchange(
             http,
@@ -241,6 +259,7 @@ class Gateway:
             bookkeeper=self._bookkeeper,
             env=self._env,
             batch=batch,
+            route=route,
         )
 
     def _leave(self, pool: ModelPool, ticket: Ticket) -> None:
@@ -304,11 +323,12 @@ class Gateway:
     # -- models -------------------------------------------------------------------------------------------------------
 
     async def _list_models(self, _: web.Request) -> web.Response:
-        return _json(models_answer(self._pools, created_at_s=self._created_at_s))
+        known = [*self._pools, *self._routing.names]
+        return _json(models_answer(known, created_at_s=self._created_at_s))
 
     async def _show_model(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
-        if model not in self._pools:
+        if model not in self._pools and model not in self._routing.names:
             raise unknown_model(model)
         return _json(model_answer(model, created_at_s=self._created_at_s))
 

@@ -43,6 +43,7 @@ class Metrics:
         self._requests = RequestCollector()
         self.registry.register(self._requests)
         self.refusals = self._counter("refusals", "Requests refused or failed, by error code.", "status", "code")
+        self.routed = self._counter("routed_requests", "Requests whose model was chosen.", "pool", "model", "reason")
         self.held = self._gauge("held_requests", "Requests held now.", "model")
         self.running = self._gauge("running_requests", "Requests at the workers now.", "model")
         self.group_size = self._histogram(

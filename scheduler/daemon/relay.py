@@ -13,6 +13,7 @@ from scheduler.daemon.energy_use import WORKER_ENERGY_HEADER, Bookkeeper, stream
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import give_up_after_s
 from scheduler.daemon.http import REQUEST_ID, REQUEST_ID_HEADER
+from scheduler.daemon.model_routing import Route
 from scheduler.daemon.openai_api import (
     Call,
     Endpoint,
@@ -51,6 +52,7 @@ class Exchange:
         "margin_s",
         "patience_s",
         "pool",
+        "route",
         "ticket",
     )
 
@@ -69,8 +71,9 @@ class Exchange:
         bookkeeper: Bookkeeper,
         env: Env,
         batch: Job | None = None,
+        route: Route | None = None,
     ) -> None:
-        self.batch = batch
+        self.batch, self.route = batch, route
         self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
         self.pool, self.ticket, self.patience_s, self.margin_s = pool, ticket, patience_s, margin_s
         self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
@@ -122,6 +125,7 @@ class Exchange:
             return None
         response = web.StreamResponse(headers=_STREAM_HEADERS)
         response.headers["x-slacktide-model"] = self.pool.model
+        response.headers.update(self._route_headers())
         await response.prepare(self.http)
         while True:
             await response.write(_KEEP_ALIVE)
@@ -194,7 +198,11 @@ class Exchange:
             value = theirs.get(name)
             if value is not None:
                 headers[name] = value
+        headers.update(self._route_headers())
         return headers
+
+    def _route_headers(self) -> dict[str, str]:
+        return {} if self.route is None else self.route.headers
 
     def _book(self, answer: Answer, usage: Usage, reported_j: float | None) -> float | None:
         """Account for an answered request; its joules as the worker reports them, or by the model, or None."""

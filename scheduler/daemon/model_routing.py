@@ -1,0 +1,240 @@
+"""Requests that name a pool instead of a model: gathers what the choice needs, and writes the chosen model into them.
+
+Decides nothing itself: the chance is the router model's, the energy the energy model's, the choice that of
+shaping/routing.py. A request that names a model costs one look into a table here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from intensity_feeds.series import IntensitySeries, SeriesError
+from scheduler.config import ModelPoolSettings, RegionSettings
+from scheduler.daemon.api_errors import unknown_model
+from scheduler.daemon.energy_use import request_energy_j
+from scheduler.daemon.env import Env
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.openai_api import FLEX, Call, Endpoint
+from scheduler.daemon.pools import ModelPool
+from scheduler.daemon.query_text import query_text, with_model
+from shaping.deployment import Deployment, ProfileError
+from shaping.profiles import deployment
+from shaping.router_model import RouterModel, RouterModelError, from_document
+from shaping.routing import Floors, Offer, Service, choose
+from shaping.shadow_price import PacedBudget, dirtier_price
+
+ECO_HEADER = "x-slacktide-eco"
+ECO_PREFIX = "eco:"
+_PREMIUM_TIER = "priority"
+_NO = frozenset({"0", "false", "no", ""})
+_J_PER_KWH = 3.6e6
+# So dear that only the cheapest adequate model is worth it: what a budget in grams buys while nobody knows the grid.
+_PROHIBITIVE_RATIO_PER_COST = 1e12
+
+
+class ModelPoolError(ValueError):
+    """A model pool of the settings that cannot route. `pool` names it."""
+
+    def __init__(self, pool: str, what: str, remedy: str) -> None:
+        self.pool, self.what, self.remedy = pool, what, remedy
+        super().__init__(f"model_pool {pool!r}: {what}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What became of a request that left something to us: its body for the worker, and why."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+class ModelRouting:
+    """All model pools of the daemon."""
+
+    def __init__(
+        self,
+        settings: Sequence[ModelPoolSettings],
+        pools: Mapping[str, ModelPool],
+        *,
+        env: Env,
+        metrics: Metrics,
+        regions: Mapping[str, RegionSettings],
+        grid_of: Callable[[str], IntensitySeries | None],
+    ) -> None:
+        """Raises ModelPoolError."""
+        self._pools = pools
+        self._choices = {one.name: _Choice(one, pools, env, metrics, regions, grid_of) for one in settings}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names that callers may use beside those of models."""
+        return list(self._choices)
+
+    def route(self, endpoint: Endpoint, body: bytes, call: Call, eco: str | None) -> Route | None:
+        """Write the model into `call`; None for a call that names a model and asks for nothing else.
+
+        Eco accepts delay as well as a lighter model. Raises ApiError.
+        """
+        if eco is None and call.model in self._pools:
+            return None
+        is_eco = call.model.startswith(ECO_PREFIX) or (eco is not None and eco.strip().lower() not in _NO)
+        name = call.model.removeprefix(ECO_PREFIX)
+        if is_eco and call.service_tier in (None, "auto", "default"):
+            call.service_tier = FLEX
+        if choice := self._choices.get(name):
+            return choice.route(endpoint, body, call, is_eco)
+        if name not in self._pools:
+            raise unknown_model(call.model)
+        if name == call.model:
+            return None
+        call.model = name
+        return Route(body=with_model(body, name), headers={})
+
+
+class _Choice:
+    """One model pool."""
+
+    def __init__(
+        self,
+        settings: ModelPoolSettings,
+        pools: Mapping[str, ModelPool],
+        env: Env,
+        metrics: Metrics,
+        regions: Mapping[str, RegionSettings],
+        grid_of: Callable[[str], IntensitySeries | None],
+    ) -> None:
+        self._settings, self._env = settings, env
+        self._regions, self._grid_of, self._metrics = regions, grid_of, metrics
+        self._router = _read_router(settings)
+        self._pools = [pools[candidate] for candidate in settings.candidates]
+        self._floors = Floors(standard_ratio=settings.floor_ratio, eco_ratio=settings.eco_floor_ratio)
+        self._estimates = dict(zip(settings.candidates, settings.estimates or settings.candidates, strict=True))
+        self._budget = self._paced(env.now_s())
+        self._refuse_unknown()
+        self._deployments = {pool.model: _deployment(settings.name, pool) for pool in self._pools}
+
+    def _paced(self, now_s: float) -> PacedBudget | None:
+        settings = self._settings
+        limit_cost = settings.budget_gco2e
+        if settings.budget_kwh is not None:
+            limit_cost = settings.budget_kwh * _J_PER_KWH
+        if limit_cost is None:
+            return None
+        return PacedBudget(limit_cost=limit_cost, window_s=settings.budget_window_s, began_at_s=now_s)
+
+    def _refuse_unknown(self) -> None:
+        name = self._settings.name
+        for pool in self._pools:
+            if self._estimates[pool.model] not in self._router.heads:
+                known = ", ".join(self._router.heads)
+                what = f"{self._settings.router} has no estimate {self._estimates[pool.model]!r}; it has {known}"
+                raise ModelPoolError(name, what, "set estimates to one of these for each candidate")
+
+    def route(self, endpoint: Endpoint, body: bytes, call: Call, is_eco: bool) -> Route:
+        now_s = self._env.now_s()
+        grids = self._grids(now_s)
+        chances = self._router.chances(query_text(endpoint, body))
+        offers = [self._offer(pool, chances[self._estimates[pool.model]], call, grids) for pool in self._up()]
+        found = choose(
+            offers,
+            service=_service(call, is_eco),
+            floors=self._floors,
+            price_ratio_per_cost=self._price_ratio_per_cost(now_s, grids),
+            left_cost=self._budget.left_cost(now_s) if self._budget is not None and self._is_counted(grids) else None,
+        )
+        if self._budget is not None and self._is_counted(grids):
+            self._budget.spend(found.offer.cost, now_s)
+        self._metrics.routed.labels(self._settings.name, found.offer.model, found.reason).inc()
+        call.model = found.offer.model
+        headers = {
+            "x-slacktide-route": found.reason.value,
+            "x-slacktide-route-chance": f"{found.offer.chance_ratio:.3f}",
+        }
+        return Route(body=with_model(body, found.offer.model), headers=headers)
+
+    def _up(self) -> list[ModelPool]:
+        """The candidates with a worker that is up; all of them where none is, so that the caller hears why."""
+        now_s = self._env.monotonic_s()
+        up = [pool for pool in self._pools if any(worker.is_up(now_s) for worker in pool.workers)]
+        return up or self._pools
+
+    def _offer(self, pool: ModelPool, chance_ratio: float, call: Call, grids: _Grids | None) -> Offer:
+        cost = request_energy_j(
+            self._deployments[pool.model],
+            prompt_tokens=call.prompt_tokens,
+            output_tokens=call.output_tokens,
+            batch_sequences=pool.running // len(pool.workers) + 1,
+        )
+        if self._settings.budget_gco2e is not None and grids is not None:
+            cost *= self._regions[pool.home].pue * grids.now_gco2e_per_kwh[pool.home] / _J_PER_KWH
+        return Offer(model=pool.model, chance_ratio=chance_ratio, cost=cost)
+
+    def _price_ratio_per_cost(self, now_s: float, grids: _Grids | None) -> float:
+        if self._budget is None or not self._is_counted(grids):
+            # The cheapest adequate model serves: nothing says what a better guess may cost.
+            return _PROHIBITIVE_RATIO_PER_COST
+        price_ratio_per_cost = self._budget.price_ratio_per_cost(now_s)
+        if self._settings.budget_gco2e is not None or grids is None:
+            return price_ratio_per_cost
+        home = self._pools[0].home
+        return dirtier_price(price_ratio_per_cost, grids.now_gco2e_per_kwh[home], grids.usual_gco2e_per_kwh[home])
+
+    def _is_counted(self, grids: _Grids | None) -> bool:
+        """Grams are counted where the grid is known; what nobody knows is no number."""
+        return self._settings.budget_gco2e is None or grids is not None
+
+    def _grids(self, now_s: float) -> _Grids | None:
+        """The grids of all candidates, where a budget asks for them; None where one of them is not known."""
+        if self._budget is None:
+            return None
+        now_gco2e_per_kwh, usual_gco2e_per_kwh = {}, {}
+        for home in {pool.home for pool in self._pools}:
+            series = self._grid_of(home)
+            if series is None:
+                return None
+            try:
+                now_gco2e_per_kwh[home] = series.at(now_s)
+                usual_gco2e_per_kwh[home] = series.mean_gco2e_per_kwh(now_s, series.end_at_s)
+            except SeriesError:
+                return None
+        return _Grids(now_gco2e_per_kwh=now_gco2e_per_kwh, usual_gco2e_per_kwh=usual_gco2e_per_kwh)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grids:
+    """What regions emit now, and on average over their forecasts."""
+
+    now_gco2e_per_kwh: Mapping[str, float]
+    usual_gco2e_per_kwh: Mapping[str, float]
+
+
+def _service(call: Call, is_eco: bool) -> Service:
+    if is_eco:
+        return Service.ECO
+    return Service.PREMIUM if call.service_tier == _PREMIUM_TIER else Service.STANDARD
+
+
+def _deployment(name: str, pool: ModelPool) -> Deployment:
+    """What serves a candidate; the profile of a worker with several models is that of its first only."""
+    worker = pool.workers[0].settings
+    is_own = bool(worker.profile) and worker.models[0] == pool.model
+    try:
+        return deployment(gpu=worker.gpu, model=worker.profile if is_own else pool.model, gpus=worker.gpus)
+    except ProfileError as error:
+        what = f"the energy of {pool.model} is unknown: {error.what}"
+        raise ModelPoolError(name, what, "set profile of its [[worker]], see `slacktide profiles list`") from None
+
+
+def _read_router(settings: ModelPoolSettings) -> RouterModel:
+    remedy = "write one: slacktide router train --data JUDGED.csv.gz --out FILE"
+    try:
+        return from_document(json.loads(Path(settings.router).expanduser().read_text("utf-8")))
+    except OSError as error:
+        raise ModelPoolError(settings.name, f"router {settings.router}: {error.strerror}", remedy) from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise ModelPoolError(settings.name, f"router {settings.router} is no JSON", remedy) from None
+    except RouterModelError as error:
+        raise ModelPoolError(settings.name, f"router {settings.router}: {error}", remedy) from None
