@@ -33,9 +33,10 @@ from scheduler.planning.work_price import PieceTask
 # (regions x slots x slots of work) of one table: at most about 100 MB and some tenths of a second.
 MAX_CELLS = 20_000_000
 
-# In one region the search keeps costs only where pieces may begin or end. It takes one slot for so many of these cells.
-_CELLS_PER_SLOT = 200
-_CELLS_PER_KEPT = 2
+# In one region the search keeps costs only where pieces may begin or end: a slot stands for so many cells of a table, and
+# of the costs it keeps there may be so many more than cells, up to about 80 MB. More slots would take seconds.
+_CELLS_PER_SLOT, _KEPT_PER_CELL = 20, 100
+_MAX_SLOTS, _MAX_KEPT = 200_000, 10_000_000
 
 # Grids to fall back to, aligned to the epoch as the grids of all feeds are.
 COARSE_UNITS_S = (60.0, 300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 12 * 3600.0, 86400.0, 7 * 86400.0)
@@ -253,7 +254,7 @@ def _alone(task: GridTask, most_cost: float, max_cells: int) -> list[GridPiece] 
         first_restore=task.restore if task.restores_first else 0,
         pause_cost=task.interruption_cost,
     )
-    spans = cheapest_spans(alone, most_cost, max_cells // _CELLS_PER_KEPT)
+    spans = cheapest_spans(alone, most_cost, min(_MAX_KEPT, _KEPT_PER_CELL * max_cells))
     return None if spans is None else [(0, start, end) for start, end in spans]
 
 
@@ -276,8 +277,9 @@ def _grids(
 
     def fits(unit_s: float) -> bool:
         slots = span_s / unit_s
-        cells = slots * _CELLS_PER_SLOT if is_lone else len(curves) * slots * (work.work_s / unit_s)
-        return cells <= max_cells
+        if is_lone:
+            return slots <= min(_MAX_SLOTS, max_cells / _CELLS_PER_SLOT)
+        return len(curves) * slots * (work.work_s / unit_s) <= max_cells
 
     unit_s = _common_unit_s(curves, allowed, work)
     if unit_s is not None and fits(unit_s) and (slots := round(span_s / unit_s)) > 0:
