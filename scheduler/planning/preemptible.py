@@ -33,8 +33,8 @@ from scheduler.planning.work_price import PieceTask
 # (regions x slots x slots of work) of one table: at most about 100 MB and some tenths of a second.
 MAX_CELLS = 20_000_000
 
-# In one region the search keeps costs only where pieces may begin or end: a slot stands for so many cells of a table, and
-# of the costs it keeps there may be so many more than cells, up to about 80 MB. More slots would take seconds.
+# In one region the search keeps costs only where pieces may begin or end: a slot stands for so many cells of a table,
+# and of the costs it keeps there may be so many more than cells, up to about 80 MB. More slots would take seconds.
 _CELLS_PER_SLOT, _KEPT_PER_CELL = 20, 100
 _MAX_SLOTS, _MAX_KEPT = 200_000, 10_000_000
 
