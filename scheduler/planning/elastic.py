@@ -145,6 +145,21 @@ def cleanest_scaling(
     return min(plans, key=lambda plan: plan.emissions_gco2e)
 
 
+def at_once(one: Curve, job: ElasticJob) -> ElasticPlan | None:
+    """The run from the earliest instant on the fewest GPUs that are in time; None where that is not known."""
+    for gpus, speed in job.scaling.speeds:
+        end_at_s = job.earliest_s + job.work_s / speed
+        if end_at_s <= job.deadline_s + ROUNDING_S:
+            if not one.knows(job.earliest_s, end_at_s):
+                return None
+            integral_g_s_per_kwh = one.integral_g_s_per_kwh(job.earliest_s, end_at_s)
+            segment = ElasticSegment(start_at_s=job.earliest_s, end_at_s=end_at_s, region=one.region, gpus=gpus)
+            return ElasticPlan(
+                segments=(segment,), emissions_gco2e=gpus * job.power_w / _W_S_PER_KWH * integral_g_s_per_kwh
+            )
+    return None
+
+
 def _cleanest(curves: Sequence[Curve], job: ElasticJob, free: Mapping[str, FreeGpus] | None) -> ElasticPlan:
     cells = _cells(curves, job, free)
     most_work_s = sum(cell.duration_s * cell.hull[-1].speed for cell in cells)
