@@ -24,11 +24,10 @@ import numpy as np
 from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
-from scheduler.planning.piece_search import TooWideError, cheapest_spans
+from scheduler.planning.piece_search import PieceTask, TooWideError, cheapest_spans
 from scheduler.planning.piece_table import GridPiece, GridTask, cheapest_pieces_on_grid
 from scheduler.planning.plan import Segment
 from scheduler.planning.window import TIE_RATIO, cheapest_window
-from scheduler.planning.work_price import PieceTask
 
 # (regions x slots x slots of work) of one table: at most about 100 MB and some tenths of a second.
 MAX_CELLS = 20_000_000
@@ -233,7 +232,7 @@ def _on_a_grid(
     for grid in grids:
         task = _grid_task(curves, allowed, work, grid)
         try:
-            chosen = _alone(task, most_cost, max_cells) if is_lone else cheapest_pieces_on_grid(task)
+            chosen = _alone(task, curves[0], grid, most_cost, max_cells) if is_lone else cheapest_pieces_on_grid(task)
         except TooWideError:
             continue
         if chosen is None:
@@ -242,7 +241,8 @@ def _on_a_grid(
     return None, False
 
 
-def _alone(task: GridTask, most_cost: float, max_cells: int) -> list[GridPiece] | None:
+def _alone(task: GridTask, one: Curve, grid: _Grid, most_cost: float, max_cells: int) -> list[GridPiece] | None:
+    cell, first_cell = _cells(one, grid)
     turns = np.flatnonzero(np.diff(np.concatenate(([False], task.is_open[0], [False])).astype(np.int8)))
     alone = PieceTask(
         slot_cost=task.slot_cost[0],
@@ -253,9 +253,23 @@ def _alone(task: GridTask, most_cost: float, max_cells: int) -> list[GridPiece] 
         restore=task.restore,
         first_restore=task.restore if task.restores_first else 0,
         pause_cost=task.interruption_cost,
+        cell=cell,
+        first_cell=first_cell,
     )
     spans = cheapest_spans(alone, most_cost, min(_MAX_KEPT, _KEPT_PER_CELL * max_cells))
     return None if spans is None else [(0, start, end) for start, end in spans]
+
+
+def _cells(one: Curve, grid: _Grid) -> tuple[int, int]:
+    """Slots of a cell of constant rate, and how many of them end at the first edge; one each where there is no such."""
+    if not grid.is_exact:
+        return 1, 1
+    edges = np.rint((one.edges_at_s - grid.start_at_s) / grid.unit_s).astype(np.int64)
+    inside = edges[(edges > 0) & (edges < grid.slots)]
+    if len(inside) == 0:
+        return 1, 1
+    cell = int(np.gcd.reduce(np.append(np.diff(inside), 0))) or grid.slots
+    return cell, int(inside[0] - 1) % cell + 1
 
 
 def _pieces_of(chosen: Sequence[GridPiece], curves: Sequence[Curve], work: Work, grid: _Grid) -> Pieces:

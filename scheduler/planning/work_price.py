@@ -4,14 +4,14 @@ Running is charged its cost and paid the price, pausing is charged the price of 
 is left open. One sweep over the slots then finds the cheapest pieces, and whatever the price, no choice of pieces that
 does the asked work costs less than that plus the price of the work: a bound. The best price makes it the highest.
 
-At one price, two sweeps (one of them over the mirrored task) give for every slot the least cost of all choices that
+At one price, two sweeps (one of them over the mirrored line) give for every slot the least cost of all choices that
 begin, or end, a piece there. Where this exceeds what is known to be reachable, no optimum does, and a search may leave
 the slot out without losing exactness. Knows slots and costs; one region, at least two pieces.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,79 +19,67 @@ from intensity_feeds.series import Floats
 
 INFINITE = float("inf")
 
-# Prices are sought on about so many merged slots first; a sweep takes a fifth of a microsecond a slot.
-_ROUGH_SLOTS = (500, 2100)
-_ROUGH_SWEEPS, _FINE_SWEEPS = 30, 3
+# Prices are sought on so many merged slots first; a sweep takes a fifth of a microsecond a slot.
+_ROUGH_SLOTS = 500
+_SWEEPS = 30
 # A bound this near to the best one, as a share of a slot's price, leaves hardly more slots to search.
 _NEAR_RATIO = 0.01
 
+Span = tuple[int, int]  # first slot, slot after the last
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class PieceTask:
+class PieceLine:
     """Two or more pieces on a line of slots. `slot_cost` has shape (slots,), not below zero; the rest counts slots.
 
-    A piece stays within one of `stretches` (from, to), which grow and lie apart. Each pause costs its overheads at the
-    slots' own cost, and `pause_cost` besides.
+    A piece stays within one of `stretches`, which grow and lie apart, and is as long as its place among the pieces
+    asks. All pieces together hold `held` slots and `overhead` for each pause; both need not be whole. Each pause costs
+    `pause_cost` besides. Pieces that touch are one piece and no choice, unless they `may_touch`.
     """
 
     slot_cost: Floats
-    stretches: tuple[tuple[int, int], ...]
-    work: int
-    shortest: int
-    checkpoint: int
-    restore: int
-    first_restore: int
+    stretches: tuple[Span, ...]
+    first: int
+    middle: int
+    last: int
+    held_slots: float
+    overhead_slots: float
     pause_cost: float
+    may_touch: bool = False
 
     @property
     def slots(self) -> int:
         return len(self.slot_cost)
 
-    @property
-    def first(self) -> int:
-        """Least length of the first piece; `middle` and `last` likewise."""
-        return self.first_restore + self.shortest + self.checkpoint
-
-    @property
-    def middle(self) -> int:
-        return self.restore + self.shortest + self.checkpoint
-
-    @property
-    def last(self) -> int:
-        return self.restore + self.shortest
-
-    @property
-    def overhead(self) -> int:
-        return self.checkpoint + self.restore
-
-    def mirrored(self) -> PieceTask:
-        """The same task with time reversed: the last piece becomes the first."""
-        return PieceTask(
+    def mirrored(self) -> PieceLine:
+        """The same line with time reversed: the last piece becomes the first."""
+        return replace(
+            self,
             slot_cost=self.slot_cost[::-1],
             stretches=tuple((self.slots - to, self.slots - since) for since, to in reversed(self.stretches)),
-            work=self.work,
-            shortest=self.shortest,
-            checkpoint=self.restore,
-            restore=self.checkpoint,
-            first_restore=0,
-            pause_cost=self.pause_cost,
+            first=self.last,
+            last=self.first,
         )
 
-    def rougher(self, times: int) -> PieceTask:
-        """About the same task with so many slots merged into one: good for a guess, for no answer."""
+    def rougher(self, times: int) -> PieceLine:
+        """About the same line with so many slots merged into one: good for a guess, for no answer."""
         whole = self.slots // times * times
-        return PieceTask(
+        return replace(
+            self,
             slot_cost=self.slot_cost[:whole].reshape(-1, times).sum(axis=1),
             stretches=tuple(
                 (-(-since // times), to // times) for since, to in self.stretches if to // times > -(-since // times)
             ),
-            work=max(2, round(self.work / times)),
-            shortest=max(1, round(self.shortest / times)),
-            checkpoint=round(self.checkpoint / times),
-            restore=round(self.restore / times),
-            first_restore=round(self.first_restore / times),
-            pause_cost=self.pause_cost,
+            first=max(1, round(self.first / times)),
+            middle=max(1, round(self.middle / times)),
+            last=max(1, round(self.last / times)),
+            held_slots=self.held_slots / times,
+            overhead_slots=self.overhead_slots / times,
         )
+
+    def lacking_slots(self, pieces: list[Span]) -> float:
+        """How much more these would have to hold to do the work; below zero when they do too much."""
+        return self.held_slots + (len(pieces) - 1) * self.overhead_slots - sum(end - start for start, end in pieces)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -102,7 +90,7 @@ class Sweep:
     that may end now, less `earned_cost` up to now. `earned_cost` is the running sum of cost less price.
     """
 
-    task: PieceTask
+    line: PieceLine
     price_cost: float
     earned_cost: Floats
     paused_cost: Floats
@@ -111,43 +99,46 @@ class Sweep:
     @property
     def fee_cost(self) -> float:
         """What a pause is charged at this price."""
-        return self.task.pause_cost + self.price_cost * self.task.overhead
+        return self.line.pause_cost + self.price_cost * self.line.overhead_slots
 
     @property
     def offset_cost(self) -> float:
         """What turns a cost at this price into a cost, for a choice that does all the work."""
-        return self.price_cost * (self.task.work + self.task.first_restore)
+        return self.price_cost * self.line.held_slots
 
     def paused_before_cost(self) -> Floats:
-        """`paused_cost` one slot earlier: a piece that begins where another ended would be the same piece."""
+        """The least of one or more pieces after which another one may begin at each instant."""
+        if self.line.may_touch:
+            return self.paused_cost
         return np.concatenate(([INFINITE], self.paused_cost[:-1]))
 
     def finished_cost(self) -> Floats:
         """The least cost of a whole choice by where its last piece begins, shape (slots + 1,)."""
-        least_end = least_ahead(self.earned_cost, self.task.stretches, self.task.last)
+        least_end = least_ahead(self.earned_cost, self.line.stretches, self.line.last)
         return self.paused_before_cost() + self.fee_cost - self.earned_cost + least_end
 
     def least_cost(self) -> float:
         """The bound: no choice that does all the work costs less. Infinite when there is no choice."""
         return float(self.finished_cost().min()) + self.offset_cost
 
-    def pieces(self) -> list[tuple[int, int]]:
+    def pieces(self) -> list[Span]:
         """(from, to) of a choice that attains the bound, whatever work it does."""
         start = int(self.finished_cost().argmin())
         since, to = self._stretch_of(start)
-        found = [(start, start + self.task.last + int(self.earned_cost[start + self.task.last : to + 1].argmin()))]
+        found = [(start, start + self.line.last + int(self.earned_cost[start + self.line.last : to + 1].argmin()))]
         while True:
             # Both only ever fall within a stretch, so the instant at which they fell to their value is quickly found.
-            end = _first_at_most(self.paused_cost, 0, found[0][0] - 1, self.paused_cost[found[0][0] - 1])
+            latest = found[0][0] - (0 if self.line.may_touch else 1)
+            end = _first_at_most(self.paused_cost, 0, latest, self.paused_cost[latest])
             since, _ = self._stretch_of(end)
             ripe = _first_at_most(self.running_cost, since, end, self.running_cost[end])
-            start = ripe - self.task.first
+            start = ripe - self.line.first
             if start >= since and -self.earned_cost[start] == self.running_cost[ripe]:
                 return [(start, end), *found]
-            found.insert(0, (ripe - self.task.middle, end))
+            found.insert(0, (ripe - self.line.middle, end))
 
-    def _stretch_of(self, instant: int) -> tuple[int, int]:
-        return next(one for one in self.task.stretches if one[0] <= instant <= one[1])
+    def _stretch_of(self, instant: int) -> Span:
+        return next(one for one in self.line.stretches if one[0] <= instant <= one[1])
 
 
 def _first_at_most(array: Floats, since: int, to: int, value: float) -> int:
@@ -155,7 +146,7 @@ def _first_at_most(array: Floats, since: int, to: int, value: float) -> int:
     return since + int(np.searchsorted(-array[since : to + 1], -value))
 
 
-def least_ahead(array: Floats, stretches: tuple[tuple[int, int], ...], distance: int) -> Floats:
+def least_ahead(array: Floats, stretches: tuple[Span, ...], distance: int) -> Floats:
     """For each instant the least value in its stretch from so many slots later on; infinite where there is none."""
     least = np.full(len(array), INFINITE)
     for since, to in stretches:
@@ -165,15 +156,15 @@ def least_ahead(array: Floats, stretches: tuple[tuple[int, int], ...], distance:
     return least
 
 
-def sweep(task: PieceTask, price_cost: float) -> Sweep:
-    slots, first, middle = task.slots, task.first, task.middle
+def sweep(line: PieceLine, price_cost: float) -> Sweep:
+    slots, first, middle = line.slots, line.first, line.middle
     earned = np.zeros(slots + 1)
-    np.cumsum(task.slot_cost - price_cost, out=earned[1:])
-    fee_cost = task.pause_cost + price_cost * task.overhead
+    np.cumsum(line.slot_cost - price_cost, out=earned[1:])
+    fee_cost = line.pause_cost + price_cost * line.overhead_slots
     paused: list[float] = [INFINITE]  # one ahead: paused[t] is the cost before t
     running: list[float] = []
     least = INFINITE
-    for since, to in task.stretches:
+    for since, to in line.stretches:
         fill = since - len(running)
         running += [INFINITE] * fill
         paused += [least] * fill
@@ -185,9 +176,9 @@ def sweep(task: PieceTask, price_cost: float) -> Sweep:
         running += begun[:head].tolist()
         lows = np.minimum.accumulate(np.minimum(begun[:head] + earned[since : since + head], least)).tolist()
         paused += lows
-        least = lows[-1]
+        least = lows[-1] if lows else least
         best = INFINITE
-        at = since  # where a piece begins that may end now
+        at = since + line.may_touch  # one ahead of where a piece begins that may end now
         for began, now, then in zip(begun[head:].tolist(), gone[head:], gone, strict=False):
             cost = paused[at] - then + fee_cost
             at += 1
@@ -206,7 +197,7 @@ def sweep(task: PieceTask, price_cost: float) -> Sweep:
     running += [INFINITE] * fill
     paused += [least] * fill
     return Sweep(
-        task=task,
+        line=line,
         price_cost=price_cost,
         earned_cost=earned,
         paused_cost=np.array(paused[1:]),
@@ -214,55 +205,49 @@ def sweep(task: PieceTask, price_cost: float) -> Sweep:
     )
 
 
-def best_price(task: PieceTask, most_cost: float) -> Sweep | None:
+def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
     """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less."""
-    guess_cost, width_cost = _guess(task)
-    for most_slots in _ROUGH_SLOTS:
-        times = -(-task.slots // most_slots)
-        if times > 1:
-            rough = _climb(task.rougher(times), guess_cost * times, width_cost * times, INFINITE, _ROUGH_SWEEPS)
-            if rough is not None:
-                guess_cost, width_cost = rough.price_cost / times, width_cost / 16
-    sweeps = _FINE_SWEEPS if task.slots > _ROUGH_SLOTS[-1] else _ROUGH_SWEEPS
-    return _climb(task, guess_cost, width_cost, most_cost, sweeps)
+    guess_cost, width_cost = _guess(line)
+    times = -(-line.slots // _ROUGH_SLOTS)
+    if times > 1:
+        rough = _climb(line.rougher(times), guess_cost * times, width_cost * times, INFINITE)
+        if rough is not None:
+            guess_cost, width_cost = rough.price_cost / times, width_cost / 16
+    return _climb(line, guess_cost, width_cost, most_cost)
 
 
-def _guess(task: PieceTask) -> tuple[float, float]:
+def _guess(line: PieceLine) -> tuple[float, float]:
     """Price and step of a first try: at this price free pauses would do the asked work."""
-    open_cost = np.concatenate([task.slot_cost[since:to] for since, to in task.stretches])
-    rank = min(task.work, len(open_cost)) - 1
+    open_cost = np.concatenate([line.slot_cost[since:to] for since, to in line.stretches])
+    rank = min(max(1, round(line.held_slots)), len(open_cost)) - 1
     width_cost = float(open_cost.max() - open_cost.min()) / 16
     return float(np.partition(open_cost, rank)[rank]), width_cost or 1.0
 
 
-def _climb(task: PieceTask, price_cost: float, width_cost: float, most_cost: float, sweeps: int) -> Sweep | None:
+def _climb(line: PieceLine, price_cost: float, width_cost: float, most_cost: float) -> Sweep | None:
     """Follow the bound upwards: over the price it is the least of straight lines, their slopes the work that lacks."""
+    if not line.stretches:
+        return None
     best: Sweep | None = None
     best_cost = -INFINITE
-    lines: dict[bool, tuple[float, float, int]] = {}  # by whether work lacks: price, bound, slope
-    for _ in range(sweeps):
-        tried = sweep(task, price_cost)
+    sides: dict[bool, tuple[float, float, float]] = {}  # by whether work lacks: price, bound, slope
+    for _ in range(_SWEEPS):
+        tried = sweep(line, price_cost)
         bound_cost = tried.least_cost()
         if bound_cost >= most_cost or bound_cost == INFINITE:
             return None
-        lacks = task.work - work_of(task, tried.pieces())
+        lacking = line.lacking_slots(tried.pieces())
         if bound_cost > best_cost:
             best, best_cost = tried, bound_cost
-        if lacks == 0:
+        if lacking == 0:
             break
-        lines[lacks > 0] = (price_cost, bound_cost, lacks)
-        if len(lines) == 1:
-            price_cost += width_cost if lacks > 0 else -width_cost
+        sides[lacking > 0] = (price_cost, bound_cost, lacking)
+        if len(sides) == 1:
+            price_cost += width_cost if lacking > 0 else -width_cost
             width_cost *= 2
             continue
-        (low_cost, low_bound_cost, low), (high_cost, high_bound_cost, high) = lines[True], lines[False]
+        (low_cost, low_bound_cost, low), (high_cost, high_bound_cost, high) = sides[True], sides[False]
         price_cost = (high_bound_cost - low_bound_cost + low * low_cost - high * high_cost) / (low - high)
         if low_bound_cost + low * (price_cost - low_cost) <= best_cost + _NEAR_RATIO * abs(price_cost):
             break
     return best
-
-
-def work_of(task: PieceTask, pieces: list[tuple[int, int]]) -> int:
-    """The work that pieces do."""
-    held = sum(end - start for start, end in pieces)
-    return held - task.first_restore - (len(pieces) - 1) * task.overhead

@@ -9,18 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.planning.piece_search import cheapest_spans
+from scheduler.planning.piece_search import PieceTask, cheapest_spans
 from scheduler.planning.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
-from scheduler.planning.work_price import INFINITE, PieceTask, best_price, sweep
+from scheduler.planning.work_price import INFINITE, best_price, sweep
 
 pytestmark = pytest.mark.slow
 
 
 @st.composite
 def tasks(draw: st.DrawFn) -> PieceTask:
-    cost = np.array(draw(st.lists(st.integers(0, 30), min_size=1, max_size=48)), dtype=np.float64)
+    cell = draw(st.sampled_from([1, 1, 2, 3, 5]))
+    cost = np.array(draw(st.lists(st.integers(0, 30), min_size=1, max_size=48 // cell)), dtype=np.float64)
     if draw(st.booleans()):
         cost = np.sort(cost)  # a long slope: the borders are set by shortest runs alone
+    first_cell = draw(st.integers(1, cell))
+    cost = np.repeat(cost, cell)[cell - first_cell :]
     closed = draw(st.sets(st.integers(0, len(cost) - 1), max_size=4))
     is_open = np.array([slot not in closed for slot in range(len(cost))])
     turns = np.flatnonzero(np.diff(np.concatenate(([False], is_open, [False])).astype(np.int8)))
@@ -34,6 +37,8 @@ def tasks(draw: st.DrawFn) -> PieceTask:
         restore=restore,
         first_restore=draw(st.sampled_from([0, restore])),
         pause_cost=draw(st.sampled_from([0.0, 0.5, 10.0])),
+        cell=cell,
+        first_cell=first_cell,
     )
 
 
@@ -96,8 +101,8 @@ def test_whatever_the_price_the_bound_is_a_bound(task: PieceTask, price_cost: fl
     # Pieces of the table that touch are one piece, which the bound is not about.
     if any(end == start for (_, _, end), (_, start, _) in pairwise(by_table)):
         return
-    cost = total_cost(grid_task(task), by_table)
-    assert sweep(task, price_cost).least_cost() <= cost + 1e-6
-    best = best_price(task, INFINITE)
+    cost, line = total_cost(grid_task(task), by_table), (task if task.suits_cells else task.fine()).in_cells()
+    assert sweep(line, price_cost).least_cost() <= cost + 1e-6
+    best = best_price(line, INFINITE)
     assert best is not None
     assert best.least_cost() <= cost + 1e-6
