@@ -16,6 +16,7 @@ import asyncio
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import random
 import statistics
 import sys
@@ -308,6 +309,7 @@ def as_text(rows: Sequence[Row], *, markdown: bool) -> str:
 
 
 def main() -> int:
+    logging.disable(logging.WARNING)  # a peer warns at each call that it was given a name
     tried = list(cases())
     rows = [measured(planner, tried) for planner in PLANNERS]
     print(f"{len(tried)} jobs of {', '.join(map(str, DURATIONS_MIN))} minutes, 48 h at 5 minutes each, {TRACE}\n")

@@ -236,7 +236,9 @@ def _warn(found: Comparison) -> None:
         ends = format_instant(found.known_until_s)
         say(f"note: the trace ends at {ends}, before the latest finish; nothing is assumed of the time after it")
     if not found.best.is_exact:
-        say("note: these times have no common unit of a practical size; the pieces are optimal on a rounded grid")
+        gap_ratio = found.best.gap_ratio
+        bound = "" if gap_ratio is None else f", and no other choice is more than {gap_ratio:.2%} cleaner"
+        say(f"note: these times have no common unit of a practical size: pieces are optimal on a rounded grid{bound}")
 
 
 def _as_json(found: Comparison, work: Work, first_zone: str) -> dict[str, object]:
@@ -255,6 +257,7 @@ def _as_json(found: Comparison, work: Work, first_zone: str) -> dict[str, object
         "emissions_gco2e": best.emissions_gco2e,
         "interruption_gco2e": best.interruption_gco2e,
         "is_exact": best.is_exact,
+        "gap_ratio": best.gap_ratio,
         "baseline": {
             "start": format_instant(work.earliest_s),
             "zone": first_zone,

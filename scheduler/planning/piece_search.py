@@ -19,7 +19,7 @@ from intensity_feeds.series import Floats
 from scheduler.planning.work_price import INFINITE, PieceLine, Span, Sweep, best_price, least_ahead, sweep
 
 # The limit above the bound: first so many cells at the price, then so many times more.
-_FIRST_LIMIT_CELLS, _LIMIT_FACTOR = 0.05, 6.0
+_FIRST_LIMIT_CELLS, _LIMIT_FACTOR = 0.05, 3.0
 _LEAST_STEP_RATIO = 1e-4
 # What sums of some thousand slots lose, as a share of them.
 _ROUNDING_RATIO = 1e-12
@@ -108,8 +108,8 @@ class PieceTask:
             first=self.first // cell,
             middle=self.middle // cell,
             last=self.last // cell,
-            held_slots=(self.work + self.first_restore) / cell,
-            overhead_slots=self.overhead / cell,
+            held_steps=(self.work + self.first_restore) / cell,
+            overhead_steps=self.overhead / cell,
             pause_cost=self.pause_cost,
             may_touch=cell > 1,
         )
@@ -253,7 +253,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         wide = self.task.work - self.task.shortest + 1
-        if (kept := wide * (len(self.places.starts) + len(self.places.ends))) > self.max_kept:
+        if (kept := wide * len(self.places.ends)) > self.max_kept:
             raise TooWideError(kept)
         self.sums_cost = np.concatenate(([0.0], np.cumsum(self.task.slot_cost - self.price_cost)))
         self.earned_cost = self.sums_cost.tolist()

@@ -24,6 +24,7 @@ import numpy as np
 from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
+from scheduler.planning.piece_bound import TICK_S, pieces_bound_g_s_per_kwh
 from scheduler.planning.piece_search import PieceTask, TooWideError, cheapest_spans
 from scheduler.planning.piece_table import GridPiece, GridTask, cheapest_pieces_on_grid
 from scheduler.planning.plan import Segment
@@ -39,9 +40,6 @@ _MAX_SLOTS, _MAX_KEPT = 200_000, 10_000_000
 
 # Grids to fall back to, aligned to the epoch as the grids of all feeds are.
 COARSE_UNITS_S = (60.0, 300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 12 * 3600.0, 86400.0, 7 * 86400.0)
-
-# Times are compared in thousandths of a second when a common unit is sought.
-TICK_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +73,28 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
-    """When and where to run, and what each kW of it emits. `is_exact` tells whether no choice at all is cheaper."""
+    """When and where to run, and what each kW of it emits. `is_exact` tells whether no choice at all is cheaper.
+
+    `bound_g_s_per_kwh` is what no choice undercuts, pauses charged; None where it is not known.
+    """
 
     segments: tuple[Segment, ...]
     integral_g_s_per_kwh: float
     is_exact: bool = True
+    bound_g_s_per_kwh: float | None = None
 
     @property
     def pauses(self) -> int:
         return len(self.segments) - 1
+
+    def gap_ratio(self, interruption_g_s_per_kwh: float) -> float | None:
+        """How far above the bound they are at most, as a share of it; None where that is not known."""
+        if self.is_exact:
+            return 0.0
+        if self.bound_g_s_per_kwh is None or not self.bound_g_s_per_kwh > 0:
+            return None
+        cost = self.integral_g_s_per_kwh + self.pauses * interruption_g_s_per_kwh
+        return max(0.0, cost / self.bound_g_s_per_kwh - 1.0)
 
 
 def cheapest_pieces(
@@ -103,7 +114,39 @@ def cheapest_pieces(
         found = whole or cut
     else:
         found = cut if _cost(work, whole) - _cost(work, cut) > TIE_RATIO * abs(_cost(work, whole)) else whole
-    return found and replace(found, is_exact=is_exact)
+    if found is None:
+        return None
+    bound_g_s_per_kwh = _cost(work, found) if is_exact else _bound_g_s_per_kwh(curves, work, free, whole)
+    return replace(found, is_exact=is_exact, bound_g_s_per_kwh=bound_g_s_per_kwh)
+
+
+def _bound_g_s_per_kwh(
+    curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None, whole: Pieces | None
+) -> float | None:
+    """The lesser of the best run in one piece, which is exact, and a bound on those in several."""
+    if not _is_lone(curves, work):
+        return None
+    pause = work.interruption
+    several_g_s_per_kwh = pieces_bound_g_s_per_kwh(
+        curves[0],
+        _allowed(curves[0], work, free),
+        held_s=work.held_s(1),
+        overhead_s=pause.overhead_s,
+        least_s=(
+            work.first_restore_s + pause.min_run_s + pause.checkpoint_s,
+            pause.min_run_s + pause.overhead_s,
+            pause.restore_s + pause.min_run_s,
+        ),
+        pause_g_s_per_kwh=work.interruption_g_s_per_kwh,
+    )
+    if several_g_s_per_kwh is None or whole is None:
+        return several_g_s_per_kwh
+    return min(several_g_s_per_kwh, _cost(work, whole))
+
+
+def _is_lone(curves: Sequence[Curve], work: Work) -> bool:
+    """One region in which no pause can pay for itself."""
+    return len(curves) == 1 and (work.interruption.overhead_s == 0 or not (curves[0].gco2e_per_kwh < 0).any())
 
 
 def _cost(work: Work, pieces: Pieces) -> float:
@@ -227,9 +270,8 @@ def _on_a_grid(
 ) -> tuple[Pieces | None, bool]:
     """The cheapest pieces below a cost on the finest grid that can be searched, and whether no others are cheaper."""
     allowed = [_allowed(one, work, free) for one in curves]
-    is_lone = len(curves) == 1 and (work.interruption.overhead_s == 0 or bool((curves[0].gco2e_per_kwh >= 0).all()))
-    grids = _grids(curves, allowed, work, max_cells, is_lone)
-    for grid in grids:
+    is_lone = _is_lone(curves, work)
+    for grid in _grids(curves, allowed, work, max_cells, is_lone):
         task = _grid_task(curves, allowed, work, grid)
         try:
             chosen = _alone(task, curves[0], grid, most_cost, max_cells) if is_lone else cheapest_pieces_on_grid(task)

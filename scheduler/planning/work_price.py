@@ -33,8 +33,8 @@ class PieceLine:
     """Two or more pieces on a line of slots. `slot_cost` has shape (slots,), not below zero; the rest counts slots.
 
     A piece stays within one of `stretches`, which grow and lie apart, and is as long as its place among the pieces
-    asks. All pieces together hold `held` slots and `overhead` for each pause; both need not be whole. Each pause costs
-    `pause_cost` besides. Pieces that touch are one piece and no choice, unless they `may_touch`.
+    asks. All pieces together hold `held_steps` slots and `overhead_steps` for each pause; both need not be whole. Each
+    pause costs `pause_cost` besides. Pieces that touch are one piece and no choice, unless they `may_touch`.
     """
 
     slot_cost: Floats
@@ -42,8 +42,8 @@ class PieceLine:
     first: int
     middle: int
     last: int
-    held_slots: float
-    overhead_slots: float
+    held_steps: float
+    overhead_steps: float
     pause_cost: float
     may_touch: bool = False
 
@@ -73,13 +73,13 @@ class PieceLine:
             first=max(1, round(self.first / times)),
             middle=max(1, round(self.middle / times)),
             last=max(1, round(self.last / times)),
-            held_slots=self.held_slots / times,
-            overhead_slots=self.overhead_slots / times,
+            held_steps=self.held_steps / times,
+            overhead_steps=self.overhead_steps / times,
         )
 
-    def lacking_slots(self, pieces: list[Span]) -> float:
+    def lacking_steps(self, pieces: list[Span]) -> float:
         """How much more these would have to hold to do the work; below zero when they do too much."""
-        return self.held_slots + (len(pieces) - 1) * self.overhead_slots - sum(end - start for start, end in pieces)
+        return self.held_steps + (len(pieces) - 1) * self.overhead_steps - sum(end - start for start, end in pieces)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -99,12 +99,12 @@ class Sweep:
     @property
     def fee_cost(self) -> float:
         """What a pause is charged at this price."""
-        return self.line.pause_cost + self.price_cost * self.line.overhead_slots
+        return self.line.pause_cost + self.price_cost * self.line.overhead_steps
 
     @property
     def offset_cost(self) -> float:
         """What turns a cost at this price into a cost, for a choice that does all the work."""
-        return self.price_cost * self.line.held_slots
+        return self.price_cost * self.line.held_steps
 
     def paused_before_cost(self) -> Floats:
         """The least of one or more pieces after which another one may begin at each instant."""
@@ -160,7 +160,7 @@ def sweep(line: PieceLine, price_cost: float) -> Sweep:
     slots, first, middle = line.slots, line.first, line.middle
     earned = np.zeros(slots + 1)
     np.cumsum(line.slot_cost - price_cost, out=earned[1:])
-    fee_cost = line.pause_cost + price_cost * line.overhead_slots
+    fee_cost = line.pause_cost + price_cost * line.overhead_steps
     paused: list[float] = [INFINITE]  # one ahead: paused[t] is the cost before t
     running: list[float] = []
     least = INFINITE
@@ -219,7 +219,7 @@ def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
 def _guess(line: PieceLine) -> tuple[float, float]:
     """Price and step of a first try: at this price free pauses would do the asked work."""
     open_cost = np.concatenate([line.slot_cost[since:to] for since, to in line.stretches])
-    rank = min(max(1, round(line.held_slots)), len(open_cost)) - 1
+    rank = min(max(1, round(line.held_steps)), len(open_cost)) - 1
     width_cost = float(open_cost.max() - open_cost.min()) / 16
     return float(np.partition(open_cost, rank)[rank]), width_cost or 1.0
 
@@ -236,7 +236,7 @@ def _climb(line: PieceLine, price_cost: float, width_cost: float, most_cost: flo
         bound_cost = tried.least_cost()
         if bound_cost >= most_cost or bound_cost == INFINITE:
             return None
-        lacking = line.lacking_slots(tried.pieces())
+        lacking = line.lacking_steps(tried.pieces())
         if bound_cost > best_cost:
             best, best_cost = tried, bound_cost
         if lacking == 0:

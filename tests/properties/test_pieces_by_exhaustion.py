@@ -128,6 +128,49 @@ def _filled(rates: list[float], work: float) -> Pieces | None:
     return cheapest_pieces([known], Work(work_s=work * SLOT_S, earliest_s=MIDNIGHT_S, deadline_s=series.end_at_s))
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    rates=st.lists(rate, min_size=3, max_size=12),
+    from_min=st.integers(0, 7),
+    work_min=st.integers(5, 30),
+    checkpoint_min=st.integers(0, 4),
+    restore_min=st.integers(0, 4),
+    shortest_min=st.integers(1, 8),
+    per_pause=st.sampled_from([0.0, 7.0]),
+)
+def test_what_a_rounded_grid_finds_has_a_bound_that_the_optimum_keeps(
+    rates: list[float],
+    from_min: int,
+    work_min: int,
+    checkpoint_min: int,
+    restore_min: int,
+    shortest_min: int,
+    per_pause: float,
+) -> None:
+    series = IntensitySeries.regular("DE", MIDNIGHT_S, SLOT_S, np.array(rates))
+    pause = Interruption(
+        checkpoint_s=60.0 * checkpoint_min, restore_s=60.0 * restore_min, min_run_s=60.0 * shortest_min
+    )
+    work = Work(
+        work_s=60.0 * work_min,
+        earliest_s=MIDNIGHT_S + 60.0 * from_min,
+        deadline_s=series.end_at_s,
+        interruption=pause,
+        interruption_g_s_per_kwh=per_pause * SLOT_S,
+    )
+    known = curve("DE", series, 1.0, work.earliest_s, work.deadline_s)
+    assert known is not None
+    exact, rounded = cheapest_pieces([known], work), cheapest_pieces([known], work, max_cells=100)
+    if exact is None or rounded is None:
+        return
+    assert exact.is_exact
+    assert not rounded.is_exact
+    best, found = cost(exact, per_pause), cost(rounded, per_pause)
+    assert best <= found + 1e-6
+    if rounded.bound_g_s_per_kwh is not None:
+        assert rounded.bound_g_s_per_kwh / SLOT_S <= best + 1e-6
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     rates=st.lists(rate, min_size=3, max_size=12),
