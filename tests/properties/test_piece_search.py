@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intensity_feeds.trace import read_trace
 from scheduler.planning.piece_search import PieceTask, cheapest_spans
 from scheduler.planning.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
 from scheduler.planning.work_price import INFINITE, best_price, sweep
+from tests.real_data import real_data
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +76,29 @@ def test_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
     table_cost = INFINITE if by_table is None else total_cost(grid, by_table)
     search_cost = INFINITE if spans is None else total_cost(grid, [(0, *span) for span in spans])
     assert min(whole_cost, search_cost) == pytest.approx(min(whole_cost, table_cost))
+
+
+@pytest.mark.parametrize("days", [1, 12, 20])
+def test_on_a_recorded_grid_the_search_finds_what_the_table_finds(days: int) -> None:
+    whole = next(iter(read_trace(real_data("carbon/marginal_2023-06_5min_caiso_north.csv.gz")).values()))
+    start = 288 * days
+    cost = whole.gco2e_per_kwh[start : start + 2016]
+    for work, shortest, checkpoint, restore in ((48, 6, 1, 1), (290, 1, 1, 1), (720, 12, 2, 3)):
+        task = PieceTask(
+            slot_cost=cost,
+            stretches=((0, 1000), (1012, 2016)),
+            work=work,
+            shortest=shortest,
+            checkpoint=checkpoint,
+            restore=restore,
+            first_restore=0,
+            pause_cost=0.0,
+        )
+        whole_cost, grid = in_one_piece_cost(task), grid_task(task)
+        by_table, spans = cheapest_pieces_on_grid(grid), cheapest_spans(task, whole_cost, 10**7)
+        assert by_table is not None
+        search_cost = INFINITE if spans is None else total_cost(grid, [(0, *span) for span in spans])
+        assert min(whole_cost, search_cost) == pytest.approx(min(whole_cost, total_cost(grid, by_table)), rel=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
