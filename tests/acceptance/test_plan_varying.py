@@ -110,6 +110,31 @@ def test_a_mistake_ends_in_two_lines_with_a_hint(trace: Path, arguments: list[st
     assert "Traceback" not in done.stderr
 
 
+def test_a_plan_of_a_file_keeps_the_shortest_run(tmp_path: Path) -> None:
+    """The cleanest two hours are the first and the last; the cleanest two in a row are the last two."""
+    (tmp_path / "grid.csv").write_text(
+        "timestamp,zone,gco2e_per_kwh\n"
+        + "".join(f"2022-03-01T{12 + hour}:00:00Z,DE,{value}\n" for hour, value in enumerate((10, 500, 300, 90, 20))),
+        encoding="utf-8",
+    )
+    (tmp_path / "fleet.toml").write_text(
+        '[carbon]\ntrace = "grid.csv"\n\n[[region]]\nzone = "DE"\ngpus = 2\n', encoding="utf-8"
+    )
+    header = "job_id,earliest_start,finish_by,duration_s,gpus,power_w_per_gpu,interruptible"
+    job = "one,2022-03-01T12:00Z,2022-03-01T17:00Z,7200,1,1000,1"
+    pieces = {}
+    for name, columns in (("free", ("", "")), ("long", (",min_run_s", ",7200"))):
+        jobs = tmp_path / f"{name}.csv"
+        jobs.write_text(f"{header}{columns[0]}\n{job}{columns[1]}\n", encoding="utf-8")
+        command = [sys.executable, "-m", "slacktide.main", "plan", "--jobs", str(jobs), "--json"]
+        done = subprocess.run(
+            [*command, "--fleet", str(tmp_path / "fleet.toml")], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        pieces[name] = [one["start"][11:13] for one in json.loads(done.stdout)["jobs"][0]["segments"]]
+    assert pieces == {"free": ["12", "16"], "long": ["15"]}
+
+
 def test_people_see_how_many_gpus_run_when(trace: Path) -> None:
     done = plan(trace, "--zone", "DE", "--duration", "4h", "--power", "1kW", "--elastic", "1:1,2:1.8,4:3")
     assert done.returncode == 0
