@@ -73,28 +73,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
-    """When and where to run, and what each kW of it emits. `is_exact` tells whether no choice at all is cheaper.
-
-    `bound_g_s_per_kwh` is what no choice undercuts, pauses charged; None where it is not known.
-    """
+    """When and where to run, and what each kW of it emits. `is_exact` tells whether no choice at all is cheaper."""
 
     segments: tuple[Segment, ...]
     integral_g_s_per_kwh: float
     is_exact: bool = True
-    bound_g_s_per_kwh: float | None = None
 
     @property
     def pauses(self) -> int:
         return len(self.segments) - 1
-
-    def gap_ratio(self, interruption_g_s_per_kwh: float) -> float | None:
-        """How far above the bound they are at most, as a share of it; None where that is not known."""
-        if self.is_exact:
-            return 0.0
-        if self.bound_g_s_per_kwh is None or not self.bound_g_s_per_kwh > 0:
-            return None
-        cost = self.integral_g_s_per_kwh + self.pauses * interruption_g_s_per_kwh
-        return max(0.0, cost / self.bound_g_s_per_kwh - 1.0)
 
 
 def cheapest_pieces(
@@ -114,18 +101,31 @@ def cheapest_pieces(
         found = whole or cut
     else:
         found = cut if _cost(work, whole) - _cost(work, cut) > TIE_RATIO * abs(_cost(work, whole)) else whole
-    if found is None:
-        return None
-    bound_g_s_per_kwh = _cost(work, found) if is_exact else _bound_g_s_per_kwh(curves, work, free, whole)
-    return replace(found, is_exact=is_exact, bound_g_s_per_kwh=bound_g_s_per_kwh)
+    return found and replace(found, is_exact=is_exact)
 
 
-def _bound_g_s_per_kwh(
-    curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None, whole: Pieces | None
+def gap_ratio(
+    pieces: Pieces, curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None = None
 ) -> float | None:
-    """The lesser of the best run in one piece, which is exact, and a bound on those in several."""
+    """How far the pieces are above any other choice at most, as a share of it; None where that is not known.
+
+    Takes as long as the search itself where they are not exact.
+    """
+    if pieces.is_exact:
+        return 0.0
+    bound_g_s_per_kwh = lower_bound_g_s_per_kwh(curves, work, free)
+    if bound_g_s_per_kwh is None or not bound_g_s_per_kwh > 0:
+        return None
+    return max(0.0, _cost(work, pieces) / bound_g_s_per_kwh - 1.0)
+
+
+def lower_bound_g_s_per_kwh(
+    curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None = None
+) -> float | None:
+    """What no choice undercuts, pauses charged: the lesser of the best single piece and a bound on several."""
     if not _is_lone(curves, work):
         return None
+    whole = _in_one_piece(curves, work, free)
     pause = work.interruption
     several_g_s_per_kwh = pieces_bound_g_s_per_kwh(
         curves[0],

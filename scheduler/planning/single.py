@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from intensity_feeds.series import SeriesError, refuse_mixture
 from scheduler.planning.curve import ROUNDING_S, Curve, curve
 from scheduler.planning.plan import Forecasts, Region, Segment
-from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces
+from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces, gap_ratio
 from scheduler.planning.window import cheapest_window
 
 
@@ -97,7 +97,7 @@ def compare(
     if pieces is None:
         raise NothingKnownError(regions)
     best = _run(pieces.segments, regions, forecasts, power_w, interruption_gco2e, pieces.is_exact)
-    best = replace(best, gap_ratio=pieces.gap_ratio(work.interruption_g_s_per_kwh))
+    best = replace(best, gap_ratio=gap_ratio(pieces, curves, work))
     ends_at_s = [forecasts[region.zone].end_at_s for region in known]
     return Comparison(
         best=best,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import curve
-from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces
+from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces, gap_ratio, lower_bound_g_s_per_kwh
 from tests.plan_cases import MIDNIGHT_S, best_by_exhaustion
 
 pytestmark = pytest.mark.slow
@@ -167,8 +167,10 @@ def test_what_a_rounded_grid_finds_has_a_bound_that_the_optimum_keeps(
     assert not rounded.is_exact
     best, found = cost(exact, per_pause), cost(rounded, per_pause)
     assert best <= found + 1e-6
-    if rounded.bound_g_s_per_kwh is not None:
-        assert rounded.bound_g_s_per_kwh / SLOT_S <= best + 1e-6
+    bound = lower_bound_g_s_per_kwh([known], work)
+    assert bound is None or bound / SLOT_S <= best + 1e-6
+    gap = gap_ratio(rounded, [known], work)
+    assert gap is None or found <= (1 + gap) * best + 1e-6
 
 
 @settings(max_examples=60, deadline=None)
