@@ -200,6 +200,7 @@ class LaunchSettings:
     interruptible: Annotated[bool, Field(description="May be paused (SIGTERM, checkpoint) and started again.")] = False
     checkpoint_s: Annotated[Duration, Field(description="Time to write a checkpoint.")] = 0.0
     restore_s: Annotated[Duration, Field(description="Time to load one.")] = 0.0
+    min_run_s: Annotated[Duration, Field(description="Shortest piece worth running, without its overheads.")] = 0.0
     regions: Annotated[tuple[str, ...], Field(description="Where it may run; empty: anywhere.")] = ()
     cwd: Annotated[str, Field(description="Working directory; empty: the run's own folder.")] = ""
     env: Annotated[dict[str, str], Field(description="Environment added to the daemon's own.")] = field(

@@ -87,7 +87,7 @@ def template_of(launch: LaunchSettings) -> str:
 def _interruption(launch: LaunchSettings) -> Interruption | None:
     if not launch.interruptible:
         return None
-    return Interruption(checkpoint_s=launch.checkpoint_s, restore_s=launch.restore_s)
+    return Interruption(checkpoint_s=launch.checkpoint_s, restore_s=launch.restore_s, min_run_s=launch.min_run_s)
 
 
 def _finish_by_s(launch: LaunchSettings, tick: datetime) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
-_OPTIONAL = ("interruptible", "regions")
+_OPTIONAL = ("interruptible", "regions", "min_run_s")
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -93,6 +93,9 @@ class _Line:
             raise self.wrong("finish_by", "lies not after earliest_start", "leave time to run between them")
         gpus = self._read("gpus", _whole)
         pauses = bool(self._text("interruptible")) and self._read("interruptible", _yes_or_no)
+        min_run_s = self._read("min_run_s", _not_negative) if self._text("min_run_s") else 0.0
+        if min_run_s > 0 and not pauses:
+            raise self.wrong("min_run_s", "is the shortest piece of a job that may pause", "set interruptible to 1")
         return Job(
             id=self._job_id(),
             kind=JobKind.COMMAND,
@@ -102,7 +105,7 @@ class _Line:
             duration_s=self._read("duration_s", _positive),
             power_w=gpus * self._read("power_w_per_gpu", _not_negative),
             gpus=gpus,
-            interruption=Interruption() if pauses else None,
+            interruption=Interruption(min_run_s=min_run_s) if pauses else None,
             regions=tuple(one.strip() for one in self._text("regions").split(";") if one.strip()),
         )
 

@@ -47,6 +47,17 @@ def plan(
     pue: Annotated[
         list[float] | None, typer.Option(min=1.0, help="Facility over IT energy: one for all zones, or one per --zone.")
     ] = None,
+    power_profile: Annotated[
+        str | None,
+        typer.Option(help="Instead of --duration and --power, for each phase in turn: 10m:3kW,2h:10kW,20m:5kW."),
+    ] = None,
+    elastic: Annotated[
+        str | None,
+        typer.Option(
+            help="May run on more or fewer GPUs: GPUs:speed pairs as 1:1,2:1.8,4:3, or a CSV file with gpus,speed. "
+            "--duration is at speed 1, --power of one GPU."
+        ),
+    ] = None,
     jobs: Annotated[
         Path | None, typer.Option(help="Plan a whole CSV file of jobs instead of one job; needs --fleet.")
     ] = None,
@@ -61,19 +72,28 @@ def plan(
 
     Exact: the start may lie between two data points. Windows that the trace does not cover whole are not compared.
 
+    A job whose power changes: --power-profile. A job that can use more GPUs: --elastic, which may rest at no cost.
+
     Many jobs at once, with a bound on how far that is from the best: slacktide plan --jobs FILE.csv --fleet FLEET.toml
     """
     if jobs is not None or fleet is not None:
         _plan_file(jobs, fleet, as_json)
         return
+    if power_profile is not None or elastic is not None:
+        from slacktide.plan_varying import Asked, plan_varying
+
+        pauses = (checkpoint, restore, min_run)
+        one_job = Asked(trace, tuple(zone or ()), at, duration, within, power, tuple(pue or ()), interruptible)
+        plan_varying(one_job, power_profile, elastic, pauses, step_cost, as_json=as_json)
+        return
     if not (trace and zone and at and duration and within and power):
-        raise _missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
+        raise missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
     from intensity_feeds.series import MixedSignalsError
     from scheduler.planning.single import NothingKnownError, TooShortError, compare
 
     work, power_w = _asked(at, duration, within, power, (checkpoint, restore, min_run), step_cost)
-    regions = _regions(zone, pue)
-    series = _series(trace, zone)
+    regions = regions_of(zone, pue)
+    series = series_of(trace, zone)
     try:
         found = compare(regions, series, work, power_w, interruptible=interruptible, interruption_gco2e=step_cost)
     except TooShortError as problem:
@@ -98,7 +118,8 @@ def _plan_file(jobs: Path | None, fleet: Path | None, as_json: bool) -> None:
     plan_file(jobs, fleet, as_json=as_json)
 
 
-def _missing(**options: object) -> UsageProblem:
+def missing(**options: object) -> UsageProblem:
+    """What is absent of the options that one job needs."""
     absent = ", ".join(f"--{name}" for name, value in options.items() if not value)
     return UsageProblem(f"one job needs {absent}", "or give --jobs and --fleet to plan a file of jobs")
 
@@ -113,29 +134,29 @@ def _asked(
     from scheduler.planning.preemptible import Work
     from scheduler.quantities import parse_duration_s, parse_instant_s, parse_power_w
 
-    power_w = _read("--power", parse_power_w, power)
-    work_s = _read("--duration", parse_duration_s, duration)
+    power_w = read_option("--power", parse_power_w, power)
+    work_s = read_option("--duration", parse_duration_s, duration)
     if not work_s > 0:
         raise UsageProblem("--duration: a job runs longer than nothing", "write, for instance, 4h")
     if step_cost_gco2e > 0 and not power_w > 0:
         raise UsageProblem("--step-cost needs a --power above 0", "without power there are no emissions to save")
-    earliest_s = _read("--at", parse_instant_s, at)
+    earliest_s = read_option("--at", parse_instant_s, at)
     pause = Interruption(
-        checkpoint_s=_read("--checkpoint", parse_duration_s, pauses[0]),
-        restore_s=_read("--restore", parse_duration_s, pauses[1]),
-        min_run_s=_read("--min-run", parse_duration_s, pauses[2]),
+        checkpoint_s=read_option("--checkpoint", parse_duration_s, pauses[0]),
+        restore_s=read_option("--restore", parse_duration_s, pauses[1]),
+        min_run_s=read_option("--min-run", parse_duration_s, pauses[2]),
     )
     work = Work(
         work_s=work_s,
         earliest_s=earliest_s,
-        deadline_s=earliest_s + _read("--within", parse_duration_s, within),
+        deadline_s=earliest_s + read_option("--within", parse_duration_s, within),
         interruption=pause,
         interruption_g_s_per_kwh=step_cost_gco2e * 3600.0 * 1000.0 / power_w if power_w > 0 else 0.0,
     )
     return work, power_w
 
 
-def _read(option: str, parse: Callable[[str], T], text: str) -> T:
+def read_option(option: str, parse: Callable[[str], T], text: str) -> T:
     from scheduler.quantities import QuantityError
 
     try:
@@ -145,7 +166,7 @@ def _read(option: str, parse: Callable[[str], T], text: str) -> T:
         raise UsageProblem(f"{option}: {what}", remedy) from None
 
 
-def _regions(zones: Sequence[str], pue: Sequence[float] | None) -> list[Region]:
+def regions_of(zones: Sequence[str], pue: Sequence[float] | None) -> list[Region]:
     from scheduler.planning.plan import Region
 
     factors = list(pue or [1.0])
@@ -156,7 +177,7 @@ def _regions(zones: Sequence[str], pue: Sequence[float] | None) -> list[Region]:
     return [Region(name=zone, zone=zone, pue=factor) for zone, factor in zip(zones, factors, strict=True)]
 
 
-def _series(trace: Path, zones: Sequence[str]) -> Mapping[str, IntensitySeries]:
+def series_of(trace: Path, zones: Sequence[str]) -> Mapping[str, IntensitySeries]:
     from intensity_feeds.trace import TraceError, read_trace
 
     try:
@@ -215,7 +236,9 @@ def _warn(found: Comparison) -> None:
         ends = format_instant(found.known_until_s)
         say(f"note: the trace ends at {ends}, before the latest finish; nothing is assumed of the time after it")
     if not found.best.is_exact:
-        say("note: these times have no common unit of a practical size; the pieces are optimal on a rounded grid")
+        gap_ratio = found.best.gap_ratio
+        bound = "" if gap_ratio is None else f", and no other choice is more than {gap_ratio:.2%} cleaner"
+        say(f"note: these times have no common unit of a practical size: pieces are optimal on a rounded grid{bound}")
 
 
 def _as_json(found: Comparison, work: Work, first_zone: str) -> dict[str, object]:
@@ -234,6 +257,7 @@ def _as_json(found: Comparison, work: Work, first_zone: str) -> dict[str, object
         "emissions_gco2e": best.emissions_gco2e,
         "interruption_gco2e": best.interruption_gco2e,
         "is_exact": best.is_exact,
+        "gap_ratio": best.gap_ratio,
         "baseline": {
             "start": format_instant(work.earliest_s),
             "zone": first_zone,
@@ -263,10 +287,10 @@ def _show(found: Comparison, work: Work, series: Mapping[str, IntensitySeries], 
     print()
     for zone, one in series.items():
         _show_sparkline(zone, one, work, found.best)
-    print(f"\n{_verdict(found.savings_ratio, first_zone)}")
+    print(f"\n{verdict(found.savings_ratio, first_zone)}")
 
 
-def _verdict(saves_ratio: float | None, first_zone: str) -> str:
+def verdict(saves_ratio: float | None, first_zone: str) -> str:
     if saves_ratio is None:
         return f"What starting at once in {first_zone} emits is not known, so no saving is claimed."
     if abs(saves_ratio) < 0.0005:
@@ -281,14 +305,14 @@ def _row(what: str, run: Run) -> tuple[str, ...]:
     return (
         what,
         ", ".join(zones),
-        _short(run.start_at_s),
-        _short(run.end_at_s),
+        short_instant(run.start_at_s),
+        short_instant(run.end_at_s),
         f"{run.mean_gco2e_per_kwh:.1f}",
         emissions,
     )
 
 
-def _short(instant_s: float) -> str:
+def short_instant(instant_s: float) -> str:
     """To the minute where nothing is lost by it."""
     from scheduler.quantities import format_instant
 
@@ -301,7 +325,7 @@ def _show_segments(run: Run) -> None:
     shown = run.segments if len(run.segments) <= 12 else run.segments[:12]
     print(f"\nin {len(run.segments)} pieces:")
     for one in shown:
-        print(f"  {_short(one.start_at_s)}  {format_duration(one.duration_s):>12}  {one.region}")
+        print(f"  {short_instant(one.start_at_s)}  {format_duration(one.duration_s):>12}  {one.region}")
     if len(shown) < len(run.segments):
         print(f"  and {len(run.segments) - len(shown)} more; --json lists them all")
 

@@ -43,6 +43,7 @@ def run(
     ] = False,
     checkpoint: Annotated[str, typer.Option(help="Time to write a checkpoint at a pause.")] = "0s",
     restore: Annotated[str, typer.Option(help="Time to load it again.")] = "0s",
+    min_run: Annotated[str, typer.Option(help="Shortest piece worth running, without its overheads.")] = "0s",
     grace: Annotated[str, typer.Option(help="Time between SIGTERM and SIGKILL at a pause.")] = "30s",
     replan: Annotated[str, typer.Option(help="How often to ask for a newer forecast.")] = "15m",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say when it would run.")] = False,
@@ -64,7 +65,7 @@ def run(
 
     if shutil.which(command[0]) is None:
         raise UsageProblem(f"there is no command {command[0]!r}", "it would be missed only when it is to start")
-    job = _job((within, duration, power), gpus, (checkpoint, restore) if interruptible else None)
+    job = _job((within, duration, power), gpus, (checkpoint, restore, min_run) if interruptible else None)
     with ExitStack() as until_end:
         grid = LoneGrid(zone, _feeds(zone, trace, feed, base_url, config), job.deadline_at_s, until_end)
         lone = LoneJob(
@@ -88,7 +89,7 @@ def run(
 # -- reading what was asked ------------------------------------------------------------------------------------------
 
 
-def _job(asked: tuple[str, str, str], gpus: int, pauses: tuple[str, str] | None) -> Job:
+def _job(asked: tuple[str, str, str], gpus: int, pauses: tuple[str, str, str] | None) -> Job:
     from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind
     from scheduler.quantities import parse_duration_s, parse_power_w
 
@@ -97,6 +98,7 @@ def _job(asked: tuple[str, str, str], gpus: int, pauses: tuple[str, str] | None)
         interruption = Interruption(
             checkpoint_s=_read("--checkpoint", parse_duration_s, pauses[0]),
             restore_s=_read("--restore", parse_duration_s, pauses[1]),
+            min_run_s=_read("--min-run", parse_duration_s, pauses[2]),
         )
     try:
         return Job(

@@ -30,6 +30,7 @@ def submit(
     interruptible: Annotated[bool, typer.Option("--interruptible", help="May be paused and go on later.")] = False,
     checkpoint: Annotated[str, typer.Option(help="Time to write a checkpoint at a pause.")] = "",
     restore: Annotated[str, typer.Option(help="Time to load it again.")] = "",
+    min_run: Annotated[str, typer.Option(help="Shortest piece worth running, without its overheads.")] = "",
     region: Annotated[list[str] | None, typer.Option(help="Region it may run in; repeat for several.")] = None,
     purpose: Annotated[str, typer.Option(help="development, ablation, final or production.")] = "",
     tenant: Annotated[str, typer.Option(help="Whose work it is.")] = "",
@@ -53,8 +54,8 @@ def submit(
 
     if bool(template) == (batch is not None):
         raise UsageProblem("name exactly one of --template and --batch", "slacktide submit --help shows both")
-    if (checkpoint or restore) and not interruptible:
-        raise UsageProblem("--checkpoint and --restore are costs of a pause", "add --interruptible")
+    if (checkpoint or restore or min_run) and not interruptible:
+        raise UsageProblem("--checkpoint, --restore and --min-run are about pauses", "add --interruptible")
     said: dict[str, Any] = {
         "template": template,
         "arguments": _arguments(arg or ()),
@@ -72,7 +73,8 @@ def submit(
     }
     body = {name: value for name, value in said.items() if value or value == 0}
     if interruptible:
-        body["interruptible"] = {"checkpoint": checkpoint or "0s", "restore": restore or "0s"}
+        said_of_pauses = {"checkpoint": checkpoint, "restore": restore, "min_run": min_run}
+        body["interruptible"] = {name: text for name, text in said_of_pauses.items() if text}
     if batch is not None:
         body |= {"kind": "inference_batch", "requests": _lines(batch)}
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None

@@ -142,6 +142,11 @@ def _cheapest(job: Job, curves: Sequence[Curve], free: Mapping[str, Intervals] |
         if window is None:
             return None
         return (Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region),)
-    work = Work(work_s=job.duration_s, earliest_s=job.earliest_start_at_s, deadline_s=job.deadline_at_s)
+    work = Work(
+        work_s=job.duration_s,
+        earliest_s=job.earliest_start_at_s,
+        deadline_s=job.deadline_at_s,
+        interruption=job.interruption,
+    )
     pieces = cheapest_pieces(curves, work, free)
     return pieces.segments if pieces is not None else None

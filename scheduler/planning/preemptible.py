@@ -8,33 +8,38 @@ Which discretisation is exact. With no cost of a pause and no shortest run, the 
 their rate and the last one partly: the optimum at any resolution. Otherwise the cost is linear in every border between
 two edges, so some optimum is a vertex: each border lies on an edge (or a border of the free time), or is tied to such a
 one by shortest runs and overheads, except one that is fixed by the amount of work. Hence when edges, limits, work and
-overheads are multiples of one unit, an optimum lies on that grid, and the table of piece_table.py finds it. When they
-have no common unit, or the table would be too big, times are rounded to the safe side onto the finest grid that fits,
-what is run too long is cut off where it is dearest, and `is_exact` is False.
+overheads are multiples of one unit, an optimum lies on that grid. In one region piece_search.py finds it; in several,
+and where rates below zero can make a pause pay for itself, the table of piece_table.py does. When there is no common
+unit, or the search would be too big, times are rounded to the safe side onto the finest grid that fits, what is run too
+long is cut off where it is dearest, and `is_exact` is False.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
-from scheduler.planning.piece_table import GridTask, cheapest_pieces_on_grid
+from scheduler.planning.piece_bound import TICK_S, pieces_bound_g_s_per_kwh
+from scheduler.planning.piece_search import PieceTask, TooWideError, cheapest_spans
+from scheduler.planning.piece_table import GridPiece, GridTask, cheapest_pieces_on_grid
 from scheduler.planning.plan import Segment
 from scheduler.planning.window import TIE_RATIO, cheapest_window
 
 # (regions x slots x slots of work) of one table: at most about 100 MB and some tenths of a second.
 MAX_CELLS = 20_000_000
 
+# In one region the search keeps costs only where pieces may begin or end: a slot stands for so many cells of a table,
+# and of the costs it keeps there may be so many more than cells, up to about 80 MB. More slots would take seconds.
+_CELLS_PER_SLOT, _KEPT_PER_CELL = 20, 100
+_MAX_SLOTS, _MAX_KEPT = 200_000, 10_000_000
+
 # Grids to fall back to, aligned to the epoch as the grids of all feeds are.
 COARSE_UNITS_S = (60.0, 300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 12 * 3600.0, 86400.0, 7 * 86400.0)
-
-# Times are compared in thousandths of a second when a common unit is sought.
-TICK_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +92,61 @@ def cheapest_pieces(
 ) -> Pieces | None:
     """The cheapest choice of pieces in known and free time, or None; among equals the one in one piece."""
     whole = _in_one_piece(curves, work, free)
-    cut = _filled(curves, work, free) if work.is_free_to_pause else _tabled(curves, work, free, max_cells)
+    if work.is_free_to_pause:
+        cut, is_exact = _filled(curves, work, free), True
+    else:
+        most_cost = np.inf if whole is None else whole.integral_g_s_per_kwh
+        cut, is_exact = _on_a_grid(curves, work, free, max_cells, most_cost)
     if whole is None or cut is None:
-        return whole or cut
-    gain = _cost(work, whole) - _cost(work, cut)
-    if gain > TIE_RATIO * abs(_cost(work, whole)):
-        return cut
-    return Pieces(segments=whole.segments, integral_g_s_per_kwh=whole.integral_g_s_per_kwh, is_exact=cut.is_exact)
+        found = whole or cut
+    else:
+        found = cut if _cost(work, whole) - _cost(work, cut) > TIE_RATIO * abs(_cost(work, whole)) else whole
+    return found and replace(found, is_exact=is_exact)
+
+
+def gap_ratio(
+    pieces: Pieces, curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None = None
+) -> float | None:
+    """How far the pieces are above any other choice at most, as a share of it; None where that is not known.
+
+    Takes as long as the search itself where they are not exact.
+    """
+    if pieces.is_exact:
+        return 0.0
+    bound_g_s_per_kwh = lower_bound_g_s_per_kwh(curves, work, free)
+    if bound_g_s_per_kwh is None or not bound_g_s_per_kwh > 0:
+        return None
+    return max(0.0, _cost(work, pieces) / bound_g_s_per_kwh - 1.0)
+
+
+def lower_bound_g_s_per_kwh(
+    curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None = None
+) -> float | None:
+    """What no choice undercuts, pauses charged: the lesser of the best single piece and a bound on several."""
+    if not _is_lone(curves, work):
+        return None
+    whole = _in_one_piece(curves, work, free)
+    pause = work.interruption
+    several_g_s_per_kwh = pieces_bound_g_s_per_kwh(
+        curves[0],
+        _allowed(curves[0], work, free),
+        held_s=work.held_s(1),
+        overhead_s=pause.overhead_s,
+        least_s=(
+            work.first_restore_s + pause.min_run_s + pause.checkpoint_s,
+            pause.min_run_s + pause.overhead_s,
+            pause.restore_s + pause.min_run_s,
+        ),
+        pause_g_s_per_kwh=work.interruption_g_s_per_kwh,
+    )
+    if several_g_s_per_kwh is None or whole is None:
+        return several_g_s_per_kwh
+    return min(several_g_s_per_kwh, _cost(work, whole))
+
+
+def _is_lone(curves: Sequence[Curve], work: Work) -> bool:
+    """One region in which no pause can pay for itself."""
+    return len(curves) == 1 and (work.interruption.overhead_s == 0 or not (curves[0].gco2e_per_kwh < 0).any())
 
 
 def _cost(work: Work, pieces: Pieces) -> float:
@@ -194,7 +247,7 @@ def _joined(edges_at_s: Floats, taken_s: Floats, regions: Sequence[str]) -> list
     return segments
 
 
-# -- pauses cost something: a table on a grid ------------------------------------------------------------------------
+# -- pauses cost something: a search on a grid -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,14 +265,56 @@ class _Grid:
         return self.start_at_s + self.unit_s * np.arange(self.slots + 1, dtype=np.float64)
 
 
-def _tabled(curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None, max_cells: int) -> Pieces | None:
+def _on_a_grid(
+    curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None, max_cells: int, most_cost: float
+) -> tuple[Pieces | None, bool]:
+    """The cheapest pieces below a cost on the finest grid that can be searched, and whether no others are cheaper."""
     allowed = [_allowed(one, work, free) for one in curves]
-    grid = _exact_grid(curves, allowed, work, max_cells) or _coarse_grid(len(curves), work, max_cells)
-    if grid.slots < 1:
-        return None
-    chosen = cheapest_pieces_on_grid(_grid_task(curves, allowed, work, grid))
-    if chosen is None:
-        return None
+    is_lone = _is_lone(curves, work)
+    for grid in _grids(curves, allowed, work, max_cells, is_lone):
+        task = _grid_task(curves, allowed, work, grid)
+        try:
+            chosen = _alone(task, curves[0], grid, most_cost, max_cells) if is_lone else cheapest_pieces_on_grid(task)
+        except TooWideError:
+            continue
+        if chosen is None:
+            return None, grid.is_exact
+        return _pieces_of(chosen, curves, work, grid), grid.is_exact
+    return None, False
+
+
+def _alone(task: GridTask, one: Curve, grid: _Grid, most_cost: float, max_cells: int) -> list[GridPiece] | None:
+    cell, first_cell = _cells(one, grid)
+    turns = np.flatnonzero(np.diff(np.concatenate(([False], task.is_open[0], [False])).astype(np.int8)))
+    alone = PieceTask(
+        slot_cost=task.slot_cost[0],
+        stretches=tuple((int(since), int(to)) for since, to in turns.reshape(-1, 2)),
+        work=task.work,
+        shortest=task.shortest,
+        checkpoint=task.checkpoint,
+        restore=task.restore,
+        first_restore=task.restore if task.restores_first else 0,
+        pause_cost=task.interruption_cost,
+        cell=cell,
+        first_cell=first_cell,
+    )
+    spans = cheapest_spans(alone, most_cost, min(_MAX_KEPT, _KEPT_PER_CELL * max_cells))
+    return None if spans is None else [(0, start, end) for start, end in spans]
+
+
+def _cells(one: Curve, grid: _Grid) -> tuple[int, int]:
+    """Slots of a cell of constant rate, and how many of them end at the first edge; one each where there is no such."""
+    if not grid.is_exact:
+        return 1, 1
+    edges = np.rint((one.edges_at_s - grid.start_at_s) / grid.unit_s).astype(np.int64)
+    inside = edges[(edges > 0) & (edges < grid.slots)]
+    if len(inside) == 0:
+        return 1, 1
+    cell = int(np.gcd.reduce(np.append(np.diff(inside), 0))) or grid.slots
+    return cell, int(inside[0] - 1) % cell + 1
+
+
+def _pieces_of(chosen: Sequence[GridPiece], curves: Sequence[Curve], work: Work, grid: _Grid) -> Pieces:
     edges = grid.edges_at_s()
     segments = [
         Segment(start_at_s=float(edges[start]), end_at_s=float(edges[end]), region=curves[region].region)
@@ -230,8 +325,29 @@ def _tabled(curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] |
     return _priced(curves, segments, grid.is_exact)
 
 
-def _exact_grid(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, max_cells: int) -> _Grid | None:
-    """The grid that holds an optimum, when there is one and its table is small enough."""
+def _grids(
+    curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, max_cells: int, is_lone: bool
+) -> Iterator[_Grid]:
+    """The grid that holds an optimum, if there is one and it is small enough, then coarser ones."""
+    span_s = work.deadline_s - work.earliest_s
+
+    def fits(unit_s: float) -> bool:
+        slots = span_s / unit_s
+        if is_lone:
+            return slots <= min(_MAX_SLOTS, max_cells / _CELLS_PER_SLOT)
+        return len(curves) * slots * (work.work_s / unit_s) <= max_cells
+
+    unit_s = _common_unit_s(curves, allowed, work)
+    if unit_s is not None and fits(unit_s) and (slots := round(span_s / unit_s)) > 0:
+        yield _Grid(start_at_s=work.earliest_s, unit_s=unit_s, slots=slots, is_exact=True)
+    for unit_s in COARSE_UNITS_S:
+        start_at_s = float(np.ceil(work.earliest_s / unit_s)) * unit_s
+        slots = int((work.deadline_s - start_at_s) // unit_s)
+        if fits(unit_s) and slots > 0:
+            yield _Grid(start_at_s=start_at_s, unit_s=unit_s, slots=slots, is_exact=False)
+
+
+def _common_unit_s(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work) -> float | None:
     pause = work.interruption
     lengths_s = np.array((work.work_s, pause.checkpoint_s, pause.restore_s, pause.min_run_s))
     borders = np.concatenate((_cell_edges_at_s(curves, allowed), (work.earliest_s, work.deadline_s)))
@@ -239,19 +355,7 @@ def _exact_grid(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Wor
     ticks = np.rint(exact)
     if np.abs(exact - ticks).max() > ROUNDING_S / TICK_S:
         return None
-    unit_s = int(np.gcd.reduce(ticks.astype(np.int64))) * TICK_S
-    slots = round((work.deadline_s - work.earliest_s) / unit_s)
-    if len(curves) * slots * (work.work_s / unit_s) > max_cells:
-        return None
-    return _Grid(start_at_s=work.earliest_s, unit_s=unit_s, slots=slots, is_exact=True)
-
-
-def _coarse_grid(regions: int, work: Work, max_cells: int) -> _Grid:
-    least_s = float(np.sqrt(regions * (work.deadline_s - work.earliest_s) * work.work_s / max_cells))
-    unit_s = next((unit_s for unit_s in COARSE_UNITS_S if unit_s >= least_s), COARSE_UNITS_S[-1])
-    start_at_s = float(np.ceil(work.earliest_s / unit_s)) * unit_s
-    slots = int((work.deadline_s - start_at_s) // unit_s)
-    return _Grid(start_at_s=start_at_s, unit_s=unit_s, slots=slots, is_exact=False)
+    return int(np.gcd.reduce(ticks.astype(np.int64))) * TICK_S
 
 
 def _grid_task(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, grid: _Grid) -> GridTask:

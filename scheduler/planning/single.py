@@ -6,12 +6,12 @@ Refuses to answer where nothing is known (NothingKnownError) and where the time 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intensity_feeds.series import SeriesError, refuse_mixture
 from scheduler.planning.curve import ROUNDING_S, Curve, curve
 from scheduler.planning.plan import Forecasts, Region, Segment
-from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces
+from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces, gap_ratio
 from scheduler.planning.window import cheapest_window
 
 
@@ -36,7 +36,8 @@ class NothingKnownError(ValueError):
 class Run:
     """Segments and what they emit. `mean_gco2e_per_kwh` is the grid's, before PUE; emissions include PUE.
 
-    `interruption_gco2e` is the part of the emissions that is charged for pauses by name, not by energy.
+    `interruption_gco2e` is the part of the emissions that is charged for pauses by name, not by energy. `gap_ratio` is
+    how much cleaner another choice could be at most, None where nothing is known of that.
     """
 
     segments: tuple[Segment, ...]
@@ -44,6 +45,7 @@ class Run:
     emissions_gco2e: float
     interruption_gco2e: float = 0.0
     is_exact: bool = True
+    gap_ratio: float | None = 0.0
 
     @property
     def start_at_s(self) -> float:
@@ -95,6 +97,7 @@ def compare(
     if pieces is None:
         raise NothingKnownError(regions)
     best = _run(pieces.segments, regions, forecasts, power_w, interruption_gco2e, pieces.is_exact)
+    best = replace(best, gap_ratio=gap_ratio(pieces, curves, work))
     ends_at_s = [forecasts[region.zone].end_at_s for region in known]
     return Comparison(
         best=best,

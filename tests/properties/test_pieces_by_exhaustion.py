@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import curve
-from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces
+from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces, gap_ratio, lower_bound_g_s_per_kwh
 from tests.plan_cases import MIDNIGHT_S, best_by_exhaustion
 
 pytestmark = pytest.mark.slow
@@ -126,6 +126,51 @@ def _filled(rates: list[float], work: float) -> Pieces | None:
     known = curve("DE", series, 1.0, MIDNIGHT_S, series.end_at_s)
     assert known is not None
     return cheapest_pieces([known], Work(work_s=work * SLOT_S, earliest_s=MIDNIGHT_S, deadline_s=series.end_at_s))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rates=st.lists(rate, min_size=3, max_size=12),
+    from_min=st.integers(0, 7),
+    work_min=st.integers(5, 30),
+    checkpoint_min=st.integers(0, 4),
+    restore_min=st.integers(0, 4),
+    shortest_min=st.integers(1, 8),
+    per_pause=st.sampled_from([0.0, 7.0]),
+)
+def test_what_a_rounded_grid_finds_has_a_bound_that_the_optimum_keeps(
+    rates: list[float],
+    from_min: int,
+    work_min: int,
+    checkpoint_min: int,
+    restore_min: int,
+    shortest_min: int,
+    per_pause: float,
+) -> None:
+    series = IntensitySeries.regular("DE", MIDNIGHT_S, SLOT_S, np.array(rates))
+    pause = Interruption(
+        checkpoint_s=60.0 * checkpoint_min, restore_s=60.0 * restore_min, min_run_s=60.0 * shortest_min
+    )
+    work = Work(
+        work_s=60.0 * work_min,
+        earliest_s=MIDNIGHT_S + 60.0 * from_min,
+        deadline_s=series.end_at_s,
+        interruption=pause,
+        interruption_g_s_per_kwh=per_pause * SLOT_S,
+    )
+    known = curve("DE", series, 1.0, work.earliest_s, work.deadline_s)
+    assert known is not None
+    exact, rounded = cheapest_pieces([known], work), cheapest_pieces([known], work, max_cells=100)
+    if exact is None or rounded is None:
+        return
+    assert exact.is_exact
+    assert not rounded.is_exact
+    best, found = cost(exact, per_pause), cost(rounded, per_pause)
+    assert best <= found + 1e-6
+    bound = lower_bound_g_s_per_kwh([known], work)
+    assert bound is None or bound / SLOT_S <= best + 1e-6
+    gap = gap_ratio(rounded, [known], work)
+    assert gap is None or found <= (1 + gap) * best + 1e-6
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.config import LaunchSettings
+from scheduler.jobs import Interruption
 from scheduler.periods import due_periods, job_of, next_tick_at_s
 from scheduler.quantities import format_instant, parse_instant_s
 from tests.builders import DAY_S, HOUR_S
@@ -26,6 +27,13 @@ def a_launch(**fields: Any) -> LaunchSettings:
 
 def keys(launch: LaunchSettings, after: str, until: str) -> list[str]:
     return [period.key for period in due_periods(launch, parse_instant_s(after), parse_instant_s(until))]
+
+
+def test_a_launch_that_may_pause_says_what_a_pause_costs_and_how_short_a_piece_may_be() -> None:
+    launch = a_launch(interruptible=True, checkpoint_s=120.0, restore_s=180.0, min_run_s=1800.0)
+    (period,) = due_periods(launch, parse_instant_s("2022-06-01T00:00Z"), parse_instant_s("2022-06-02T00:00Z"))
+    interruption = job_of(launch, period, parse_instant_s("2022-06-01T00:00Z")).interruption
+    assert interruption == Interruption(checkpoint_s=120.0, restore_s=180.0, min_run_s=1800.0)
 
 
 def test_each_night_is_one_period() -> None:

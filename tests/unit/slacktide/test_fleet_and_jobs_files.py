@@ -73,6 +73,15 @@ def test_a_job_has_the_power_of_all_its_gpus(tmp_path: Path) -> None:
     assert job.deadline_at_s - job.earliest_start_at_s == 6 * 3600.0
 
 
+def test_a_job_that_may_pause_may_have_a_shortest_run(tmp_path: Path) -> None:
+    header, line = HEADER.replace("\n", ",min_run_s\n"), LINE.replace(",0,DE;FR\n", ",1,DE;FR,1800\n")
+    (job,) = read_jobs(jobs_path(tmp_path, header + line))
+    assert job.interruption is not None
+    assert job.interruption.min_run_s == 1800.0
+    with pytest.raises(UsageProblem, match="min_run_s"):
+        read_jobs(jobs_path(tmp_path, header + line.replace(",1,DE", ",0,DE")))
+
+
 def test_the_last_two_columns_may_be_left_out(tmp_path: Path) -> None:
     header, line = (",".join(text.split(",")[:6]) + "\n" for text in (HEADER, LINE))
     (job,) = read_jobs(jobs_path(tmp_path, header + line))
