@@ -53,6 +53,10 @@ def plan(
     fleet: Annotated[
         Path | None, typer.Option(help="With --jobs: TOML file with [carbon] trace and one [[region]] each.")
     ] = None,
+    explain: Annotated[
+        list[str] | None, typer.Option(metavar="JOB", help="With --jobs: say why this job is where it is; repeat it.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="With --jobs: draw the plan as a page of its own.")] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Find the cleanest time and zone for one job, and say what it saves against starting at once.
@@ -64,8 +68,10 @@ def plan(
     Many jobs at once, with a bound on how far that is from the best: slacktide plan --jobs FILE.csv --fleet FLEET.toml
     """
     if jobs is not None or fleet is not None:
-        _plan_file(jobs, fleet, as_json)
+        _plan_file(jobs, fleet, explain or (), html, as_json)
         return
+    if explain or html:
+        raise UsageProblem("--explain and --html belong to a file of jobs", "give --jobs and --fleet")
     if not (trace and zone and at and duration and within and power):
         raise _missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
     from intensity_feeds.series import MixedSignalsError
@@ -89,13 +95,15 @@ def plan(
         _show(found, work, series, zone[0])
 
 
-def _plan_file(jobs: Path | None, fleet: Path | None, as_json: bool) -> None:
+def _plan_file(
+    jobs: Path | None, fleet: Path | None, explained: Sequence[str], html: Path | None, as_json: bool
+) -> None:
     from slacktide.plan_file import plan_file
 
     if jobs is None or fleet is None:
         there, absent = ("--fleet", "--jobs") if jobs is None else ("--jobs", "--fleet")
         raise UsageProblem(f"{there} needs {absent}", "slacktide plan --jobs jobs.csv --fleet fleet.toml")
-    plan_file(jobs, fleet, as_json=as_json)
+    plan_file(jobs, fleet, explained=explained, html=html, as_json=as_json)
 
 
 def _missing(**options: object) -> UsageProblem:
