@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from scheduler.jobs import Job
 from scheduler.planning.nearest_change import Change, ChangeKind
 from scheduler.quantities import format_duration, format_instant
+
+# The name of a field, what to write there, and what stands there now.
+Value = tuple[str, Any, Any]
 
 
 def change_text(change: Change) -> str:
@@ -21,14 +24,20 @@ def changes_text(changes: Sequence[Change]) -> str:
 
 
 def change_json(change: Change) -> dict[str, Any]:
-    """What to say instead, field by field, and the same to people."""
-    values = [(kind, *_values(kind, change.asked, change.changed)) for kind in change.kinds]
-    return {
-        "text": change_text(change),
-        "changes": [{"field": kind, "value": value, "instead_of": before} for kind, value, before in values],
-        # The same work on other GPUs runs for another time; as it was in every other case.
-        "duration_s": change.changed.duration_s,
-    }
+    """What to write instead into a file of jobs, column by column, and the same to people."""
+    values = [one for kind in change.kinds for one in _columns(kind, change.asked, change.changed)]
+    return _json(change, values)
+
+
+def change_of_submission_json(change: Change) -> dict[str, Any]:
+    """The same for the body of a submission, whose fields have other names and are texts with units."""
+    values = [one for kind in change.kinds for one in _fields(kind, change.asked, change.changed)]
+    return _json(change, values)
+
+
+def _json(change: Change, values: Sequence[Value]) -> dict[str, Any]:
+    changes = [{"field": field, "value": value, "instead_of": before} for field, value, before in values]
+    return {"text": change_text(change), "changes": changes}
 
 
 def _text(kind: ChangeKind, asked: Job, changed: Job) -> str:
@@ -47,18 +56,37 @@ def _text(kind: ChangeKind, asked: Job, changed: Job) -> str:
             return "let it be interrupted"
 
 
-def _values(kind: ChangeKind, asked: Job, changed: Job) -> tuple[Any, Any]:
+def _columns(kind: ChangeKind, asked: Job, changed: Job) -> Iterator[Value]:
     match kind:
         case ChangeKind.FINISH_BY:
-            return format_instant(changed.deadline_at_s), format_instant(asked.deadline_at_s)
+            yield "finish_by", format_instant(changed.deadline_at_s), format_instant(asked.deadline_at_s)
         case ChangeKind.REGIONS:
-            return list(changed.regions), list(asked.regions)
+            yield "regions", ";".join(changed.regions), ";".join(asked.regions)
         case ChangeKind.GPUS:
-            return changed.gpus, asked.gpus
+            yield "gpus", changed.gpus, asked.gpus
+            yield "duration_s", changed.duration_s, asked.duration_s
         case ChangeKind.EARLIEST_START:
-            return format_instant(changed.earliest_start_at_s), format_instant(asked.earliest_start_at_s)
+            before = format_instant(asked.earliest_start_at_s)
+            yield "earliest_start", format_instant(changed.earliest_start_at_s), before
         case ChangeKind.INTERRUPTIBLE:
-            return True, False
+            yield "interruptible", 1, 0
+
+
+def _fields(kind: ChangeKind, asked: Job, changed: Job) -> Iterator[Value]:
+    match kind:
+        case ChangeKind.FINISH_BY:
+            yield "deadline", format_instant(changed.deadline_at_s), format_instant(asked.deadline_at_s)
+        case ChangeKind.REGIONS:
+            yield "regions", list(changed.regions), list(asked.regions)
+        case ChangeKind.GPUS:
+            yield "gpus", changed.gpus, asked.gpus
+            yield "duration", f"{changed.duration_s:g}s", f"{asked.duration_s:g}s"
+            yield "power", f"{changed.power_w:g}W", f"{asked.power_w:g}W"
+        case ChangeKind.EARLIEST_START:
+            before = format_instant(asked.earliest_start_at_s)
+            yield "earliest_start", format_instant(changed.earliest_start_at_s), before
+        case ChangeKind.INTERRUPTIBLE:
+            yield "interruptible", {}, None
 
 
 def _instant(instant_s: float) -> str:

@@ -66,7 +66,7 @@ def as_json(explanation: Explanation) -> Json:
         "limits": [_limit_json(one) for one in explanation.limits],
         "next_best": _next_best_json(explanation),
         "forecasts": [_ground_json(one) for one in explanation.grounds],
-        "says": [f"{heading}: {sentence}" for heading, sentence in sentences(explanation)],
+        "says": [{"about": heading, "text": sentence} for heading, sentence in sentences(explanation)],
     }
 
 

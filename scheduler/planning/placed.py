@@ -5,13 +5,14 @@ Two ways to have a plan, two functions: a fleet planned from a file, and the ope
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from intensity_feeds.feed import Answer
 from scheduler.jobs import Job
 from scheduler.planning.capacity import Occupancy
 from scheduler.planning.choices import Beside, Grid
-from scheduler.planning.explanation import Placed, emissions_of
+from scheduler.planning.explanation import Explanation, Placed, emissions_of, explain, ground_of_answer
 from scheduler.planning.fleet import with_others_taken
 from scheduler.planning.fleet_case import FleetCase, Room
 from scheduler.planning.joint import FleetPlan
@@ -54,6 +55,23 @@ def placed_in_fleet(found: FleetPlan) -> Iterator[Placed]:
             at_once_gco2e=emissions_of(grid, job.power_w, at_once) if at_once else None,
         )
         room.take(job, segments)
+
+
+def explain_open_job(
+    job_id: str,
+    open_jobs: Sequence[OpenJob],
+    grid: Grid,
+    answers: Mapping[str, Answer | None],
+    now_s: float,
+    reserve_ratio: float,
+) -> Explanation | None:
+    """Why an open job of an engine is where it is; None where it has no place."""
+    one = next((one for one in open_jobs if one.job.id == job_id), None)
+    if one is None or one.planned is None:
+        return None
+    others = [other for other in open_jobs if other.job.id != job_id]
+    grounds = {zone: ground_of_answer(answer, now_s) for zone, answer in answers.items() if answer is not None}
+    return explain(placed_open(one, one.planned, others, grid, now_s, reserve_ratio), grid, grounds)
 
 
 def placed_open(

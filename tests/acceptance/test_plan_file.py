@@ -92,7 +92,7 @@ def test_jobs_that_cannot_run_are_refused_with_a_reason(folder: Path) -> None:
     assert "finish by 2022-03-01T03:00Z instead of 2022-03-01T02:00Z" in jobs["long"]["reason"]
     assert "use 2 GPUs instead of 3 (for 1 h 30 min instead of 1 h)" in jobs["wide"]["reason"]
     assert jobs["elsewhere"]["suggestions"][0]["changes"] == [
-        {"field": "regions", "value": ["PL", "DE"], "instead_of": ["PL"]}
+        {"field": "regions", "value": "PL;DE", "instead_of": "PL"}
     ]
     refused = [jobs[name] for name in ("first", "second") if jobs[name]["status"] == "refused"]
     assert len(refused) == 1
