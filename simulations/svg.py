@@ -122,7 +122,8 @@ def vertical_grid(panel: Panel, place: Place, ticks: Sequence[Tick], *, labelled
         x_px = place(value)
         parts.append(line(x_px, panel.top_px, x_px, panel.bottom_px, "grid"))
         if labelled:
-            parts.append(text(x_px, panel.bottom_px + 16, label, "tick", "middle"))
+            is_at_the_edge = x_px > panel.right_px - RIGHT_PX
+            parts.append(text(x_px, panel.bottom_px + 16, label, "tick", "end" if is_at_the_edge else "middle"))
     return parts
 
 

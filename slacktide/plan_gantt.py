@@ -108,7 +108,7 @@ def _cells(view: RegionView) -> tuple[Floats, Floats]:
 
 def _intensity(view: RegionView, panel: Panel, place: Place, cells: tuple[Floats, Floats]) -> list[str]:
     low, high = view.intensity_extent
-    ticks = nice_ticks((0.0, high), 2)
+    ticks = nice_ticks((0.0, high), 3)
     level = linear((min(0.0, low), ticks[-1][0]), panel.bottom_px, panel.top_px)
     body = horizontal_grid(panel, level, ticks, f"grid of {view.region.zone}, gCO2e/kWh")
     edges, means = cells
@@ -127,9 +127,9 @@ def _ribbon(view: RegionView, panel: Panel, place: Place, cells: tuple[Floats, F
         rectangle(
             place(float(edges[index])),
             panel.top_px,
-            place(float(edges[index + 1])) - place(float(edges[index])) + 0.3,
+            place(float(edges[index + 1])) - place(float(edges[index])),
             panel.height_px,
-            f"{_shade(view, float(means[index]))};fill-opacity:.22",
+            f"{_shade(view, float(means[index]))};fill-opacity:.22;shape-rendering:crispEdges",
         )
         for index in np.flatnonzero(~np.isnan(means)).tolist()
     ]

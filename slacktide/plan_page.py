@@ -12,7 +12,7 @@ import numpy as np
 
 from scheduler.jobs import Job
 from scheduler.planning.explanation import ground_of_trace
-from scheduler.planning.explanation_text import instant_text, sentences, span_text
+from scheduler.planning.explanation_text import instant_text, one_line, sentences, span_text
 from scheduler.planning.plan import Region, Segment
 from simulations.charts import Figure
 from simulations.page import card, figure, page, section
@@ -31,15 +31,24 @@ svg a:hover rect,svg a:focus rect{stroke:var(--ink);stroke-width:1.6}svg a:focus
 svg text.name{fill:#fff;font-size:10.5px;pointer-events:none}svg a.still text.name{fill:#1c2523}
 svg .load{fill:none;stroke-width:1.2;stroke-opacity:.75}
 @media (prefers-color-scheme:dark){svg text.name{fill:#0c1512}}
-table.jobs td:last-child{white-space:normal;text-align:left;min-width:300px;max-width:520px}
-table.jobs td.where{text-align:left}table.jobs tr:target{background:color-mix(in srgb,var(--accent) 16%,transparent)}
+table.jobs :is(td,th):nth-child(2),table.jobs :is(td,th):nth-child(3),table.jobs :is(td,th):last-child{text-align:left}
+table.jobs td:last-child{white-space:normal;min-width:290px;padding-right:0}table.jobs td{vertical-align:top}
+table.jobs tbody th{vertical-align:top;min-width:15ch;max-width:30ch;overflow-wrap:anywhere;
+white-space:normal}
+table.jobs td.where{white-space:normal;min-width:13ch}
+table.jobs tr:target{background:color-mix(in srgb,var(--accent) 16%,transparent)}
 table.jobs tr.refused th,table.jobs tr.refused td.where{color:var(--warn)}
+ul.refused{padding-left:18px}ul.refused b{color:var(--warn)}
 summary{cursor:pointer}summary:focus-visible,a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 details ul{margin:6px 0 4px;padding-left:18px;color:var(--soft)}
 @media (max-width:720px){main{padding:24px 14px 48px}.card.first b{font-size:34px}.card b{font-size:21px}
-figure{padding:14px 12px 10px}dd{margin:0 0 8px}}
+figure{padding:14px 12px 10px}.card:last-child{grid-column:1/-1}dd{margin:0 0 8px}}
 """
-_COLUMNS = ("job", "where", "from", "to", "GPUs", "gCO2e", "saved", "why")
+_COLUMNS = ("job", "where", "when", "GPUs", "gCO2e", "saved", "why")
+
+
+# So many refused jobs are listed before the table; all are in it.
+_SHOWN_REFUSED = 20
 
 
 def plan_page(told: Told) -> str:
@@ -53,6 +62,7 @@ def plan_page(told: Told) -> str:
             _cards(told),
             '<p><a class="skip" href="#jobs">Skip the pictures: to the table of jobs</a></p>',
             *(figure(_figure(told, view)) for view in views),
+            section("Refused", _refused(told)) if told.plan.reasons else "",
             section("Jobs", _table(told)) if found.case.jobs else "",
             section("How these numbers were obtained", _provenance(told)),
         )
@@ -197,6 +207,14 @@ def _figure(told: Told, view: RegionView) -> Figure:
     )
 
 
+def _refused(told: Told) -> str:
+    """With what would help, so that nobody has to look for it among the others."""
+    refused = [job.id for job in told.plan.case.jobs if job.id in told.plan.reasons]
+    rows = "".join(f"<li><b>{escape(name)}</b>: {escape(told.reason(name))}</li>" for name in refused[:_SHOWN_REFUSED])
+    more = f"<li>and {len(refused) - _SHOWN_REFUSED:,} more, in the table</li>" if len(refused) > _SHOWN_REFUSED else ""
+    return f'<ul class="refused">{rows}{more}</ul>'
+
+
 # -- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +230,7 @@ def _table(told: Told) -> str:
 def _row(told: Told, index: int) -> str:
     job = told.plan.case.jobs[index]
     segments = told.plan.segments.get(job.id, ())
-    cells = _planned_cells(told, job, segments) if segments else ("refused", "", "", str(job.gpus), "", "")
+    cells = _planned_cells(told, job, segments) if segments else ("refused", "", str(job.gpus), "", "")
     where, *rest = cells
     kind = "" if segments else ' class="refused"'
     return (
@@ -226,8 +244,7 @@ def _planned_cells(told: Told, job: Job, segments: Sequence[Segment]) -> tuple[s
     pieces = f" ({len(segments)} pieces)" if len(segments) > 1 else ""
     return (
         f"{where}{pieces}",
-        instant_text(segments[0].start_at_s),
-        instant_text(segments[-1].end_at_s),
+        span_text(segments[0].start_at_s, segments[-1].end_at_s).removeprefix("from ").removesuffix("Z"),
         str(job.gpus),
         f"{told.plan.job_gco2e[job.id]:,.0f}",
         _saved_cell(told, job),
@@ -237,7 +254,7 @@ def _planned_cells(told: Told, job: Job, segments: Sequence[Segment]) -> tuple[s
 def _saved_cell(told: Told, job: Job) -> str:
     explanation = told.explanations.get(job.id)
     ratio = None if explanation is None else explanation.saves_ratio
-    return NOTHING if ratio is None else f"{round(ratio, 3) + 0.0:.0%}"
+    return NOTHING if ratio is None else f"{round(ratio, 2) + 0.0:.0%}"
 
 
 def _why(told: Told, job: Job) -> str:
@@ -246,9 +263,8 @@ def _why(told: Told, job: Job) -> str:
     if explanation is None:
         return escape(told.reason(job.id))
     said = sentences(explanation)
-    first = next((sentence for heading, sentence in said if heading == "held by"), said[0][1])
     lines = "".join(f"<li>{escape(heading)}: {escape(sentence)}</li>" for heading, sentence in said)
-    return f"<details><summary>{escape(first)}</summary><ul>{lines}</ul></details>"
+    return f"<details><summary>{escape(one_line(explanation))}</summary><ul>{lines}</ul></details>"
 
 
 # -- where it comes from ---------------------------------------------------------------------------------------------

@@ -46,9 +46,26 @@ def sentences(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def one_line(explanation: Explanation) -> str:
-    """The saving and the dearest limit, for a row of a table."""
-    limit = f"; {_limit(explanation.limits[0], explanation)}" if explanation.limits else ""
-    return f"{_saving(explanation)}{limit}"
+    """What holds the job, for a row of a table."""
+    if explanation.emissions_gco2e is None:
+        return "forecast: nothing is known of that time"
+    if not explanation.limits:
+        return "nothing: no place is cleaner"
+    limit, emissions_gco2e = explanation.limits[0], explanation.emissions_gco2e
+    if limit.instead is None or limit.saves_gco2e is None:
+        return f"forecast: it ends {instant_text(limit.known_until_s or 0.0)}"
+    share = f"{limit.saves_gco2e / abs(emissions_gco2e):.1%} less" if emissions_gco2e else "less"
+    match limit.kind:
+        case LimitKind.CAPACITY:
+            return f"capacity: {share} in hours that others hold"
+        case LimitKind.HEAD_ROOM:
+            return f"head-room: {share} without it"
+        case LimitKind.DEADLINE:
+            return f"deadline: {share} with a day more"
+        case LimitKind.EARLIEST_START:
+            return f"earliest start: {share} if earlier"
+        case _:
+            return f"allowed regions: {share} in {limit.instead.region}"
 
 
 def as_json(explanation: Explanation) -> Json:

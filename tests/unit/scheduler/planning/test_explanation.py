@@ -162,7 +162,7 @@ def test_the_sentences_name_place_saving_limit_next_best_and_forecast() -> None:
         ("next best", "in DE from 2022-03-01 01:00 to 02:00Z: 100 g (33.3%) more"),
         ("forecast", "of DE: recorded from trace, known until 2022-03-01 04:00Z"),
     ]
-    assert one_line(found).startswith("200 g (40.0%) against starting at once")
+    assert one_line(found) == "capacity: 66.7% less in hours that others hold"
 
 
 def test_a_live_answer_says_feed_rung_and_issue() -> None:
