@@ -21,6 +21,11 @@ T = TypeVar("T")
 _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
 _OPTIONAL = ("interruptible", "regions")
 
+# Beyond these a number is a slip of the pen; calendars and sums no longer hold it, nor milliseconds what is shorter.
+SHORTEST_S, LONGEST_S = 0.01, 10 * 365 * 86_400.0
+MOST_GPUS, MOST_POWER_W = 1_000_000, 1e6
+_FIRST_YEAR, _LAST_YEAR = "1970-01-02T00:00Z", "2200-01-01T00:00Z"
+
 
 def read_jobs(path: Path) -> list[Job]:
     """The jobs in the order of the file. Raises UsageProblem that names line and column."""
@@ -85,10 +90,9 @@ class _Line:
 
     def job(self) -> Job:
         from scheduler.jobs import Interruption, Job, JobKind
-        from scheduler.quantities import parse_instant_s
 
-        earliest_s = self._read("earliest_start", parse_instant_s)
-        deadline_s = self._read("finish_by", parse_instant_s)
+        earliest_s = self._read("earliest_start", _instant_s)
+        deadline_s = self._read("finish_by", _instant_s)
         if not deadline_s > earliest_s:
             raise self.wrong("finish_by", "lies not after earliest_start", "leave time to run between them")
         gpus = self._read("gpus", _whole)
@@ -99,8 +103,8 @@ class _Line:
             submitted_at_s=earliest_s,
             earliest_start_at_s=earliest_s,
             deadline_at_s=deadline_s,
-            duration_s=self._read("duration_s", _positive),
-            power_w=gpus * self._read("power_w_per_gpu", _not_negative),
+            duration_s=self._read("duration_s", _duration_s),
+            power_w=gpus * self._read("power_w_per_gpu", _power_w),
             gpus=gpus,
             interruption=Interruption() if pauses else None,
             regions=tuple(one.strip() for one in self._text("regions").split(";") if one.strip()),
@@ -113,6 +117,8 @@ class _Line:
     def _job_id(self) -> str:
         if not (found := self._text("job_id")):
             raise self.wrong("job_id", "is empty", "give the job an id")
+        if not found.isprintable():  # it is written to terminals and pages
+            raise self.wrong("job_id", "holds a sign that cannot be printed", "use letters, digits and punctuation")
         return found
 
     def _text(self, name: str) -> str:
@@ -140,24 +146,36 @@ def _number(text: str, wanted: str) -> float:
     return number
 
 
-def _positive(text: str) -> float:
-    number = _number(text, "a number above 0")
-    if not number > 0:
-        raise ValueError("a number above 0")
+def _instant_s(text: str) -> float:
+    from scheduler.quantities import parse_instant_s
+
+    instant_s = parse_instant_s(text)
+    if not parse_instant_s(_FIRST_YEAR) <= instant_s <= parse_instant_s(_LAST_YEAR):
+        raise ValueError("an instant from 1970 to 2199")
+    return instant_s
+
+
+def _duration_s(text: str) -> float:
+    wanted = f"a number of seconds from {SHORTEST_S:g} to {LONGEST_S:.0f}"
+    number = _number(text, wanted)
+    if not SHORTEST_S <= number <= LONGEST_S:
+        raise ValueError(wanted)
     return number
 
 
-def _not_negative(text: str) -> float:
-    number = _number(text, "a number from 0")
-    if not number >= 0:
-        raise ValueError("a number from 0")
+def _power_w(text: str) -> float:
+    wanted = f"a number of watts from 0 to {MOST_POWER_W:.0f}"
+    number = _number(text, wanted)
+    if not 0 <= number <= MOST_POWER_W:
+        raise ValueError(wanted)
     return number
 
 
 def _whole(text: str) -> int:
-    number = _number(text, "a whole number from 1")
-    if number < 1 or number != int(number):
-        raise ValueError("a whole number from 1")
+    wanted = f"a whole number from 1 to {MOST_GPUS}"
+    number = _number(text, wanted)
+    if not 1 <= number <= MOST_GPUS or number != int(number):
+        raise ValueError(wanted)
     return int(number)
 
 

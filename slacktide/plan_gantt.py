@@ -41,7 +41,8 @@ _MOST_CELLS = 400
 _CELL_STEPS_S = (300.0, 900.0, 1800.0, 3600.0, 2 * 3600.0, 3 * 3600.0, 6 * 3600.0, 12 * 3600.0, 86400.0, 7 * 86400.0)
 _INTENSITY_PX, _LOAD_PX, _GAP_PX, _TOP_PX = 58.0, 62.0, 30.0, 26.0
 # The chart of jobs is about this high, a GPU at least and at most this.
-_JOBS_PX, _LEAST_LANE_PX, _MOST_LANE_PX = 300.0, 1.5, 22.0
+_JOBS_PX, _LEAST_LANE_PX, _MOST_LANE_PX = 300.0, 0.5, 22.0
+_MOST_SPARE = 8
 # A bar this large has its name inside.
 _LABEL_WIDTH_PX, _LABEL_HEIGHT_PX, _LETTER_PX = 34.0, 11.0, 6.2
 
@@ -76,9 +77,13 @@ class RegionView:
 def region_picture(view: RegionView) -> str:
     """The three panels over one axis of time."""
     start_s, end_s = view.extent_s
-    lane_px = min(max(_JOBS_PX / view.region.gpus, _LEAST_LANE_PX), _MOST_LANE_PX)
+    lanes = lanes_of(view.region, [one.job for one in view.bars], view.segments)
+    shown = max((first + count for pieces in lanes.values() for _, first, count in pieces), default=1)
+    if view.region.gpus <= _MOST_SPARE * shown:
+        shown = view.region.gpus  # what is never used is worth seeing, as long as it leaves room for the rest
+    lane_px = min(max(_JOBS_PX / shown, _LEAST_LANE_PX), _MOST_LANE_PX)
     intensity = Panel(top_px=_TOP_PX, height_px=_INTENSITY_PX)
-    jobs = Panel(top_px=intensity.bottom_px + _GAP_PX, height_px=lane_px * view.region.gpus)
+    jobs = Panel(top_px=intensity.bottom_px + _GAP_PX, height_px=lane_px * shown)
     load = Panel(top_px=jobs.bottom_px + _GAP_PX, height_px=_LOAD_PX)
     place = linear(view.extent_s, load.left_px, load.right_px)
     ticks = time_ticks(start_s, end_s)
@@ -87,7 +92,10 @@ def region_picture(view: RegionView) -> str:
     body += _ribbon(view, jobs, place, cells)
     for panel in (jobs, load):
         body += vertical_grid(panel, place, ticks, labelled=panel is load)
-    body += _jobs(view, jobs, place, lane_px)
+    of = "" if shown == view.region.gpus else f" of {view.region.gpus:,}"
+    body.append(text(jobs.left_px, jobs.top_px - 8, f"jobs: a row for each of {shown:,}{of} GPUs", "unit"))
+    body += horizontal_grid(jobs, linear((0.0, 1.0), jobs.bottom_px, jobs.top_px), [(0.0, ""), (1.0, "")])
+    body += [_bar(bar, lanes.get(bar.job.id, ()), jobs, place, lane_px) for bar in view.bars]
     body += _load(view, load, place)
     name = f"{view.region.name}: jobs over time"
     words = f"{len(view.bars)} jobs on {view.region.gpus} GPUs; each is a link to its row in the table of jobs"
@@ -143,16 +151,6 @@ def _shade(view: RegionView, value_gco2e_per_kwh: float) -> str:
 # -- the jobs --------------------------------------------------------------------------------------------------------
 
 
-def _jobs(view: RegionView, panel: Panel, place: Place, lane_px: float) -> list[str]:
-    lanes = lanes_of(view.region, [one.job for one in view.bars], view.segments)
-    body = [text(panel.left_px, panel.top_px - 8, f"jobs: a row for each of {view.region.gpus} GPUs", "unit")]
-    body += horizontal_grid(panel, linear((0.0, 1.0), panel.bottom_px, panel.top_px), [(0.0, ""), (1.0, "")])
-    for bar in view.bars:
-        pieces = lanes.get(bar.job.id, ())
-        body.append(_bar(bar, pieces, panel, place, lane_px))
-    return body
-
-
 def _bar(bar: Bar, pieces: Sequence[tuple[Segment, int, int]], panel: Panel, place: Place, lane_px: float) -> str:
     """All pieces of a job as one link; each is (segment, first lane, lanes)."""
     parts, label = [], ""
@@ -177,13 +175,16 @@ def lanes_of(
 ) -> Mapping[str, Sequence[tuple[Segment, int, int]]]:
     """Which GPUs each piece is drawn on: (segment, first GPU, GPUs), several where those that are free lie apart.
 
-    The lowest that are free when it begins; a plan within capacity always finds enough.
+    The lowest that are free when it begins; a plan within capacity never needs more than the region has.
     """
     pieces = [(one, job) for job in jobs for one in segments[job.id] if one.region == region.name]
-    free_from_s = np.full(region.gpus, -np.inf)
+    free_from_s = np.empty(0)
     found: dict[str, list[tuple[Segment, int, int]]] = {}
     for one, job in sorted(pieces, key=lambda piece: (piece[0].start_at_s, -piece[0].end_at_s)):
         taken = np.flatnonzero(free_from_s <= one.start_at_s + 1e-3)[: job.gpus]
+        more = job.gpus - len(taken)
+        taken = np.concatenate((taken, len(free_from_s) + np.arange(more)))
+        free_from_s = np.concatenate((free_from_s, np.empty(more)))
         free_from_s[taken] = one.end_at_s
         for run in np.split(taken, np.flatnonzero(np.diff(taken) > 1) + 1) if len(taken) else ():
             found.setdefault(job.id, []).append((one, int(run[0]), len(run)))

@@ -17,7 +17,7 @@ from scheduler.planning.plan import Region, Segment
 from simulations.charts import Figure
 from simulations.page import card, figure, page, section
 from simulations.summary import NOTHING, mass
-from simulations.svg import Extent
+from simulations.svg import Extent, calendar_day
 from slacktide.plan_gantt import Bar, RegionView, load_of, region_picture
 from slacktide.plan_told import Told
 
@@ -32,7 +32,7 @@ svg text.name{fill:#fff;font-size:10.5px;pointer-events:none}svg a.still text.na
 svg .load{fill:none;stroke-width:1.2;stroke-opacity:.75}
 @media (prefers-color-scheme:dark){svg text.name{fill:#0c1512}}
 table.jobs :is(td,th):nth-child(2),table.jobs :is(td,th):nth-child(3),table.jobs :is(td,th):last-child{text-align:left}
-table.jobs td:last-child{white-space:normal;min-width:290px;padding-right:0}table.jobs td{vertical-align:top}
+table.jobs td:last-child{white-space:normal;min-width:270px;padding-right:0}table.jobs td{vertical-align:top}
 table.jobs tbody th{vertical-align:top;min-width:15ch;max-width:30ch;overflow-wrap:anywhere;
 white-space:normal}
 table.jobs td.where{white-space:normal;min-width:13ch}
@@ -244,11 +244,17 @@ def _planned_cells(told: Told, job: Job, segments: Sequence[Segment]) -> tuple[s
     pieces = f" ({len(segments)} pieces)" if len(segments) > 1 else ""
     return (
         f"{where}{pieces}",
-        span_text(segments[0].start_at_s, segments[-1].end_at_s).removeprefix("from ").removesuffix("Z"),
+        _when(segments[0].start_at_s, segments[-1].end_at_s),
         str(job.gpus),
         f"{told.plan.job_gco2e[job.id]:,.0f}",
         _saved_cell(told, job),
     )
+
+
+def _when(from_s: float, to_s: float) -> str:
+    """`2 Mar 11:22 to 13:36`, the second day only where it is another; the year is in the lead."""
+    (day, start), (other_day, end) = ((calendar_day(at_s)[:-5], instant_text(at_s)[11:16]) for at_s in (from_s, to_s))
+    return f"{day} {start} to {end}" if day == other_day else f"{day} {start} to {other_day} {end}"
 
 
 def _saved_cell(told: Told, job: Job) -> str:

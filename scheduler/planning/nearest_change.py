@@ -17,8 +17,8 @@ from scheduler.planning.plan import Region
 
 # Times are told to the minute.
 STEP_S = 60.0
-# A finish later than this is another job.
-MOST_LATER_S = 14 * 86_400.0
+# A finish so much later, or a start so much earlier, is another job.
+MOST_MOVED_S = 14 * 86_400.0
 # So many other regions are told.
 MOST_REGIONS = 3
 
@@ -87,7 +87,7 @@ def _later(job: Job, is_feasible: Feasible, first_finish_s: float | None) -> Job
         return is_feasible(replace(job, deadline_at_s=minute * STEP_S))
 
     asked = math.floor(job.deadline_at_s / STEP_S)
-    most = math.floor((job.deadline_at_s + MOST_LATER_S) / STEP_S)
+    most = math.floor((job.deadline_at_s + MOST_MOVED_S) / STEP_S)
     guesses = [] if first_finish_s is None else [math.ceil(first_finish_s / STEP_S - 1e-9)]
     found = _first(finishing, asked, most, guesses)
     return None if found is None else replace(job, deadline_at_s=found * STEP_S)
@@ -100,7 +100,7 @@ def _earlier(job: Job, is_feasible: Feasible, not_before_s: float) -> Job | None
         return is_feasible(replace(job, earliest_start_at_s=(asked - minutes_back) * STEP_S))
 
     asked = math.ceil(job.earliest_start_at_s / STEP_S)
-    most = asked - math.ceil(not_before_s / STEP_S)
+    most = min(asked - math.ceil(not_before_s / STEP_S), math.floor(MOST_MOVED_S / STEP_S))
     if most < 1:
         return None
     found = _first(starting, 0, most, [])

@@ -171,7 +171,7 @@ def test_half_a_question_and_a_broken_file_end_in_two_lines(folder: Path) -> Non
     (folder / "jobs.csv").write_text(HEADER + line("a").replace("1000", "much"), encoding="utf-8")
     broken = run(folder)
     assert (broken.returncode, broken.stdout) == (2, "")
-    assert "jobs.csv:2:46: power_w_per_gpu: 'much' is not a number from 0" in broken.stderr
+    assert "jobs.csv:2:46: power_w_per_gpu: 'much' is not a number of watts from 0" in broken.stderr
     command = [sys.executable, "-m", "slacktide.main", "plan", "--jobs", str(folder / "jobs.csv")]
     half = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (half.returncode, half.stderr.splitlines()[0]) == (2, "slacktide: --jobs needs --fleet")
