@@ -75,7 +75,9 @@ def plan(
     if not (trace and zone and at and duration and within and power):
         raise _missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
     from intensity_feeds.series import MixedSignalsError
+    from scheduler.planning.explanation_text import as_json as as_json_of
     from scheduler.planning.single import NothingKnownError, TooShortError, compare
+    from slacktide.plan_reasons import explained, show_reasons
 
     work, power_w = _asked(at, duration, within, power, (checkpoint, restore, min_run), step_cost)
     regions = _regions(zone, pue)
@@ -89,10 +91,12 @@ def plan(
     except MixedSignalsError as problem:
         raise UsageProblem(str(problem), "plan over zones whose numbers answer the same question") from None
     _warn(found)
+    explanation = explained(found, work, (power_w, step_cost), regions, series, interruptible=interruptible)
     if as_json:
-        print_json(_as_json(found, work, zone[0]))
+        print_json({**_as_json(found, work, zone[0]), "explanation": as_json_of(explanation)})
     else:
         _show(found, work, series, zone[0])
+        show_reasons(explanation)
 
 
 def _plan_file(

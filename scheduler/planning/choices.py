@@ -19,6 +19,8 @@ from scheduler.planning.plan import Forecasts, Region, Segment
 from scheduler.planning.preemptible import Work, cheapest_pieces
 from scheduler.planning.window import cheapest_window
 
+_W_S_PER_KWH = 3.6e6
+
 
 class FreeTime(Protocol):
     """When a job fits where, beside whatever is placed."""
@@ -63,10 +65,15 @@ class Beside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """The fleet's regions and what is known of them."""
+    """The fleet's regions and what is known of them.
+
+    `pause_gco2e` is charged for each pause by name. Pauses that take time are searched in tables of `max_cells`.
+    """
 
     regions: Sequence[Region]
     forecasts: Forecasts
+    pause_gco2e: float = 0.0
+    max_cells: int = FLEET_MAX_CELLS
 
     def kind_in(self, region: str) -> tuple[Signal, Basis] | None:
         """Which question the numbers of a region answer; None where there are none."""
@@ -88,15 +95,22 @@ class Grid:
         Only regions of one kind of numbers are compared: `kind`, else that of the first region that is known.
         """
         curves = [one for one in self._curves(job, kind) if one.region not in besides]
+        if not curves:
+            return None
         if job.interruption is None:
             free = _free(job, curves, room, at_least_s=job.duration_s)
             window = cheapest_window(curves, job.duration_s, job.earliest_start_at_s, job.deadline_at_s, free)
             if window is None:
                 return None
             only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
-            return _choice(job, (only,), window.integral_g_s_per_kwh)
-        pieces = cheapest_pieces(curves, _work(job, restores_first), _free(job, curves, room), FLEET_MAX_CELLS)
-        return None if pieces is None else _choice(job, pieces.segments, pieces.integral_g_s_per_kwh)
+            return self._choice(job, (only,), window.integral_g_s_per_kwh)
+        work = _work(job, restores_first, self.pause_gco2e)
+        pieces = cheapest_pieces(curves, work, _free(job, curves, room), self.max_cells)
+        return None if pieces is None else self._choice(job, pieces.segments, pieces.integral_g_s_per_kwh)
+
+    def _choice(self, job: Job, segments: tuple[Segment, ...], integral_g_s_per_kwh: float) -> Choice:
+        emissions_gco2e = job.power_w / _W_S_PER_KWH * integral_g_s_per_kwh
+        return Choice(segments=segments, emissions_gco2e=emissions_gco2e + self.pause_gco2e * (len(segments) - 1))
 
     def _curves(self, job: Job, kind: tuple[Signal, Basis] | None) -> list[Curve]:
         found = []
@@ -115,16 +129,13 @@ def _free(job: Job, curves: Sequence[Curve], room: FreeTime, at_least_s: float =
     return {one.region: room.free(job, one.region, at_least_s) for one in curves}
 
 
-def _work(job: Job, restores_first: bool) -> Work:
+def _work(job: Job, restores_first: bool, pause_gco2e: float) -> Work:
     assert job.interruption is not None
     return Work(
         work_s=job.duration_s,
         earliest_s=job.earliest_start_at_s,
         deadline_s=job.deadline_at_s,
         interruption=job.interruption,
+        interruption_g_s_per_kwh=pause_gco2e * _W_S_PER_KWH / job.power_w if job.power_w > 0 else 0.0,
         restores_first=restores_first,
     )
-
-
-def _choice(job: Job, segments: tuple[Segment, ...], integral_g_s_per_kwh: float) -> Choice:
-    return Choice(segments=segments, emissions_gco2e=job.power_w / 1000.0 * integral_g_s_per_kwh / 3600.0)

@@ -12,13 +12,14 @@ from intensity_feeds.feed import Answer
 from scheduler.jobs import Job
 from scheduler.planning.capacity import Occupancy
 from scheduler.planning.choices import Beside, Grid
-from scheduler.planning.explanation import Explanation, Placed, emissions_of, explain, ground_of_answer
+from scheduler.planning.explanation import Explanation, Ground, Placed, emissions_of, explain, ground_of_answer
 from scheduler.planning.fleet import with_others_taken
 from scheduler.planning.fleet_case import FleetCase, Room
 from scheduler.planning.joint import FleetPlan
 from scheduler.planning.placing import need
-from scheduler.planning.plan import Cause, Placement
+from scheduler.planning.plan import Cause, Placement, Segment
 from scheduler.planning.planner import OpenJob
+from scheduler.planning.single import Comparison
 
 
 def grid_of(case: FleetCase) -> Grid:
@@ -55,6 +56,25 @@ def placed_in_fleet(found: FleetPlan) -> Iterator[Placed]:
             at_once_gco2e=emissions_of(grid, job.power_w, at_once) if at_once else None,
         )
         room.take(job, segments)
+
+
+def explain_lone_job(
+    job: Job, found: Comparison, grid: Grid, at_once: Segment, grounds: Mapping[str, Ground]
+) -> Explanation:
+    """Why a job without a fleet is where it is: nobody else is there, so capacity never binds."""
+    everywhere = Beside(occupancy=Occupancy(grid.regions), regions=grid.regions)
+    placed = Placed(
+        job=job,
+        segments=found.best.segments,
+        cause=Cause.CLEANEST,
+        emissions_gco2e=found.best.emissions_gco2e,
+        room=everywhere,
+        empty=everywhere,
+        not_before_s=min(series.start_at_s for series in grid.forecasts.values()),
+        at_once=at_once,
+        at_once_gco2e=None if found.at_once is None else found.at_once.emissions_gco2e,
+    )
+    return explain(placed, grid, grounds)
 
 
 def explain_open_job(

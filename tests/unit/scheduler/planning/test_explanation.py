@@ -127,6 +127,14 @@ def test_a_job_in_pieces_is_beside_the_best_single_piece() -> None:
     assert found.next_best is not None and found.next_best.segments == (hours(2, 4),)
 
 
+def test_pauses_that_take_time_are_weighed_in_the_only_region_there_is() -> None:
+    pause = Interruption(checkpoint_s=600, restore_s=600)
+    job = a_job(duration_s=2 * HOUR_S, within_s=3 * HOUR_S, interruption=pause)
+    found = explained(job, hours(0, 2), series=(a_series(500, 400, 300, 100),))
+    assert found.binds is LimitKind.DEADLINE
+    assert found.next_best is not None and found.next_best.segments == (hours(1, 3),)
+
+
 def test_numbers_of_another_kind_are_not_compared() -> None:
     series = (a_series(500, 400), replace(a_series(50, 60, zone="FR"), signal=Signal.MARGINAL))
     found = explained(a_job(within_s=2 * HOUR_S, regions=("DE",)), hours(1, 2), series=series)
