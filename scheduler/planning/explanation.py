@@ -36,12 +36,13 @@ class LimitKind(StrEnum):
     CAPACITY = "capacity"
     REGIONS = "regions"
     HEAD_ROOM = "head_room"
+    PLAN = "plan"  # no limit: a cleaner place is free, and the plan has not taken it
     FORECAST_END = "forecast_end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit that binds. `instead` is where the job would run without it.
+    """One limit that binds, or the plan itself. `instead` is where the job would run without it.
 
     `taken` are the hours in which others hold the room there. A forecast that ends before the deadline has no
     `instead`: nobody knows what lies beyond `known_until_s`.
@@ -71,7 +72,7 @@ class Explanation:
     """One decision, explained. `limits` begins with the one that costs most; none of them binds where it is empty.
 
     `at_once` is the start without waiting; its emissions are `at_once_gco2e`, None where they are not known.
-    `next_best` starts at least an hour apart, or runs in another region.
+    `next_best` starts at least an hour apart, or runs in another region. Without `has_choice` neither was sought.
     """
 
     job_id: str
@@ -83,6 +84,7 @@ class Explanation:
     limits: tuple[Limit, ...]
     next_best: Choice | None
     grounds: tuple[Ground, ...]
+    has_choice: bool = True
 
     @property
     def start_at_s(self) -> float:
@@ -137,11 +139,12 @@ class Placed:
 
 
 def explain(placed: Placed, grid: Grid, grounds: Mapping[str, Ground]) -> Explanation:
-    """Explain one place; `grounds` by zone. A job that runs already has no other choice any more."""
+    """Explain one place; `grounds` by zone. A job that runs already, or is late, has no other choice any more."""
     emissions_gco2e = placed.emissions_gco2e
     limits: tuple[Limit, ...] = ()
     next_best = None
-    if emissions_gco2e is not None and not placed.is_running:
+    has_choice = not placed.is_running and placed.cause is not Cause.LATE
+    if emissions_gco2e is not None and has_choice:
         limits, next_best = tuple(_limits(placed, grid, emissions_gco2e)), _next_best(placed, grid)
     return Explanation(
         job_id=placed.job.id,
@@ -152,6 +155,7 @@ def explain(placed: Placed, grid: Grid, grounds: Mapping[str, Ground]) -> Explan
         at_once_gco2e=placed.at_once_gco2e,
         limits=limits,
         next_best=next_best,
+        has_choice=has_choice,
         grounds=tuple(grounds[zone] for zone in _zones(placed, grid) if zone in grounds),
     )
 
@@ -181,12 +185,14 @@ def _limits(placed: Placed, grid: Grid, emissions_gco2e: float) -> Iterator[Limi
     """The limits that bind, the dearest first; a forecast that ends too early last, as its cost is unknown."""
     kind = grid.kind_in(placed.segments[0].region)
     as_it_is = grid.cheapest(placed.job, placed.room, kind=kind, restores_first=placed.restores_first)
-    # What could be had without lifting anything is no limit's fault: others have moved since.
-    least_gco2e = min(emissions_gco2e, emissions_gco2e if as_it_is is None else as_it_is.emissions_gco2e)
-    found = []
+    # What could be had without lifting anything is no limit's fault: others have moved since it was planned.
+    least_gco2e, found = emissions_gco2e, []
+    if as_it_is is not None and _is_less(as_it_is.emissions_gco2e, emissions_gco2e):
+        least_gco2e = as_it_is.emissions_gco2e
+        found.append(Limit(kind=LimitKind.PLAN, instead=as_it_is, saves_gco2e=emissions_gco2e - least_gco2e))
     for which, job, room in _lifted(placed):
         instead = grid.cheapest(job, room, kind=kind, restores_first=placed.restores_first)
-        if instead is None or least_gco2e - instead.emissions_gco2e <= LEAST_GAIN_RATIO * abs(least_gco2e):
+        if instead is None or not _is_less(instead.emissions_gco2e, least_gco2e):
             continue
         taken = _taken(placed, instead) if which is LimitKind.CAPACITY else ()
         saves_gco2e = emissions_gco2e - instead.emissions_gco2e
@@ -195,6 +201,10 @@ def _limits(placed: Placed, grid: Grid, emissions_gco2e: float) -> Iterator[Limi
     known_until_s = _known_until_s(placed.job, grid)
     if known_until_s is not None:
         yield Limit(kind=LimitKind.FORECAST_END, known_until_s=known_until_s)
+
+
+def _is_less(emissions_gco2e: float, other_gco2e: float) -> bool:
+    return other_gco2e - emissions_gco2e > LEAST_GAIN_RATIO * abs(other_gco2e)
 
 
 def _lifted(placed: Placed) -> Iterator[tuple[LimitKind, Job, FreeTime]]:

@@ -28,6 +28,15 @@ _RUNGS = {
     Rung.OWN_FORECAST: "own forecast",
     Rung.YEARLY_AVERAGE: "yearly average",
 }
+# The name of each limit, how its sentence ends, and how its row in a table does.
+_WORDS = {
+    LimitKind.CAPACITY: ("capacity", "but others hold the room {taken}", "in hours that others hold"),
+    LimitKind.HEAD_ROOM: ("head-room", "but those GPUs are kept free for jobs still to come", "without it"),
+    LimitKind.DEADLINE: ("deadline", "were there a day more", "with a day more"),
+    LimitKind.EARLIEST_START: ("earliest start", "could it begin earlier", "if earlier"),
+    LimitKind.REGIONS: ("allowed regions", "were it allowed there", "in {region}"),
+    LimitKind.PLAN: ("plan", "which is free and which the plan has not taken", "is free"),
+}
 
 
 def sentences(explanation: Explanation) -> list[tuple[str, str]]:
@@ -37,8 +46,8 @@ def sentences(explanation: Explanation) -> list[tuple[str, str]]:
         ("held by" if number == 0 else "also by", _limit(one, explanation))
         for number, one in enumerate(explanation.limits[:_SHOWN_LIMITS])
     ]
-    if explanation.emissions_gco2e is not None and not explanation.limits and explanation.cause is not Cause.LATE:
-        said.append(("held by", "nothing: no place is cleaner, whatever limit were lifted"))
+    if explanation.emissions_gco2e is not None and not explanation.limits:
+        said.append(("held by", _unheld(explanation)))
     if explanation.next_best is not None:
         said.append(("next best", _next_best(explanation.next_best, explanation.emissions_gco2e or 0.0)))
     said += [("forecast", one) for one in _grounds(explanation.grounds)]
@@ -50,22 +59,13 @@ def one_line(explanation: Explanation) -> str:
     if explanation.emissions_gco2e is None:
         return "forecast: nothing is known of that time"
     if not explanation.limits:
-        return "nothing: no place is cleaner"
+        return "nothing: no place is cleaner" if explanation.has_choice else "it has no choice any more"
     limit, emissions_gco2e = explanation.limits[0], explanation.emissions_gco2e
     if limit.instead is None or limit.saves_gco2e is None:
         return f"forecast: it ends {instant_text(limit.known_until_s or 0.0)}"
+    name, _, briefly = _WORDS[limit.kind]
     share = f"{limit.saves_gco2e / abs(emissions_gco2e):.1%} less" if emissions_gco2e else "less"
-    match limit.kind:
-        case LimitKind.CAPACITY:
-            return f"capacity: {share} in hours that others hold"
-        case LimitKind.HEAD_ROOM:
-            return f"head-room: {share} without it"
-        case LimitKind.DEADLINE:
-            return f"deadline: {share} with a day more"
-        case LimitKind.EARLIEST_START:
-            return f"earliest start: {share} if earlier"
-        case _:
-            return f"allowed regions: {share} in {limit.instead.region}"
+    return f"{name}: {share} {briefly.format(region=limit.instead.region)}"
 
 
 def as_json(explanation: Explanation) -> Json:
@@ -134,24 +134,19 @@ def _saving(explanation: Explanation) -> str:
 
 
 def _limit(limit: Limit, explanation: Explanation) -> str:
-    if limit.kind is LimitKind.FORECAST_END:
-        assert limit.known_until_s is not None
-        return f"the forecast's end at {instant_text(limit.known_until_s)}: nothing is assumed of the time after it"
-    assert limit.instead is not None and limit.saves_gco2e is not None
-    instead = limit.instead
+    if limit.instead is None or limit.saves_gco2e is None:
+        ends = instant_text(limit.known_until_s or 0.0)
+        return f"the forecast's end at {ends}: nothing is assumed of the time after it"
+    name, at_length, _ = _WORDS[limit.kind]
     share = limit.saves_gco2e / abs(explanation.emissions_gco2e) if explanation.emissions_gco2e else 0.0
-    gain = f"{mass_text(limit.saves_gco2e)} ({share:.1%}) less {_place(instead.segments)}"
-    match limit.kind:
-        case LimitKind.CAPACITY:
-            return f"capacity: {gain}, but others hold the room {_stretches(limit.taken)}"
-        case LimitKind.HEAD_ROOM:
-            return f"head-room: {gain}, but those GPUs are kept free for jobs still to come"
-        case LimitKind.DEADLINE:
-            return f"deadline: {gain}, were there a day more"
-        case LimitKind.EARLIEST_START:
-            return f"earliest start: {gain}, could it begin earlier"
-        case LimitKind.REGIONS:
-            return f"allowed regions: {gain}, were it allowed there"
+    gain = f"{mass_text(limit.saves_gco2e)} ({share:.1%}) less {_place(limit.instead.segments)}"
+    return f"{name}: {gain}, {at_length.format(taken=_stretches(limit.taken))}"
+
+
+def _unheld(explanation: Explanation) -> str:
+    if explanation.has_choice:
+        return "nothing: no place is cleaner, whatever limit were lifted"
+    return "" if explanation.cause is Cause.LATE else "its run: it has begun, and is not moved"
 
 
 def _stretches(taken: Intervals) -> str:

@@ -85,9 +85,26 @@ def test_an_earliest_start_binds_when_the_hours_before_it_are_cleaner() -> None:
 
 def test_capacity_binds_and_the_hours_are_named_in_which_others_hold_the_room() -> None:
     job = a_job(within_s=4 * HOUR_S)
-    found = explained(job, hours(3, 4), series=(a_series(500, 400, 100, 300),), taken=(hours(1.5, 2.75),))
-    assert limits(found) == {LimitKind.CAPACITY: 200}
+    series = a_series(500, 400, 100, 300)
+    found = explained(job, hours(2.75, 3.75), series=(series,), taken=(hours(1.5, 2.75),))
+    # A quarter of it at 100 and the rest at 300 is 250; alone it would have the whole hour at 100.
+    assert limits(found) == {LimitKind.CAPACITY: 150}
     assert found.limits[0].taken == ((MIDNIGHT_S + 2 * HOUR_S, MIDNIGHT_S + 2.75 * HOUR_S),)
+
+
+def test_a_cleaner_place_that_is_free_is_the_plans_own_and_no_limits() -> None:
+    job = a_job(within_s=3 * HOUR_S)
+    found = explained(job, hours(1, 2), series=(a_series(500, 400, 100, 100),))
+    assert limits(found) == {LimitKind.PLAN: 300}
+    assert dict(sentences(found))["held by"].endswith("which is free and which the plan has not taken")
+    assert one_line(found) == "plan: 75.0% less is free"
+
+
+def test_a_job_that_is_late_runs_as_early_as_it_can_and_nothing_is_claimed() -> None:
+    found = explained(a_job(within_s=HOUR_S), hours(1, 2), series=(a_series(500, 400, 100),), cause=Cause.LATE)
+    assert (found.limits, found.next_best) == ((), None)
+    assert dict(sentences(found))["saves"].startswith("nothing: it cannot be in time any more")
+    assert "held by" not in dict(sentences(found))
 
 
 def test_regions_bind_when_one_that_is_not_allowed_is_cleaner() -> None:
@@ -153,6 +170,7 @@ def test_where_nothing_is_known_nothing_is_claimed() -> None:
 def test_a_job_that_runs_has_no_other_choice_any_more() -> None:
     found = explained(a_job(within_s=4 * HOUR_S), hours(0, 1), series=(a_series(500, 400, 100, 300),), is_running=True)
     assert (found.limits, found.next_best) == ((), None)
+    assert dict(sentences(found))["held by"] == "its run: it has begun, and is not moved"
 
 
 def test_the_sentences_name_place_saving_limit_next_best_and_forecast() -> None:
