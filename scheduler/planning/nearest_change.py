@@ -19,8 +19,8 @@ from scheduler.planning.plan import Region
 STEP_S = 60.0
 # A finish so much later, or a start so much earlier, is another job.
 MOST_MOVED_S = 14 * 86_400.0
-# So many other regions are told.
-MOST_REGIONS = 3
+# So many other regions are told, and so many sizes tried.
+MOST_REGIONS, MOST_SIZES = 3, 64
 
 Feasible = Callable[[Job], bool]
 
@@ -158,7 +158,7 @@ def _narrower(job: Job, regions: Sequence[Region]) -> Iterator[Job]:
     """On fewer GPUs, no more than some allowed region has, the most first."""
     allowed = [region.gpus for region in regions if not job.regions or region.name in job.regions]
     most = min(job.gpus - 1, max(allowed, default=0))
-    yield from (with_gpus(job, gpus) for gpus in range(most, 0, -1))
+    yield from (with_gpus(job, gpus) for gpus in range(most, max(0, most - MOST_SIZES), -1))
 
 
 def _pausing(job: Job) -> Iterator[Job]:

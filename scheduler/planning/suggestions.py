@@ -7,6 +7,7 @@ Decides no kind of change; nearest_change.py does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from scheduler.jobs import Job
 from scheduler.planning.fleet import with_others_taken
@@ -18,9 +19,12 @@ from scheduler.planning.placing import allowed_regions, need
 from scheduler.planning.plan import Cause, Forecasts, Region
 from scheduler.planning.planner import OpenJob
 
+# A suggestion takes a millisecond or two; of more refused jobs than this the file is wrong, not the jobs.
+MOST_REFUSED = 2000
+
 
 def changes_in_fleet(found: FleetPlan) -> Mapping[str, list[Change]]:
-    """For each refused job the changes with which it has a place beside the plan, in time that the trace knows."""
+    """For each refused job, of the first 2,000, the changes with which it has a place beside the plan, in time that the trace knows."""
     if not found.reasons:
         return {}
     grid, room, case = grid_of(found.case), full_room(found), found.case
@@ -33,8 +37,7 @@ def changes_in_fleet(found: FleetPlan) -> Mapping[str, list[Change]]:
             not_before_s=begins_s,
             first_finish_s=_first_finish_s(case, room, job),
         )
-        for job in case.jobs
-        if job.id in found.reasons
+        for job in islice((one for one in case.jobs if one.id in found.reasons), MOST_REFUSED)
     }
 
 
