@@ -24,7 +24,7 @@ MOST_REFUSED = 2000
 
 
 def changes_in_fleet(found: FleetPlan) -> Mapping[str, list[Change]]:
-    """For each refused job, of the first 2,000, the changes with which it has a place beside the plan, in time that the trace knows."""
+    """For each refused job the changes with which it has a place beside the plan, in time that the trace knows."""
     if not found.reasons:
         return {}
     grid, room, case = grid_of(found.case), full_room(found), found.case
