@@ -21,10 +21,8 @@ T = TypeVar("T")
 _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
 _OPTIONAL = ("interruptible", "regions")
 
-# Beyond these a number is a slip of the pen; calendars and sums no longer hold it, nor milliseconds what is shorter.
-SHORTEST_S, LONGEST_S = 0.01, 10 * 365 * 86_400.0
-MOST_GPUS, MOST_POWER_W = 1_000_000, 1e6
-_FIRST_YEAR, _LAST_YEAR = "1970-01-02T00:00Z", "2200-01-01T00:00Z"
+# Beyond these a number is a slip of the pen.
+MOST_GPUS, MOST_POWER_W_PER_GPU = 1_000_000, 1e6
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -90,9 +88,10 @@ class _Line:
 
     def job(self) -> Job:
         from scheduler.jobs import Interruption, Job, JobKind
+        from slacktide.bounded import bounded_instant_s
 
-        earliest_s = self._read("earliest_start", _instant_s)
-        deadline_s = self._read("finish_by", _instant_s)
+        earliest_s = self._read("earliest_start", bounded_instant_s)
+        deadline_s = self._read("finish_by", bounded_instant_s)
         if not deadline_s > earliest_s:
             raise self.wrong("finish_by", "lies not after earliest_start", "leave time to run between them")
         gpus = self._read("gpus", _whole)
@@ -146,16 +145,9 @@ def _number(text: str, wanted: str) -> float:
     return number
 
 
-def _instant_s(text: str) -> float:
-    from scheduler.quantities import parse_instant_s
-
-    instant_s = parse_instant_s(text)
-    if not parse_instant_s(_FIRST_YEAR) <= instant_s <= parse_instant_s(_LAST_YEAR):
-        raise ValueError("an instant from 1970 to 2199")
-    return instant_s
-
-
 def _duration_s(text: str) -> float:
+    from slacktide.bounded import LONGEST_S, SHORTEST_S
+
     wanted = f"a number of seconds from {SHORTEST_S:g} to {LONGEST_S:.0f}"
     number = _number(text, wanted)
     if not SHORTEST_S <= number <= LONGEST_S:
@@ -164,9 +156,9 @@ def _duration_s(text: str) -> float:
 
 
 def _power_w(text: str) -> float:
-    wanted = f"a number of watts from 0 to {MOST_POWER_W:.0f}"
+    wanted = f"a number of watts from 0 to {MOST_POWER_W_PER_GPU:.0f}"
     number = _number(text, wanted)
-    if not 0 <= number <= MOST_POWER_W:
+    if not 0 <= number <= MOST_POWER_W_PER_GPU:
         raise ValueError(wanted)
     return number
 

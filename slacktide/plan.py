@@ -40,12 +40,15 @@ def plan(
         str | None, typer.Option(help="IT power while it runs, of all GPUs and their hosts: 700W, 10kW.")
     ] = None,
     interruptible: Annotated[bool, typer.Option("--interruptible", help="May be paused, and go on elsewhere.")] = False,
-    step_cost: Annotated[float, typer.Option(min=0.0, help="Extra gCO2e charged for each interruption.")] = 0.0,
+    step_cost: Annotated[
+        float, typer.Option(min=0.0, max=1e12, help="Extra gCO2e charged for each interruption.")
+    ] = 0.0,
     checkpoint: Annotated[str, typer.Option(help="Time at full power to write a checkpoint at each pause.")] = "0s",
     restore: Annotated[str, typer.Option(help="Time at full power to load it again.")] = "0s",
     min_run: Annotated[str, typer.Option(help="Shortest piece worth running, without its overheads.")] = "0s",
     pue: Annotated[
-        list[float] | None, typer.Option(min=1.0, help="Facility over IT energy: one for all zones, or one per --zone.")
+        list[float] | None,
+        typer.Option(min=1.0, max=100.0, help="Facility over IT energy: one for all zones, or one per --zone."),
     ] = None,
     jobs: Annotated[
         Path | None, typer.Option(help="Plan a whole CSV file of jobs instead of one job; needs --fleet.")
@@ -123,24 +126,24 @@ def _asked(
 ) -> tuple[Work, float]:
     from scheduler.jobs import Interruption
     from scheduler.planning.preemptible import Work
-    from scheduler.quantities import parse_duration_s, parse_instant_s, parse_power_w
+    from slacktide.bounded import SHORTEST_S, bounded_duration_s, bounded_instant_s, bounded_power_w
 
-    power_w = _read("--power", parse_power_w, power)
-    work_s = _read("--duration", parse_duration_s, duration)
-    if not work_s > 0:
+    power_w = _read("--power", bounded_power_w, power)
+    work_s = _read("--duration", bounded_duration_s, duration)
+    if not work_s >= SHORTEST_S:
         raise UsageProblem("--duration: a job runs longer than nothing", "write, for instance, 4h")
     if step_cost_gco2e > 0 and not power_w > 0:
         raise UsageProblem("--step-cost needs a --power above 0", "without power there are no emissions to save")
-    earliest_s = _read("--at", parse_instant_s, at)
+    earliest_s = _read("--at", bounded_instant_s, at)
     pause = Interruption(
-        checkpoint_s=_read("--checkpoint", parse_duration_s, pauses[0]),
-        restore_s=_read("--restore", parse_duration_s, pauses[1]),
-        min_run_s=_read("--min-run", parse_duration_s, pauses[2]),
+        checkpoint_s=_read("--checkpoint", bounded_duration_s, pauses[0]),
+        restore_s=_read("--restore", bounded_duration_s, pauses[1]),
+        min_run_s=_read("--min-run", bounded_duration_s, pauses[2]),
     )
     work = Work(
         work_s=work_s,
         earliest_s=earliest_s,
-        deadline_s=earliest_s + _read("--within", parse_duration_s, within),
+        deadline_s=earliest_s + _read("--within", bounded_duration_s, within),
         interruption=pause,
         interruption_g_s_per_kwh=step_cost_gco2e * 3600.0 * 1000.0 / power_w if power_w > 0 else 0.0,
     )

@@ -47,6 +47,8 @@ figure{padding:14px 12px 10px}.card:last-child{grid-column:1/-1}dd{margin:0 0 8p
 _COLUMNS = ("job", "where", "when", "GPUs", "gCO2e", "saved", "why")
 
 
+# Place and forecast stand in the row and at the end of the page.
+_SAID_ELSEWHERE = ("runs", "forecast")
 # So many refused jobs are listed before the table; all are in it.
 _SHOWN_REFUSED = 20
 
@@ -268,7 +270,7 @@ def _why(told: Told, job: Job) -> str:
     explanation = told.explanations.get(job.id)
     if explanation is None:
         return escape(told.reason(job.id))
-    said = sentences(explanation)
+    said = [one for one in sentences(explanation) if one[0] not in _SAID_ELSEWHERE]
     lines = "".join(f"<li>{escape(heading)}: {escape(sentence)}</li>" for heading, sentence in said)
     return f"<details><summary>{escape(one_line(explanation))}</summary><ul>{lines}</ul></details>"
 

@@ -101,6 +101,12 @@ def test_too_little_time_names_the_earliest_finish(trace: Path) -> None:
         (asked(at="2022-03-01T12:00"), "append Z for UTC"),
         (asked(duration="4"), "write a number and a unit"),
         (asked(at="2023-03-01T12:00Z"), "no whole window"),
+        (asked(at="9999-12-31T00:00Z"), "write an instant from 1970 to 2199"),
+        (asked(at="0001-01-01T00:00+14:00"), "write an instant from 1970 to 2199"),
+        (asked(duration="9999999999d"), "write ten years"),
+        (asked(within="9999999999d"), "write ten years"),
+        (asked(duration="0.1ms"), "longer than nothing"),
+        ([*asked()[:-1], "99999999999999999999MW"], "write one gigawatt"),
     ],
 )
 def test_a_mistake_ends_in_two_lines_with_a_hint(trace: Path, arguments: list[str], said: str) -> None:
