@@ -42,7 +42,7 @@ from scheduler.planning.explanation_text import as_json
 from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.placed import explain_open_job
 from scheduler.planning.plan import Refusal
-from scheduler.planning.suggestions import changes_beside
+from scheduler.planning.suggestions import TIME_TO_ANSWER_S, changes_beside
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
     DiskFullError,
@@ -271,7 +271,7 @@ class JobsApi:
             return describe_draft(job, answer)
         # On a thread: a dozen places are tried, and nobody else should wait for that.
         beside = (engine.open_jobs(now_s), engine.regions, dict(engine.forecasts))
-        changes = await self.env.in_thread(changes_beside, job, *beside, now_s)
+        changes = await self.env.in_thread(changes_beside, job, *beside, now_s + TIME_TO_ANSWER_S)
         raise ApiError(
             422,
             describe_refusal(answer, changes),

@@ -19,6 +19,8 @@ from scheduler.planning.placing import allowed_regions, need
 from scheduler.planning.plan import Cause, Forecasts, Region
 from scheduler.planning.planner import OpenJob
 
+# Whoever is told a change needs a while to send the job again; what is told holds for so long.
+TIME_TO_ANSWER_S = 600.0
 # A suggestion takes a millisecond or two; of more refused jobs than this the file is wrong, not the jobs.
 MOST_REFUSED = 2000
 
@@ -44,7 +46,7 @@ def changes_in_fleet(found: FleetPlan) -> Mapping[str, list[Change]]:
 def changes_beside(
     job: Job, others: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float
 ) -> list[Change]:
-    """The changes with which a job that is not submitted yet has a place beside the open jobs."""
+    """The changes with which a job has a place beside the open jobs when it is submitted at `now_s`, or before."""
     board = with_others_taken(others, regions, forecasts)
 
     def is_feasible(changed: Job) -> bool:

@@ -29,11 +29,12 @@ async def test_a_job_waits_for_the_clean_hours_runs_there_and_its_saving_is_in_t
 
 
 async def test_an_infeasible_job_is_refused_with_changes_that_help(tmp_path: Path) -> None:
-    async with a_daemon(tmp_path) as (_, client):
+    async with a_daemon(tmp_path, speed=1.0) as (_, client):
+        # It would end at three; ten minutes are left to send it again.
         status, answer = await posted(client, "/api/v1/jobs", a_submission(duration="3h", within="2h"))
 
         assert status == 422
-        assert "; finish by 2022-01-01T03:0" in answer["error"]["message"]
+        assert "; finish by 2022-01-01T03:1" in answer["error"]["message"]
         (later, *_) = answer["error"]["suggestions"]
         assert [one["field"] for one in later["changes"]] == ["deadline"]
         taken_up = a_submission(duration="3h", within="", deadline=later["changes"][0]["value"])
