@@ -224,7 +224,7 @@ def _table(told: Told) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in _COLUMNS)
     rows = "".join(_row(told, index) for index in range(len(told.plan.case.jobs)))
     return (
-        f'<div class="wide" id="jobs" tabindex="-1"><table class="jobs"><thead><tr>{head}</tr></thead>'
+        f'<div class="wide" id="jobs" tabindex="0" role="region" aria-label="Jobs"><table class="jobs"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
