@@ -41,6 +41,9 @@ table.jobs tr.refused th,table.jobs tr.refused td.where{color:var(--warn)}
 ul.refused{padding-left:18px}ul.refused b{color:var(--warn)}
 summary{cursor:pointer}summary:focus-visible,a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 details ul{margin:6px 0 4px;padding-left:18px;color:var(--soft)}
+@media (min-width:721px) and (max-width:980px){.cards{grid-template-columns:1fr 1fr}}
+@media print{.wide{overflow:visible}table.jobs{font-size:11px}table.jobs td:last-child{min-width:0}
+table.jobs tr{break-inside:avoid}svg text.name{fill:#fff}}
 @media (max-width:720px){main{padding:24px 14px 48px}.card.first b{font-size:34px}.card b{font-size:21px}
 figure{padding:14px 12px 10px}.card:last-child{grid-column:1/-1}dd{margin:0 0 8px}}
 """
@@ -224,8 +227,8 @@ def _table(told: Told) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in _COLUMNS)
     rows = "".join(_row(told, index) for index in range(len(told.plan.case.jobs)))
     return (
-        f'<div class="wide" id="jobs" tabindex="0" role="region" aria-label="Jobs"><table class="jobs"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        '<div class="wide" id="jobs" tabindex="0" role="region" aria-label="Jobs">'
+        f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
