@@ -155,6 +155,10 @@ class Engine:
     def open_job_ids(self) -> list[str]:
         return sorted(self._jobs)
 
+    def open_jobs(self, now_s: float) -> list[OpenJob]:
+        """All open jobs with what is decided about them, by id."""
+        return self._open_jobs(now_s)
+
     def plan(self) -> Plan:
         """What is intended now, for all open jobs."""
         placed = {job_id: entry.placement for job_id, entry in sorted(self._jobs.items()) if entry.placement}

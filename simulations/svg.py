@@ -59,10 +59,10 @@ def logarithmic(extent: Extent, from_px: float, to_px: float) -> Place:
     return lambda value: inner(math.log10(max(value, low)))
 
 
-def document(height_px: float, title: str, description: str, body: Sequence[str]) -> str:
-    """A picture that fits its column, with words for those who cannot see it."""
+def document(height_px: float, title: str, description: str, body: Sequence[str], role: str = "img") -> str:
+    """A picture that fits its column, with words for those who cannot see it; `group` where it has links inside."""
     return (
-        f'<svg viewBox="0 0 {WIDTH_PX:.0f} {height_px:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">'
+        f'<svg viewBox="0 0 {WIDTH_PX:.0f} {height_px:.0f}" role="{role}" xmlns="http://www.w3.org/2000/svg">'
         f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(body)}</svg>"
     )
 
@@ -122,7 +122,8 @@ def vertical_grid(panel: Panel, place: Place, ticks: Sequence[Tick], *, labelled
         x_px = place(value)
         parts.append(line(x_px, panel.top_px, x_px, panel.bottom_px, "grid"))
         if labelled:
-            parts.append(text(x_px, panel.bottom_px + 16, label, "tick", "middle"))
+            is_at_the_edge = x_px > panel.right_px - RIGHT_PX
+            parts.append(text(x_px, panel.bottom_px + 16, label, "tick", "end" if is_at_the_edge else "middle"))
     return parts
 
 

@@ -98,7 +98,24 @@ def _read(response: requests.Response, url: str) -> Any:
     what = _what(error)
     if response.status_code >= 500:
         raise OwnFailure(what, "the daemon's log says more")
-    raise UsageProblem(what, _HINTS.get(response.status_code, ""))
+    raise UsageProblem(what, _suggested(error) or _HINTS.get(response.status_code, ""))
+
+
+def _suggested(error: Mapping[str, Any]) -> str:
+    """The changes that the daemon has tried, as options of `slacktide submit`."""
+    options = [" ".join(map(_option, one["changes"])) for one in error.get("suggestions") or ()]
+    return f"this would do: {', or '.join(options)}" if options else ""
+
+
+def _option(change: Mapping[str, Any]) -> str:
+    field, value = change["field"], change["value"]
+    match field:
+        case "regions":
+            return f"--region {value[-1]}"
+        case "interruptible":
+            return "--interruptible"
+        case _:
+            return f"--{field.replace('_', '-')} {value}"
 
 
 def _what(error: Mapping[str, Any]) -> str:

@@ -21,6 +21,9 @@ T = TypeVar("T")
 _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
 _OPTIONAL = ("interruptible", "regions", "min_run_s")
 
+# Beyond these a number is a slip of the pen.
+MOST_GPUS, MOST_POWER_W_PER_GPU = 1_000_000, 1e6
+
 
 def read_jobs(path: Path) -> list[Job]:
     """The jobs in the order of the file. Raises UsageProblem that names line and column."""
@@ -85,15 +88,15 @@ class _Line:
 
     def job(self) -> Job:
         from scheduler.jobs import Interruption, Job, JobKind
-        from scheduler.quantities import parse_instant_s
+        from slacktide.bounded import bounded_instant_s
 
-        earliest_s = self._read("earliest_start", parse_instant_s)
-        deadline_s = self._read("finish_by", parse_instant_s)
+        earliest_s = self._read("earliest_start", bounded_instant_s)
+        deadline_s = self._read("finish_by", bounded_instant_s)
         if not deadline_s > earliest_s:
             raise self.wrong("finish_by", "lies not after earliest_start", "leave time to run between them")
         gpus = self._read("gpus", _whole)
         pauses = bool(self._text("interruptible")) and self._read("interruptible", _yes_or_no)
-        min_run_s = self._read("min_run_s", _not_negative) if self._text("min_run_s") else 0.0
+        min_run_s = self._read("min_run_s", _pause_s) if self._text("min_run_s") else 0.0
         if min_run_s > 0 and not pauses:
             raise self.wrong("min_run_s", "is the shortest piece of a job that may pause", "set interruptible to 1")
         return Job(
@@ -102,8 +105,8 @@ class _Line:
             submitted_at_s=earliest_s,
             earliest_start_at_s=earliest_s,
             deadline_at_s=deadline_s,
-            duration_s=self._read("duration_s", _positive),
-            power_w=gpus * self._read("power_w_per_gpu", _not_negative),
+            duration_s=self._read("duration_s", _duration_s),
+            power_w=gpus * self._read("power_w_per_gpu", _power_w),
             gpus=gpus,
             interruption=Interruption(min_run_s=min_run_s) if pauses else None,
             regions=tuple(one.strip() for one in self._text("regions").split(";") if one.strip()),
@@ -116,6 +119,8 @@ class _Line:
     def _job_id(self) -> str:
         if not (found := self._text("job_id")):
             raise self.wrong("job_id", "is empty", "give the job an id")
+        if not found.isprintable():  # it is written to terminals and pages
+            raise self.wrong("job_id", "holds a sign that cannot be printed", "use letters, digits and punctuation")
         return found
 
     def _text(self, name: str) -> str:
@@ -143,24 +148,39 @@ def _number(text: str, wanted: str) -> float:
     return number
 
 
-def _positive(text: str) -> float:
-    number = _number(text, "a number above 0")
-    if not number > 0:
-        raise ValueError("a number above 0")
+def _duration_s(text: str) -> float:
+    from slacktide.bounded import LONGEST_S, SHORTEST_S
+
+    wanted = f"a number of seconds from {SHORTEST_S:g} to {LONGEST_S:.0f}"
+    number = _number(text, wanted)
+    if not SHORTEST_S <= number <= LONGEST_S:
+        raise ValueError(wanted)
     return number
 
 
-def _not_negative(text: str) -> float:
-    number = _number(text, "a number from 0")
-    if not number >= 0:
-        raise ValueError("a number from 0")
+def _pause_s(text: str) -> float:
+    from slacktide.bounded import LONGEST_S
+
+    wanted = f"a number of seconds from 0 to {LONGEST_S:.0f}"
+    number = _number(text, wanted)
+    if not 0 <= number <= LONGEST_S:
+        raise ValueError(wanted)
+    return number
+
+
+def _power_w(text: str) -> float:
+    wanted = f"a number of watts from 0 to {MOST_POWER_W_PER_GPU:.0f}"
+    number = _number(text, wanted)
+    if not 0 <= number <= MOST_POWER_W_PER_GPU:
+        raise ValueError(wanted)
     return number
 
 
 def _whole(text: str) -> int:
-    number = _number(text, "a whole number from 1")
-    if number < 1 or number != int(number):
-        raise ValueError("a whole number from 1")
+    wanted = f"a whole number from 1 to {MOST_GPUS}"
+    number = _number(text, wanted)
+    if not 1 <= number <= MOST_GPUS or number != int(number):
+        raise ValueError(wanted)
     return int(number)
 
 

@@ -40,12 +40,15 @@ def plan(
         str | None, typer.Option(help="IT power while it runs, of all GPUs and their hosts: 700W, 10kW.")
     ] = None,
     interruptible: Annotated[bool, typer.Option("--interruptible", help="May be paused, and go on elsewhere.")] = False,
-    step_cost: Annotated[float, typer.Option(min=0.0, help="Extra gCO2e charged for each interruption.")] = 0.0,
+    step_cost: Annotated[
+        float, typer.Option(min=0.0, max=1e12, help="Extra gCO2e charged for each interruption.")
+    ] = 0.0,
     checkpoint: Annotated[str, typer.Option(help="Time at full power to write a checkpoint at each pause.")] = "0s",
     restore: Annotated[str, typer.Option(help="Time at full power to load it again.")] = "0s",
     min_run: Annotated[str, typer.Option(help="Shortest piece worth running, without its overheads.")] = "0s",
     pue: Annotated[
-        list[float] | None, typer.Option(min=1.0, help="Facility over IT energy: one for all zones, or one per --zone.")
+        list[float] | None,
+        typer.Option(min=1.0, max=100.0, help="Facility over IT energy: one for all zones, or one per --zone."),
     ] = None,
     power_profile: Annotated[
         str | None,
@@ -64,6 +67,10 @@ def plan(
     fleet: Annotated[
         Path | None, typer.Option(help="With --jobs: TOML file with [carbon] trace and one [[region]] each.")
     ] = None,
+    explain: Annotated[
+        list[str] | None, typer.Option(metavar="JOB", help="With --jobs: say why this job is where it is; repeat it.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="With --jobs: draw the plan as a page of its own.")] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Find the cleanest time and zone for one job, and say what it saves against starting at once.
@@ -77,8 +84,10 @@ def plan(
     Many jobs at once, with a bound on how far that is from the best: slacktide plan --jobs FILE.csv --fleet FLEET.toml
     """
     if jobs is not None or fleet is not None:
-        _plan_file(jobs, fleet, as_json)
+        _plan_file(jobs, fleet, explain or (), html, as_json)
         return
+    if explain or html:
+        raise UsageProblem("--explain and --html belong to a file of jobs", "give --jobs and --fleet")
     if power_profile is not None or elastic is not None:
         from slacktide.plan_varying import Asked, plan_varying
 
@@ -89,7 +98,9 @@ def plan(
     if not (trace and zone and at and duration and within and power):
         raise missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
     from intensity_feeds.series import MixedSignalsError
+    from scheduler.planning.explanation_text import as_json as as_json_of
     from scheduler.planning.single import NothingKnownError, TooShortError, compare
+    from slacktide.plan_reasons import explained, show_reasons
 
     work, power_w = _asked(at, duration, within, power, (checkpoint, restore, min_run), step_cost)
     regions = regions_of(zone, pue)
@@ -103,19 +114,23 @@ def plan(
     except MixedSignalsError as problem:
         raise UsageProblem(str(problem), "plan over zones whose numbers answer the same question") from None
     _warn(found)
+    explanation = explained(found, work, (power_w, step_cost), regions, series, interruptible=interruptible)
     if as_json:
-        print_json(_as_json(found, work, zone[0]))
+        print_json({**_as_json(found, work, zone[0]), "explanation": as_json_of(explanation)})
     else:
         _show(found, work, series, zone[0])
+        show_reasons(explanation)
 
 
-def _plan_file(jobs: Path | None, fleet: Path | None, as_json: bool) -> None:
+def _plan_file(
+    jobs: Path | None, fleet: Path | None, explained: Sequence[str], html: Path | None, as_json: bool
+) -> None:
     from slacktide.plan_file import plan_file
 
     if jobs is None or fleet is None:
         there, absent = ("--fleet", "--jobs") if jobs is None else ("--jobs", "--fleet")
         raise UsageProblem(f"{there} needs {absent}", "slacktide plan --jobs jobs.csv --fleet fleet.toml")
-    plan_file(jobs, fleet, as_json=as_json)
+    plan_file(jobs, fleet, explained=explained, html=html, as_json=as_json)
 
 
 def missing(**options: object) -> UsageProblem:
@@ -132,24 +147,24 @@ def _asked(
 ) -> tuple[Work, float]:
     from scheduler.jobs import Interruption
     from scheduler.planning.preemptible import Work
-    from scheduler.quantities import parse_duration_s, parse_instant_s, parse_power_w
+    from slacktide.bounded import SHORTEST_S, bounded_duration_s, bounded_instant_s, bounded_power_w
 
-    power_w = read_option("--power", parse_power_w, power)
-    work_s = read_option("--duration", parse_duration_s, duration)
-    if not work_s > 0:
+    power_w = read_option("--power", bounded_power_w, power)
+    work_s = read_option("--duration", bounded_duration_s, duration)
+    if not work_s >= SHORTEST_S:
         raise UsageProblem("--duration: a job runs longer than nothing", "write, for instance, 4h")
     if step_cost_gco2e > 0 and not power_w > 0:
         raise UsageProblem("--step-cost needs a --power above 0", "without power there are no emissions to save")
-    earliest_s = read_option("--at", parse_instant_s, at)
+    earliest_s = read_option("--at", bounded_instant_s, at)
     pause = Interruption(
-        checkpoint_s=read_option("--checkpoint", parse_duration_s, pauses[0]),
-        restore_s=read_option("--restore", parse_duration_s, pauses[1]),
-        min_run_s=read_option("--min-run", parse_duration_s, pauses[2]),
+        checkpoint_s=read_option("--checkpoint", bounded_duration_s, pauses[0]),
+        restore_s=read_option("--restore", bounded_duration_s, pauses[1]),
+        min_run_s=read_option("--min-run", bounded_duration_s, pauses[2]),
     )
     work = Work(
         work_s=work_s,
         earliest_s=earliest_s,
-        deadline_s=earliest_s + read_option("--within", parse_duration_s, within),
+        deadline_s=earliest_s + read_option("--within", bounded_duration_s, within),
         interruption=pause,
         interruption_g_s_per_kwh=step_cost_gco2e * 3600.0 * 1000.0 / power_w if power_w > 0 else 0.0,
     )

@@ -5,31 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slacktide.terminal import print_json, say
+from slacktide.file_places import nearest_of
+from slacktide.terminal import UsageProblem, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from scheduler.planning.fleet_case import FleetCase
     from scheduler.planning.joint import FleetPlan
     from scheduler.planning.plan import Segment
+    from slacktide.plan_told import Told
 
 # The search draws from a generator that begins the same each time: the same files give the same plan.
 _SEED = 0
 _SHOWN_JOBS = 30
 
 
-def plan_file(jobs: Path, fleet: Path, *, as_json: bool) -> None:
-    """Plan every job of the file at once, and print the plan with its certificate."""
+def plan_file(jobs: Path, fleet: Path, *, explained: Collection[str], html: Path | None, as_json: bool) -> None:
+    """Plan every job of the file at once, and print the plan with its certificate; `html` draws it as well."""
     import numpy as np
 
     from scheduler.planning.joint import plan_fleet
+    from slacktide.plan_told import told_of
 
     case = _case(jobs, fleet)
-    found = plan_fleet(case, np.random.default_rng(_SEED))
-    _warn(found)
+    _refuse_unknown_jobs(case, explained)
+    told = told_of(plan_fleet(case, np.random.default_rng(_SEED)), explained, needs_all=as_json or html is not None)
+    _warn(told.plan)
+    if html is not None:
+        _write_page(told, html)
     if as_json:
-        print_json(_as_json(found))
+        print_json(_as_json(told))
     else:
-        _show(found)
+        _show(told, explained)
 
 
 def _case(jobs: Path, fleet: Path) -> FleetCase:
@@ -46,20 +54,42 @@ def _case(jobs: Path, fleet: Path) -> FleetCase:
     )
 
 
+def _refuse_unknown_jobs(case: FleetCase, explained: Collection[str]) -> None:
+    known = {job.id for job in case.jobs}
+    for name in explained:
+        if name not in known:
+            hint = nearest_of(name, tuple(sorted(known)[:_SHOWN_JOBS])) if known else "the file has no jobs"
+            raise UsageProblem(f"--explain: no job {name} in the file", hint)
+
+
+def _write_page(told: Told, path: Path) -> None:
+    from slacktide.plan_page import plan_page
+
+    try:
+        path.write_text(plan_page(told), encoding="utf-8")
+    except OSError as problem:
+        raise UsageProblem(f"--html: {path} cannot be written: {problem.strerror}", "name a file in a folder") from None
+    say(f"drawn in {path}")
+
+
 def _warn(found: FleetPlan) -> None:
     from scheduler.quantities import format_instant
+    from slacktide.plan_told import MOST_EXPLAINED
 
     ends_at_s = min(series.end_at_s for series in found.case.forecasts.values())
     if any(job.deadline_at_s > ends_at_s for job in found.case.jobs):
         ends = format_instant(ends_at_s)
         say(f"note: the trace ends at {ends}, before the last finish_by; nothing is planned where it has no number")
+    if len(found.case.jobs) > MOST_EXPLAINED:
+        say(f"note: beyond {MOST_EXPLAINED:,} jobs only those named by --explain are explained")
     if found.run_now.emissions_gco2e is None:
         say("note: run at once, some work would run where the trace has no number; its emissions are not known")
 
 
-def _as_json(found: FleetPlan) -> dict[str, object]:
+def _as_json(told: Told) -> dict[str, object]:
+    found = told.plan
     return {
-        "jobs": [_job_json(found, index) for index in range(len(found.case.jobs))],
+        "jobs": [_job_json(told, index) for index in range(len(found.case.jobs))],
         "emissions_gco2e": found.certificate.emissions_gco2e,
         "lower_bound_gco2e": found.certificate.lower_bound_gco2e,
         "gap_ratio": found.certificate.gap_ratio,
@@ -67,15 +97,21 @@ def _as_json(found: FleetPlan) -> dict[str, object]:
     }
 
 
-def _job_json(found: FleetPlan, index: int) -> dict[str, object]:
-    job = found.case.jobs[index]
-    segments = found.segments.get(job.id, ())
+def _job_json(told: Told, index: int) -> dict[str, object]:
+    from scheduler.planning.change_text import change_json
+    from scheduler.planning.explanation_text import as_json
+
+    job = told.plan.case.jobs[index]
+    segments = told.plan.segments.get(job.id, ())
+    explanation = told.explanations.get(job.id)
     return {
         "job_id": job.id,
         "status": "planned" if segments else "refused",
-        "reason": found.reasons.get(job.id) or "cleanest",
+        "reason": told.reason(job.id),
         "segments": [_segment_json(one, job.gpus) for one in segments],
-        "emissions_gco2e": found.job_gco2e.get(job.id, 0.0),
+        "emissions_gco2e": told.plan.job_gco2e.get(job.id, 0.0),
+        "explanation": None if explanation is None else as_json(explanation),
+        "suggestions": [change_json(one) for one in told.changes.get(job.id, ())],
     }
 
 
@@ -94,25 +130,48 @@ def _instant(instant_s: float) -> str:
     return datetime.fromtimestamp(instant_s, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _show(found: FleetPlan) -> None:
+def _show(told: Told, explained: Collection[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    found = told.plan
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("job", "zone", "start", "end"):
         table.add_column(heading)
     table.add_column("gCO2e", justify="right")
-    for job in found.case.jobs[:_SHOWN_JOBS]:
+    shown = found.case.jobs[:_SHOWN_JOBS]
+    for job in shown:
         if segments := found.segments.get(job.id):
             zones = ", ".join(dict.fromkeys(one.region for one in segments))
             ends = (_instant(segments[0].start_at_s), _instant(segments[-1].end_at_s))
             table.add_row(job.id, zones, *ends, f"{found.job_gco2e[job.id]:,.0f}")
         else:
-            table.add_row(job.id, "refused", found.reasons[job.id])
+            table.add_row(job.id, "refused")
     Console(highlight=False).print(table)
     if len(found.case.jobs) > _SHOWN_JOBS:
         print(f"and {len(found.case.jobs) - _SHOWN_JOBS} more; --json lists them all")
+    _show_refused(told)
     print(f"\n{_verdict(found)}")
+    for name in explained:
+        print(f"\n{name}")
+        _show_explanation(told, name)
+
+
+def _show_refused(told: Told) -> None:
+    refused = [job.id for job in told.plan.case.jobs if job.id in told.plan.reasons]
+    for name in refused[:_SHOWN_JOBS]:
+        print(f"\n{name} is refused: {told.reason(name)}")
+    if len(refused) > _SHOWN_JOBS:
+        print(f"\nand {len(refused) - _SHOWN_JOBS} more are refused; --json says why")
+
+
+def _show_explanation(told: Told, name: str) -> None:
+    from scheduler.planning.explanation_text import sentences
+
+    explanation = told.explanations.get(name)
+    said = sentences(explanation) if explanation is not None else [("refused", told.reason(name))]
+    for heading, sentence in said:
+        print(f"  {heading:<9} {sentence}")
 
 
 def _verdict(found: FleetPlan) -> str:

@@ -78,7 +78,7 @@ class _Grid:
     def of(cls, asked: Asked) -> _Grid:
         from intensity_feeds.series import MixedSignalsError, refuse_mixture
         from scheduler.planning.curve import curve
-        from scheduler.quantities import parse_duration_s, parse_instant_s
+        from slacktide.bounded import bounded_duration_s, bounded_instant_s
 
         assert asked.trace is not None
         regions = regions_of(asked.zones, asked.pue)
@@ -87,8 +87,8 @@ class _Grid:
             refuse_mixture(series[zone] for zone in asked.zones)
         except MixedSignalsError as problem:
             raise UsageProblem(str(problem), "plan over zones whose numbers answer the same question") from None
-        earliest_s = read_option("--at", parse_instant_s, asked.at or "")
-        deadline_s = earliest_s + read_option("--within", parse_duration_s, asked.within or "")
+        earliest_s = read_option("--at", bounded_instant_s, asked.at or "")
+        deadline_s = earliest_s + read_option("--within", bounded_duration_s, asked.within or "")
         parts = [curve(one.name, series[one.zone], one.pue, earliest_s, deadline_s) for one in regions]
         return cls(series, [part for part in parts if part], asked.zones[0], earliest_s, deadline_s)
 
@@ -105,7 +105,7 @@ class _Grid:
 def phases_of(text: str) -> list[Phase]:
     """`10m:3kW,2h:10kW`. Raises UsageProblem."""
     from scheduler.planning.power_profile import Phase
-    from scheduler.quantities import parse_duration_s, parse_power_w
+    from slacktide.bounded import bounded_duration_s, bounded_power_w
 
     phases = []
     for part in text.split(","):
@@ -115,8 +115,8 @@ def phases_of(text: str) -> list[Phase]:
                 f"--power-profile: {part!r} is no phase", "write DURATION:POWER, such as 10m:3kW,2h:10kW"
             )
         phase = Phase(
-            duration_s=read_option("--power-profile", parse_duration_s, duration),
-            power_w=read_option("--power-profile", parse_power_w, power),
+            duration_s=read_option("--power-profile", bounded_duration_s, duration),
+            power_w=read_option("--power-profile", bounded_power_w, power),
         )
         if not phase.duration_s > 0:
             raise UsageProblem(f"--power-profile: {part!r} takes no time", "leave the phase out")
@@ -223,14 +223,14 @@ def _plan_elastic(asked: Asked, text: str, *, as_json: bool) -> None:
 
 def _elastic_job(asked: Asked, scaling: Scaling, grid: _Grid) -> ElasticJob:
     from scheduler.planning.elastic import ElasticJob
-    from scheduler.quantities import parse_duration_s, parse_power_w
+    from slacktide.bounded import bounded_duration_s, bounded_power_w
 
-    work_s = read_option("--duration", parse_duration_s, asked.duration or "")
+    work_s = read_option("--duration", bounded_duration_s, asked.duration or "")
     if not work_s > 0:
         raise UsageProblem("--duration: a job runs longer than nothing", "write, for instance, 4h")
     return ElasticJob(
         work_s=work_s,
-        power_w=read_option("--power", parse_power_w, asked.power or ""),
+        power_w=read_option("--power", bounded_power_w, asked.power or ""),
         earliest_s=grid.earliest_s,
         deadline_s=grid.deadline_s,
         scaling=scaling,

@@ -13,7 +13,9 @@ from slacktide.terminal import JSON_OPTION, print_json
 
 def show(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `slacktide jobs` lists it.")],
-    with_explanation: Annotated[bool, typer.Option("--explain", help="Also say which forecasts it rests on.")] = False,
+    with_explanation: Annotated[
+        bool, typer.Option("--explain", help="Also say what holds it, and on which forecasts.")
+    ] = False,
     url: Annotated[str, URL_OPTION] = DEFAULT_URL,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
@@ -32,7 +34,7 @@ def show(
         return
     for line in job_lines(job, explained["why"]):
         print(line)
-    for line in _basis_lines(explained) if with_explanation else ():
+    for line in _reason_lines(explained) if with_explanation else ():
         print(line)
 
 
@@ -41,7 +43,7 @@ def explain(
     url: Annotated[str, URL_OPTION] = DEFAULT_URL,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
-    """Say why a job is where it is in the plan, and on which forecasts that rests.
+    """Say why a job is where it is: what that saves, which limit holds it, what is next best, on which forecasts.
 
     Example: slacktide explain nightly-finetune-2022-03-01T2000
     """
@@ -52,18 +54,17 @@ def explain(
         print_json(explained)
         return
     print(f"{explained['job']} ({explained['state']}): {explained['why']}")
-    for line in _basis_lines(explained):
+    for line in _reason_lines(explained):
         print(line)
 
 
-def _basis_lines(explained: Mapping[str, Any]) -> Iterator[str]:
-    from scheduler.quantities import format_duration
+def _reason_lines(explained: Mapping[str, Any]) -> Iterator[str]:
+    """The sentences of the daemon, what is known of the grid last."""
     from slacktide.job_text import short_instant
 
-    yield f"  {'latest':<10} start at {short_instant(explained['latest_start'])} to be in time in one piece"
-    for zone, known in explained["forecasts"].items():
-        if known is None:
-            yield f"  {'forecast':<10} nothing is known of {zone}"
-        else:
-            rung = known["rung"].replace("_", " ")
-            yield f"  {'forecast':<10} of {zone}: {rung} from {known['feed']}, {format_duration(known['age_s'])} old"
+    said = [] if explained["explanation"] is None else explained["explanation"]["says"]
+    rows = [(one["about"], one["text"]) for one in said]
+    latest = f"start at {short_instant(explained['latest_start'])} to be in time in one piece"
+    rows.insert(min(1, len(rows)), ("latest", latest))
+    rows += [("forecast", f"nothing is known of {zone}") for zone, one in explained["forecasts"].items() if one is None]
+    yield from (f"  {about:<10} {text}" for about, text in rows)

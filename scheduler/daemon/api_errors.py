@@ -6,6 +6,8 @@ Decides which HTTP status and which `type` each kind of failure has. Knows no re
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,6 +19,7 @@ class ApiError(Exception):
     """A refusal on its way to the client.
 
     `param` names the field or header, `code` is stable for programs, `retry_after_s` says when asking again may help.
+    `suggestions` are changes of the request that were tried and help.
     """
 
     def __init__(
@@ -29,15 +32,18 @@ class ApiError(Exception):
         code: str | None = None,
         retry_after_s: float | None = None,
         closes_connection: bool = False,
+        suggestions: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.status, self.message, self.kind = status, message, kind
         self.param, self.code, self.retry_after_s = param, code, retry_after_s
         self.closes_connection = closes_connection
+        self.suggestions = suggestions
         super().__init__(message)
 
     def body(self) -> bytes:
         """The JSON document of the answer."""
-        return error_body(self.message, kind=self.kind, param=self.param, code=self.code)
+        told = {"suggestions": self.suggestions} if self.suggestions else {}
+        return error_body(self.message, kind=self.kind, param=self.param, code=self.code, **told)
 
     def headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
@@ -48,9 +54,9 @@ class ApiError(Exception):
         return headers
 
 
-def error_body(message: str, *, kind: str, param: str | None = None, code: str | None = None) -> bytes:
-    """OpenAI's error object as bytes."""
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+def error_body(message: str, *, kind: str, param: str | None = None, code: str | None = None, **more: Any) -> bytes:
+    """OpenAI's error object as bytes; `more` are fields that it does not have."""
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code, **more}})
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intensity_feeds.feed import Answer
@@ -12,7 +12,9 @@ from scheduler.engine import explain
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
+from scheduler.planning.change_text import changes_text
 from scheduler.planning.durations import declared_s
+from scheduler.planning.nearest_change import Change
 from scheduler.planning.plan import Placement, Refusal, Region
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
@@ -71,12 +73,10 @@ def describe_placement(placement: Placement) -> Json:
     }
 
 
-def describe_refusal(refusal: Refusal) -> str:
-    """One sentence with the nearest feasible change."""
-    if refusal.earliest_finish_at_s is None:
-        return refusal.what
-    earliest = format_instant(math.ceil(refusal.earliest_finish_at_s))
-    return f"{refusal.what}; the earliest feasible finish is {earliest}"
+def describe_refusal(refusal: Refusal, changes: Sequence[Change]) -> str:
+    """One sentence with the nearest feasible changes."""
+    told = changes_text(changes)
+    return f"{refusal.what}; {told}" if told else refusal.what
 
 
 def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:

@@ -37,7 +37,13 @@ from scheduler.engine import explain
 from scheduler.events import CancelRequested, Event, JobSubmitted
 from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
 from scheduler.launchers.contract import run_id_of
+from scheduler.planning.change_text import change_of_submission_json
+from scheduler.planning.choices import Grid
+from scheduler.planning.explanation_text import as_json
+from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.placed import explain_open_job
 from scheduler.planning.plan import Refusal
+from scheduler.planning.suggestions import TIME_TO_ANSWER_S, changes_beside
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
     DiskFullError,
@@ -123,7 +129,7 @@ class JobsApi:
         if key is not None and (known := await self._known(fields, key, body)):
             return known
         job = await self.env.in_thread(self._job, fields)
-        job, draft = self._draft(job)
+        job, draft = await self._draft(job)
         if request.query.get("dry_run") in ("1", "true"):
             return _json(200, draft)
         payload = {"requests": fields.requests} if fields.requests else None
@@ -167,6 +173,7 @@ class JobsApi:
                 "why": explain(placement, None) if placement else record.standing.reason or "it has ended",
                 "latest_start": format_instant(record.job.latest_start_at_s),
                 "plan": describe_placement(placement) if placement else None,
+                "explanation": await self._explanation(record.job.id),
                 "forecasts": {
                     zone: {"rung": answer.rung, "feed": answer.feed, "age_s": answer.age_s} if answer else None
                     for zone, answer in answers.items()
@@ -259,16 +266,35 @@ class JobsApi:
                 filled(templates[fields.template].command, fields.arguments)
         return job
 
-    def _draft(self, job: Job) -> tuple[Job, dict[str, Any]]:
+    async def _draft(self, job: Job) -> tuple[Job, dict[str, Any]]:
         """The job as it is planned, and where. What its past asks for never refuses it."""
+        engine, now_s = self.runner.engine, self.env.now_s()
         guarded = self.past.guarded(job)
-        answer = self.runner.engine.appraise(guarded, self.env.now_s())
+        answer = engine.appraise(guarded, now_s)
         if isinstance(answer, Refusal) and guarded is not job:
-            guarded, answer = job, self.runner.engine.appraise(job, self.env.now_s())
-        if isinstance(answer, Refusal):
-            message = describe_refusal(answer)
-            raise ApiError(422, message, kind="invalid_request_error", param=answer.obstacle, code="infeasible")
-        return guarded, describe_draft(guarded, answer)
+            guarded, answer = job, engine.appraise(job, now_s)
+        if not isinstance(answer, Refusal):
+            return guarded, describe_draft(guarded, answer)
+        # On a thread: a dozen places are tried, and nobody else should wait for that.
+        beside = (engine.open_jobs(now_s), engine.regions, dict(engine.forecasts))
+        changes = await self.env.in_thread(changes_beside, job, *beside, now_s + TIME_TO_ANSWER_S)
+        raise ApiError(
+            422,
+            describe_refusal(answer, changes),
+            kind="invalid_request_error",
+            param=answer.obstacle,
+            code="infeasible",
+            suggestions=[change_of_submission_json(one) for one in changes],
+        )
+
+    async def _explanation(self, job_id: str) -> dict[str, Any] | None:
+        """Computed when somebody asks, on a thread; null for a job without a place."""
+        engine, now_s = self.runner.engine, self.env.now_s()
+        grid = Grid(regions=engine.regions, forecasts=dict(engine.forecasts))
+        reserve_ratio = engine.planner.reserve_ratio if isinstance(engine.planner, FleetPlanner) else 0.0
+        told = (job_id, engine.open_jobs(now_s), grid, dict(self.poller.answers), now_s, reserve_ratio)
+        explanation = await self.env.in_thread(explain_open_job, *told)
+        return None if explanation is None else as_json(explanation)
 
     async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:
         """The job that an earlier call with this key made: it may be infeasible by now and is still the answer."""

@@ -66,7 +66,7 @@ def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
         nothing = Certificate(emissions_gco2e=0.0, lower_bound_gco2e=0.0)
         return FleetPlan(case=case, segments={}, reasons=reasons, certificate=nothing, run_now=at_once)
     best, bound_gco2e = _searched(possible, at_once, generator)
-    reasons |= {job.id: crowded_out(best.room, possible, job) for job in best.refused}
+    reasons |= {job.id: crowded_out(job) for job in best.refused}
     jobs = {job.id: job for job in possible.jobs}
     emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.places.items()}
     certificate = Certificate(emissions_gco2e=sum(emissions.values()), lower_bound_gco2e=bound_gco2e)

@@ -1,14 +1,12 @@
-"""Why a job of a fleet has no place, in words, with the nearest thing that would have one. Searches nothing."""
+"""Why a job of a fleet has no place, in words. What would have one is another question: suggestions.py."""
 
 from __future__ import annotations
 
-import math
-
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, curve, long_enough, overlap
-from scheduler.planning.fleet_case import FleetCase, Room
+from scheduler.planning.fleet_case import FleetCase
 from scheduler.planning.plan import Region
-from scheduler.quantities import format_instant
+from scheduler.quantities import format_duration, format_instant
 
 Reason = str
 
@@ -24,21 +22,16 @@ def never_possible(case: FleetCase, job: Job) -> Reason | None:
     if not fitting:
         return f"power: {job.power_w / 1000:.3f} kW with its PUE is more than the power cap where it may run"
     if job.slack_s < -ROUNDING_S:
-        earliest = format_instant(job.earliest_start_at_s + job.duration_s)
-        return f"deadline: runs longer than it has time; finish by {earliest} instead"
+        return f"deadline: runs {format_duration(job.duration_s)}, longer than the time it has"
     if not any(_has_known_time(case, job, region) for region in fitting):
         return "forecast: the trace has no whole window for it where it may run"
     return None
 
 
-def crowded_out(room: Room, case: FleetCase, job: Job) -> Reason:
-    """Why a job found no room beside the others, and the first finish that has room."""
-    names = [case.regions[index].name for index in case.allowed(job)]
-    starts = [room.earliest_start_at_s(job, name, job.earliest_start_at_s, job.duration_s) for name in names]
-    first_s = min(starts)
-    asked = format_instant(job.deadline_at_s)
-    taken = f"capacity: the room for {job.gpus} GPUs is taken by other jobs until {asked}"
-    return taken if math.isinf(first_s) else f"{taken}; finish by {format_instant(first_s + job.duration_s)} instead"
+def crowded_out(job: Job) -> Reason:
+    """Why a job found no room beside the others."""
+    gpus = "1 GPU" if job.gpus == 1 else f"{job.gpus} GPUs"
+    return f"capacity: the room for {gpus} is taken by other jobs until {format_instant(job.deadline_at_s)}"
 
 
 def _has_known_time(case: FleetCase, job: Job, region: Region) -> bool:

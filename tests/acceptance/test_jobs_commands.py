@@ -88,7 +88,7 @@ def test_a_job_is_submitted_listed_shown_explained_and_cancelled(address: str) -
     assert f"  deadline   {job['deadline'].replace('T', ' ').replace(':00Z', 'Z')}\n" in shown.stdout
     assert "cleanest window" in shown.stdout or "the deadline leaves no choice" in shown.stdout
     explained = slacktide(address, "explain", job["id"])
-    assert "forecast   of SUN: live from synthetic" in explained.stdout
+    assert "forecast   of SUN: live forecast from synthetic" in explained.stdout
 
     assert slacktide(address, "cancel", job["id"]).stdout == f"{job['id']} is cancelled\n"
     twice = slacktide(address, "cancel", job["id"])
@@ -145,6 +145,12 @@ def test_what_the_daemon_refuses_is_one_line_with_its_field_and_exit_code_2(
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr.splitlines()[0]
     assert "Traceback" not in done.stderr
+
+
+def test_a_refused_job_is_told_which_options_would_do(address: str) -> None:
+    done = slacktide(address, "submit", *A_JOB, "--within", "1h", "--gpus", "3")
+    assert "  hint: this would do: --gpus 2 --duration" in done.stderr
+    assert "--deadline 20" in done.stderr
 
 
 def test_a_wrong_key_is_the_users_to_mend_and_is_not_repeated(address: str) -> None:

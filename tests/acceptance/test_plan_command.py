@@ -101,6 +101,12 @@ def test_too_little_time_names_the_earliest_finish(trace: Path) -> None:
         (asked(at="2022-03-01T12:00"), "append Z for UTC"),
         (asked(duration="4"), "write a number and a unit"),
         (asked(at="2023-03-01T12:00Z"), "no whole window"),
+        (asked(at="9999-12-31T00:00Z"), "write an instant from 1970 to 2199"),
+        (asked(at="0001-01-01T00:00+14:00"), "write an instant from 1970 to 2199"),
+        (asked(duration="9999999999d"), "write ten years"),
+        (asked(within="9999999999d"), "write ten years"),
+        (asked(duration="0.1ms"), "longer than nothing"),
+        ([*asked()[:-1], "99999999999999999999MW"], "write one gigawatt"),
     ],
 )
 def test_a_mistake_ends_in_two_lines_with_a_hint(trace: Path, arguments: list[str], said: str) -> None:
@@ -114,6 +120,23 @@ def test_a_trace_that_ends_before_the_deadline_is_said(trace: Path) -> None:
     done = plan(trace, *asked(within="2d"))
     assert done.returncode == 0
     assert "2022-03-01T18:00:00Z" in done.stderr
+
+
+def test_one_job_is_explained_with_its_limit_and_its_next_best(trace: Path) -> None:
+    # From noon to two: the second hour at 400 is best, the fifth at 100 would be, and the first is next best.
+    explanation = answer(trace, *asked(within="2h"))["explanation"]
+    assert explanation["binds"] == "deadline"
+    assert explanation["limits"][0]["saves_gco2e"] == pytest.approx(3000)
+    assert explanation["next_best"]["extra_gco2e"] == pytest.approx(1000)
+    said = plan(trace, *asked(within="2h")).stdout
+    assert "held by   deadline: 3,000 g (75.0%) less in DE from 2022-03-01 16:00 to 17:00Z" in said
+    assert "forecast  of DE: recorded from grid.csv" in said
+
+
+def test_a_pause_that_costs_counts_in_the_explanation_too(trace: Path) -> None:
+    costly = answer(trace, *asked(duration="3h", within="6h"), "--interruptible", "--step-cost", "2500")
+    assert costly["explanation"]["emissions_gco2e"] == pytest.approx(costly["emissions_gco2e"])
+    assert all(one["limit"] != "capacity" for one in costly["explanation"]["limits"])
 
 
 def test_people_see_a_table_and_where_the_job_runs(trace: Path) -> None:

@@ -89,12 +89,62 @@ def test_jobs_that_cannot_run_are_refused_with_a_reason(folder: Path) -> None:
     jobs = {one["job_id"]: one for one in found["jobs"]}
     assert "needs 3 GPUs at once, the largest allowed region has 2" in jobs["wide"]["reason"]
     assert "has none of PL" in jobs["elsewhere"]["reason"]
-    assert "finish by 2022-03-01T03:00:00Z instead" in jobs["long"]["reason"]
+    assert "finish by 2022-03-01T03:00Z instead of 2022-03-01T02:00Z" in jobs["long"]["reason"]
+    assert "use 2 GPUs instead of 3 (for 1 h 30 min instead of 1 h)" in jobs["wide"]["reason"]
+    assert jobs["elsewhere"]["suggestions"][0]["changes"] == [
+        {"field": "regions", "value": "PL;DE", "instead_of": "PL"}
+    ]
     refused = [jobs[name] for name in ("first", "second") if jobs[name]["status"] == "refused"]
     assert len(refused) == 1
-    assert "finish by 2022-03-01T12:00:00Z instead" in refused[0]["reason"]
+    # At 12:00 there would be room, but the trace ends at 06:00: what nobody can plan is not suggested.
+    assert [one["text"] for one in refused[0]["suggestions"]] == ["allow DE"]
     assert all(one["segments"] == [] for one in jobs.values() if one["status"] == "refused")
     assert found["run_now"]["late"] == 4
+
+
+def test_a_suggestion_taken_up_makes_the_job_planned(folder: Path) -> None:
+    others = [line("first", regions="FR", by="02:00"), line("second", regions="FR", by="02:00")]
+    found = answer(folder, *others, line("third", hours=2, regions="FR", by="03:00"))
+    assert [one["status"] for one in found["jobs"]] == ["planned", "planned", "refused"]
+    (later,) = found["jobs"][2]["suggestions"][0]["changes"]
+    assert (later["field"], later["value"]) == ("finish_by", "2022-03-01T04:00:00Z")
+    again = answer(folder, *others, line("third", hours=2, regions="FR", by="04:00"))
+    assert [one["status"] for one in again["jobs"]] == ["planned"] * 3
+
+
+def test_every_planned_job_is_explained(folder: Path) -> None:
+    (job,) = answer(folder, line("a", by="02:00", regions="DE"))["jobs"]
+    explanation = job["explanation"]
+    # The hour at 400 is the best of the first two; at 02:00 the grid falls to 100, in France it is 250 without PUE.
+    assert (explanation["start"], explanation["regions"]) == ("2022-03-01T01:00:00Z", ["DE"])
+    assert explanation["saves_gco2e"] == pytest.approx((500 - 400) * 1.5)
+    assert explanation["binds"] == "deadline"
+    assert {one["limit"]: one["saves_gco2e"] for one in explanation["limits"]} == {
+        "deadline": pytest.approx((400 - 100) * 1.5),
+        "regions": pytest.approx(400 * 1.5 - 250),
+    }
+    assert explanation["next_best"]["emissions_gco2e"] == pytest.approx(750)
+    assert explanation["forecasts"][0]["feed"] == "grid.csv"
+
+
+def test_people_are_told_why_one_job_is_where_it_is(folder: Path) -> None:
+    (folder / "jobs.csv").write_text(HEADER + line("a", by="02:00") + line("b", gpus=3), encoding="utf-8")
+    done = run(folder, "--explain", "a", "--explain", "b")
+    assert "held by" in done.stdout
+    assert "b is refused: gpus: needs 3 GPUs at once" in done.stdout
+    unknown = run(folder, "--explain", "c")
+    assert (unknown.returncode, unknown.stderr.splitlines()[0]) == (2, "slacktide: --explain: no job c in the file")
+
+
+def test_a_page_needs_nothing_from_outside(folder: Path) -> None:
+    (folder / "jobs.csv").write_text(HEADER + line("<a>", by="02:00") + line("b", gpus=3), encoding="utf-8")
+    done = run(folder, "--html", str(folder / "plan.html"))
+    assert done.returncode == 0, done.stderr
+    page = (folder / "plan.html").read_text(encoding="utf-8")
+    assert "&lt;a&gt;" in page and "<a>" not in page
+    assert "1 refused" in page
+    outside = page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not any(sign in outside for sign in ("http:", "https:", "<script", "@import", "url("))
 
 
 def test_a_power_cap_holds(folder: Path) -> None:
@@ -121,7 +171,7 @@ def test_half_a_question_and_a_broken_file_end_in_two_lines(folder: Path) -> Non
     (folder / "jobs.csv").write_text(HEADER + line("a").replace("1000", "much"), encoding="utf-8")
     broken = run(folder)
     assert (broken.returncode, broken.stdout) == (2, "")
-    assert "jobs.csv:2:46: power_w_per_gpu: 'much' is not a number from 0" in broken.stderr
+    assert "jobs.csv:2:46: power_w_per_gpu: 'much' is not a number of watts from 0" in broken.stderr
     command = [sys.executable, "-m", "slacktide.main", "plan", "--jobs", str(folder / "jobs.csv")]
     half = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (half.returncode, half.stderr.splitlines()[0]) == (2, "slacktide: --jobs needs --fleet")

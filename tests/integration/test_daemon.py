@@ -28,12 +28,17 @@ async def test_a_job_waits_for_the_clean_hours_runs_there_and_its_saving_is_in_t
         assert account["savings_ratio"] > 0.1
 
 
-async def test_an_infeasible_job_is_refused_with_the_earliest_feasible_finish(tmp_path: Path) -> None:
-    async with a_daemon(tmp_path) as (_, client):
+async def test_an_infeasible_job_is_refused_with_changes_that_help(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (_, client):
+        # It would end at three; ten minutes are left to send it again.
         status, answer = await posted(client, "/api/v1/jobs", a_submission(duration="3h", within="2h"))
 
         assert status == 422
-        assert "earliest feasible finish is 2022-01-01T03:" in answer["error"]["message"]
+        assert "; finish by 2022-01-01T03:1" in answer["error"]["message"]
+        (later, *_) = answer["error"]["suggestions"]
+        assert [one["field"] for one in later["changes"]] == ["deadline"]
+        taken_up = a_submission(duration="3h", within="", deadline=later["changes"][0]["value"])
+        assert (await posted(client, "/api/v1/jobs", taken_up))[0] == 201
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,12 @@ async def test_explain_says_why_and_on_which_forecast(tmp_path: Path) -> None:
 
         assert "cleanest window, saves" in explained["why"]
         assert explained["forecasts"]["SUN"]["rung"] == "live"
+        reasons = explained["explanation"]
+        assert reasons["start"] == job["plan"]["start"]
+        assert reasons["emissions_gco2e"] == pytest.approx(job["plan"]["emissions_gco2e"])
+        assert reasons["next_best"]["extra_gco2e"] > 0
+        assert (reasons["forecasts"][0]["rung"], reasons["forecasts"][0]["feed"]) == ("live", "synthetic")
+        assert [one["about"] for one in reasons["says"]][:2] == ["runs", "saves"]
 
 
 async def test_a_failing_command_fails_the_job_with_its_exit_code(

@@ -1,0 +1,312 @@
+"""The page of a plan: numbers first, then each region's jobs over its grid, then every job with its reason.
+
+One file without script, font, image or address from outside. Decides what is shown and where; computes sums only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import numpy as np
+
+from scheduler.jobs import Job
+from scheduler.planning.explanation import ground_of_trace
+from scheduler.planning.explanation_text import instant_text, one_line, sentences, span_text
+from scheduler.planning.plan import Region, Segment
+from simulations.charts import Figure
+from simulations.page import card, figure, page, section
+from simulations.summary import NOTHING, mass
+from simulations.svg import Extent, calendar_day
+from slacktide.plan_gantt import Bar, RegionView, load_of, region_picture
+from slacktide.plan_told import Told
+
+_STYLE = """
+.skip{position:absolute;left:-999px}.skip:focus{position:static}
+figure svg{min-width:680px}figure .picture{overflow-x:auto}
+svg a{cursor:pointer}svg a.job rect{fill:var(--policy);stroke:var(--card);stroke-width:.7}
+svg a.still rect{fill:var(--baseline)}svg a .time{display:none;stroke:var(--ink);stroke-width:1.5;stroke-dasharray:3 2}
+svg a:hover .time,svg a:focus .time{display:inline}
+svg a:hover rect,svg a:focus rect{stroke:var(--ink);stroke-width:1.6}svg a:focus{outline:none}
+svg text.name{fill:#fff;font-size:10.5px;pointer-events:none}svg a.still text.name{fill:#1c2523}
+svg .load{fill:none;stroke-width:1.2;stroke-opacity:.75}
+@media (prefers-color-scheme:dark){svg text.name{fill:#0c1512}}
+table.jobs :is(td,th):nth-child(2),table.jobs :is(td,th):nth-child(3),table.jobs :is(td,th):last-child{text-align:left}
+table.jobs td:last-child{white-space:normal;min-width:270px;padding-right:0}table.jobs td{vertical-align:top}
+table.jobs tbody th{vertical-align:top;min-width:15ch;max-width:30ch;overflow-wrap:anywhere;
+white-space:normal}
+table.jobs td.where{white-space:normal;min-width:13ch}
+table.jobs tr:target{background:color-mix(in srgb,var(--accent) 16%,transparent)}
+table.jobs tr.refused th,table.jobs tr.refused td.where{color:var(--warn)}
+ul.refused{padding-left:18px}ul.refused b{color:var(--warn)}
+summary{cursor:pointer}summary:focus-visible,a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
+details ul{margin:6px 0 4px;padding-left:18px;color:var(--soft)}
+@media (min-width:721px) and (max-width:980px){.cards{grid-template-columns:1fr 1fr}}
+@media print{.wide{overflow:visible}table.jobs{font-size:11px}table.jobs td:last-child{min-width:0}
+table.jobs tr{break-inside:avoid}svg text.name{fill:#fff}}
+@media (max-width:720px){main{padding:24px 14px 48px}.card.first b{font-size:34px}.card b{font-size:21px}
+figure{padding:14px 12px 10px}.card:last-child{grid-column:1/-1}dd{margin:0 0 8px}}
+"""
+_COLUMNS = ("job", "where", "when", "GPUs", "gCO2e", "saved", "why")
+
+
+# Place and forecast stand in the row and at the end of the page.
+_SAID_ELSEWHERE = ("runs", "forecast")
+# So many refused jobs are listed before the table; all are in it.
+_SHOWN_REFUSED = 20
+
+
+def plan_page(told: Told) -> str:
+    """The whole document."""
+    found = told.plan
+    views = _views(told)
+    body = "".join(
+        (
+            f"<h1>{escape(_headline(told))}</h1>",
+            f'<p class="lead">{escape(_lead(told))}</p>',
+            _cards(told),
+            '<p><a class="skip" href="#jobs">Skip the pictures: to the table of jobs</a></p>',
+            *(figure(_figure(told, view)) for view in views),
+            section("Refused", _refused(told)) if told.plan.reasons else "",
+            section("Jobs", _table(told)) if found.case.jobs else "",
+            section("How these numbers were obtained", _provenance(told)),
+        )
+    )
+    return page(_headline(told), body, _STYLE)
+
+
+# -- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def _headline(told: Told) -> str:
+    planned, asked = len(told.plan.segments), len(told.plan.case.jobs)
+    jobs = f"{asked:,} job{'s' * (asked != 1)}"
+    return f"Plan of {jobs}" if planned == asked else f"Plan of {planned:,} of {jobs}"
+
+
+def _lead(told: Told) -> str:
+    case = told.plan.case
+    if not case.jobs:
+        return "The file has no jobs."
+    from_s, to_s = min(one.earliest_start_at_s for one in case.jobs), max(one.deadline_at_s for one in case.jobs)
+    where = ", ".join(f"{one.name} ({one.gpus} GPUs)" for one in case.regions)
+    return f"In {where}, {span_text(from_s, to_s)}. All times are UTC."
+
+
+def _cards(told: Told) -> str:
+    found = told.plan
+    proof, at_once = found.certificate, found.run_now
+    gap = NOTHING if proof.gap_ratio is None else f"{proof.gap_ratio:.1%}"
+    refused = f"{len(found.reasons):,} refused" if found.reasons else "none refused"
+    now = NOTHING if at_once.emissions_gco2e is None else mass(at_once.emissions_gco2e)
+    late = f"{at_once.late:,} late" if at_once.late else "none late"
+    cards = (
+        card(mass(proof.emissions_gco2e), f"emitted by the plan{_saved(told)}", "first"),
+        card(gap, f"at most above the least possible, {mass(proof.lower_bound_gco2e)}"),
+        card(now, f"run at once, {late}"),
+        card(f"{len(found.segments):,}", f"jobs planned, {refused}", "bad" if found.reasons else ""),
+    )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _saved(told: Told) -> str:
+    """Beside running at once, over the jobs that the plan runs; empty where that is not known."""
+    ratio = saved_ratio(told)
+    if ratio is None:
+        return ""
+    return f", {abs(ratio):.1%} {'less' if ratio >= 0 else 'more'} than the same jobs run at once"
+
+
+def saved_ratio(told: Told) -> float | None:
+    """Share of what the planned jobs would emit at once; None where one of them has no number."""
+    at_once = [one.at_once_gco2e for one in told.explanations.values()]
+    known = [one for one in at_once if one is not None]
+    if len(known) != len(told.plan.segments) or not sum(known) > 0:
+        return None
+    return 1.0 - told.plan.certificate.emissions_gco2e / sum(known)
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def _views(told: Told) -> list[RegionView]:
+    """The regions that hold work, now or at once; those without are named in the lead."""
+    found = told.plan
+    if not found.segments:
+        return []
+    extent_s = _extent_s(told)
+    intensity = _intensity_extent(told, extent_s)
+    gpus = {job.id: job.gpus for job in found.case.jobs}
+    return [
+        RegionView(
+            region=region,
+            series=found.case.forecasts[region.zone],
+            bars=_bars(told, region),
+            segments=found.segments,
+            at_once=found.run_now.segments,
+            gpus=gpus,
+            extent_s=extent_s,
+            intensity_extent=intensity,
+        )
+        for region in found.case.regions
+    ]
+
+
+def _extent_s(told: Told) -> Extent:
+    """From the first start to the last end; a late run at once does not stretch it."""
+    ends = [one[-1].end_at_s for one in told.plan.segments.values()]
+    starts = [one[0].start_at_s for one in told.plan.segments.values()]
+    starts += [job.earliest_start_at_s for job in told.plan.case.jobs if job.id in told.plan.segments]
+    return min(starts), max(ends)
+
+
+def _intensity_extent(told: Told, extent_s: Extent) -> Extent:
+    """Of all regions together, so that they can be compared."""
+    found: list[float] = []
+    for region in told.plan.case.regions:
+        series = told.plan.case.forecasts[region.zone]
+        inside = (series.edges_at_s[:-1] < extent_s[1]) & (series.edges_at_s[1:] > extent_s[0])
+        values = series.gco2e_per_kwh[inside]
+        found += values[~np.isnan(values)].tolist()
+    return (min(found), max(found)) if found else (0.0, 1.0)
+
+
+def _bars(told: Told, region: Region) -> list[Bar]:
+    found = []
+    for index, job in enumerate(told.plan.case.jobs):
+        segments = told.plan.segments.get(job.id, ())
+        if any(one.region == region.name for one in segments):
+            at_once = told.plan.run_now.segments.get(job.id)
+            found.append(Bar(job=job, hint=_hint(told, job), row=f"job-{index}", is_moved=segments != at_once))
+    return found
+
+
+def _hint(told: Told, job: Job) -> str:
+    """What is read aloud, and shown on hover."""
+    segments = told.plan.segments[job.id]
+    when = span_text(segments[0].start_at_s, segments[-1].end_at_s)
+    pieces = f" in {len(segments)} pieces" if len(segments) > 1 else ""
+    had = span_text(job.earliest_start_at_s, job.deadline_at_s)
+    gpus = f"{job.gpus} GPU{'s' * (job.gpus != 1)}"
+    return f"{job.id}: {gpus}, {when}{pieces}, {_grams(told.plan.job_gco2e[job.id])}{_share(told, job)}; it had {had}"
+
+
+def _share(told: Told, job: Job) -> str:
+    saved = _saved_cell(told, job)
+    return "" if saved == NOTHING else f", {saved} saved"
+
+
+def _figure(told: Told, view: RegionView) -> Figure:
+    region, found = view.region, told.plan
+    edges, held = load_of(region, view.gpus, found.segments)
+    span_s = view.extent_s[1] - view.extent_s[0]
+    load_ratio = float(np.sum(np.diff(edges) * held)) / (region.gpus * span_s) if len(held) and span_s > 0 else 0.0
+    pue = "" if region.pue == 1.0 else f", PUE {region.pue:g}"
+    cap_w = found.case.power_caps_w.get(region.name)
+    cap = "" if cap_w is None else f", at most {cap_w / 1000:g} kW"
+    return Figure(
+        title=region.name,
+        caption=f"{region.gpus} GPUs{pue}{cap}: {len(view.bars):,} jobs fill {load_ratio:.0%} of it.",
+        picture=f'<div class="picture">{region_picture(view)}</div>',
+        legend=(("waits, pauses or runs elsewhere", "var(--policy)"), ("runs as it would at once", "var(--baseline)")),
+    )
+
+
+def _refused(told: Told) -> str:
+    """With what would help, so that nobody has to look for it among the others."""
+    refused = [job.id for job in told.plan.case.jobs if job.id in told.plan.reasons]
+    rows = "".join(f"<li><b>{escape(name)}</b>: {escape(told.reason(name))}</li>" for name in refused[:_SHOWN_REFUSED])
+    more = f"<li>and {len(refused) - _SHOWN_REFUSED:,} more, in the table</li>" if len(refused) > _SHOWN_REFUSED else ""
+    return f'<ul class="refused">{rows}{more}</ul>'
+
+
+# -- the table -------------------------------------------------------------------------------------------------------
+
+
+def _table(told: Told) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in _COLUMNS)
+    rows = "".join(_row(told, index) for index in range(len(told.plan.case.jobs)))
+    return (
+        '<div class="wide" id="jobs" tabindex="0" role="region" aria-label="Jobs">'
+        f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _row(told: Told, index: int) -> str:
+    job = told.plan.case.jobs[index]
+    segments = told.plan.segments.get(job.id, ())
+    cells = _planned_cells(told, job, segments) if segments else ("refused", "", str(job.gpus), "", "")
+    where, *rest = cells
+    kind = "" if segments else ' class="refused"'
+    return (
+        f'<tr id="job-{index}"{kind}><th scope="row">{escape(job.id)}</th><td class="where">{escape(where)}</td>'
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in rest)}<td>{_why(told, job)}</td></tr>"
+    )
+
+
+def _planned_cells(told: Told, job: Job, segments: Sequence[Segment]) -> tuple[str, ...]:
+    where = ", ".join(dict.fromkeys(one.region for one in segments))
+    pieces = f" ({len(segments)} pieces)" if len(segments) > 1 else ""
+    return (
+        f"{where}{pieces}",
+        _when(segments[0].start_at_s, segments[-1].end_at_s),
+        str(job.gpus),
+        f"{told.plan.job_gco2e[job.id]:,.0f}",
+        _saved_cell(told, job),
+    )
+
+
+def _when(from_s: float, to_s: float) -> str:
+    """`2 Mar 11:22 to 13:36`, the second day only where it is another; the year is in the lead."""
+    (day, start), (other_day, end) = ((calendar_day(at_s)[:-5], instant_text(at_s)[11:16]) for at_s in (from_s, to_s))
+    return f"{day} {start} to {end}" if day == other_day else f"{day} {start} to {other_day} {end}"
+
+
+def _saved_cell(told: Told, job: Job) -> str:
+    explanation = told.explanations.get(job.id)
+    ratio = None if explanation is None else explanation.saves_ratio
+    return NOTHING if ratio is None else f"{round(ratio, 2) + 0.0:.0%}"
+
+
+def _why(told: Told, job: Job) -> str:
+    """A summary that opens; the whole reason at once where the job is refused."""
+    explanation = told.explanations.get(job.id)
+    if explanation is None:
+        return escape(told.reason(job.id))
+    said = [one for one in sentences(explanation) if one[0] not in _SAID_ELSEWHERE]
+    lines = "".join(f"<li>{escape(heading)}: {escape(sentence)}</li>" for heading, sentence in said)
+    return f"<details><summary>{escape(one_line(explanation))}</summary><ul>{lines}</ul></details>"
+
+
+# -- where it comes from ---------------------------------------------------------------------------------------------
+
+
+def _provenance(told: Told) -> str:
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in _facts(told))
+    return f"<dl>{facts}</dl>"
+
+
+def _facts(told: Told) -> Iterator[tuple[str, str]]:
+    for region in told.plan.case.regions:
+        ground = ground_of_trace(told.plan.case.forecasts[region.zone])
+        yield (
+            f"grid {region.zone}",
+            f"{ground.quality}, from {ground.feed}, known until {instant_text(ground.known_until_s)}",
+        )
+    yield "emissions", "GPUs, their power, the PUE and the integral of the zone's intensity; location-based."
+    yield (
+        "least possible",
+        "No plan of the planned jobs emits less than this bound, wherever its runs begin: prices of capacity prove it.",
+    )
+    yield (
+        "run at once",
+        "Each job in one piece as early as there is room, by earliest start, then by line of the file; all jobs.",
+    )
+    yield (
+        "why",
+        "A limit is lifted alone and the job placed anew beside all others; the limit that costs most is named first.",
+    )
+
+
+def _grams(emissions_gco2e: float) -> str:
+    return f"{emissions_gco2e:,.0f} gCO2e"

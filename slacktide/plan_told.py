@@ -1,0 +1,49 @@
+"""A plan of a file with all that is said about it, for the table, the JSON and the page alike. Decides no sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from scheduler.planning.change_text import changes_text
+from scheduler.planning.explanation import Explanation, explain, ground_of_trace
+from scheduler.planning.joint import FleetPlan
+from scheduler.planning.nearest_change import Change
+from scheduler.planning.placed import grid_of, placed_in_fleet
+from scheduler.planning.suggestions import changes_in_fleet
+
+# An explanation takes about a millisecond; beyond so many jobs only those that are asked for are explained.
+MOST_EXPLAINED = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A plan with all that is said about it: why each job is where it is, and what to change of those refused."""
+
+    plan: FleetPlan
+    explanations: Mapping[str, Explanation]
+    changes: Mapping[str, Sequence[Change]]
+
+    def reason(self, job_id: str) -> str:
+        """One sentence: that it is the cleanest place, or why there is none and what would have one."""
+        refused = self.plan.reasons.get(job_id)
+        if refused is None:
+            return "cleanest"
+        changes = changes_text(self.changes.get(job_id, ()))
+        return f"{refused}; {changes}" if changes else refused
+
+
+def told_of(found: FleetPlan, explained: Collection[str] = (), *, needs_all: bool) -> Told:
+    """What is said about a plan. Explanations cost more than a table needs: only those that will be read are made."""
+    chosen = set(explained)
+    if needs_all and len(found.case.jobs) <= MOST_EXPLAINED:
+        chosen |= set(found.segments)
+    grid = grid_of(found.case)
+    grounds = {zone: ground_of_trace(series) for zone, series in found.case.forecasts.items()}
+    return Told(
+        plan=found,
+        explanations={
+            one.job.id: explain(one, grid, grounds) for one in placed_in_fleet(found) if one.job.id in chosen
+        },
+        changes=changes_in_fleet(found),
+    )
