@@ -25,7 +25,8 @@ class Rates:
     """Shapes: `edges_at_s` (cells + 1,), all others (regions, cells).
 
     `carbon_g_per_kwh` has PUE in it and is NaN where a forecast has none. `gpu_price_gco2e_per_s` is charged per GPU,
-    `power_price_gco2e_per_j` per joule that the facility draws.
+    `power_price_gco2e_per_j` per joule that the facility draws; both are prices of capacity. What the case itself
+    charges for a GPU is `gpu_rates_gco2e_per_s`, of shape (regions,).
     """
 
     case: FleetCase
@@ -39,7 +40,8 @@ class Rates:
     _sums: tuple[Floats, Floats, Floats] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        every = (np.nan_to_num(self.carbon_g_per_kwh), self.gpu_price_gco2e_per_s, self.power_price_gco2e_per_j)
+        held = self.gpu_price_gco2e_per_s + self.gpu_rates_gco2e_per_s[:, None]
+        every = (np.nan_to_num(self.carbon_g_per_kwh), held, self.power_price_gco2e_per_j)
         carbon, gpus, power = (cumulated(one * self.lengths_s) for one in every)
         object.__setattr__(self, "_sums", (carbon, gpus, power))
 
@@ -65,6 +67,11 @@ class Rates:
             power_price_gco2e_per_j=np.zeros(shape),
             known=known,
         )
+
+    @property
+    def gpu_rates_gco2e_per_s(self) -> Floats:
+        rates = self.case.gpu_rate_gco2e_per_s
+        return np.array([float(rates.get(region.name, 0.0)) for region in self.case.regions])
 
     @property
     def lengths_s(self) -> Floats:
