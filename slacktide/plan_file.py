@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slacktide.objective_text import objective_facts, objective_line, unreachable
 from slacktide.terminal import print_json, say
 
 if TYPE_CHECKING:
+    from scheduler.jobs import Job
+    from scheduler.planning.choosing import ChosenPlan
     from scheduler.planning.fleet_case import FleetCase
     from scheduler.planning.joint import FleetPlan
     from scheduler.planning.plan import Segment
+    from slacktide.fleet_file import FleetFile
 
 # The search draws from a generator that begins the same each time: the same files give the same plan.
 _SEED = 0
@@ -19,31 +24,39 @@ _SHOWN_JOBS = 30
 
 def plan_file(jobs: Path, fleet: Path, *, as_json: bool) -> None:
     """Plan every job of the file at once, and print the plan with its certificate."""
-    import numpy as np
-
-    from scheduler.planning.joint import plan_fleet
-
-    case = _case(jobs, fleet)
-    found = plan_fleet(case, np.random.default_rng(_SEED))
-    _warn(found)
-    if as_json:
-        print_json(_as_json(found))
-    else:
-        _show(found)
-
-
-def _case(jobs: Path, fleet: Path) -> FleetCase:
-    from scheduler.planning.fleet_case import FleetCase
     from slacktide.fleet_file import read_fleet
     from slacktide.jobs_file import read_jobs
 
     known = read_fleet(fleet)
+    case = _case(known, read_jobs(jobs))
+    chosen = _chosen(case, known)
+    _warn(chosen.plan)
+    if as_json:
+        print_json(_as_json(chosen))
+    else:
+        _show(chosen)
+
+
+def _case(known: FleetFile, jobs: Sequence[Job]) -> FleetCase:
+    from scheduler.planning.fleet_case import FleetCase
+
     return FleetCase(
-        jobs=read_jobs(jobs),
+        jobs=jobs,
         regions=known.regions,
         forecasts=known.forecasts,
         power_caps_w=known.power_caps_w,
     )
+
+
+def _chosen(case: FleetCase, known: FleetFile) -> ChosenPlan:
+    import numpy as np
+
+    from scheduler.planning.choosing import LimitUnreachableError, plan_for
+
+    try:
+        return plan_for(case, known.sites, known.objective, np.random.default_rng(_SEED))
+    except LimitUnreachableError as problem:
+        raise unreachable(problem) from None
 
 
 def _warn(found: FleetPlan) -> None:
@@ -57,13 +70,15 @@ def _warn(found: FleetPlan) -> None:
         say("note: run at once, some work would run where the trace has no number; its emissions are not known")
 
 
-def _as_json(found: FleetPlan) -> dict[str, object]:
+def _as_json(chosen: ChosenPlan) -> dict[str, object]:
+    found = chosen.plan
     return {
         "jobs": [_job_json(found, index) for index in range(len(found.case.jobs))],
         "emissions_gco2e": found.certificate.emissions_gco2e,
         "lower_bound_gco2e": found.certificate.lower_bound_gco2e,
         "gap_ratio": found.certificate.gap_ratio,
         "run_now": {"emissions_gco2e": found.run_now.emissions_gco2e, "late": found.run_now.late},
+        "objective": objective_facts(chosen),
     }
 
 
@@ -94,10 +109,11 @@ def _instant(instant_s: float) -> str:
     return datetime.fromtimestamp(instant_s, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _show(found: FleetPlan) -> None:
+def _show(chosen: ChosenPlan) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    found = chosen.plan
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("job", "zone", "start", "end"):
         table.add_column(heading)
@@ -112,7 +128,7 @@ def _show(found: FleetPlan) -> None:
     Console(highlight=False).print(table)
     if len(found.case.jobs) > _SHOWN_JOBS:
         print(f"and {len(found.case.jobs) - _SHOWN_JOBS} more; --json lists them all")
-    print(f"\n{_verdict(found)}")
+    print(f"\n{_verdict(found)}\n{objective_line(chosen)}")
 
 
 def _verdict(found: FleetPlan) -> str:

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from intensity_feeds.prices import PriceSeries
+from intensity_feeds.series import Signal
+from scheduler.planning.objective import GRAMS, Limit, Limited, Objective, Weights
 from slacktide.fleet_file import read_fleet
 from slacktide.jobs_file import read_jobs
 from slacktide.terminal import UsageProblem
 
 GRID = "timestamp,zone,gco2e_per_kwh\n2022-03-01T00:00Z,DE,300\n2022-03-01T01:00Z,DE,200\n"
+PRICES = "timestamp,zone,price_usd_per_mwh\n2022-03-01T00:00Z,DE,-50\n2022-03-01T01:00Z,DE,200\n"
 HEADER = "job_id,earliest_start,finish_by,duration_s,gpus,power_w_per_gpu,interruptible,regions\n"
 LINE = "night,2022-03-01T00:00Z,2022-03-01T06:00Z,3600,2,300,0,DE;FR\n"
 FLEET = '[carbon]\ntrace = "grid.csv"\n\n[[region]]\nzone = "DE"\ngpus = 4\n'
@@ -18,6 +22,7 @@ FLEET = '[carbon]\ntrace = "grid.csv"\n\n[[region]]\nzone = "DE"\ngpus = 4\n'
 
 def fleet_path(folder: Path, text: str) -> Path:
     (folder / "grid.csv").write_text(GRID, encoding="utf-8")
+    (folder / "prices.csv").write_text(PRICES, encoding="utf-8")
     path = folder / "fleet.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -42,6 +47,45 @@ def test_a_power_cap_is_read_in_watts(tmp_path: Path) -> None:
     assert fleet.regions[0].pue == 1.2
 
 
+def test_a_region_says_what_it_charges_beside_its_grid(tmp_path: Path) -> None:
+    charges = "embodied_kgco2e_per_gpu = 985\ngpu_hour_usd = 2\nwue_l_per_kwh = 0.36\nsource_l_per_kwh = 1.9\n"
+    fleet = read_fleet(fleet_path(tmp_path, FLEET + charges + "[price]\ntrace = 'prices.csv'\n"))
+    site = fleet.sites["DE"]
+    # 985 kg over four years of 8766 hours.
+    assert site.gco2e_per_gpu_h == pytest.approx(28.09, abs=0.01)
+    assert (site.usd_per_gpu_h, site.wue_l_per_kwh, site.source_l_per_kwh) == (2.0, 0.36, 1.9)
+    assert isinstance(site.usd_per_kwh, PriceSeries)
+    assert site.usd_per_kwh.usd_per_kwh.tolist() == [-0.05, 0.2]
+
+
+def test_a_constant_price_goes_before_the_recorded_one(tmp_path: Path) -> None:
+    text = FLEET + "price_usd_per_kwh = -0.01\n[price]\ntrace = 'prices.csv'\n"
+    assert read_fleet(fleet_path(tmp_path, text)).sites["DE"].usd_per_kwh == -0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "limit"),
+    [
+        ("", GRAMS, None),
+        ("usd = 1", Weights(per_usd=1.0), None),
+        ("carbon_usd_per_t = 100", Weights(per_usd=1.0, per_gco2e=1e-4), None),
+        ("at_most_usd = 5", GRAMS, Limit(what=Limited.USD, most_cost=5.0)),
+        ("usd = 1\nat_most_kgco2e = 2", Weights(per_usd=1.0), Limit(what=Limited.GCO2E, most_cost=2000.0)),
+    ],
+)
+def test_an_objective_is_weights_and_a_limit(tmp_path: Path, text: str, weights: Weights, limit: Limit | None) -> None:
+    fleet = read_fleet(fleet_path(tmp_path, f"{FLEET}price_usd_per_kwh = 0.1\n[objective]\n{text}\n"))
+    assert fleet.objective == Objective(weights=weights, limit=limit)
+
+
+def test_the_signal_chooses_the_column(tmp_path: Path) -> None:
+    path = fleet_path(tmp_path, FLEET.replace("\n\n", '\nsignal = "marginal"\n\n'))
+    rows = GRID.replace("\n", ",500\n").replace("kwh,500", "kwh,marginal_gco2e_per_kwh")
+    (tmp_path / "grid.csv").write_text(rows, encoding="utf-8")
+    series = read_fleet(path).forecasts["DE"]
+    assert (series.signal, series.at(series.start_at_s)) == (Signal.MARGINAL, 500)
+
+
 @pytest.mark.parametrize(
     ("text", "place", "what"),
     [
@@ -56,6 +100,21 @@ def test_a_power_cap_is_read_in_watts(tmp_path: Path) -> None:
         (FLEET + '[[region]]\nzone = "DE"\ngpus = 1\n', "8:1", "DE is there twice"),
         ("[carbon]\ntrace = 'grid.csv'\n", "1:1", "no regions"),
         (FLEET + "zone\n", "7:5", "is no TOML"),
+        (FLEET + "lifetime_years = 0\n", "7:1", "lifetime_years = 0"),
+        (FLEET + "price_usd_per_kwh = 'dear'\n", "7:1", "price_usd_per_kwh = 'dear'"),
+        (FLEET + "[objective]\nusdd = 1\n", "8:1", "unknown key usdd"),
+        (FLEET + "[objective]\nusd = -1\n", "8:1", "usd = -1"),
+        (FLEET + "[objective]\ngco2e = 0\n", "7:1", "one of them is above 0"),
+        (FLEET + "[objective]\nusd = 1\n", "4:1", "dollars count and DE has no price"),
+        (FLEET + "[objective]\nat_most_usd = 1\n", "4:1", "dollars count and DE has no price"),
+        (FLEET + "[objective]\nwater_l = 1\n", "4:1", "water counts and DE has no wue_l_per_kwh"),
+        (FLEET + "[objective]\nat_most_kgco2e = 1\n", "8:1", "limits the only thing that is minimised"),
+        (FLEET + "[objective]\nat_most_usd = 1\nat_most_kgco2e = 1\n", "8:1", "two limits at once"),
+        (FLEET + "[objective]\ncarbon_usd_per_t = 9\nusd = 1\n", "8:1", "weighs grams and dollars itself"),
+        (FLEET.replace("[[", 'signal = "clean"\n[['), "4:1", "signal = 'clean'"),
+        (FLEET.replace("[[", 'signal = "marginal"\n[['), "4:1", "has no marginal intensities"),
+        (FLEET + "[price]\n", "7:1", "[price] names no trace"),
+        (FLEET + "price_zone = 'PL'\n[price]\ntrace = 'prices.csv'\n", "7:1", "the prices have no zone PL"),
     ],
 )
 def test_a_mistake_in_a_fleet_is_pointed_at(tmp_path: Path, text: str, place: str, what: str) -> None:
