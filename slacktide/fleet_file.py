@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slacktide.file_places import nearest_of
+from slacktide.fleet_holds import maintenance, week_hours
 from slacktide.fleet_tables import Tables
 from slacktide.terminal import UsageProblem
 
 if TYPE_CHECKING:
     from intensity_feeds.prices import PriceSeries
     from intensity_feeds.series import IntensitySeries
+    from scheduler.planning.holds import WeekHours
     from scheduler.planning.objective import Limit, Limited, Objective, Site, Weights
     from scheduler.planning.plan import Region
 
@@ -25,13 +27,29 @@ _SIGNALS = ("average", "marginal")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetFile:
-    """Regions are named by their zone; a cap limits facility power, PUE included."""
+    """Regions are named by their zone; a cap limits facility power, PUE included.
+
+    `regions` hold what is out of service; what is `reserved` by the week `regions_between` adds.
+    """
 
     regions: tuple[Region, ...]
+    reserved: Mapping[str, tuple[WeekHours, ...]]
     forecasts: Mapping[str, IntensitySeries]
     power_caps_w: Mapping[str, float]
     sites: Mapping[str, Site]
     objective: Objective
+
+    def regions_between(self, from_s: float, to_s: float) -> list[Region]:
+        """The regions with everything that they hold in the interval."""
+        from dataclasses import replace
+
+        from scheduler.planning.holds import together
+
+        found: list[Region] = []
+        for region in self.regions:
+            weekly = [hold for rule in self.reserved[region.name] for hold in rule.between(from_s, to_s)]
+            found.append(replace(region, held=together([*region.held, *weekly], region.gpus)))
+        return found
 
 
 def read_fleet(path: Path) -> FleetFile:
@@ -44,6 +62,7 @@ def read_fleet(path: Path) -> FleetFile:
     _refuse_unknown_costs(tables, objective, regions, sites)
     return FleetFile(
         regions=tuple(regions),
+        reserved={one.name: week_hours(tables, index, one.gpus) for index, one in enumerate(regions)},
         forecasts=_forecasts(trace, tables, regions),
         power_caps_w=_power_caps_w(tables),
         sites=sites,
@@ -93,6 +112,7 @@ def _column(trace: Path, tables: Tables) -> str | None:
 
 
 def _regions(tables: Tables) -> list[Region]:
+    from scheduler.planning.holds import together
     from scheduler.planning.plan import Region
 
     found: list[Region] = []
@@ -102,7 +122,8 @@ def _regions(tables: Tables) -> list[Region]:
             raise tables.wrong(("region", index, "zone"), f"{zone} is there twice", "give its GPUs in one [[region]]")
         gpus = tables.whole(("region", index, "gpus"))
         pue = tables.number(("region", index, "pue"), low=1.0)
-        found.append(Region(name=zone, zone=zone, gpus=gpus, pue=1.0 if pue is None else pue))
+        held = together(maintenance(tables, index, gpus), gpus)
+        found.append(Region(name=zone, zone=zone, gpus=gpus, pue=1.0 if pue is None else pue, held=held))
     return found
 
 

@@ -34,8 +34,13 @@ _KEYS: dict[str, tuple[str, ...]] = {
         "lifetime_years",
         "wue_l_per_kwh",
         "source_l_per_kwh",
+        "reserved",
+        "maintenance",
     ),
+    "reserved": ("days", "from", "to", "timezone", "gpus"),
+    "maintenance": ("from", "to", "gpus"),
 }
+_LISTS_OF_REGION = ("reserved", "maintenance")
 _TABLES = ("carbon", "price", "objective")
 _PLACE_IN_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -79,14 +84,14 @@ class Tables:
 
     def text(self, where: KeyPath, example: str) -> str:
         """A text that must be there."""
-        value = self._value(where)
+        value = self.value(where)
         if not isinstance(value, str) or not value:
             raise self.wrong(where, f"a {where[0]} needs a {where[-1]}", f'write {where[-1]} = "{example}"')
         return value
 
     def number(self, where: KeyPath, *, low: float) -> float | None:
         """A number from `low` on; None where none is given."""
-        value = self._value(where)
+        value = self.value(where)
         if value is None:
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -96,15 +101,15 @@ class Tables:
         return float(value)
 
     def whole(self, where: KeyPath) -> int:
-        value = self._value(where)
+        value = self.value(where)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             shown = f"no {where[-1]}" if value is None else f"{where[-1]} = {value!r}"
-            raise self.wrong(where, f"a {where[0]} with {shown}", "write a whole number from 1")
+            raise self.wrong(where, f"a {_owner(where)} with {shown}", "write a whole number from 1")
         return value
 
     def file(self, where: KeyPath) -> Path:
         """A file that is there, sought beside this one, then in the working folder."""
-        given = self._value(where)
+        given = self.value(where)
         if not isinstance(given, str) or not given:
             raise self.wrong(where, f"[{where[0]}] names no {where[-1]}", f'write {where[-1]} = "grid.csv"')
         beside = self.path.parent / Path(given).expanduser()
@@ -113,7 +118,8 @@ class Tables:
             raise self.wrong(where, f"there is no file {given}", f"it was sought at {beside}")
         return found
 
-    def _value(self, where: KeyPath) -> Any:
+    def value(self, where: KeyPath) -> Any:
+        """What stands there; None where nothing does."""
         found: Any = self.values
         for part in where:
             if isinstance(found, Mapping) and part not in found:
@@ -132,11 +138,24 @@ class Tables:
             raise self.wrong(("region",), "the fleet has no regions", "write one [[region]] table each")
         for index, table in enumerate(regions):
             self._refuse_unknown(("region", index), table, "region")
+            for kind in _LISTS_OF_REGION:
+                self._refuse_other_lists(("region", index, kind), table.get(kind, []), kind)
+
+    def _refuse_other_lists(self, path: KeyPath, found: object, kind: str) -> None:
+        if not isinstance(found, list) or not _is_list_of_tables(found):
+            raise self.wrong(path, f"{kind} is no list of tables", f"write [[region.{kind}]] below its [[region]]")
+        for number, table in enumerate(found):
+            self._refuse_unknown((*path, number), table, kind)
 
     def _refuse_unknown(self, path: KeyPath, table: Mapping[str, Any], kind: str) -> None:
         for key in table:
             if key not in _KEYS[kind]:
                 raise self.wrong((*path, key), f"unknown key {key}", nearest_of(key, _KEYS[kind]))
+
+
+def _owner(where: KeyPath) -> str:
+    """The kind of table in which a key stands."""
+    return str(next(part for part in reversed(where[:-1]) if isinstance(part, str)))
 
 
 def _is_list_of_tables(found: object) -> bool:

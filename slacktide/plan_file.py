@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # The search draws from a generator that begins the same each time: the same files give the same plan.
 _SEED = 0
 _SHOWN_JOBS = 30
+# Hours of the week are kept free until so long after the last deadline, where runs at once may be late.
+_LATE_RUNS_S = 28 * 86400.0
 
 
 def plan_file(jobs: Path, fleet: Path, *, as_json: bool) -> None:
@@ -40,9 +42,11 @@ def plan_file(jobs: Path, fleet: Path, *, as_json: bool) -> None:
 def _case(known: FleetFile, jobs: Sequence[Job]) -> FleetCase:
     from scheduler.planning.fleet_case import FleetCase
 
+    from_s = min((job.earliest_start_at_s for job in jobs), default=0.0)
+    to_s = max((job.deadline_at_s for job in jobs), default=from_s)
     return FleetCase(
         jobs=jobs,
-        regions=known.regions,
+        regions=known.regions_between(from_s, to_s + _LATE_RUNS_S),
         forecasts=known.forecasts,
         power_caps_w=known.power_caps_w,
     )

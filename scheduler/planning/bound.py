@@ -172,7 +172,7 @@ class _Jobs:
             self._parts.append(_Fillings(pausing, rates))
         self._all_gpus = sum(job.gpus for job in jobs)
         self._all_w = sum(job.power_w for job in jobs) * max(region.pue for region in case.regions)
-        self._gpus = np.array([[region.gpus] for region in case.regions], dtype=np.float64)
+        self._gpus = rates.free_gpus
         caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
         self._caps_w = np.array(caps, dtype=np.float64)
         self._is_capped = np.isfinite(self._caps_w)

@@ -94,6 +94,8 @@ def _flaws_of_region(case: FleetCase, region: Region, assignment: Assignment) ->
             if one.region == region.name:
                 power_w = job.power_w * region.pue
                 changes += [(one.start_at_s + _SAME_S, job.gpus, power_w), (one.end_at_s, -job.gpus, -power_w)]
+    changes += [(one.start_at_s + _SAME_S, one.gpus, 0.0) for one in region.held]
+    changes += [(one.end_at_s, -one.gpus, 0.0) for one in region.held]
     gpus, power_w = 0, 0.0
     cap_w = case.power_caps_w.get(region.name, float("inf"))
     for instant_s, more_gpus, more_w in sorted(changes):

@@ -77,6 +77,15 @@ class Rates:
     def lengths_s(self) -> Floats:
         return np.diff(self.edges_at_s)
 
+    @property
+    def free_gpus(self) -> Floats:
+        """What jobs may use at once in each cell; cells are cut where a region begins or ends to hold GPUs."""
+        free = np.array([[float(region.gpus)] * len(self.lengths_s) for region in self.case.regions])
+        for row, region in zip(free, self.case.regions, strict=True):
+            for hold in region.held:
+                row[(self.edges_at_s[:-1] >= hold.start_at_s) & (self.edges_at_s[:-1] < hold.end_at_s)] -= hold.gpus
+        return free
+
     def with_prices(self, gpu_price_gco2e_per_s: Floats, power_price_gco2e_per_j: Floats) -> Rates:
         return Rates(
             case=self.case,
@@ -122,5 +131,6 @@ def _edges_at_s(case: FleetCase) -> Floats:
     from_s = min(job.earliest_start_at_s for job in case.jobs)
     to_s = max(job.deadline_at_s for job in case.jobs)
     inner = [case.forecasts[region.zone].edges_at_s for region in case.regions if region.zone in case.forecasts]
-    edges = np.unique(np.concatenate(([from_s, to_s], *inner)))
+    held = [edge for region in case.regions for one in region.held for edge in (one.start_at_s, one.end_at_s)]
+    edges = np.unique(np.concatenate(([from_s, to_s], held, *inner)))
     return edges[(edges >= from_s) & (edges <= to_s)]

@@ -13,6 +13,8 @@ from slacktide.fleet_file import read_fleet
 from slacktide.jobs_file import read_jobs
 from slacktide.terminal import UsageProblem
 
+RESERVED = "[[region.reserved]]\nfrom = '08:00'\nto = '18:00'\ngpus = 2\n"
+MAINTENANCE = "[[region.maintenance]]\nfrom = '2022-03-01T01:00Z'\nto = '2022-03-01T03:00Z'\n"
 GRID = "timestamp,zone,gco2e_per_kwh\n2022-03-01T00:00Z,DE,300\n2022-03-01T01:00Z,DE,200\n"
 PRICES = "timestamp,zone,price_usd_per_mwh\n2022-03-01T00:00Z,DE,-50\n2022-03-01T01:00Z,DE,200\n"
 HEADER = "job_id,earliest_start,finish_by,duration_s,gpus,power_w_per_gpu,interruptible,regions\n"
@@ -56,6 +58,15 @@ def test_a_region_says_what_it_charges_beside_its_grid(tmp_path: Path) -> None:
     assert (site.usd_per_gpu_h, site.wue_l_per_kwh, site.source_l_per_kwh) == (2.0, 0.36, 1.9)
     assert isinstance(site.usd_per_kwh, PriceSeries)
     assert site.usd_per_kwh.usd_per_kwh.tolist() == [-0.05, 0.2]
+
+
+def test_a_region_holds_what_is_reserved_and_what_is_out_of_service(tmp_path: Path) -> None:
+    fleet = read_fleet(fleet_path(tmp_path, FLEET + RESERVED + 'days = "Tue"\n' + MAINTENANCE))
+    start_s = fleet.forecasts["DE"].start_at_s
+    (region,) = fleet.regions_between(start_s, start_s + 7 * 86400.0)
+    held = [((one.start_at_s - start_s) / 3600, (one.end_at_s - start_s) / 3600, one.gpus) for one in region.held]
+    # 2022-03-01 is a Tuesday; maintenance without a number is the whole region.
+    assert held == [(1, 3, 4), (8, 18, 2)]
 
 
 def test_a_constant_price_goes_before_the_recorded_one(tmp_path: Path) -> None:
@@ -113,6 +124,16 @@ def test_the_signal_chooses_the_column(tmp_path: Path) -> None:
         (FLEET + "[objective]\ncarbon_usd_per_t = 9\nusd = 1\n", "8:1", "weighs grams and dollars itself"),
         (FLEET.replace("[[", 'signal = "clean"\n[['), "4:1", "signal = 'clean'"),
         (FLEET.replace("[[", 'signal = "marginal"\n[['), "4:1", "has no marginal intensities"),
+        (FLEET + "reserved = 2\n", "7:1", "reserved is no list of tables"),
+        (FLEET + RESERVED + "hours = 1\n", "11:1", "unknown key hours"),
+        (FLEET + RESERVED.replace("08:00", "8 am"), "8:1", "from = '8 am'"),
+        (FLEET + RESERVED.replace("= 2", "= 5"), "10:1", "gpus = 5 in a region of 4"),
+        (FLEET + RESERVED.replace("gpus = 2\n", ""), "7:1", "a reserved with no gpus"),
+        (FLEET + RESERVED + "days = 'Mon-Fry'\n", "11:1", "days = 'Mon-Fry'"),
+        (FLEET + RESERVED + "timezone = 'Mars'\n", "11:1", "timezone = 'Mars' is not known"),
+        (FLEET + "[[region.maintenance]]\nfrom = '2022-03-01T00:00Z'\n", "7:1", "maintenance without to"),
+        (FLEET + MAINTENANCE.replace("03:00", "00:30"), "9:1", "to lies not after from"),
+        (FLEET + MAINTENANCE.replace("00Z'\n", "00'\n", 1), "8:1", "has no time zone"),
         (FLEET + "[price]\n", "7:1", "[price] names no trace"),
         (FLEET + "price_zone = 'PL'\n[price]\ntrace = 'prices.csv'\n", "7:1", "the prices have no zone PL"),
     ],
