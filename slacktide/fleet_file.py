@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slacktide.file_places import nearest_of
+from slacktide.fleet_budgets import budgets
 from slacktide.fleet_holds import maintenance, week_hours
 from slacktide.fleet_tables import Tables
 from slacktide.terminal import UsageProblem
@@ -16,6 +17,7 @@ from slacktide.terminal import UsageProblem
 if TYPE_CHECKING:
     from intensity_feeds.prices import PriceSeries
     from intensity_feeds.series import IntensitySeries
+    from scheduler.planning.budgets import Budget
     from scheduler.planning.holds import WeekHours
     from scheduler.planning.objective import Limit, Limited, Objective, Site, Weights
     from scheduler.planning.plan import Region
@@ -38,6 +40,7 @@ class FleetFile:
     power_caps_w: Mapping[str, float]
     sites: Mapping[str, Site]
     objective: Objective
+    budgets: tuple[Budget, ...]
 
     def regions_between(self, from_s: float, to_s: float) -> list[Region]:
         """The regions with everything that they hold in the interval."""
@@ -59,7 +62,8 @@ def read_fleet(path: Path) -> FleetFile:
     regions = _regions(tables)
     objective = _objective(tables)
     sites = _sites(tables, regions)
-    _refuse_unknown_costs(tables, objective, regions, sites)
+    found_budgets = budgets(tables)
+    _refuse_unknown_costs(tables, regions, sites, objective, found_budgets)
     return FleetFile(
         regions=tuple(regions),
         reserved={one.name: week_hours(tables, index, one.gpus) for index, one in enumerate(regions)},
@@ -67,6 +71,7 @@ def read_fleet(path: Path) -> FleetFile:
         power_caps_w=_power_caps_w(tables),
         sites=sites,
         objective=objective,
+        budgets=found_budgets,
     )
 
 
@@ -234,12 +239,18 @@ def _limit_keys() -> dict[Limited, str]:
 
 
 def _refuse_unknown_costs(
-    tables: Tables, objective: Objective, regions: list[Region], sites: Mapping[str, Site]
+    tables: Tables,
+    regions: list[Region],
+    sites: Mapping[str, Site],
+    objective: Objective,
+    found_budgets: Sequence[Budget],
 ) -> None:
     """What counts must be known of every region: a missing price is no price of 0."""
+    from scheduler.planning.budgets import Spent
     from scheduler.planning.objective import Limited
 
-    counts_usd = objective.weights.per_usd > 0 or (objective.limit is not None and objective.limit.what is Limited.USD)
+    limited = {None if objective.limit is None else objective.limit.what, *(one.what for one in found_budgets)}
+    counts_usd = objective.weights.per_usd > 0 or bool(limited & {Limited.USD, Spent.USD})
     for index, region in enumerate(regions):
         site = sites[region.name]
         if counts_usd and site.usd_per_kwh is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Table -> its keys. Those named with brackets are lists of tables.
 _KEYS: dict[str, tuple[str, ...]] = {
-    "": ("carbon", "price", "objective", "region"),
+    "": ("carbon", "price", "objective", "region", "budget"),
     "carbon": ("trace", "signal"),
     "price": ("trace",),
     "objective": ("gco2e", "usd", "water_l", "carbon_usd_per_t", "at_most_usd", "at_most_kgco2e"),
@@ -39,6 +39,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     ),
     "reserved": ("days", "from", "to", "timezone", "gpus"),
     "maintenance": ("from", "to", "gpus"),
+    "budget": ("tenant", "gco2e", "kwh", "usd", "per"),
 }
 _LISTS_OF_REGION = ("reserved", "maintenance")
 _TABLES = ("carbon", "price", "objective")
@@ -73,6 +74,10 @@ class Tables:
             where = where[:-1]
         line, column = (self.places[where].line, self.places[where].column) if where else (1, 1)
         return wrong_at(self.path, line, column, what, hint)
+
+    @property
+    def budgets(self) -> list[dict[str, Any]]:
+        return list(self.values.get("budget", []))
 
     @property
     def regions(self) -> list[dict[str, Any]]:
@@ -139,13 +144,14 @@ class Tables:
         for index, table in enumerate(regions):
             self._refuse_unknown(("region", index), table, "region")
             for kind in _LISTS_OF_REGION:
-                self._refuse_other_lists(("region", index, kind), table.get(kind, []), kind)
+                self._refuse_other_lists(("region", index, kind), table.get(kind, []), f"region.{kind}")
+        self._refuse_other_lists(("budget",), self.values.get("budget", []), "budget")
 
     def _refuse_other_lists(self, path: KeyPath, found: object, kind: str) -> None:
         if not isinstance(found, list) or not _is_list_of_tables(found):
-            raise self.wrong(path, f"{kind} is no list of tables", f"write [[region.{kind}]] below its [[region]]")
+            raise self.wrong(path, f"{path[-1]} is no list of tables", f"write [[{kind}]]")
         for number, table in enumerate(found):
-            self._refuse_unknown((*path, number), table, kind)
+            self._refuse_unknown((*path, number), table, str(path[-1]))
 
     def _refuse_unknown(self, path: KeyPath, table: Mapping[str, Any], kind: str) -> None:
         for key in table:

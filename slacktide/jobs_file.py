@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,29 +18,60 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SHOWN_NAMES = 1000
 _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
-_OPTIONAL = ("interruptible", "regions")
+_OPTIONAL = ("interruptible", "regions", "tenant", "priority", "after")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsFile:
+    """The jobs in the order of the file, and for each that waits for others which they are."""
+
+    jobs: list[Job]
+    after: Mapping[str, tuple[str, ...]]
 
 
 def read_jobs(path: Path) -> list[Job]:
-    """The jobs in the order of the file. Raises UsageProblem that names line and column."""
+    """The jobs alone. Raises UsageProblem that names line and column."""
+    return read_jobs_file(path).jobs
+
+
+def read_jobs_file(path: Path) -> JobsFile:
+    """Everything that the file says. Raises UsageProblem that names line and column."""
+    lines = _lines(path)
+    jobs: dict[str, Job] = {}
+    for line in lines:
+        job = line.job()
+        if job.id in jobs:
+            raise line.wrong("job_id", f"job {job.id} is there twice", "give each job an id of its own")
+        jobs[job.id] = job
+    after = {name: before for name, line in zip(jobs, lines, strict=True) if (before := line.after(jobs))}
+    _refuse_cycle(after, dict(zip(jobs, lines, strict=True)))
+    return JobsFile(jobs=list(jobs.values()), after=after)
+
+
+def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, _Line]) -> None:
+    from scheduler.planning.precedence import cycle_in
+
+    if circle := cycle_in(after):
+        told = " after ".join(f"{name} (line {lines[name].number})" for name in circle)
+        raise lines[circle[0]].wrong("after", f"jobs wait for each other: {told}", "break the circle")
+
+
+def _lines(path: Path) -> list[_Line]:
     rows = csv.reader(io.StringIO(text_of(path, "--jobs"), newline=""))
     header: list[str] | None = None
-    found: dict[str, Job] = {}
+    found: list[_Line] = []
     for cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
             header = _header(path, rows.line_num, cells)
             continue
-        line = _Line.of(path, rows.line_num, header, cells)
-        job = line.job()
-        if job.id in found:
-            raise line.wrong("job_id", f"job {job.id} is there twice", "give each job an id of its own")
-        found[job.id] = job
+        found.append(_Line.of(path, rows.line_num, header, cells))
     if header is None:
         raise wrong_at(path, 1, 1, "is empty", f"begin with the line {','.join((*_NEEDED, *_OPTIONAL))}")
-    return list(found.values())
+    return found
 
 
 def _header(path: Path, number: int, cells: Sequence[str]) -> list[str]:
@@ -103,12 +134,25 @@ class _Line:
             power_w=gpus * self._read("power_w_per_gpu", _not_negative),
             gpus=gpus,
             interruption=Interruption() if pauses else None,
-            regions=tuple(one.strip() for one in self._text("regions").split(";") if one.strip()),
+            regions=self._names("regions"),
+            tenant=self._text("tenant") or "default",
+            priority=self._read("priority", _integer) if self._text("priority") else 0,
         )
+
+    def after(self, known: Collection[str]) -> tuple[str, ...]:
+        """The jobs that it waits for, all of which must be there."""
+        names = self._names("after")
+        for name in names:
+            if name not in known:
+                raise self.wrong("after", f"there is no job {name}", nearest_of(name, tuple(known)[:_SHOWN_NAMES]))
+        return names
 
     def wrong(self, name: str, what: str, hint: str) -> UsageProblem:
         column = _column(self.cells, self.header.index(name))
         return wrong_at(self.path, self.number, column, f"{name}: {what}", hint)
+
+    def _names(self, column: str) -> tuple[str, ...]:
+        return tuple(one.strip() for one in self._text(column).split(";") if one.strip())
 
     def _job_id(self) -> str:
         if not (found := self._text("job_id")):
@@ -158,6 +202,13 @@ def _whole(text: str) -> int:
     number = _number(text, "a whole number from 1")
     if number < 1 or number != int(number):
         raise ValueError("a whole number from 1")
+    return int(number)
+
+
+def _integer(text: str) -> int:
+    number = _number(text, "a whole number")
+    if number != int(number):
+        raise ValueError("a whole number")
     return int(number)
 
 

@@ -2,65 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slacktide.objective_text import objective_facts, objective_line, unreachable
+from slacktide.objective_text import objective_facts, objective_line
 from slacktide.terminal import print_json, say
 
 if TYPE_CHECKING:
-    from scheduler.jobs import Job
     from scheduler.planning.choosing import ChosenPlan
-    from scheduler.planning.fleet_case import FleetCase
     from scheduler.planning.joint import FleetPlan
     from scheduler.planning.plan import Segment
-    from slacktide.fleet_file import FleetFile
 
-# The search draws from a generator that begins the same each time: the same files give the same plan.
-_SEED = 0
 _SHOWN_JOBS = 30
-# Hours of the week are kept free until so long after the last deadline, where runs at once may be late.
-_LATE_RUNS_S = 28 * 86400.0
 
 
 def plan_file(jobs: Path, fleet: Path, *, as_json: bool) -> None:
     """Plan every job of the file at once, and print the plan with its certificate."""
-    from slacktide.fleet_file import read_fleet
-    from slacktide.jobs_file import read_jobs
+    from slacktide.fleet_plan import chosen_plan
 
-    known = read_fleet(fleet)
-    case = _case(known, read_jobs(jobs))
-    chosen = _chosen(case, known)
+    chosen = chosen_plan(jobs, fleet)
     _warn(chosen.plan)
     if as_json:
         print_json(_as_json(chosen))
     else:
         _show(chosen)
-
-
-def _case(known: FleetFile, jobs: Sequence[Job]) -> FleetCase:
-    from scheduler.planning.fleet_case import FleetCase
-
-    from_s = min((job.earliest_start_at_s for job in jobs), default=0.0)
-    to_s = max((job.deadline_at_s for job in jobs), default=from_s)
-    return FleetCase(
-        jobs=jobs,
-        regions=known.regions_between(from_s, to_s + _LATE_RUNS_S),
-        forecasts=known.forecasts,
-        power_caps_w=known.power_caps_w,
-    )
-
-
-def _chosen(case: FleetCase, known: FleetFile) -> ChosenPlan:
-    import numpy as np
-
-    from scheduler.planning.choosing import LimitUnreachableError, plan_for
-
-    try:
-        return plan_for(case, known.sites, known.objective, np.random.default_rng(_SEED))
-    except LimitUnreachableError as problem:
-        raise unreachable(problem) from None
 
 
 def _warn(found: FleetPlan) -> None:

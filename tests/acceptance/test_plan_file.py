@@ -127,6 +127,25 @@ def test_an_objective_is_kept_and_its_components_are_summed(folder: Path) -> Non
     assert "no plan of these jobs can keep usd at most -1: the least found is -0.075" in beyond.stderr
 
 
+def test_order_and_budgets_are_kept(folder: Path) -> None:
+    budget = '[[budget]]\ntenant = "vision"\nkwh = 3.5\n'
+    (folder / "fleet.toml").write_text(FLEET + budget, encoding="utf-8")
+    header = HEADER.replace("\n", ",tenant,after\n")
+    rows = [
+        line("train", regions="DE").replace("\n", ",vision,\n"),
+        line("test", regions="DE").replace("\n", ",vision,train\n"),
+        line("extra", regions="DE").replace("\n", ",vision,\n"),
+    ]
+    (folder / "jobs.csv").write_text(header + "".join(rows), encoding="utf-8")
+    done = run(folder, "--json")
+    assert done.returncode == 0, done.stderr
+    train, test, extra = json.loads(done.stdout)["jobs"]
+    # In order: 100 g and then 200 g. The third would be 4.5 of 3.5 kWh.
+    assert [one["segments"][0]["start"][11:13] for one in (train, test)] == ["02", "03"]
+    assert extra["status"] == "refused"
+    assert extra["reason"].startswith("budget: vision would spend 4.5 kwh of 3.5 in 2022-03-01, 1 too much")
+
+
 def test_the_same_files_give_the_same_plan(folder: Path) -> None:
     lines = [line(f"job-{number}", hours=1 + number % 3, pauses=number % 2, by="06:00") for number in range(6)]
     assert answer(folder, *lines) == answer(folder, *lines)

@@ -8,9 +8,10 @@ import pytest
 
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import Signal
+from scheduler.planning.budgets import Budget, Per, Spent
 from scheduler.planning.objective import GRAMS, Limit, Limited, Objective, Weights
 from slacktide.fleet_file import read_fleet
-from slacktide.jobs_file import read_jobs
+from slacktide.jobs_file import read_jobs, read_jobs_file
 from slacktide.terminal import UsageProblem
 
 RESERVED = "[[region.reserved]]\nfrom = '08:00'\nto = '18:00'\ngpus = 2\n"
@@ -134,6 +135,12 @@ def test_the_signal_chooses_the_column(tmp_path: Path) -> None:
         (FLEET + "[[region.maintenance]]\nfrom = '2022-03-01T00:00Z'\n", "7:1", "maintenance without to"),
         (FLEET + MAINTENANCE.replace("03:00", "00:30"), "9:1", "to lies not after from"),
         (FLEET + MAINTENANCE.replace("00Z'\n", "00'\n", 1), "8:1", "has no time zone"),
+        (FLEET + "[[budget]]\nkwh = 5\n", "7:1", "a budget needs a tenant"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\n", "7:1", "the budget of vision limits nothing"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\nkwh = -1\n", "9:1", "kwh = -1"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\nkwh = 1\nper = 'year'\n", "10:1", "per = 'year'"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\nusd = 1\n", "4:1", "dollars count and DE has no price"),
+        (FLEET + "budget = 5\n", "7:1", "unknown key budget"),
         (FLEET + "[price]\n", "7:1", "[price] names no trace"),
         (FLEET + "price_zone = 'PL'\n[price]\ntrace = 'prices.csv'\n", "7:1", "the prices have no zone PL"),
     ],
@@ -157,6 +164,49 @@ def test_the_last_two_columns_may_be_left_out(tmp_path: Path) -> None:
     header, line = (",".join(text.split(",")[:6]) + "\n" for text in (HEADER, LINE))
     (job,) = read_jobs(jobs_path(tmp_path, header + line))
     assert (job.interruption, job.regions) == (None, ())
+
+
+def test_a_tenant_has_a_budget_of_each_thing_that_is_limited(tmp_path: Path) -> None:
+    text = FLEET + "[[budget]]\ntenant = 'vision'\nkwh = 5\ngco2e = 900\nper = 'month'\n"
+    assert read_fleet(fleet_path(tmp_path, text)).budgets == (
+        Budget(tenant="vision", what=Spent.GCO2E, most_cost=900.0, per=Per.MONTH),
+        Budget(tenant="vision", what=Spent.KWH, most_cost=5.0, per=Per.MONTH),
+    )
+
+
+LONG_HEADER = HEADER.replace("\n", ",tenant,priority,after\n")
+
+
+def long_line(name: str, after: str = "", priority: str = "") -> str:
+    return LINE.replace("night", name).replace("\n", f",vision,{priority},{after}\n")
+
+
+def test_jobs_name_their_tenant_their_priority_and_the_jobs_before_them(tmp_path: Path) -> None:
+    text = LONG_HEADER + long_line("a", priority="-2") + long_line("b", after="a") + long_line("c", after="a; b")
+    found = read_jobs_file(jobs_path(tmp_path, text))
+    assert [(job.tenant, job.priority) for job in found.jobs] == [("vision", -2), ("vision", 0), ("vision", 0)]
+    assert found.after == {"b": ("a",), "c": ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "what"),
+    [
+        (long_line("a", after="b"), "2:66", "after: there is no job b"),
+        (long_line("a", priority="high"), "2:65", "'high' is not a whole number"),
+        (long_line("a", after="a"), "2:66", "jobs wait for each other: a (line 2) after a (line 2)"),
+        (
+            long_line("a", after="b") + long_line("b", after="c") + long_line("c", after="a"),
+            "2:66",
+            "a (line 2) after b (line 3) after c (line 4) after a (line 2)",
+        ),
+    ],
+)
+def test_a_mistake_in_the_order_of_jobs_is_pointed_at(tmp_path: Path, lines: str, place: str, what: str) -> None:
+    path = jobs_path(tmp_path, LONG_HEADER + lines)
+    with pytest.raises(UsageProblem) as problem:
+        read_jobs_file(path)
+    assert f"{path}:{place}: " in problem.value.what
+    assert what in problem.value.what
 
 
 def test_a_column_that_is_not_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
