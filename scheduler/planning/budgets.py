@@ -1,8 +1,9 @@
 """What a tenant may spend in a day or a month: who spends how much when, and who has to move or stay out.
 
-A run counts where its time lies, cut at the ends of the periods, in UTC. When a period is overdrawn, its jobs of least
-priority, the latest in the file first, are moved into another period of their windows where the budget has room for
-what they would spend alone; a job with no such period is refused. Decides no price.
+A run counts where its time lies, cut at the ends of the periods, in UTC. When a period is overdrawn it is
+filled anew, more priority and then the order of the file first. A job that no longer fits is moved into another period
+of its window where the budget has room for what it would spend alone; a job with no such period is refused. No job is
+moved within a period to spend less there. Decides no price.
 """
 
 from __future__ import annotations
@@ -98,22 +99,22 @@ class Budgets:
         return found
 
     def _relieved(self, budget: Budget, ledger: Ledger, begin: datetime, case: FleetCase, rates: Rates) -> Change:
-        """Enough jobs out of one overdrawn period."""
-        order = {job.id: (job.priority, -number) for number, job in enumerate(case.jobs)}
+        """The period filled anew, more priority and then an earlier line first; who finds it full leaves."""
+        order = {job.id: (-job.priority, number) for number, job in enumerate(case.jobs)}
         jobs = {job.id: job for job in case.jobs}
         moved: dict[str, Job] = {}
         refused: dict[str, str] = {}
-        period = ledger[begin]
-        # Negative spending makes room; taking it out would overdraw the period further.
-        for name in sorted((one for one in period if period[one] > 0), key=lambda one: order[one]):
-            total_cost = sum(period.values())
-            if not self._is_over(total_cost, budget):
-                break
+        period, spent_cost = dict(ledger[begin]), 0.0
+        # What earns is counted first: it makes room for the others.
+        for name in sorted(period, key=lambda one: (period[one] > 0, order[one])):
+            if not self._is_over(spent_cost + period[name], budget):
+                spent_cost += period[name]
+                continue
+            del ledger[begin][name]
             if (other := self._elsewhere(budget, ledger, begin, jobs[name], rates)) is not None:
                 moved[name] = other
             else:
-                refused[name] = _reason(budget, begin, period[name], total_cost)
-            del period[name]
+                refused[name] = _reason(budget, begin, period[name], spent_cost)
         return Change(jobs=moved, refused=refused)
 
     def _elsewhere(self, budget: Budget, ledger: Ledger, begin: datetime, job: Job, rates: Rates) -> Job | None:
@@ -162,10 +163,10 @@ def _windows(job: Job, begin: datetime, per: Per) -> Iterator[Job]:
         yield replace(job, deadline_at_s=min(begin_s, job.deadline_at_s))
 
 
-def _reason(budget: Budget, begin: datetime, own_cost: float, total_cost: float) -> str:
+def _reason(budget: Budget, begin: datetime, own_cost: float, spent_cost: float) -> str:
     what, period = budget.what, budget.per.named(begin)
-    over_cost = total_cost - budget.most_cost
+    over_cost = spent_cost + own_cost - budget.most_cost
     return (
-        f"budget: {budget.tenant} would spend {total_cost:,.6g} {what} of {budget.most_cost:,.6g} in {period}, "
-        f"{over_cost:,.6g} too much; this job {own_cost:,.6g}"
+        f"budget: needs {own_cost:,.4g} {what} in {period}, where {budget.tenant} has spent {spent_cost:,.4g} "
+        f"of {budget.most_cost:,.4g}: {over_cost:,.4g} too much"
     )

@@ -143,7 +143,9 @@ def test_order_and_budgets_are_kept(folder: Path) -> None:
     # In order: 100 g and then 200 g. The third would be 4.5 of 3.5 kWh.
     assert [one["segments"][0]["start"][11:13] for one in (train, test)] == ["02", "03"]
     assert extra["status"] == "refused"
-    assert extra["reason"].startswith("budget: vision would spend 4.5 kwh of 3.5 in 2022-03-01, 1 too much")
+    assert extra["reason"].startswith(
+        "budget: needs 1.5 kwh in 2022-03-01, where vision has spent 3 of 3.5: 1 too much"
+    )
 
 
 def test_the_same_files_give_the_same_plan(folder: Path) -> None:

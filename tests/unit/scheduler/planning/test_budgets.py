@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,8 +21,7 @@ DAY_S = 24 * HOUR_S
 
 
 def a_tenants_job(name: str, tenant: str = "vision", *, within_s: float = DAY_S, priority: int = 0) -> Job:
-    job = a_job(name, within_s=within_s, priority=priority)
-    return Job(**{field: getattr(job, field) for field in job.__slots__} | {"tenant": tenant})
+    return replace(a_job(name, within_s=within_s, priority=priority), tenant=tenant)
 
 
 def planned(jobs: list[Job], *budgets: Budget, days: int = 2) -> ChosenPlan:
@@ -37,14 +38,14 @@ def test_the_last_job_over_a_daily_budget_is_refused(what: Spent, most_cost: flo
     jobs = [a_tenants_job(name) for name in ("a", "b", "c")]
     found = planned(jobs, Budget(tenant="vision", what=what, most_cost=most_cost))
     assert set(found.plan.segments) == {"a", "b"}
-    assert found.plan.reasons["c"].startswith("budget: vision would spend ")
+    assert found.plan.reasons["c"].startswith("budget: needs ")
 
 
 def test_the_reason_says_how_much_is_too_much() -> None:
     jobs = [a_tenants_job(name) for name in ("a", "b", "c")]
     found = planned(jobs, Budget(tenant="vision", what=Spent.KWH, most_cost=4.0))
     assert found.plan.reasons["c"] == (
-        "budget: vision would spend 4.5 kwh of 4 in 2022-03-01, 0.5 too much; this job 1.5"
+        "budget: needs 1.5 kwh in 2022-03-01, where vision has spent 3 of 4: 0.5 too much"
     )
 
 
@@ -66,6 +67,14 @@ def test_the_job_of_least_priority_gives_way() -> None:
     assert set(found.plan.reasons) == {"low"}
 
 
+def test_a_job_that_is_too_large_leaves_the_small_ones_alone() -> None:
+    large = replace(a_tenants_job("large"), power_w=5000.0)
+    found = planned(
+        [a_tenants_job("a"), large, a_tenants_job("b")], Budget(tenant="vision", what=Spent.KWH, most_cost=4)
+    )
+    assert set(found.plan.reasons) == {"large"}
+
+
 def test_other_tenants_are_not_counted() -> None:
     jobs = [a_tenants_job("a"), a_tenants_job("b", "speech"), a_tenants_job("c", "speech")]
     assert not planned(jobs, Budget(tenant="vision", what=Spent.KWH, most_cost=1.5)).plan.reasons
@@ -74,7 +83,7 @@ def test_other_tenants_are_not_counted() -> None:
 def test_a_month_counts_all_its_days() -> None:
     jobs = [a_tenants_job(name, within_s=2 * DAY_S) for name in ("a", "b", "c")]
     found = planned(jobs, Budget(tenant="vision", what=Spent.KWH, most_cost=3.0, per=Per.MONTH))
-    assert "in 2022-03, 1.5 too much" in found.plan.reasons["c"]
+    assert "in 2022-03, where vision has spent 3 of 3: 1.5 too much" in found.plan.reasons["c"]
 
 
 def test_a_run_over_midnight_counts_on_both_days() -> None:
