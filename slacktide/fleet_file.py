@@ -193,8 +193,7 @@ def _objective(tables: Tables) -> Objective:
     from scheduler.planning.objective import Limited, Objective
 
     weights, limit = _weights(tables), _limit(tables)
-    alone = {Limited.GCO2E: (weights.per_usd, weights.per_l), Limited.USD: (weights.per_gco2e, weights.per_l)}
-    if limit is not None and not any(alone[limit.what]):
+    if limit is not None and weights.counts_only(limit.what):
         key = _limit_keys()[limit.what]
         hint = "weigh something else, such as usd = 1" if limit.what is Limited.GCO2E else "weigh something else"
         raise tables.wrong(("objective", key), f"{key} limits the only thing that is minimised", hint)
@@ -204,18 +203,18 @@ def _objective(tables: Tables) -> Objective:
 def _weights(tables: Tables) -> Weights:
     from scheduler.planning.objective import GRAMS, Weights
 
-    gco2e, usd, water_l, usd_per_t = (
-        tables.number(("objective", key), low=0.0) for key in ("gco2e", "usd", "water_l", "carbon_usd_per_t")
-    )
+    keys = ("gco2e", "usd", "water_l", "waiting_kwh_h", "carbon_usd_per_t")
+    gco2e, usd, water_l, waiting_kwh_h, usd_per_t = (tables.number(("objective", key), low=0.0) for key in keys)
     if usd_per_t is not None:
         if gco2e is not None or usd is not None:
             where = ("objective", "carbon_usd_per_t")
             raise tables.wrong(where, "carbon_usd_per_t weighs grams and dollars itself", "leave out gco2e and usd")
         gco2e, usd = usd_per_t / 1e6, 1.0
-    if gco2e is usd is water_l is None:
+    given = {"per_gco2e": gco2e, "per_usd": usd, "per_l": water_l, "per_waiting_kwh_h": waiting_kwh_h}
+    if all(one is None for one in given.values()):
         return GRAMS
     try:
-        return Weights(per_gco2e=gco2e or 0.0, per_usd=usd or 0.0, per_l=water_l or 0.0)
+        return Weights(**{name: one or 0.0 for name, one in given.items()})
     except ValueError as problem:
         raise tables.wrong(("objective",), str(problem), "write, for instance, gco2e = 1") from None
 

@@ -21,7 +21,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "": ("carbon", "price", "objective", "region", "budget"),
     "carbon": ("trace", "signal"),
     "price": ("trace",),
-    "objective": ("gco2e", "usd", "water_l", "carbon_usd_per_t", "at_most_usd", "at_most_kgco2e"),
+    "objective": ("gco2e", "usd", "water_l", "waiting_kwh_h", "carbon_usd_per_t", "at_most_usd", "at_most_kgco2e"),
     "region": (
         "zone",
         "gpus",

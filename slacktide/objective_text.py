@@ -19,7 +19,12 @@ def objective_facts(found: ChosenPlan) -> dict[str, Any]:
     weights = found.objective.weights
     return {
         "unit": unit_of(found.objective),
-        "weights": {"gco2e": weights.per_gco2e, "usd": weights.per_usd, "water_l": weights.per_l},
+        "weights": {
+            "gco2e": weights.per_gco2e,
+            "usd": weights.per_usd,
+            "water_l": weights.per_l,
+            "waiting_kwh_h": weights.per_waiting_kwh_h,
+        },
         "limit": None if limit is None else {"what": str(limit.what), "at_most": limit.most_cost},
         "signal": next((str(one.signal) for one in found.plan.case.forecasts.values()), None),
         "value": proof.emissions_gco2e,
@@ -35,10 +40,13 @@ def component_facts(cost: Components) -> dict[str, float | None]:
 
 def unit_of(objective: Objective) -> str:
     """Grams or dollars where the weights make it so, else a weighted sum of several units."""
+    from scheduler.planning.objective import GRAMS
+
     weights = objective.weights
-    if weights.per_gco2e == 1 and weights.per_usd == weights.per_l == 0:
+    if weights == GRAMS:
         return "gCO2e"
-    return "USD" if weights.per_usd == 1 and weights.per_l == 0 else "weighted"
+    in_usd = weights.per_usd == 1 and weights.per_l == weights.per_waiting_kwh_h == 0
+    return "USD" if in_usd else "weighted"
 
 
 def objective_line(found: ChosenPlan) -> str:
@@ -49,6 +57,8 @@ def objective_line(found: ChosenPlan) -> str:
         said[-1] += f" ({cost.embodied_gco2e:,.0f} embodied)"
     said += [] if cost.usd is None else [f"{cost.usd:,.2f} USD"]
     said += [] if cost.water_l is None else [f"{cost.water_l:,.0f} l of water"]
+    if found.objective.weights.per_waiting_kwh_h:
+        said.append(f"{cost.waiting_kwh_h / max(_it_kwh(found), 1e-9):,.1f} h of waiting for a mean kWh")
     line = f"In all: {', '.join(said)}"
     if limit is None and unit_of(found.objective) == "gCO2e":
         return f"{line}."
@@ -56,6 +66,10 @@ def objective_line(found: ChosenPlan) -> str:
     held = "" if limit is None else f" with at most {limit.most_cost:,.6g} {limit.what}"
     value = f"{found.proof.emissions_gco2e:,.2f} ({unit_of(found.objective)})"
     return f"{line}.\nChosen by its objective{held}: {value}{gap}."
+
+
+def _it_kwh(found: ChosenPlan) -> float:
+    return sum(job.energy_kwh for job in found.plan.case.jobs if job.id in found.plan.segments)
 
 
 def unreachable(problem: LimitUnreachableError) -> UsageProblem:

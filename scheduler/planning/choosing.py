@@ -29,6 +29,7 @@ from scheduler.planning.objective import (
     effective,
     total,
     value_of,
+    waiting_offset_cost,
 )
 from scheduler.planning.rates import Rates
 from scheduler.planning.within_limit import WithinLimit
@@ -109,7 +110,8 @@ class _Search:
 
     def _planned(self, weights: Weights, factor: float) -> _Try:
         found = plan_fleet(effective(self._case, self._sites, weights), self._generator)
-        return self._noted(found.segments, found.reasons, factor, found.certificate.lower_bound_gco2e)
+        bound_cost = found.certificate.lower_bound_gco2e - waiting_offset_cost(self._case, weights, found.segments)
+        return self._noted(found.segments, found.reasons, factor, bound_cost)
 
     def _noted(self, segments: Assignment, reasons: Mapping[str, str], factor: float, bound_cost: float) -> _Try:
         paid = total(components(self._case, self._sites, self._jobs[name], one) for name, one in segments.items())
@@ -174,12 +176,18 @@ class _Search:
         if np.isfinite(found_cost) or not best.segments:
             return found_cost
         planned = [job for job in self._case.jobs if job.id in best.segments]
-        rates = Rates.of(effective(self._case, self._sites, self._weights))
-        return lower_bound(planned, rates, best.cost).lower_bound_gco2e
+        return bound_cost_of(replace(self._case, jobs=planned), self._sites, self._weights, best.cost)
 
     def _is_within(self, limited_cost: float) -> bool:
         assert self._limit is not None
         return limited_cost <= self._limit.most_cost + _ROUNDING_RATIO * abs(self._limit.most_cost)
+
+
+def bound_cost_of(case: FleetCase, sites: Sites, weights: Weights, known_cost: float) -> float:
+    """No plan of all these jobs has less of the objective; `known_cost`, of some plan, only guides the search."""
+    offset_cost = waiting_offset_cost(case, weights, {job.id for job in case.jobs})
+    rates = Rates.of(effective(case, sites, weights))
+    return lower_bound(case.jobs, rates, known_cost + offset_cost).lower_bound_gco2e - offset_cost
 
 
 def _alone(what: Limited) -> Weights:

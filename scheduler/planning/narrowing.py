@@ -16,10 +16,10 @@ import numpy as np
 from scheduler.jobs import Job
 from scheduler.planning.bound import lower_bound
 from scheduler.planning.certificate import Certificate
-from scheduler.planning.choosing import ChosenPlan, plan_for
+from scheduler.planning.choosing import ChosenPlan, bound_cost_of, plan_for
 from scheduler.planning.fleet_case import Assignment, FleetCase
 from scheduler.planning.joint import RunNow
-from scheduler.planning.objective import Objective, Sites, effective
+from scheduler.planning.objective import Objective, Sites, Weights, components, effective, total, value_of
 from scheduler.planning.rates import Rates
 
 
@@ -64,10 +64,19 @@ def plan_under(
         _apply(change, jobs, refused)
         found = plan_for(_of(case, jobs), sites, objective, generator)
     plan = replace(found.plan, case=case, reasons={**found.plan.reasons, **refused}, run_now=at_once)
+    asked = {job.id: job for job in case.jobs}
+    paid = {name: components(case, sites, asked[name], one) for name, one in plan.segments.items()}
     if found is first:
-        return replace(found, plan=plan)
-    proof, grams = _proofs(case, sites, objective, widest, first, found)
-    return replace(found, plan=replace(plan, certificate=grams), proof=proof)
+        bounds = (first.proof.lower_bound_gco2e, first.plan.certificate.lower_bound_gco2e)
+    else:
+        bounds = _bounds(_of(case, widest), sites, objective, first, found)
+    later_cost = _later_cost(objective.weights, asked, {name: widest[name] for name in plan.segments})
+    return replace(
+        found,
+        plan=replace(plan, certificate=_proof(plan.certificate.emissions_gco2e, bounds[1])),
+        proof=_proof(value_of(objective.weights, total(paid.values())), bounds[0] + later_cost),
+        job_components=paid,
+    )
 
 
 def _first_change(rules: Sequence[Rule], case: FleetCase, found: ChosenPlan) -> Change:
@@ -83,32 +92,29 @@ def _of(case: FleetCase, jobs: Mapping[str, Job]) -> FleetCase:
     return replace(case, jobs=[jobs[job.id] for job in case.jobs if job.id in jobs])
 
 
-def _proofs(
-    case: FleetCase,
-    sites: Sites,
-    objective: Objective,
-    widest: Mapping[str, Job],
-    first: ChosenPlan,
-    found: ChosenPlan,
-) -> tuple[Certificate, Certificate]:
-    """Of the objective and of the grid's grams, with bounds on plans of the same jobs in their widest windows."""
+def _bounds(
+    widest: FleetCase, sites: Sites, objective: Objective, first: ChosenPlan, found: ChosenPlan
+) -> tuple[float, float]:
+    """On the objective and on the grid's grams of any plan of the jobs that are planned, in their widest windows."""
     if found.plan.segments.keys() == first.plan.segments.keys():
-        bounds = (first.proof.lower_bound_gco2e, first.plan.certificate.lower_bound_gco2e)
-    else:
-        planned = _of(case, {name: widest[name] for name in found.plan.segments})
-        scale = objective.weights.first_factor
-        plain = effective(planned, sites, objective.weights.over(scale))
-        bounds = (
-            scale * _bound_of(plain, found.proof.emissions_gco2e / scale),
-            _bound_of(planned, found.plan.certificate.emissions_gco2e),
-        )
-    every = (found.proof.emissions_gco2e, found.plan.certificate.emissions_gco2e)
-    proof, grams = (
-        Certificate(emissions_gco2e=one, lower_bound_gco2e=min(one, bound))
-        for one, bound in zip(every, bounds, strict=True)
+        return first.proof.lower_bound_gco2e, first.plan.certificate.lower_bound_gco2e
+    planned = replace(widest, jobs=[job for job in widest.jobs if job.id in found.plan.segments])
+    if not planned.jobs:
+        return 0.0, 0.0
+    scale = objective.weights.first_factor
+    cost = bound_cost_of(planned, sites, objective.weights.over(scale), found.proof.emissions_gco2e / scale)
+    grams = lower_bound(planned.jobs, Rates.of(planned), found.plan.certificate.emissions_gco2e)
+    return scale * cost, grams.lower_bound_gco2e
+
+
+def _proof(emissions_gco2e: float, bound_gco2e: float) -> Certificate:
+    return Certificate(emissions_gco2e=emissions_gco2e, lower_bound_gco2e=min(bound_gco2e, emissions_gco2e))
+
+
+def _later_cost(weights: Weights, asked: Mapping[str, Job], widest: Mapping[str, Job]) -> float:
+    """What the jobs wait more when it is counted from when they were asked for, not from when others have ended."""
+    waited_kwh_h = sum(
+        job.energy_kwh * (job.earliest_start_at_s - asked[name].earliest_start_at_s) / 3600.0
+        for name, job in widest.items()
     )
-    return proof, grams
-
-
-def _bound_of(case: FleetCase, known_cost: float) -> float:
-    return lower_bound(case.jobs, Rates.of(case), known_cost).lower_bound_gco2e if case.jobs else 0.0
+    return weights.per_waiting_kwh_h * waited_kwh_h

@@ -1,10 +1,15 @@
-"""What a plan is chosen by: a weighted sum of grams, dollars, litres, and at most one limit on grams or dollars.
+"""What a plan is chosen by: a weighted sum of grams, dollars, litres, waiting, and at most one limit.
 
 Every term is either paid per kilowatt-hour at some instant (grid carbon, electricity, water) or per second that a GPU
 is held (embodied carbon, hire). So a case with an objective is a plain case again: its forecasts are what a facility's
 kilowatt-hour costs, its GPU rates what holding one costs, and the joint planner, its bound and its certificate work on
 it as they are. Where they say gCO2e of such a case they mean the units of the objective, which are grams when only
 carbon counts.
+
+Waiting is counted by energy: a kilowatt-hour of IT work that is done an hour later than it would be at once. Counted by
+job, a minute's work would weigh as much as a week's, and two halves of a job twice as much as the whole. So it is a
+price that rises with time, the same for every job, less what each job pays when it runs at once: `waiting_offset`. It
+rises in the steps of the grid; within one, all work counts as in its middle.
 
 PUE enters once, as everywhere, through the region; water on site is counted by IT energy and is divided by it here.
 A price that is not known makes the time unknown when dollars count: nothing is planned there. Prices and intensities
@@ -15,7 +20,7 @@ for its duration and no longer. What a plan costs afterwards is added up again f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
@@ -37,19 +42,27 @@ class Weights:
     per_gco2e: float = 0.0
     per_usd: float = 0.0
     per_l: float = 0.0
+    per_waiting_kwh_h: float = 0.0
 
     def __post_init__(self) -> None:
-        every = [getattr(self, one.name) for one in fields(self)]
-        if not all(0 <= one < math.inf for one in every) or not any(every):
+        if not all(0 <= one < math.inf for one in self._all) or not any(self._all):
             raise ValueError("weights are numbers from 0, and one of them is above 0")
 
     @property
     def first_factor(self) -> float:
         """The first weight that counts. Divided by it, the same preferences have one scale, and give one plan."""
-        return next(one for one in (self.per_gco2e, self.per_usd, self.per_l) if one > 0)
+        return next(one for one in self._all if one > 0)
+
+    @property
+    def _all(self) -> list[float]:
+        return [getattr(self, one.name) for one in fields(self)]
 
     def over(self, factor: float) -> Weights:
-        return Weights(per_gco2e=self.per_gco2e / factor, per_usd=self.per_usd / factor, per_l=self.per_l / factor)
+        return Weights(**{one.name: getattr(self, one.name) / factor for one in fields(self)})
+
+    def counts_only(self, what: Limited) -> bool:
+        """Whether nothing counts beside what is to be limited."""
+        return sum(self._all) == (self.per_gco2e if what is Limited.GCO2E else self.per_usd)
 
     def and_more_on(self, what: Limited, factor: float) -> Weights:
         if what is Limited.GCO2E:
@@ -103,7 +116,8 @@ Sites = Mapping[str, Site]  # by the name of the region
 class Components:
     """What running costs, in each unit; None where a price or a rate of water is not known.
 
-    `energy_kwh` is the facility's. `grid_gco2e` is what it emits, `embodied_gco2e` the share of making the GPUs.
+    `energy_kwh` is the facility's and `grid_gco2e` what it emits, `embodied_gco2e` the share of making the GPUs,
+    `waiting_kwh_h` IT energy times how much later it is used than at once.
     """
 
     energy_kwh: float = 0.0
@@ -112,6 +126,7 @@ class Components:
     electricity_usd: float | None = 0.0
     hire_usd: float = 0.0
     water_l: float | None = 0.0
+    waiting_kwh_h: float = 0.0
 
     @property
     def gco2e(self) -> float:
@@ -132,10 +147,7 @@ def effective(case: FleetCase, sites: Sites, weights: Weights) -> FleetCase:
         return case
     # Two regions of one zone may pay different prices, so each gets a series of its own.
     known = [region for region in case.regions if region.zone in case.forecasts]
-    series = {
-        region.name: _effective_series(case.forecasts[region.zone], sites[region.name], weights, region.pue)
-        for region in known
-    }
+    series = {region.name: _effective_series(case, region, sites[region.name], weights) for region in known}
     return replace(
         case,
         regions=[replace(region, zone=region.name) for region in case.regions],
@@ -146,9 +158,24 @@ def effective(case: FleetCase, sites: Sites, weights: Weights) -> FleetCase:
 
 def value_of(weights: Weights, cost: Components) -> float:
     """The objective of what was paid; NaN where something that counts is not known."""
-    usd, water_l = cost.usd, cost.water_l
-    terms = [(weights.per_gco2e, cost.gco2e), (weights.per_usd, usd), (weights.per_l, water_l)]
+    terms: list[tuple[float, float | None]] = [
+        (weights.per_gco2e, cost.gco2e),
+        (weights.per_usd, cost.usd),
+        (weights.per_l, cost.water_l),
+        (weights.per_waiting_kwh_h, cost.waiting_kwh_h),
+    ]
     return sum(weight * (math.nan if paid is None else paid) for weight, paid in terms if weight > 0)
+
+
+def waiting_offset_cost(case: FleetCase, weights: Weights, job_ids: Collection[str]) -> float:
+    """What the rising price asks of these jobs when they run at once; the effective case charges so much too much."""
+    if weights.per_waiting_kwh_h == 0:
+        return 0.0
+    origin_s = _origin_s(case)
+    jobs = [job for job in case.jobs if job.id in job_ids]
+    return weights.per_waiting_kwh_h * math.fsum(
+        job.energy_kwh * (_middle_s(job) - origin_s) / _S_PER_H for job in jobs
+    )
 
 
 def components(case: FleetCase, sites: Sites, job: Job, segments: Sequence[Segment]) -> Components:
@@ -173,8 +200,9 @@ def _gpu_rate_per_s(site: Site, weights: Weights) -> float:
     return (weights.per_gco2e * site.gco2e_per_gpu_h + weights.per_usd * site.usd_per_gpu_h) / _S_PER_H
 
 
-def _effective_series(series: IntensitySeries, site: Site, weights: Weights, pue: float) -> IntensitySeries:
+def _effective_series(case: FleetCase, region: Region, site: Site, weights: Weights) -> IntensitySeries:
     """What each kWh of the facility costs. Where the grid is not known it stays unknown, whatever counts."""
+    series, pue = case.forecasts[region.zone], region.pue
     edges = series.edges_at_s
     if weights.per_usd > 0 and isinstance(site.usd_per_kwh, PriceSeries):
         inner = site.usd_per_kwh.edges_at_s
@@ -189,7 +217,31 @@ def _effective_series(series: IntensitySeries, site: Site, weights: Weights, pue
     if weights.per_l > 0:
         water_l = _water_l_per_kwh(site, pue)
         values = values + weights.per_l * (math.nan if water_l is None else water_l)
+    if weights.per_waiting_kwh_h > 0:
+        middles_s = (series.edges_at_s[:-1] + series.edges_at_s[1:])[steps] / 2
+        values = values + weights.per_waiting_kwh_h / pue * (middles_s - _origin_s(case)) / _S_PER_H
     return replace(series, edges_at_s=edges, gco2e_per_kwh=values)
+
+
+def _origin_s(case: FleetCase) -> float:
+    """From which time waiting is counted; any will do, and one nearby keeps numbers small."""
+    return min((job.earliest_start_at_s for job in case.jobs), default=0.0)
+
+
+def _middle_s(job: Job) -> float:
+    """When half of the work would be done at once."""
+    return job.earliest_start_at_s + job.duration_s / 2
+
+
+def _waiting_kwh_h(series: IntensitySeries | None, job: Job, one: Segment) -> float:
+    """Work of a segment times how much later the middle of its step is than half of the job, run at once."""
+    if series is None or not series.covers(one.start_at_s, one.end_at_s):
+        return math.nan
+    edges, _ = series.steps_between(one.start_at_s, one.end_at_s)
+    inner = series.edges_at_s.searchsorted(edges[:-1], side="right") - 1
+    middles_s = (series.edges_at_s[inner] + series.edges_at_s[inner + 1]) / 2
+    waited_s2 = float(np.dot(np.diff(edges), middles_s - _middle_s(job)))
+    return job.power_w / 1000.0 * waited_s2 / _S_PER_H**2
 
 
 def _water_l_per_kwh(site: Site, pue: float) -> float | None:
@@ -212,6 +264,7 @@ def _of_segment(case: FleetCase, region: Region, site: Site, job: Job, one: Segm
         electricity_usd=None if price is None else facility_kwh * price,
         hire_usd=gpu_h * site.usd_per_gpu_h,
         water_l=water_l,
+        waiting_kwh_h=_waiting_kwh_h(case.forecasts.get(region.zone), job, one),
     )
 
 

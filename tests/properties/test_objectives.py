@@ -18,7 +18,17 @@ from scheduler.planning.certificate import flaws, recomputed_gco2e
 from scheduler.planning.choosing import ChosenPlan, LimitUnreachableError, plan_for
 from scheduler.planning.fleet_case import FleetCase
 from scheduler.planning.joint import plan_fleet
-from scheduler.planning.objective import Limit, Limited, Objective, Site, Sites, Weights, components, effective
+from scheduler.planning.objective import (
+    Limit,
+    Limited,
+    Objective,
+    Site,
+    Sites,
+    Weights,
+    components,
+    effective,
+    waiting_offset_cost,
+)
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 HOURS = 5
@@ -28,10 +38,11 @@ PUE = 1.25
 grams = st.lists(st.integers(-5, 50).map(lambda ten: 10.0 * ten), min_size=HOURS, max_size=HOURS)
 dollars = st.lists(st.integers(-3, 10).map(lambda tenth: tenth / 10), min_size=HOURS, max_size=HOURS)
 weights_of_all = st.builds(
-    lambda gco2e, usd, water: Weights(per_gco2e=gco2e, per_usd=usd, per_l=water),
+    lambda gco2e, usd, water, waiting: Weights(per_gco2e=gco2e, per_usd=usd, per_l=water, per_waiting_kwh_h=waiting),
     st.sampled_from((1.0, 0.25)),
     st.sampled_from((0.0, 100.0, 7.0)),
     st.sampled_from((0.0, 30.0)),
+    st.sampled_from((0.0, 40.0)),
 )
 
 
@@ -85,9 +96,11 @@ class Way:
     gco2e: float
     usd: float
     water_l: float
+    waiting_kwh_h: float
 
     def value_of(self, weights: Weights) -> float:
-        return weights.per_gco2e * self.gco2e + weights.per_usd * self.usd + weights.per_l * self.water_l
+        paid = weights.per_gco2e * self.gco2e + weights.per_usd * self.usd + weights.per_l * self.water_l
+        return paid + weights.per_waiting_kwh_h * self.waiting_kwh_h
 
 
 def ways(case: FleetCase, sites: Sites) -> Iterator[Way]:
@@ -115,15 +128,16 @@ def hours_of(job: Job) -> Iterator[tuple[tuple[int, str], ...]]:
 
 
 def cost_of(case: FleetCase, sites: Sites, choice: tuple[tuple[tuple[int, str], ...], ...]) -> Way:
-    gco2e = usd = water_l = 0.0
+    gco2e = usd = water_l = waiting_kwh_h = 0.0
     for job, hours in zip(case.jobs, choice, strict=True):
         for hour, name in hours:
             site, it_kwh = sites[name], job.power_w / 1000.0
             assert isinstance(site.usd_per_kwh, PriceSeries)
             gco2e += it_kwh * PUE * float(case.forecasts[name].gco2e_per_kwh[hour]) + job.gpus * site.gco2e_per_gpu_h
             usd += it_kwh * PUE * float(site.usd_per_kwh.usd_per_kwh[hour]) + job.gpus * site.usd_per_gpu_h
+            waiting_kwh_h += it_kwh * (hour + 0.5 - job.duration_s / HOUR_S / 2)
             water_l += it_kwh * (site.wue_l_per_kwh or 0.0) + it_kwh * PUE * site.source_l_per_kwh
-    return Way(gco2e=gco2e, usd=usd, water_l=water_l)
+    return Way(gco2e=gco2e, usd=usd, water_l=water_l, waiting_kwh_h=waiting_kwh_h)
 
 
 def planned(case: FleetCase, sites: Sites, objective: Objective) -> ChosenPlan:
@@ -140,12 +154,15 @@ def test_components_sum_to_the_objective_and_the_bound_is_below_the_best_plan(
     found = planned(case, sites, Objective(weights=weights))
     cost = found.components
     assert cost.usd is not None and cost.water_l is not None
-    by_components = Way(gco2e=cost.gco2e, usd=cost.usd, water_l=cost.water_l).value_of(weights)
+    by_components = Way(
+        gco2e=cost.gco2e, usd=cost.usd, water_l=cost.water_l, waiting_kwh_h=cost.waiting_kwh_h
+    ).value_of(weights)
     assert found.proof.emissions_gco2e == pytest.approx(by_components, abs=1e-6)
     plain = effective(case, sites, weights)
     names = {job.id: job for job in case.jobs}
     again = sum(recomputed_gco2e(plain, names[name], one) for name, one in found.plan.segments.items())
-    assert by_components == pytest.approx(again, abs=1e-6)
+    offset_cost = waiting_offset_cost(case, weights, found.plan.segments)
+    assert by_components == pytest.approx(again - offset_cost, abs=1e-6)
     assume(not found.plan.reasons)
     least_cost = min(way.value_of(weights) for way in ways(case, sites))
     assert found.proof.lower_bound_gco2e <= least_cost + 1e-6

@@ -80,6 +80,7 @@ def test_a_constant_price_goes_before_the_recorded_one(tmp_path: Path) -> None:
     [
         ("", GRAMS, None),
         ("usd = 1", Weights(per_usd=1.0), None),
+        ("gco2e = 1\nwaiting_kwh_h = 5", Weights(per_gco2e=1.0, per_waiting_kwh_h=5.0), None),
         ("carbon_usd_per_t = 100", Weights(per_usd=1.0, per_gco2e=1e-4), None),
         ("at_most_usd = 5", GRAMS, Limit(what=Limited.USD, most_cost=5.0)),
         ("usd = 1\nat_most_kgco2e = 2", Weights(per_usd=1.0), Limit(what=Limited.GCO2E, most_cost=2000.0)),

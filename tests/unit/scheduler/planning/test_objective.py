@@ -161,6 +161,27 @@ def test_hire_and_embodied_carbon_send_a_job_elsewhere() -> None:
         assert found.proof.emissions_gco2e == pytest.approx(300)
 
 
+def test_waiting_that_costs_more_than_it_saves_is_not_done() -> None:
+    case = a_case(300, 250, 100, pue=1.0)
+    # The third hour saves 200 g for two hours of waiting of one kWh, the second 50 g for one.
+    for per_waiting_kwh_h, hour in ((0.0, 2), (99.0, 2), (101.0, 0)):
+        weights = Weights(per_gco2e=1.0, per_waiting_kwh_h=per_waiting_kwh_h)
+        found = plan_for(case, {"DE": Site()}, Objective(weights=weights), np.random.default_rng(0))
+        assert found.plan.segments["job-0"] == (at(hour, hour + 1),)
+        assert found.components.waiting_kwh_h == pytest.approx(hour)
+        value = (300, 250, 100)[hour] + per_waiting_kwh_h * hour
+        assert found.proof.emissions_gco2e == pytest.approx(value)
+        assert found.proof.lower_bound_gco2e == pytest.approx(value)
+
+
+def test_waiting_is_that_of_the_work_whatever_the_facility_draws_beside_it() -> None:
+    for pue in (1.0, 2.0):
+        case = a_case(300, 250, 100, pue=pue)
+        assert components(case, {"DE": Site()}, case.jobs[0], (at(1, 2),)).waiting_kwh_h == pytest.approx(1)
+    weights = Weights(per_waiting_kwh_h=7.0)
+    assert effective(case, {"DE": Site()}, weights).forecasts["DE"].gco2e_per_kwh.tolist() == [1.75, 5.25, 8.75]
+
+
 def test_a_limit_on_dollars_is_kept_with_the_fewest_grams() -> None:
     # Two jobs; the clean hours are dear. Grams 100, 200, 300, 400; dollars 4, 3, 2, 1; at most 5 dollars in all.
     case = a_case(100, 200, 300, 400, jobs=2, pue=1.0)

@@ -12,7 +12,7 @@ from scheduler.planning.choosing import ChosenPlan
 from scheduler.planning.fleet_case import FleetCase
 from scheduler.planning.joint import run_now
 from scheduler.planning.narrowing import plan_under
-from scheduler.planning.objective import Objective, Site
+from scheduler.planning.objective import Objective, Site, Weights
 from scheduler.planning.precedence import After, Precedence, cycle_in, run_now_in_order
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
@@ -46,6 +46,17 @@ def test_a_chain_is_put_in_order() -> None:
     found = planned(a_case(*jobs_of("c", "b", "a")), {"b": ["a"], "c": ["b"]})
     assert hours(found) == {"a": 1, "b": 2, "c": 4}
     assert found.proof.emissions_gco2e == pytest.approx(350)
+
+
+def test_waiting_for_another_job_is_waiting() -> None:
+    case = a_case(*jobs_of("a", "b", within_h=3), values=(100, 100, 100))
+    objective, after = Objective(weights=Weights(per_gco2e=1.0, per_waiting_kwh_h=10.0)), {"b": ["a"]}
+    at_once = run_now_in_order(case, after)
+    found = plan_under(case, {"DE": Site()}, objective, [Precedence(after)], at_once, np.random.default_rng(0))
+    assert hours(found) == {"a": 0, "b": 1}
+    assert found.components.waiting_kwh_h == pytest.approx(1)
+    assert found.proof.emissions_gco2e == pytest.approx(210)
+    assert found.proof.lower_bound_gco2e == pytest.approx(210)
 
 
 def test_a_plan_without_order_is_left_as_it_is() -> None:
