@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scheduler.planning.holds import WeekHours
     from scheduler.planning.objective import Limit, Limited, Objective, Site, Weights
     from scheduler.planning.plan import Region
+    from scheduler.planning.transfers import Link
 
 _H_PER_YEAR = 8766.0
 _DEFAULT_LIFETIME_YEARS = 4.0
@@ -41,6 +42,7 @@ class FleetFile:
     sites: Mapping[str, Site]
     objective: Objective
     budgets: tuple[Budget, ...]
+    link: Link | None
 
     def regions_between(self, from_s: float, to_s: float) -> list[Region]:
         """The regions with everything that they hold in the interval."""
@@ -72,6 +74,7 @@ def read_fleet(path: Path) -> FleetFile:
         sites=sites,
         objective=objective,
         budgets=found_budgets,
+        link=_link(tables),
     )
 
 
@@ -184,6 +187,19 @@ def _prices(tables: Tables, regions: list[Region]) -> dict[str, PriceSeries]:
         if "price_zone" in tables.regions[index] and zones[region.name] not in found:
             raise tables.wrong(("region", index, "price_zone"), f"the prices have no zone {zones[region.name]}")
     return {name: found[zone] for name, zone in zones.items() if zone in found}
+
+
+def _link(tables: Tables) -> Link | None:
+    from scheduler.planning.transfers import Link
+
+    if "transfer" not in tables.values:
+        return None
+    gb_per_s, wh_per_gb, usd_per_gb = (
+        tables.number(("transfer", key), low=0.0) for key in ("gb_per_s", "wh_per_gb", "usd_per_gb")
+    )
+    if not gb_per_s:
+        raise tables.wrong(("transfer", "gb_per_s"), "[transfer] needs gb_per_s above 0", "write gb_per_s = 0.5")
+    return Link(gb_per_s=gb_per_s, kwh_per_gb=(wh_per_gb or 0.0) / 1000.0, usd_per_gb=usd_per_gb or 0.0)
 
 
 # -- the objective ---------------------------------------------------------------------------------------------------

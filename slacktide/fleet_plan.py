@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slacktide.file_places import nearest_of
 from slacktide.fleet_file import FleetFile, read_fleet
-from slacktide.jobs_file import read_jobs_file
+from slacktide.jobs_file import JobsFile, read_jobs_file
 from slacktide.objective_text import unreachable
 
 if TYPE_CHECKING:
@@ -29,15 +31,30 @@ def chosen_plan(jobs: Path, fleet: Path) -> ChosenPlan:
     from scheduler.planning.choosing import LimitUnreachableError
     from scheduler.planning.narrowing import plan_under
     from scheduler.planning.precedence import Precedence, run_now_in_order
+    from scheduler.planning.transfers import Transfers
 
     known, asked = read_fleet(fleet), read_jobs_file(jobs)
-    case = case_of(known, asked.jobs)
-    rules = (Precedence(asked.after), Budgets(case, known.sites, known.budgets))
-    at_once, generator = run_now_in_order(case, asked.after), np.random.default_rng(_SEED)
+    _refuse_lost_data(known, asked)
+    case, sites = case_of(known, asked.jobs), known.sites
+    moves = Transfers(case, sites, known.objective.weights, asked.data, known.link)
+    rules = (Precedence(asked.after), moves, Budgets(case, sites, known.budgets, moves))
+    at_once = run_now_in_order(replace(case, jobs=moves.at_home), asked.after)
     try:
-        return plan_under(case, known.sites, known.objective, rules, at_once, generator)
+        return plan_under(case, sites, known.objective, rules, at_once, np.random.default_rng(_SEED), moves)
     except LimitUnreachableError as problem:
         raise unreachable(problem) from None
+
+
+def _refuse_lost_data(known: FleetFile, asked: JobsFile) -> None:
+    zones = tuple(region.name for region in known.regions)
+    for name, data in asked.data.items():
+        if data.region not in zones:
+            raise asked.lines[name].wrong("data_region", f"no region {data.region}", nearest_of(data.region, zones))
+        if known.link is None:
+            raise asked.lines[name].wrong("data_gb", "the fleet has no [transfer]", "write [transfer] gb_per_s = 0.5")
+        if known.objective.limit is not None:
+            hint = "weigh grams or dollars instead, or leave data_gb out"
+            raise asked.lines[name].wrong("data_gb", "moves of data are in no limit of [objective]", hint)
 
 
 def case_of(known: FleetFile, jobs: Sequence[Job]) -> FleetCase:

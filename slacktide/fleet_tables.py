@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 # Table -> its keys. Those named with brackets are lists of tables.
 _KEYS: dict[str, tuple[str, ...]] = {
-    "": ("carbon", "price", "objective", "region", "budget"),
+    "": ("carbon", "price", "objective", "transfer", "region", "budget"),
     "carbon": ("trace", "signal"),
     "price": ("trace",),
+    "transfer": ("gb_per_s", "wh_per_gb", "usd_per_gb"),
     "objective": ("gco2e", "usd", "water_l", "waiting_kwh_h", "carbon_usd_per_t", "at_most_usd", "at_most_kgco2e"),
     "region": (
         "zone",
@@ -42,7 +43,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "budget": ("tenant", "gco2e", "kwh", "usd", "per"),
 }
 _LISTS_OF_REGION = ("reserved", "maintenance")
-_TABLES = ("carbon", "price", "objective")
+_TABLES = ("carbon", "price", "objective", "transfer")
 _PLACE_IN_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 

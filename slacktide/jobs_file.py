@@ -15,12 +15,13 @@ from slacktide.terminal import UsageProblem, say
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
+    from scheduler.planning.transfers import Data
 
 T = TypeVar("T")
 
 _SHOWN_NAMES = 1000
 _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
-_OPTIONAL = ("interruptible", "regions", "tenant", "priority", "after")
+_OPTIONAL = ("interruptible", "regions", "tenant", "priority", "after", "cold_start_s", "data_region", "data_gb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class JobsFile:
 
     jobs: list[Job]
     after: Mapping[str, tuple[str, ...]]
+    data: Mapping[str, Data]
+    lines: Mapping[str, Line]
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -46,11 +49,13 @@ def read_jobs_file(path: Path) -> JobsFile:
             raise line.wrong("job_id", f"job {job.id} is there twice", "give each job an id of its own")
         jobs[job.id] = job
     after = {name: before for name, line in zip(jobs, lines, strict=True) if (before := line.after(jobs))}
-    _refuse_cycle(after, dict(zip(jobs, lines, strict=True)))
-    return JobsFile(jobs=list(jobs.values()), after=after)
+    by_name = dict(zip(jobs, lines, strict=True))
+    _refuse_cycle(after, by_name)
+    data = {name: found for name, line in by_name.items() if (found := line.data()) is not None}
+    return JobsFile(jobs=list(jobs.values()), after=after, data=data, lines=by_name)
 
 
-def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, _Line]) -> None:
+def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, Line]) -> None:
     from scheduler.planning.precedence import cycle_in
 
     if circle := cycle_in(after):
@@ -58,17 +63,17 @@ def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, _Lin
         raise lines[circle[0]].wrong("after", f"jobs wait for each other: {told}", "break the circle")
 
 
-def _lines(path: Path) -> list[_Line]:
+def _lines(path: Path) -> list[Line]:
     rows = csv.reader(io.StringIO(text_of(path, "--jobs"), newline=""))
     header: list[str] | None = None
-    found: list[_Line] = []
+    found: list[Line] = []
     for cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
             header = _header(path, rows.line_num, cells)
             continue
-        found.append(_Line.of(path, rows.line_num, header, cells))
+        found.append(Line.of(path, rows.line_num, header, cells))
     if header is None:
         raise wrong_at(path, 1, 1, "is empty", f"begin with the line {','.join((*_NEEDED, *_OPTIONAL))}")
     return found
@@ -99,7 +104,7 @@ def _written(cell: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
     """One line by column names."""
 
     path: Path
@@ -108,7 +113,7 @@ class _Line:
     cells: Sequence[str]
 
     @classmethod
-    def of(cls, path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> _Line:
+    def of(cls, path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> Line:
         if len(cells) != len(header):
             what = f"{len(cells)} cells under {len(header)} columns"
             raise wrong_at(path, number, _column(cells, min(len(cells), len(header))), what, "give each column a cell")
@@ -130,7 +135,7 @@ class _Line:
             submitted_at_s=earliest_s,
             earliest_start_at_s=earliest_s,
             deadline_at_s=deadline_s,
-            duration_s=self._read("duration_s", _positive),
+            duration_s=self._read("duration_s", _positive) + self._cold_start_s(),
             power_w=gpus * self._read("power_w_per_gpu", _not_negative),
             gpus=gpus,
             interruption=Interruption() if pauses else None,
@@ -150,6 +155,19 @@ class _Line:
     def wrong(self, name: str, what: str, hint: str) -> UsageProblem:
         column = _column(self.cells, self.header.index(name))
         return wrong_at(self.path, self.number, column, f"{name}: {what}", hint)
+
+    def data(self) -> Data | None:
+        """What the job reads; None where it says nothing of it."""
+        from scheduler.planning.transfers import Data
+
+        region = self._text("data_region")
+        if bool(region) != bool(self._text("data_gb")):
+            name = "data_region" if "data_region" in self.header else "data_gb"
+            raise self.wrong(name, "data_region and data_gb go together", "give both, or neither")
+        return Data(region=region, size_gb=self._read("data_gb", _not_negative)) if region else None
+
+    def _cold_start_s(self) -> float:
+        return self._read("cold_start_s", _not_negative) if self._text("cold_start_s") else 0.0
 
     def _names(self, column: str) -> tuple[str, ...]:
         return tuple(one.strip() for one in self._text(column).split(";") if one.strip())

@@ -17,7 +17,7 @@ from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.fleet_case import Assignment, FleetCase
 from scheduler.planning.local_search import ideal
-from scheduler.planning.narrowing import Change
+from scheduler.planning.narrowing import Change, Charged
 from scheduler.planning.objective import Components, Sites, components
 from scheduler.planning.plan import Segment
 from scheduler.planning.rates import Rates
@@ -34,7 +34,7 @@ class Spent(StrEnum):
 
     def of(self, cost: Components) -> float:
         """Infinite where it is not known: what is not known cannot be shown to be within a budget."""
-        found = {Spent.GCO2E: cost.gco2e, Spent.KWH: cost.energy_kwh, Spent.USD: cost.usd}[self]
+        found = {Spent.GCO2E: cost.gco2e, Spent.KWH: cost.energy_kwh + cost.transfer_kwh, Spent.USD: cost.usd}[self]
         return float("inf") if found is None or found != found else found
 
 
@@ -70,8 +70,10 @@ Ledger = dict[datetime, dict[str, float]]  # begin of the period -> what each jo
 class Budgets:
     """The rule that no tenant spends more than its budgets in any period."""
 
-    def __init__(self, case: FleetCase, sites: Sites, budgets: Sequence[Budget]) -> None:
-        self._case, self._sites, self._budgets = case, sites, budgets
+    def __init__(
+        self, case: FleetCase, sites: Sites, budgets: Sequence[Budget], charged: Charged | None = None
+    ) -> None:
+        self._case, self._sites, self._budgets, self._charged = case, sites, budgets, charged
         # A job leaves a period once; found overdrawn in it again, it has no other.
         self._moved: set[tuple[str, datetime]] = set()
 
@@ -92,6 +94,10 @@ class Budgets:
         found: Ledger = {}
         for job in jobs:
             if job.tenant == budget.tenant and job.id in places:
+                if self._charged is not None:
+                    # Paid where the run begins, as far as a day can tell.
+                    first = found.setdefault(budget.per.begin(places[job.id][0].start_at_s), {})
+                    first[job.id] = budget.what.of(self._charged.charges(job, places[job.id]))
                 for begin, piece in _cut(places[job.id], budget.per):
                     spent = budget.what.of(components(self._case, self._sites, job, (piece,)))
                     period = found.setdefault(begin, {})

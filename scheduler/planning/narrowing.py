@@ -19,7 +19,8 @@ from scheduler.planning.certificate import Certificate
 from scheduler.planning.choosing import ChosenPlan, bound_cost_of, plan_for
 from scheduler.planning.fleet_case import Assignment, FleetCase
 from scheduler.planning.joint import RunNow
-from scheduler.planning.objective import Objective, Sites, Weights, components, effective, total, value_of
+from scheduler.planning.objective import Components, Objective, Sites, Weights, components, effective, total, value_of
+from scheduler.planning.plan import Segment
 from scheduler.planning.rates import Rates
 
 
@@ -44,6 +45,17 @@ class Rule(Protocol):
         ...
 
 
+class Charged(Protocol):
+    """What jobs pay beside what the planner weighs."""
+
+    def charges(self, job: Job, segments: Sequence[Segment]) -> Components: ...
+
+    @property
+    def least_cost(self) -> float:
+        """What all charges together cost at least, wherever the jobs run."""
+        ...
+
+
 def plan_under(
     case: FleetCase,
     sites: Sites,
@@ -51,8 +63,12 @@ def plan_under(
     rules: Sequence[Rule],
     at_once: RunNow,
     generator: np.random.Generator,
+    charged: Charged | None = None,
 ) -> ChosenPlan:
-    """The best plan found that keeps every rule, beside `at_once`. Raises LimitUnreachableError."""
+    """The best plan found that keeps every rule, beside `at_once`. Raises LimitUnreachableError.
+
+    `charged` is paid by jobs beside what the planner weighs, and is in no limit.
+    """
     jobs = {job.id: job for job in case.jobs}
     refused: dict[str, str] = {}
     for rule in rules:
@@ -65,7 +81,13 @@ def plan_under(
         found = plan_for(_of(case, jobs), sites, objective, generator)
     plan = replace(found.plan, case=case, reasons={**found.plan.reasons, **refused}, run_now=at_once)
     asked = {job.id: job for job in case.jobs}
-    paid = {name: components(case, sites, asked[name], one) for name, one in plan.segments.items()}
+    paid = {
+        name: total(
+            [components(case, sites, asked[name], one), *([charged.charges(asked[name], one)] if charged else [])]
+        )
+        for name, one in plan.segments.items()
+    }
+    least_cost = charged.least_cost if charged else 0.0
     if found is first:
         bounds = (first.proof.lower_bound_gco2e, first.plan.certificate.lower_bound_gco2e)
     else:
@@ -74,7 +96,7 @@ def plan_under(
     return replace(
         found,
         plan=replace(plan, certificate=_proof(plan.certificate.emissions_gco2e, bounds[1])),
-        proof=_proof(value_of(objective.weights, total(paid.values())), bounds[0] + later_cost),
+        proof=_proof(value_of(objective.weights, total(paid.values())), bounds[0] + later_cost + least_cost),
         job_components=paid,
     )
 

@@ -45,16 +45,16 @@ class Weights:
     per_waiting_kwh_h: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(0 <= one < math.inf for one in self._all) or not any(self._all):
+        if not all(0 <= one < math.inf for one in self._weights) or not any(self._weights):
             raise ValueError("weights are numbers from 0, and one of them is above 0")
 
     @property
     def first_factor(self) -> float:
         """The first weight that counts. Divided by it, the same preferences have one scale, and give one plan."""
-        return next(one for one in self._all if one > 0)
+        return next(one for one in self._weights if one > 0)
 
     @property
-    def _all(self) -> list[float]:
+    def _weights(self) -> list[float]:
         return [getattr(self, one.name) for one in fields(self)]
 
     def over(self, factor: float) -> Weights:
@@ -62,7 +62,7 @@ class Weights:
 
     def counts_only(self, what: Limited) -> bool:
         """Whether nothing counts beside what is to be limited."""
-        return sum(self._all) == (self.per_gco2e if what is Limited.GCO2E else self.per_usd)
+        return sum(self._weights) == (self.per_gco2e if what is Limited.GCO2E else self.per_usd)
 
     def and_more_on(self, what: Limited, factor: float) -> Weights:
         if what is Limited.GCO2E:
@@ -117,7 +117,7 @@ class Components:
     """What running costs, in each unit; None where a price or a rate of water is not known.
 
     `energy_kwh` is the facility's and `grid_gco2e` what it emits, `embodied_gco2e` the share of making the GPUs,
-    `waiting_kwh_h` IT energy times how much later it is used than at once.
+    `waiting_kwh_h` IT energy times how much later it is used than at once. Moving data to a job is counted apart.
     """
 
     energy_kwh: float = 0.0
@@ -127,14 +127,19 @@ class Components:
     hire_usd: float = 0.0
     water_l: float | None = 0.0
     waiting_kwh_h: float = 0.0
+    transfer_kwh: float = 0.0
+    transfer_gco2e: float = 0.0
+    transfer_usd: float | None = 0.0
 
     @property
     def gco2e(self) -> float:
-        return self.grid_gco2e + self.embodied_gco2e
+        return self.grid_gco2e + self.embodied_gco2e + self.transfer_gco2e
 
     @property
     def usd(self) -> float | None:
-        return None if self.electricity_usd is None else self.electricity_usd + self.hire_usd
+        if self.electricity_usd is None or self.transfer_usd is None:
+            return None
+        return self.electricity_usd + self.hire_usd + self.transfer_usd
 
     def of(self, what: Limited) -> float | None:
         return self.gco2e if what is Limited.GCO2E else self.usd
@@ -182,6 +187,19 @@ def components(case: FleetCase, sites: Sites, job: Job, segments: Sequence[Segme
     """What the segments of a job cost, from the original series alone. Grams are NaN where the grid is not known."""
     regions = {region.name: region for region in case.regions}
     return total(_of_segment(case, regions[one.region], sites[one.region], job, one) for one in segments)
+
+
+def energy_components(case: FleetCase, sites: Sites, energy_kwh: float, one: Segment) -> Components:
+    """What so much energy, drawn evenly over a segment, emits and costs; nothing else of it is counted."""
+    region = next(region for region in case.regions if region.name == one.region)
+    price = sites[region.name].usd_per_kwh
+    if isinstance(price, PriceSeries):
+        price = price.mean_usd_per_kwh(one.start_at_s, one.end_at_s)
+    return Components(
+        energy_kwh=energy_kwh,
+        grid_gco2e=energy_kwh * _mean_gco2e_per_kwh(case, region, one),
+        electricity_usd=None if price is None else energy_kwh * price,
+    )
 
 
 def total(every: Iterable[Components]) -> Components:
@@ -253,15 +271,11 @@ def _of_segment(case: FleetCase, region: Region, site: Site, job: Job, one: Segm
     it_kwh = job.power_w / 1000.0 * one.duration_s / _S_PER_H
     facility_kwh = it_kwh * region.pue
     gpu_h = job.gpus * one.duration_s / _S_PER_H
-    price = site.usd_per_kwh
-    if isinstance(price, PriceSeries):
-        price = price.mean_usd_per_kwh(one.start_at_s, one.end_at_s)
+    drawn = energy_components(case, {region.name: site}, facility_kwh, one)
     water_l = None if site.wue_l_per_kwh is None else it_kwh * (site.wue_l_per_kwh + region.pue * site.source_l_per_kwh)
-    return Components(
-        energy_kwh=facility_kwh,
-        grid_gco2e=facility_kwh * _mean_gco2e_per_kwh(case, region, one),
+    return replace(
+        drawn,
         embodied_gco2e=gpu_h * site.gco2e_per_gpu_h,
-        electricity_usd=None if price is None else facility_kwh * price,
         hire_usd=gpu_h * site.usd_per_gpu_h,
         water_l=water_l,
         waiting_kwh_h=_waiting_kwh_h(case.forecasts.get(region.zone), job, one),

@@ -127,6 +127,27 @@ def test_an_objective_is_kept_and_its_components_are_summed(folder: Path) -> Non
     assert "no plan of these jobs can keep usd at most -1: the least found is -0.075" in beyond.stderr
 
 
+def test_data_moves_only_over_a_link_that_the_fleet_has(folder: Path) -> None:
+    header = HEADER.replace("\n", ",data_region,data_gb\n")
+    (folder / "jobs.csv").write_text(header + line("a").replace("\n", ",FR,100\n"), encoding="utf-8")
+    assert "2:57: data_gb: the fleet has no [transfer]" in run(folder).stderr
+    link = "[transfer]\ngb_per_s = 0.01\nwh_per_gb = 5\n"
+    (folder / "fleet.toml").write_text(FLEET.replace("[[region]]", link + "[[region]]", 1), encoding="utf-8")
+    done = run(folder, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # Nearly three hours under way: the clean hour in DE is over, and 200 g there is 300 g with its PUE.
+    assert {one["zone"] for one in found["jobs"][0]["segments"]} == {"FR"}
+    assert found["objective"]["components"]["transfer_gco2e"] == 0
+    fast = link.replace("0.01", "1").replace("= 5", "= 0.5")
+    (folder / "fleet.toml").write_text(FLEET.replace("[[region]]", fast + "[[region]]", 1), encoding="utf-8")
+    moved = json.loads(run(folder, "--json").stdout)
+    assert {one["zone"] for one in moved["jobs"][0]["segments"]} == {"DE"}
+    # 0.05 kWh at 250 g.
+    assert moved["objective"]["components"]["transfer_gco2e"] == pytest.approx(12.5)
+    assert moved["emissions_gco2e"] == pytest.approx(150)
+
+
 def test_order_and_budgets_are_kept(folder: Path) -> None:
     budget = '[[budget]]\ntenant = "vision"\nkwh = 3.5\n'
     (folder / "fleet.toml").write_text(FLEET + budget, encoding="utf-8")

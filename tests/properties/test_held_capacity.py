@@ -64,7 +64,7 @@ def used_with_holds(case: FleetCase, plan: dict[str, tuple[Segment, ...]]) -> in
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cases())
 def test_jobs_and_holds_together_never_take_more_than_there_is(case: FleetCase) -> None:
     found = plan_fleet(case, np.random.default_rng(1))

@@ -145,7 +145,7 @@ def planned(case: FleetCase, sites: Sites, objective: Objective) -> ChosenPlan:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=14, deadline=None)
 @given(small_cases(), weights_of_all)
 def test_components_sum_to_the_objective_and_the_bound_is_below_the_best_plan(
     drawn: tuple[FleetCase, Sites], weights: Weights
@@ -195,7 +195,7 @@ def test_the_scale_of_the_weights_changes_no_plan(
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(small_cases(), st.sampled_from(Limited), st.floats(0.0, 1.0))
 def test_a_limit_holds_and_no_plan_within_it_is_below_the_bound(
     drawn: tuple[FleetCase, Sites], what: Limited, share_ratio: float

@@ -75,7 +75,7 @@ def keeps_order(places: Assignment, after: Mapping[str, Sequence[str]]) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ordered_jobs(), intensities)
 def test_a_plan_keeps_the_order_and_its_bound_is_below_the_best_that_does(
     drawn: tuple[list[Job], dict[str, tuple[str, ...]]], row: list[float]

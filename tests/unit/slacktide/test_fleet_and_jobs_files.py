@@ -10,6 +10,7 @@ from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import Signal
 from scheduler.planning.budgets import Budget, Per, Spent
 from scheduler.planning.objective import GRAMS, Limit, Limited, Objective, Weights
+from scheduler.planning.transfers import Data, Link
 from slacktide.fleet_file import read_fleet
 from slacktide.jobs_file import read_jobs, read_jobs_file
 from slacktide.terminal import UsageProblem
@@ -136,6 +137,7 @@ def test_the_signal_chooses_the_column(tmp_path: Path) -> None:
         (FLEET + "[[region.maintenance]]\nfrom = '2022-03-01T00:00Z'\n", "7:1", "maintenance without to"),
         (FLEET + MAINTENANCE.replace("03:00", "00:30"), "9:1", "to lies not after from"),
         (FLEET + MAINTENANCE.replace("00Z'\n", "00'\n", 1), "8:1", "has no time zone"),
+        (FLEET + "[transfer]\nwh_per_gb = 5\n", "7:1", "[transfer] needs gb_per_s above 0"),
         (FLEET + "[[budget]]\nkwh = 5\n", "7:1", "a budget needs a tenant"),
         (FLEET + "[[budget]]\ntenant = 'vision'\n", "7:1", "the budget of vision limits nothing"),
         (FLEET + "[[budget]]\ntenant = 'vision'\nkwh = -1\n", "9:1", "kwh = -1"),
@@ -208,6 +210,22 @@ def test_a_mistake_in_the_order_of_jobs_is_pointed_at(tmp_path: Path, lines: str
         read_jobs_file(path)
     assert f"{path}:{place}: " in problem.value.what
     assert what in problem.value.what
+
+
+def test_a_job_says_where_its_data_lies_and_how_long_it_warms_up(tmp_path: Path) -> None:
+    header = HEADER.replace("\n", ",cold_start_s,data_region,data_gb\n")
+    text = header + LINE.replace("\n", ",60,DE,250\n") + LINE.replace("night", "day").replace("\n", ",,,\n")
+    found = read_jobs_file(jobs_path(tmp_path, text))
+    assert [job.duration_s for job in found.jobs] == [3660.0, 3600.0]
+    assert found.data == {"night": Data(region="DE", size_gb=250.0)}
+    with pytest.raises(UsageProblem, match="2:65: data_region: data_region and data_gb go together"):
+        read_jobs_file(jobs_path(tmp_path, header + LINE.replace("\n", ",60,,250\n")))
+
+
+def test_a_link_between_regions_is_read_in_kilowatt_hours(tmp_path: Path) -> None:
+    text = FLEET + "[transfer]\ngb_per_s = 0.5\nwh_per_gb = 60\nusd_per_gb = 0.02\n"
+    assert read_fleet(fleet_path(tmp_path, text)).link == Link(gb_per_s=0.5, kwh_per_gb=0.06, usd_per_gb=0.02)
+    assert read_fleet(fleet_path(tmp_path, FLEET)).link is None
 
 
 def test_a_column_that_is_not_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
