@@ -39,6 +39,9 @@ MOST_MULTIPLIERS = 7
 # What is left of the limit is filled by the last multiplier, then by less and less of it; never by none at all, so that
 # time in which the limited is not known stays unknown.
 _RATIOS = (1.0, 0.5, 0.1, 1e-9)
+_REACHING_RATIOS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 16.0)
+# Plans on either side of the limit, nearest first, from which plans between them are sought.
+_STARTS = 4
 _ROUNDING_RATIO = 1e-9
 _EMISSION_ROUNDS = 200
 
@@ -159,10 +162,21 @@ class _Search:
         assert self._limit is not None
         what, factor = self._limit.what, max(one.factor for one in self._tries)
         limited = effective(self._case, self._sites, _alone(what))
-        within = WithinLimit(self._weighed(0.0), limited, best.segments, self._limit.most_cost)
-        within.improve([self._weighed(ratio * factor) for ratio in _RATIOS], [one.segments for one in self._tries])
-        moved = self._noted(within.segments, best.reasons, best.factor, best.bound_cost)
-        return moved if self._is_within(moved.limited_cost) and moved.cost < best.cost else best
+        others = [one.segments for one in self._tries]
+        same = [one for one in self._tries if one.segments.keys() == best.segments.keys()]
+        for start in sorted(same, key=lambda one: abs(one.limited_cost - self._most_cost))[:_STARTS]:
+            within = WithinLimit(self._weighed(0.0), limited, start.segments, self._most_cost)
+            within.reach((self._weighed(ratio * factor) for ratio in _REACHING_RATIOS), others)
+            within.improve([self._weighed(ratio * factor) for ratio in _RATIOS], others)
+            moved = self._noted(within.segments, best.reasons, best.factor, best.bound_cost)
+            if self._is_within(moved.limited_cost) and moved.cost < best.cost:
+                best = moved
+        return best
+
+    @property
+    def _most_cost(self) -> float:
+        assert self._limit is not None
+        return self._limit.most_cost
 
     def _weighed(self, factor: float) -> FleetCase:
         assert self._limit is not None

@@ -5,12 +5,15 @@ Decides which stretches of time a weekly rule means, and what several rules hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import pairwise
 
-from scheduler.planning.plan import Hold
+import numpy as np
+
+from intensity_feeds.series import Floats
+from scheduler.planning.plan import Hold, Region
 
 _DAY_S = 86400.0
 
@@ -39,6 +42,16 @@ class WeekHours:
             if date.weekday() in self.days and start_at_s < end_at_s and end_at_s > from_s:
                 yield Hold(start_at_s=start_at_s, end_at_s=end_at_s, gpus=self.gpus)
             date += timedelta(days=1)
+
+
+def free_gpus(regions: Sequence[Region], edges_at_s: Floats) -> Floats:
+    """What jobs may use at once all through each step, shape (regions, steps); exact where holds begin on edges."""
+    free = np.array([[float(region.gpus)] * (len(edges_at_s) - 1) for region in regions])
+    for row, region in zip(free, regions, strict=True):
+        for hold in region.held:
+            touched = (edges_at_s[:-1] < hold.end_at_s) & (edges_at_s[1:] > hold.start_at_s)
+            row[touched] = np.minimum(row[touched], region.gpus - hold.gpus)
+    return free
 
 
 def together(holds: Iterable[Hold], gpus: int) -> tuple[Hold, ...]:

@@ -16,6 +16,7 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import Curve, Intervals, curve
 from scheduler.planning.fleet_case import FleetCase
+from scheduler.planning.holds import free_gpus
 
 _W_S_PER_KWH = 3.6e6
 
@@ -80,11 +81,7 @@ class Rates:
     @property
     def free_gpus(self) -> Floats:
         """What jobs may use at once in each cell; cells are cut where a region begins or ends to hold GPUs."""
-        free = np.array([[float(region.gpus)] * len(self.lengths_s) for region in self.case.regions])
-        for row, region in zip(free, self.case.regions, strict=True):
-            for hold in region.held:
-                row[(self.edges_at_s[:-1] >= hold.start_at_s) & (self.edges_at_s[:-1] < hold.end_at_s)] -= hold.gpus
-        return free
+        return free_gpus(self.case.regions, self.edges_at_s)
 
     def with_prices(self, gpu_price_gco2e_per_s: Floats, power_price_gco2e_per_j: Floats) -> Rates:
         return Rates(

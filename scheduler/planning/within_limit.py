@@ -1,7 +1,8 @@
-"""Improves a plan that keeps a limit: one job after another to a place that costs less, while the sum stays within.
+"""Plans between the corners of a trade-off: one job after another to a better place, until a limit is kept and used up.
 
-A multiplier finds only plans in the corners of a trade-off. Between two corners lie plans that use what the limit still
-allows; they are sought here, first by moves that save most for what they add, then by any that save. Decides no limit.
+A multiplier finds only the corners. From a plan within the limit the sum may grow up to it, first by the moves that
+save most for what they add, then by any that save. From one beyond it the sum must fall, by the moves that cost least
+for what they take off, until it is within. Decides no limit.
 """
 
 from __future__ import annotations
@@ -31,6 +32,18 @@ class WithinLimit:
     def segments(self) -> dict[str, tuple[Segment, ...]]:
         return dict(self._draft.places)
 
+    @property
+    def is_within(self) -> bool:
+        return sum(self._limited_costs.values()) <= self._most_cost
+
+    def reach(self, weighed: Iterable[FleetCase], others: Sequence[Assignment]) -> None:
+        """Move jobs until the limit is kept, by cases that count what is limited more and more."""
+        for rates in (Rates.of(case) for case in weighed):
+            for job in sorted(self._placed, key=by_size):
+                if self.is_within:
+                    return
+                self._has_moved(job, rates, others)
+
     def improve(self, weighed: Sequence[FleetCase], others: Sequence[Assignment]) -> None:
         """By each of `weighed` in turn, which count both prices in one, and by the places that other plans have."""
         for rates in [Rates.of(case) for case in weighed]:
@@ -44,6 +57,8 @@ class WithinLimit:
         curves = rates.curves(job)
         before = self._draft.take_out(job)
         old_cost, room_cost = cost_of(before, curves), self._most_cost - self._sum_without(job)
+        # Beyond the limit nothing may be added, and anything that takes off is welcome.
+        room_cost = max(room_cost, self._limited_costs[job.id])
         best, best_cost = before, old_cost - _LEAST_GAIN_RATIO * abs(old_cost)
         for place in self._places(job, rates, others):
             if cost_of(place, curves) < best_cost and self._limited_cost(job, place) <= room_cost:

@@ -13,7 +13,7 @@ from scheduler.planning.capacity import Occupancy
 from scheduler.planning.certificate import flaws
 from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.holds import WeekHours, together
+from scheduler.planning.holds import WeekHours, free_gpus, together
 from scheduler.planning.joint import plan_fleet
 from scheduler.planning.plan import Hold, Region, Segment
 from scheduler.planning.planner import OpenJob
@@ -74,6 +74,12 @@ def test_rules_add_up_to_what_there_is() -> None:
     found = together([a_hold(0, 4, 2), a_hold(2, 6, 2), a_hold(6, 7, 2), a_hold(9, 10, 9)], gpus=3)
     assert found == (a_hold(0, 2, 2), a_hold(2, 4, 3), a_hold(4, 7, 2), a_hold(9, 10, 3))
     assert together([], 3) == ()
+
+
+def test_what_is_free_all_through_a_step_is_the_least_of_it() -> None:
+    region = Region(name="DE", zone="DE", gpus=3, held=(a_hold(0.5, 1, 2), a_hold(1, 2, 1)))
+    edges = MIDNIGHT_S + HOUR_S * np.array([0.0, 1.0, 2.0, 3.0])
+    assert free_gpus([region], edges).tolist() == [[1, 2, 3]]
 
 
 def test_a_hold_is_room_that_is_taken() -> None:
