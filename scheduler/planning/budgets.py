@@ -82,7 +82,7 @@ class Budgets:
         return Change()
 
     def change(self, case: FleetCase, places: Assignment) -> Change:
-        rates = Rates.of(case) if case.jobs else None
+        rates = Rates.of(case) if case.jobs and self._budgets else None
         for budget in self._budgets:
             ledger = self.ledger(budget, case.jobs, places)
             for begin in sorted(ledger):

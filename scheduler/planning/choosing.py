@@ -17,7 +17,7 @@ import numpy as np
 from scheduler.planning.bound import lower_bound
 from scheduler.planning.certificate import Certificate, flaws
 from scheduler.planning.fleet_case import Assignment, FleetCase
-from scheduler.planning.joint import FleetPlan, plan_fleet, run_now
+from scheduler.planning.joint import FleetPlan, RunNow, plan_fleet, run_now
 from scheduler.planning.objective import (
     Components,
     Limit,
@@ -74,21 +74,34 @@ class _Try:
 
     segments: Assignment
     reasons: Mapping[str, str]
+    paid: Mapping[str, Components]
     factor: float
     bound_cost: float
     cost: float
     limited_cost: float
 
 
-def plan_for(case: FleetCase, sites: Sites, objective: Objective, generator: np.random.Generator) -> ChosenPlan:
-    """The best plan found. Raises LimitUnreachableError."""
-    search = _Search(case, sites, objective, generator)
-    best = search.run()
+def plan_for(
+    case: FleetCase,
+    sites: Sites,
+    objective: Objective,
+    generator: np.random.Generator,
+    at_once: RunNow | None = None,
+) -> ChosenPlan:
+    """The best plan found, beside `at_once` where that is known already. Raises LimitUnreachableError."""
+    best = _Search(case, sites, objective, generator).run()
     scale = objective.weights.first_factor
     proof = Certificate(emissions_gco2e=scale * best.cost, lower_bound_gco2e=scale * min(best.bound_cost, best.cost))
-    jobs = {job.id: job for job in case.jobs}
-    paid = {name: components(case, sites, jobs[name], segments) for name, segments in best.segments.items()}
-    return ChosenPlan(plan=_in_grams(case, best, paid), objective=objective, proof=proof, job_components=paid)
+    is_plain = objective.limit is None and effective(case, sites, objective.weights.over(scale)) is case
+    plan = FleetPlan(
+        case=case,
+        segments=best.segments,
+        reasons=best.reasons,
+        certificate=_in_grams(case, best, best.bound_cost if is_plain else None),
+        run_now=run_now(case) if at_once is None else at_once,
+        job_gco2e={name: one.grid_gco2e for name, one in best.paid.items()},
+    )
+    return ChosenPlan(plan=plan, objective=objective, proof=proof, job_components=best.paid)
 
 
 class _Search:
@@ -117,14 +130,16 @@ class _Search:
         return self._noted(found.segments, found.reasons, factor, bound_cost)
 
     def _noted(self, segments: Assignment, reasons: Mapping[str, str], factor: float, bound_cost: float) -> _Try:
-        paid = total(components(self._case, self._sites, self._jobs[name], one) for name, one in segments.items())
-        limited_cost = 0.0 if self._limit is None else paid.of(self._limit.what)
+        paid = {name: components(self._case, self._sites, self._jobs[name], one) for name, one in segments.items()}
+        in_all = total(paid.values())
+        limited_cost = 0.0 if self._limit is None else in_all.of(self._limit.what)
         made = _Try(
             segments=segments,
             reasons=reasons,
+            paid=paid,
             factor=factor,
             bound_cost=bound_cost,
-            cost=value_of(self._weights, paid),
+            cost=value_of(self._weights, in_all),
             limited_cost=np.inf if limited_cost is None else limited_cost,
         )
         self._tries.append(made)
@@ -208,20 +223,13 @@ def _alone(what: Limited) -> Weights:
     return Weights(per_gco2e=1.0) if what is Limited.GCO2E else Weights(per_usd=1.0)
 
 
-def _in_grams(case: FleetCase, best: _Try, paid: Mapping[str, Components]) -> FleetPlan:
-    """The plan with the emissions of its energy, and with a bound on those of its own."""
+def _in_grams(case: FleetCase, best: _Try, known_bound_gco2e: float | None) -> Certificate:
+    """Of the emissions of the energy, whatever the plan was chosen by."""
     assert not (found := flaws(case, best.segments)), found
-    job_gco2e = {name: one.grid_gco2e for name, one in paid.items()}
-    emissions_gco2e = sum(job_gco2e.values())
+    emissions_gco2e = sum(one.grid_gco2e for one in best.paid.values())
     planned = [job for job in case.jobs if job.id in best.segments]
-    bound_gco2e = 0.0
-    if planned:
+    if known_bound_gco2e is not None or not planned:
+        bound_gco2e = known_bound_gco2e or 0.0
+    else:
         bound_gco2e = lower_bound(planned, Rates.of(case), emissions_gco2e, _EMISSION_ROUNDS).lower_bound_gco2e
-    return FleetPlan(
-        case=case,
-        segments=best.segments,
-        reasons=best.reasons,
-        certificate=Certificate(emissions_gco2e=emissions_gco2e, lower_bound_gco2e=min(bound_gco2e, emissions_gco2e)),
-        run_now=run_now(case),
-        job_gco2e=job_gco2e,
-    )
+    return Certificate(emissions_gco2e=emissions_gco2e, lower_bound_gco2e=min(bound_gco2e, emissions_gco2e))

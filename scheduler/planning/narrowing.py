@@ -74,19 +74,14 @@ def plan_under(
     for rule in rules:
         _apply(rule.prepared(jobs), jobs, refused)
     widest = dict(jobs)
-    first = found = plan_for(_of(case, jobs), sites, objective, generator)
+    first = found = plan_for(_of(case, jobs), sites, objective, generator, at_once)
     weights = objective.weights.over(objective.weights.first_factor)
     while change := _first_change(rules, effective(_of(case, jobs), sites, weights), found):
         _apply(change, jobs, refused)
-        found = plan_for(_of(case, jobs), sites, objective, generator)
+        found = plan_for(_of(case, jobs), sites, objective, generator, at_once)
     plan = replace(found.plan, case=case, reasons={**found.plan.reasons, **refused}, run_now=at_once)
     asked = {job.id: job for job in case.jobs}
-    paid = {
-        name: total(
-            [components(case, sites, asked[name], one), *([charged.charges(asked[name], one)] if charged else [])]
-        )
-        for name, one in plan.segments.items()
-    }
+    paid = {name: _paid(case, sites, asked[name], jobs[name], found, charged) for name in plan.segments}
     least_cost = charged.least_cost if charged else 0.0
     if found is first:
         bounds = (first.proof.lower_bound_gco2e, first.plan.certificate.lower_bound_gco2e)
@@ -99,6 +94,15 @@ def plan_under(
         proof=_proof(value_of(objective.weights, total(paid.values())), bounds[0] + later_cost + least_cost),
         job_components=paid,
     )
+
+
+def _paid(
+    case: FleetCase, sites: Sites, asked: Job, planned: Job, found: ChosenPlan, charged: Charged | None
+) -> Components:
+    """Of a job as it was asked for: what it waits is counted from then."""
+    segments = found.plan.segments[asked.id]
+    own = found.job_components[asked.id] if planned == asked else components(case, sites, asked, segments)
+    return own if charged is None else total([own, charged.charges(asked, segments)])
 
 
 def _first_change(rules: Sequence[Rule], case: FleetCase, found: ChosenPlan) -> Change:
