@@ -83,7 +83,9 @@ def test_a_job_that_cannot_wait_for_its_data_stays_with_it() -> None:
 
 def test_a_job_that_may_not_run_where_its_data_lies_waits_for_it_or_is_refused() -> None:
     abroad = a_job(within_s=4 * HOUR_S, regions=("FR",))
-    assert place(planned(200, job=abroad)) == ("FR", 2)
+    region, start_h = place(planned(200, job=abroad))
+    assert region == "FR"
+    assert start_h >= 2
     refused = planned(350, job=abroad)
     assert refused.plan.reasons == {"job": "region: its data arrives too late anywhere"}
 
