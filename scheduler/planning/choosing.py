@@ -9,7 +9,7 @@ them would show. What is found is improved by moving single jobs (within_limit.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,7 +126,7 @@ class _Search:
 
     def _planned(self, weights: Weights, factor: float) -> _Try:
         found = plan_fleet(effective(self._case, self._sites, weights), self._generator)
-        bound_cost = found.certificate.lower_bound_gco2e - waiting_offset_cost(self._case, weights, found.segments)
+        bound_cost = _net_cost(self._case, weights, found.segments, found.certificate.lower_bound_gco2e)
         return self._noted(found.segments, found.reasons, factor, bound_cost)
 
     def _noted(self, segments: Assignment, reasons: Mapping[str, str], factor: float, bound_cost: float) -> _Try:
@@ -214,9 +214,13 @@ class _Search:
 
 def bound_cost_of(case: FleetCase, sites: Sites, weights: Weights, known_cost: float) -> float:
     """No plan of all these jobs has less of the objective; `known_cost`, of some plan, only guides the search."""
-    offset_cost = waiting_offset_cost(case, weights, {job.id for job in case.jobs})
-    rates = Rates.of(effective(case, sites, weights))
-    return lower_bound(case.jobs, rates, known_cost + offset_cost).lower_bound_gco2e - offset_cost
+    found = lower_bound(case.jobs, Rates.of(effective(case, sites, weights)), known_cost)
+    return _net_cost(case, weights, {job.id for job in case.jobs}, found.lower_bound_gco2e)
+
+
+def _net_cost(case: FleetCase, weights: Weights, job_ids: Collection[str], effective_cost: float) -> float:
+    """What the effective case charges, less what it charges for running at once."""
+    return effective_cost - waiting_offset_cost(case, weights, job_ids)
 
 
 def _alone(what: Limited) -> Weights:

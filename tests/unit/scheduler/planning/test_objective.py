@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from intensity_feeds.prices import PriceSeries
 from scheduler.planning.certificate import recomputed_gco2e
-from scheduler.planning.choosing import LimitUnreachableError, plan_for
+from scheduler.planning.choosing import LimitUnreachableError, bound_cost_of, plan_for
 from scheduler.planning.fleet_case import FleetCase
 from scheduler.planning.objective import (
     GRAMS,
@@ -192,6 +193,24 @@ def test_a_limit_on_dollars_is_kept_with_the_fewest_grams() -> None:
     assert found.components.gco2e == pytest.approx(500)
     # Grams plus 100 g a dollar cost 500 in each hour, so two jobs at least 1000, less 5 dollars at 100 g.
     assert found.proof.lower_bound_gco2e == pytest.approx(500, rel=1e-3)
+
+
+def test_the_bound_within_a_limit_is_that_of_the_line_between_the_plans_around_it() -> None:
+    # One job: 100 g for 4 dollars, or 400 g for 1. At most 3 dollars leaves 400 g. A dollar less costs 100 g on the
+    # line between the two, on which 3 dollars are 200 g; no multiplier proves more.
+    site = Site(usd_per_kwh=a_price(4, 1))
+    objective = Objective(limit=Limit(what=Limited.USD, most_cost=3.0))
+    found = plan_for(a_case(100, 400, pue=1.0), {"DE": site}, objective, np.random.default_rng(0))
+    assert found.proof.emissions_gco2e == pytest.approx(400)
+    assert found.proof.lower_bound_gco2e == pytest.approx(200)
+
+
+def test_a_bound_counts_waiting_from_when_the_job_might_have_run() -> None:
+    late = a_job("late", earliest_s=MIDNIGHT_S + HOUR_S, within_s=2 * HOUR_S)
+    case = replace(a_case(100, 300, 100), jobs=[a_job("soon", within_s=HOUR_S), late], regions=[a_region()])
+    weights = Weights(per_gco2e=1.0, per_waiting_kwh_h=150.0)
+    # The first runs at once for 100 g; the other waits an hour for 100 g, 250 in all, and saves the 300 g at once.
+    assert bound_cost_of(case, {"DE": Site()}, weights, known_cost=350.0) == pytest.approx(350)
 
 
 def test_a_limit_that_does_not_bind_changes_nothing() -> None:
