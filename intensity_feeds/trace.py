@@ -153,7 +153,7 @@ def _chosen_column(rows: Rows, column: str | None) -> str:
 
 def _series(path: Path, zone: str, points: Points, **labels: object) -> IntensitySeries:
     starts = np.array(points.starts_at_s)
-    values = np.array(points.gco2e_per_kwh)
+    values = np.array(points.array)
     if points.obtained_at_s:
         order = np.argsort(points.obtained_at_s, kind="stable")
         starts, values = starts[order], values[order]

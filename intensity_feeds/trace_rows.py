@@ -33,6 +33,15 @@ class TraceError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a value can be; one outside is in another unit."""
+
+    low: float = 0.0
+    high: float = MOST_GCO2E_PER_KWH
+    unit: str = "gCO2e/kWh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """Which columns to gather; `issued` and `obtained` may be absent."""
 
@@ -41,6 +50,7 @@ class Columns:
     obtained: str = ""
     timestamp: str = "timestamp"
     zone: str = "zone"
+    limits: Limits = Limits()
 
 
 @dataclass(slots=True)
@@ -48,7 +58,7 @@ class Points:
     """Columns of one series as read: interval starts, values (NaN: missing), when each line was obtained."""
 
     starts_at_s: list[float] = field(default_factory=list)
-    gco2e_per_kwh: list[float] = field(default_factory=list)
+    array: list[float] = field(default_factory=list)
     obtained_at_s: list[float] = field(default_factory=list)
 
 
@@ -129,7 +139,7 @@ class _Cells:
         if points is None:
             points = gathered[key] = Points()
         points.starts_at_s.append(self._instant_s(row[self._time_at], number, self._columns.timestamp))
-        points.gco2e_per_kwh.append(self._intensity(row[self._value_at], number))
+        points.array.append(self._value(row[self._value_at], number))
         if obtained_at is not None:
             points.obtained_at_s.append(self._instant_s(row[obtained_at], number, self._columns.obtained))
 
@@ -143,16 +153,17 @@ class _Cells:
                 raise TraceError(self._path, number, column, f"{what}; write 2022-03-01T12:00:00Z") from None
         return instant_s
 
-    def _intensity(self, cell: str, number: int) -> float:
+    def _value(self, cell: str, number: int) -> float:
+        limits = self._columns.limits
         try:
             value = float(cell)
         except ValueError:
             if cell.strip().lower() in _MISSING:
                 return math.nan
-            remedy = "write a number in gCO2e/kWh, or leave the cell empty where the value is missing"
+            remedy = f"write a number in {limits.unit}, or leave the cell empty where the value is missing"
             raise TraceError(self._path, number, self._columns.value, f"{cell!r} is no number; {remedy}") from None
-        if not (0 <= value <= MOST_GCO2E_PER_KWH or math.isnan(value)):
-            what = f"{cell} is outside 0 to {MOST_GCO2E_PER_KWH:.0f} gCO2e/kWh; is it in another unit?"
+        if not (limits.low <= value <= limits.high or math.isnan(value)):
+            what = f"{cell} is outside {limits.low:.0f} to {limits.high:.0f} {limits.unit}; is it in another unit?"
             raise TraceError(self._path, number, self._columns.value, what)
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,35 +15,81 @@ from slacktide.terminal import UsageProblem, say
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
+    from scheduler.planning.transfers import Data
 
 T = TypeVar("T")
 
+_SHOWN_NAMES = 1000
 _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power_w_per_gpu")
-_OPTIONAL = ("interruptible", "regions", "min_run_s")
+_OPTIONAL = (
+    "interruptible",
+    "regions",
+    "min_run_s",
+    "tenant",
+    "priority",
+    "after",
+    "cold_start_s",
+    "data_region",
+    "data_gb",
+)
 
 # Beyond these a number is a slip of the pen.
 MOST_GPUS, MOST_POWER_W_PER_GPU = 1_000_000, 1e6
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsFile:
+    """The jobs in the order of the file, and for each that waits for others which they are."""
+
+    jobs: list[Job]
+    after: Mapping[str, tuple[str, ...]]
+    data: Mapping[str, Data]
+    lines: Mapping[str, Line]
+
+
 def read_jobs(path: Path) -> list[Job]:
-    """The jobs in the order of the file. Raises UsageProblem that names line and column."""
+    """The jobs alone. Raises UsageProblem that names line and column."""
+    return read_jobs_file(path).jobs
+
+
+def read_jobs_file(path: Path) -> JobsFile:
+    """Everything that the file says. Raises UsageProblem that names line and column."""
+    lines = _lines(path)
+    jobs: dict[str, Job] = {}
+    for line in lines:
+        job = line.job()
+        if job.id in jobs:
+            raise line.wrong("job_id", f"job {job.id} is there twice", "give each job an id of its own")
+        jobs[job.id] = job
+    after = {name: before for name, line in zip(jobs, lines, strict=True) if (before := line.after(jobs))}
+    by_name = dict(zip(jobs, lines, strict=True))
+    _refuse_cycle(after, by_name)
+    data = {name: found for name, line in by_name.items() if (found := line.data()) is not None}
+    return JobsFile(jobs=list(jobs.values()), after=after, data=data, lines=by_name)
+
+
+def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, Line]) -> None:
+    from scheduler.planning.precedence import cycle_in
+
+    if circle := cycle_in(after):
+        told = " after ".join(f"{name} (line {lines[name].number})" for name in circle)
+        raise lines[circle[0]].wrong("after", f"jobs wait for each other: {told}", "break the circle")
+
+
+def _lines(path: Path) -> list[Line]:
     rows = csv.reader(io.StringIO(text_of(path, "--jobs"), newline=""))
     header: list[str] | None = None
-    found: dict[str, Job] = {}
+    found: list[Line] = []
     for cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
             header = _header(path, rows.line_num, cells)
             continue
-        line = _Line.of(path, rows.line_num, header, cells)
-        job = line.job()
-        if job.id in found:
-            raise line.wrong("job_id", f"job {job.id} is there twice", "give each job an id of its own")
-        found[job.id] = job
+        found.append(Line.of(path, rows.line_num, header, cells))
     if header is None:
         raise wrong_at(path, 1, 1, "is empty", f"begin with the line {','.join((*_NEEDED, *_OPTIONAL))}")
-    return list(found.values())
+    return found
 
 
 def _header(path: Path, number: int, cells: Sequence[str]) -> list[str]:
@@ -71,7 +117,7 @@ def _written(cell: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
     """One line by column names."""
 
     path: Path
@@ -80,7 +126,7 @@ class _Line:
     cells: Sequence[str]
 
     @classmethod
-    def of(cls, path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> _Line:
+    def of(cls, path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> Line:
         if len(cells) != len(header):
             what = f"{len(cells)} cells under {len(header)} columns"
             raise wrong_at(path, number, _column(cells, min(len(cells), len(header))), what, "give each column a cell")
@@ -105,16 +151,42 @@ class _Line:
             submitted_at_s=earliest_s,
             earliest_start_at_s=earliest_s,
             deadline_at_s=deadline_s,
-            duration_s=self._read("duration_s", _duration_s),
+            duration_s=self._read("duration_s", _duration_s) + self._cold_start_s(),
             power_w=gpus * self._read("power_w_per_gpu", _power_w),
             gpus=gpus,
             interruption=Interruption(min_run_s=min_run_s) if pauses else None,
-            regions=tuple(one.strip() for one in self._text("regions").split(";") if one.strip()),
+            regions=self._names("regions"),
+            tenant=self._text("tenant") or "default",
+            priority=self._read("priority", _integer) if self._text("priority") else 0,
         )
+
+    def after(self, known: Collection[str]) -> tuple[str, ...]:
+        """The jobs that it waits for, all of which must be there."""
+        names = self._names("after")
+        for name in names:
+            if name not in known:
+                raise self.wrong("after", f"there is no job {name}", nearest_of(name, tuple(known)[:_SHOWN_NAMES]))
+        return names
 
     def wrong(self, name: str, what: str, hint: str) -> UsageProblem:
         column = _column(self.cells, self.header.index(name))
         return wrong_at(self.path, self.number, column, f"{name}: {what}", hint)
+
+    def data(self) -> Data | None:
+        """What the job reads; None where it says nothing of it."""
+        from scheduler.planning.transfers import Data
+
+        region = self._text("data_region")
+        if bool(region) != bool(self._text("data_gb")):
+            name = "data_region" if "data_region" in self.header else "data_gb"
+            raise self.wrong(name, "data_region and data_gb go together", "give both, or neither")
+        return Data(region=region, size_gb=self._read("data_gb", _not_negative)) if region else None
+
+    def _cold_start_s(self) -> float:
+        return self._read("cold_start_s", _pause_s) if self._text("cold_start_s") else 0.0
+
+    def _names(self, column: str) -> tuple[str, ...]:
+        return tuple(one.strip() for one in self._text(column).split(";") if one.strip())
 
     def _job_id(self) -> str:
         if not (found := self._text("job_id")):
@@ -168,6 +240,13 @@ def _pause_s(text: str) -> float:
     return number
 
 
+def _not_negative(text: str) -> float:
+    number = _number(text, "a number from 0")
+    if not number >= 0:
+        raise ValueError("a number from 0")
+    return number
+
+
 def _power_w(text: str) -> float:
     wanted = f"a number of watts from 0 to {MOST_POWER_W_PER_GPU:.0f}"
     number = _number(text, wanted)
@@ -181,6 +260,13 @@ def _whole(text: str) -> int:
     number = _number(text, wanted)
     if not 1 <= number <= MOST_GPUS or number != int(number):
         raise ValueError(wanted)
+    return int(number)
+
+
+def _integer(text: str) -> int:
+    number = _number(text, "a whole number")
+    if number != int(number):
+        raise ValueError("a whole number")
     return int(number)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slacktide.file_places import nearest_of
+from slacktide.objective_text import objective_facts, objective_line
 from slacktide.terminal import UsageProblem, print_json, say
 
 if TYPE_CHECKING:
@@ -16,42 +17,30 @@ if TYPE_CHECKING:
     from scheduler.planning.plan import Segment
     from slacktide.plan_told import Told
 
-# The search draws from a generator that begins the same each time: the same files give the same plan.
-_SEED = 0
 _SHOWN_JOBS = 30
 
 
 def plan_file(jobs: Path, fleet: Path, *, explained: Collection[str], html: Path | None, as_json: bool) -> None:
     """Plan every job of the file at once, and print the plan with its certificate; `html` draws it as well."""
-    import numpy as np
-
-    from scheduler.planning.joint import plan_fleet
+    from slacktide.fleet_plan import chosen_plan
     from slacktide.plan_told import told_of
 
-    case = _case(jobs, fleet)
-    _refuse_unknown_jobs(case, explained)
-    told = told_of(plan_fleet(case, np.random.default_rng(_SEED)), explained, needs_all=as_json or html is not None)
+    chosen, is_by_grams_alone = chosen_plan(jobs, fleet)
+    _refuse_unknown_jobs(chosen.plan.case, explained)
+    if explained and not is_by_grams_alone:
+        raise UsageProblem(
+            "--explain compares places by their grams alone",
+            "leave it out with [objective], [[budget]], after or data_region",
+        )
+    needs_all = as_json or html is not None
+    told = told_of(chosen.plan, explained, needs_all=needs_all, is_by_grams_alone=is_by_grams_alone)
     _warn(told.plan)
     if html is not None:
         _write_page(told, html)
     if as_json:
-        print_json(_as_json(told))
+        print_json({**_as_json(told), "objective": objective_facts(chosen)})
     else:
-        _show(told, explained)
-
-
-def _case(jobs: Path, fleet: Path) -> FleetCase:
-    from scheduler.planning.fleet_case import FleetCase
-    from slacktide.fleet_file import read_fleet
-    from slacktide.jobs_file import read_jobs
-
-    known = read_fleet(fleet)
-    return FleetCase(
-        jobs=read_jobs(jobs),
-        regions=known.regions,
-        forecasts=known.forecasts,
-        power_caps_w=known.power_caps_w,
-    )
+        _show(told, explained, objective_line(chosen))
 
 
 def _refuse_unknown_jobs(case: FleetCase, explained: Collection[str]) -> None:
@@ -130,7 +119,7 @@ def _instant(instant_s: float) -> str:
     return datetime.fromtimestamp(instant_s, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _show(told: Told, explained: Collection[str]) -> None:
+def _show(told: Told, explained: Collection[str], objective: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -151,7 +140,7 @@ def _show(told: Told, explained: Collection[str]) -> None:
     if len(found.case.jobs) > _SHOWN_JOBS:
         print(f"and {len(found.case.jobs) - _SHOWN_JOBS} more; --json lists them all")
     _show_refused(told)
-    print(f"\n{_verdict(found)}")
+    print(f"\n{_verdict(found)}\n{objective}")
     for name in explained:
         print(f"\n{name}")
         _show_explanation(told, name)

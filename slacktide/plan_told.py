@@ -23,18 +23,27 @@ class Told:
     plan: FleetPlan
     explanations: Mapping[str, Explanation]
     changes: Mapping[str, Sequence[Change]]
+    is_by_grams_alone: bool = True
 
     def reason(self, job_id: str) -> str:
         """One sentence: that it is the cleanest place, or why there is none and what would have one."""
         refused = self.plan.reasons.get(job_id)
         if refused is None:
-            return "cleanest"
+            return "cleanest" if self.is_by_grams_alone else "chosen by the objective and the rules of the fleet"
         changes = changes_text(self.changes.get(job_id, ()))
         return f"{refused}; {changes}" if changes else refused
 
 
-def told_of(found: FleetPlan, explained: Collection[str] = (), *, needs_all: bool) -> Told:
-    """What is said about a plan. Explanations cost more than a table needs: only those that will be read are made."""
+def told_of(
+    found: FleetPlan, explained: Collection[str] = (), *, needs_all: bool, is_by_grams_alone: bool = True
+) -> Told:
+    """What is said about a plan. Explanations cost more than a table needs: only those that will be read are made.
+
+    Explanations and changes know grams, room and time, and nothing of money, budgets, order or data. Where a plan was
+    made by those too, none is given rather than one that misleads.
+    """
+    if not is_by_grams_alone:
+        return Told(plan=found, explanations={}, changes={}, is_by_grams_alone=False)
     chosen = set(explained)
     if needs_all and len(found.case.jobs) <= MOST_EXPLAINED:
         chosen |= set(found.segments)

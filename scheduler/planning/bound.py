@@ -172,7 +172,7 @@ class _Jobs:
             self._parts.append(_Fillings(pausing, rates))
         self._all_gpus = sum(job.gpus for job in jobs)
         self._all_w = sum(job.power_w for job in jobs) * max(region.pue for region in case.regions)
-        self._gpus = np.array([[region.gpus] for region in case.regions], dtype=np.float64)
+        self._gpus = rates.free_gpus
         caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
         self._caps_w = np.array(caps, dtype=np.float64)
         self._is_capped = np.isfinite(self._caps_w)
@@ -223,7 +223,8 @@ class _Windows:
         duration_s = np.array([job.duration_s for job in jobs])[self._job]
         self._begin, self._end = self._place(region, begin_s), self._place(region, begin_s + duration_s)
         carbon = self._between(np.nan_to_num(rates.carbon_g_per_kwh), rates.lengths_s)
-        self._emissions_gco2e = self._power_w / pue[region] / _J_PER_KWH * carbon
+        held = self._gpus[self._job] * rates.gpu_rates_gco2e_per_s[region] * duration_s
+        self._emissions_gco2e = self._power_w / pue[region] / _J_PER_KWH * carbon + held
 
     def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
         cost = self._emissions_gco2e + self._gpus[self._job] * self._between(
@@ -299,7 +300,8 @@ class _Fillings:
         for index, carbon in enumerate(rates.carbon_g_per_kwh):
             rate = np.outer(self._power_w / _J_PER_KWH, np.nan_to_num(carbon))
             rate[:, np.isnan(carbon)] = np.inf
-            rate += np.outer(self._gpus, rates.gpu_price_gco2e_per_s[index])
+            held = rates.gpu_price_gco2e_per_s[index] + rates.gpu_rates_gco2e_per_s[index]
+            rate += np.outer(self._gpus, held)
             rate += np.outer(self._power_w * self._pue[index], rates.power_price_gco2e_per_j[index])
             rate[~self._is_allowed[:, index]] = np.inf
             better = rate < least

@@ -19,17 +19,20 @@ FIRST_ROOM = 64
 
 
 class Occupancy:
-    """GPUs taken by what is placed so far; `take` and `give_back` are its only verbs."""
+    """GPUs taken by what is placed so far, and by what regions hold; `take` and `give_back` are its only verbs."""
 
     def __init__(self, regions: Iterable[Region]) -> None:
-        self._gpus = {region.name: region.gpus for region in regions}
-        self._steps = {name: _Steps() for name in self._gpus}
+        every = list(regions)
+        self._gpus = {region.name: region.gpus for region in every}
+        self._steps = {region.name: _Steps.of(_held_pieces(region)) for region in every}
 
     @classmethod
     def of(cls, regions: Iterable[Region], held: Iterable[tuple[Sequence[Segment], int]]) -> Occupancy:
         """With all of this taken at once; as `take` for each pair of segments and GPUs, only sooner."""
-        occupancy = cls(regions)
-        pieces: dict[str, list[tuple[float, float, int]]] = {name: [] for name in occupancy._gpus}
+        every = list(regions)
+        occupancy = cls(())
+        occupancy._gpus = {region.name: region.gpus for region in every}
+        pieces = {region.name: _held_pieces(region) for region in every}
         for segments, gpus in held:
             for one in segments:
                 if one.region in pieces and one.end_at_s > one.start_at_s:
@@ -77,6 +80,10 @@ class Occupancy:
         if gpus > capacity:
             return ()
         return self._steps[region].stretches(from_s, to_s, max(capacity - gpus - kept_free, 0), at_least_s)
+
+
+def _held_pieces(region: Region) -> list[tuple[float, float, int]]:
+    return [(one.start_at_s, one.end_at_s, one.gpus) for one in region.held]
 
 
 class _Steps:

@@ -38,7 +38,7 @@ class Certificate:
 
 
 def recomputed_gco2e(case: FleetCase, job: Job, segments: Sequence[Segment]) -> float:
-    """A job's emissions from the forecasts alone; NaN where a segment touches unknown time."""
+    """A job's emissions and charges for GPUs held, from the case alone; NaN where a segment touches unknown time."""
     regions = {region.name: region for region in case.regions}
     return sum(_segment_gco2e(case, job, one, regions[one.region]) for one in segments)
 
@@ -59,7 +59,7 @@ def _segment_gco2e(case: FleetCase, job: Job, one: Segment, region: Region) -> f
     first = max(0, bisect_right(series.edges_at_s, one.start_at_s) - 1)
     last = bisect_left(series.edges_at_s, one.end_at_s)
     edges, values = series.edges_at_s[first : last + 1].tolist(), series.gco2e_per_kwh[first:last].tolist()
-    grams, covered_s = 0.0, 0.0
+    grams, covered_s = job.gpus * case.gpu_rate_gco2e_per_s.get(region.name, 0.0) * one.duration_s, 0.0
     for (from_s, to_s), gco2e_per_kwh in zip(pairwise(edges), values, strict=False):
         inside_s = min(to_s, one.end_at_s) - max(from_s, one.start_at_s)
         if inside_s > 0:
@@ -94,6 +94,8 @@ def _flaws_of_region(case: FleetCase, region: Region, assignment: Assignment) ->
             if one.region == region.name:
                 power_w = job.power_w * region.pue
                 changes += [(one.start_at_s + _SAME_S, job.gpus, power_w), (one.end_at_s, -job.gpus, -power_w)]
+    changes += [(one.start_at_s + _SAME_S, one.gpus, 0.0) for one in region.held]
+    changes += [(one.end_at_s, -one.gpus, 0.0) for one in region.held]
     gpus, power_w = 0, 0.0
     cap_w = case.power_caps_w.get(region.name, float("inf"))
     for instant_s, more_gpus, more_w in sorted(changes):

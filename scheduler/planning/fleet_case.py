@@ -1,7 +1,7 @@
 """A fleet to be planned as a whole, and the room in it: GPUs, and watts where a region has a power cap.
 
-Knows capacity and time, no carbon. An assignment is what the joint planner, its bound and its certificate speak of: the
-segments of each job that is planned, by job id; a job that is absent is refused.
+Knows capacity, time and what a GPU is charged, no carbon. An assignment is what the joint planner, its bound and its
+certificate speak of: the segments of each job that is planned, by job id; a job that is absent is refused.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ _ROUNDING_W = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetCase:
-    """Jobs that share regions. `power_caps_w` limits the facility power of a region, PUE included, by its name."""
+    """Jobs that share regions. `power_caps_w` limits the facility power of a region, PUE included, by its name.
+
+    `gpu_rate_gco2e_per_s` is charged for each GPU while it is held, by region: embodied carbon, or hire in grams.
+    """
 
     jobs: Sequence[Job]
     regions: Sequence[Region]
     forecasts: Forecasts
     power_caps_w: Mapping[str, float] = field(default_factory=dict)
+    gpu_rate_gco2e_per_s: Mapping[str, float] = field(default_factory=dict)
 
     def allowed(self, job: Job) -> list[int]:
         """Indexes of the regions where the job may run and that are large enough, in the fleet's order."""

@@ -86,7 +86,7 @@ def run_now(case: FleetCase) -> RunNow:
     room, segments, late = Room(case), {}, 0
     emissions_gco2e = 0.0
     for job in sorted(case.jobs, key=lambda one: one.earliest_start_at_s):
-        only = _first_window(case, room, job)
+        only = first_window(case, room, job, job.earliest_start_at_s)
         if only is None:
             late += 1
             continue
@@ -98,9 +98,10 @@ def run_now(case: FleetCase) -> RunNow:
     return RunNow(segments=segments, emissions_gco2e=known, late=late)
 
 
-def _first_window(case: FleetCase, room: Room, job: Job) -> Segment | None:
+def first_window(case: FleetCase, room: Room, job: Job, ready_s: float) -> Segment | None:
+    """In one piece where it can start first from then on; None where it never can."""
     names = [case.regions[index].name for index in case.allowed(job)]
-    starts = {name: room.earliest_start_at_s(job, name, job.earliest_start_at_s, job.duration_s) for name in names}
+    starts = {name: room.earliest_start_at_s(job, name, ready_s, job.duration_s) for name in names}
     if not starts:
         return None
     first = min(starts, key=lambda name: starts[name])

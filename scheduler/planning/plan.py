@@ -10,13 +10,26 @@ from intensity_feeds.series import IntensitySeries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """GPUs that no job may have for a while: kept for traffic that cannot wait, or out of service."""
+
+    start_at_s: float
+    end_at_s: float
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A place that runs work. `gpus` is its capacity; `pue` is facility energy over IT energy."""
+    """A place that runs work. `gpus` is its capacity; `pue` is facility energy over IT energy.
+
+    `held` is taken off the capacity; holds of one region do not overlap.
+    """
 
     name: str
     zone: str
     gpus: int = 1
     pue: float = 1.0
+    held: tuple[Hold, ...] = ()
 
 
 # The forecast of each grid zone; a zone that is absent is unknown and is planned as if it were flat.

@@ -16,6 +16,7 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import Curve, Intervals, curve
 from scheduler.planning.fleet_case import FleetCase
+from scheduler.planning.holds import free_gpus
 
 _W_S_PER_KWH = 3.6e6
 
@@ -25,7 +26,8 @@ class Rates:
     """Shapes: `edges_at_s` (cells + 1,), all others (regions, cells).
 
     `carbon_g_per_kwh` has PUE in it and is NaN where a forecast has none. `gpu_price_gco2e_per_s` is charged per GPU,
-    `power_price_gco2e_per_j` per joule that the facility draws.
+    `power_price_gco2e_per_j` per joule that the facility draws; both are prices of capacity. What the case itself
+    charges for a GPU is `gpu_rates_gco2e_per_s`, of shape (regions,).
     """
 
     case: FleetCase
@@ -39,7 +41,8 @@ class Rates:
     _sums: tuple[Floats, Floats, Floats] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        every = (np.nan_to_num(self.carbon_g_per_kwh), self.gpu_price_gco2e_per_s, self.power_price_gco2e_per_j)
+        held = self.gpu_price_gco2e_per_s + self.gpu_rates_gco2e_per_s[:, None]
+        every = (np.nan_to_num(self.carbon_g_per_kwh), held, self.power_price_gco2e_per_j)
         carbon, gpus, power = (cumulated(one * self.lengths_s) for one in every)
         object.__setattr__(self, "_sums", (carbon, gpus, power))
 
@@ -67,8 +70,18 @@ class Rates:
         )
 
     @property
+    def gpu_rates_gco2e_per_s(self) -> Floats:
+        rates = self.case.gpu_rate_gco2e_per_s
+        return np.array([float(rates.get(region.name, 0.0)) for region in self.case.regions])
+
+    @property
     def lengths_s(self) -> Floats:
         return np.diff(self.edges_at_s)
+
+    @property
+    def free_gpus(self) -> Floats:
+        """What jobs may use at once in each cell; cells are cut where a region begins or ends to hold GPUs."""
+        return free_gpus(self.case.regions, self.edges_at_s)
 
     def with_prices(self, gpu_price_gco2e_per_s: Floats, power_price_gco2e_per_j: Floats) -> Rates:
         return Rates(
@@ -115,5 +128,6 @@ def _edges_at_s(case: FleetCase) -> Floats:
     from_s = min(job.earliest_start_at_s for job in case.jobs)
     to_s = max(job.deadline_at_s for job in case.jobs)
     inner = [case.forecasts[region.zone].edges_at_s for region in case.regions if region.zone in case.forecasts]
-    edges = np.unique(np.concatenate(([from_s, to_s], *inner)))
+    held = [edge for region in case.regions for one in region.held for edge in (one.start_at_s, one.end_at_s)]
+    edges = np.unique(np.concatenate(([from_s, to_s], held, *inner)))
     return edges[(edges >= from_s) & (edges <= to_s)]

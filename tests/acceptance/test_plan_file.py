@@ -57,7 +57,7 @@ def by_hand(segment: dict[str, Any], power_kw: float) -> float:
 
 def test_two_jobs_share_the_clean_hour_and_the_third_goes_where_it_is_next_best(folder: Path) -> None:
     found = answer(folder, line("a"), line("b"), line("c"))
-    assert set(found) == {"jobs", "emissions_gco2e", "lower_bound_gco2e", "gap_ratio", "run_now"}
+    assert set(found) == {"jobs", "emissions_gco2e", "lower_bound_gco2e", "gap_ratio", "run_now", "objective"}
     starts = sorted((one["segments"][0]["zone"], one["segments"][0]["start"]) for one in found["jobs"])
     clean = ("DE", "2022-03-01T02:00:00Z")
     assert starts[:2] == [clean, clean]
@@ -152,6 +152,71 @@ def test_a_power_cap_holds(folder: Path) -> None:
     found = answer(folder, line("a", regions="DE"), line("b", regions="DE"))
     assert len({one["segments"][0]["start"] for one in found["jobs"]}) == 2
     assert found["emissions_gco2e"] == pytest.approx(150 + 300)
+
+
+def test_an_objective_is_kept_and_its_components_are_summed(folder: Path) -> None:
+    prices = [f"2022-03-01T{hour:02}:00Z,DE,{value}" for hour, value in enumerate((100, 100, 400, 100, -50, 100))]
+    (folder / "prices.csv").write_text("timestamp,zone,price_usd_per_mwh\n" + "\n".join(prices) + "\n")
+    extra = 'wue_l_per_kwh = 0.36\n[price]\ntrace = "prices.csv"\n[objective]\nusd = 1\n'
+    only_de = FLEET.split('[[region]]\nzone = "FR"')[0]
+    (folder / "fleet.toml").write_text(only_de + extra, encoding="utf-8")
+    found = answer(folder, line("a"))
+    assert found["jobs"][0]["segments"][0]["start"] == "2022-03-01T04:00:00Z"
+    objective = found["objective"]
+    assert (objective["unit"], objective["signal"]) == ("USD", "average")
+    assert objective["value"] == pytest.approx(1.5 * -0.05)
+    assert objective["lower_bound"] == pytest.approx(1.5 * -0.05)
+    parts = objective["components"]
+    assert (parts["usd"], parts["water_l"], parts["gco2e"]) == pytest.approx((-0.075, 0.36, 675))
+    # What the plan emits, and the least that is possible, are grams whatever the plan was chosen by.
+    assert found["emissions_gco2e"] == pytest.approx(675)
+    assert found["lower_bound_gco2e"] == pytest.approx(150)
+    (folder / "fleet.toml").write_text((only_de + extra).replace("usd = 1", "at_most_usd = -1"), encoding="utf-8")
+    beyond = run(folder)
+    assert beyond.returncode == 2
+    assert "no plan of these jobs can keep usd at most -1: the least found is -0.075" in beyond.stderr
+
+
+def test_data_moves_only_over_a_link_that_the_fleet_has(folder: Path) -> None:
+    header = HEADER.replace("\n", ",data_region,data_gb\n")
+    (folder / "jobs.csv").write_text(header + line("a").replace("\n", ",FR,100\n"), encoding="utf-8")
+    assert "2:57: data_gb: the fleet has no [transfer]" in run(folder).stderr
+    link = "[transfer]\ngb_per_s = 0.01\nwh_per_gb = 5\n"
+    (folder / "fleet.toml").write_text(FLEET.replace("[[region]]", link + "[[region]]", 1), encoding="utf-8")
+    done = run(folder, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # Nearly three hours under way: the clean hour in DE is over, and 200 g there is 300 g with its PUE.
+    assert {one["zone"] for one in found["jobs"][0]["segments"]} == {"FR"}
+    assert found["objective"]["components"]["transfer_gco2e"] == 0
+    fast = link.replace("0.01", "1").replace("= 5", "= 0.5")
+    (folder / "fleet.toml").write_text(FLEET.replace("[[region]]", fast + "[[region]]", 1), encoding="utf-8")
+    moved = json.loads(run(folder, "--json").stdout)
+    assert {one["zone"] for one in moved["jobs"][0]["segments"]} == {"DE"}
+    # 0.05 kWh at 250 g.
+    assert moved["objective"]["components"]["transfer_gco2e"] == pytest.approx(12.5)
+    assert moved["emissions_gco2e"] == pytest.approx(150)
+
+
+def test_order_and_budgets_are_kept(folder: Path) -> None:
+    budget = '[[budget]]\ntenant = "vision"\nkwh = 3.5\n'
+    (folder / "fleet.toml").write_text(FLEET + budget, encoding="utf-8")
+    header = HEADER.replace("\n", ",tenant,after\n")
+    rows = [
+        line("train", regions="DE").replace("\n", ",vision,\n"),
+        line("test", regions="DE").replace("\n", ",vision,train\n"),
+        line("extra", regions="DE").replace("\n", ",vision,\n"),
+    ]
+    (folder / "jobs.csv").write_text(header + "".join(rows), encoding="utf-8")
+    done = run(folder, "--json")
+    assert done.returncode == 0, done.stderr
+    train, test, extra = json.loads(done.stdout)["jobs"]
+    # In order: 100 g and then 200 g. The third would be 4.5 of 3.5 kWh.
+    assert [one["segments"][0]["start"][11:13] for one in (train, test)] == ["02", "03"]
+    assert extra["status"] == "refused"
+    assert extra["reason"].startswith(
+        "budget: needs 1.5 kwh in 2022-03-01, where vision has spent 3 of 3.5: 1 too much"
+    )
 
 
 def test_the_same_files_give_the_same_plan(folder: Path) -> None:

@@ -16,6 +16,7 @@ SHELLS: dict[str, str] = {
     "intensity_feeds.uk_carbon": "calls a service",
     "intensity_feeds.trace": "names trace files",
     "intensity_feeds.trace_rows": "reads trace files",
+    "intensity_feeds.price_trace": "names price files",
     "intensity_feeds.cache": "keeps answers on disk",
     "intensity_feeds.forecast_memory": "keeps errors of forecasts on disk",
     "intensity_feeds.fallback": "asks one feed after another, from several threads",

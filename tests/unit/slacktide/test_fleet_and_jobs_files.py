@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from intensity_feeds.prices import PriceSeries
+from intensity_feeds.series import Signal
+from scheduler.planning.budgets import Budget, Per, Spent
+from scheduler.planning.objective import GRAMS, Limit, Limited, Objective, Weights
+from scheduler.planning.transfers import Data, Link
 from slacktide.fleet_file import read_fleet
-from slacktide.jobs_file import read_jobs
+from slacktide.jobs_file import read_jobs, read_jobs_file
 from slacktide.terminal import UsageProblem
 
+RESERVED = "[[region.reserved]]\nfrom = '08:00'\nto = '18:00'\ngpus = 2\n"
+MAINTENANCE = "[[region.maintenance]]\nfrom = '2022-03-01T01:00Z'\nto = '2022-03-01T03:00Z'\n"
 GRID = "timestamp,zone,gco2e_per_kwh\n2022-03-01T00:00Z,DE,300\n2022-03-01T01:00Z,DE,200\n"
+PRICES = "timestamp,zone,price_usd_per_mwh\n2022-03-01T00:00Z,DE,-50\n2022-03-01T01:00Z,DE,200\n"
 HEADER = "job_id,earliest_start,finish_by,duration_s,gpus,power_w_per_gpu,interruptible,regions\n"
 LINE = "night,2022-03-01T00:00Z,2022-03-01T06:00Z,3600,2,300,0,DE;FR\n"
 FLEET = '[carbon]\ntrace = "grid.csv"\n\n[[region]]\nzone = "DE"\ngpus = 4\n'
@@ -18,6 +26,7 @@ FLEET = '[carbon]\ntrace = "grid.csv"\n\n[[region]]\nzone = "DE"\ngpus = 4\n'
 
 def fleet_path(folder: Path, text: str) -> Path:
     (folder / "grid.csv").write_text(GRID, encoding="utf-8")
+    (folder / "prices.csv").write_text(PRICES, encoding="utf-8")
     path = folder / "fleet.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -42,6 +51,55 @@ def test_a_power_cap_is_read_in_watts(tmp_path: Path) -> None:
     assert fleet.regions[0].pue == 1.2
 
 
+def test_a_region_says_what_it_charges_beside_its_grid(tmp_path: Path) -> None:
+    charges = "embodied_kgco2e_per_gpu = 985\ngpu_hour_usd = 2\nwue_l_per_kwh = 0.36\nsource_l_per_kwh = 1.9\n"
+    fleet = read_fleet(fleet_path(tmp_path, FLEET + charges + "[price]\ntrace = 'prices.csv'\n"))
+    site = fleet.sites["DE"]
+    # 985 kg over four years of 8766 hours.
+    assert site.gco2e_per_gpu_h == pytest.approx(28.09, abs=0.01)
+    assert (site.usd_per_gpu_h, site.wue_l_per_kwh, site.source_l_per_kwh) == (2.0, 0.36, 1.9)
+    assert isinstance(site.usd_per_kwh, PriceSeries)
+    assert site.usd_per_kwh.usd_per_kwh.tolist() == [-0.05, 0.2]
+
+
+def test_a_region_holds_what_is_reserved_and_what_is_out_of_service(tmp_path: Path) -> None:
+    fleet = read_fleet(fleet_path(tmp_path, FLEET + RESERVED + 'days = "Tue"\n' + MAINTENANCE))
+    start_s = fleet.forecasts["DE"].start_at_s
+    (region,) = fleet.regions_between(start_s, start_s + 7 * 86400.0)
+    held = [((one.start_at_s - start_s) / 3600, (one.end_at_s - start_s) / 3600, one.gpus) for one in region.held]
+    # 2022-03-01 is a Tuesday; maintenance without a number is the whole region.
+    assert held == [(1, 3, 4), (8, 18, 2)]
+
+
+def test_a_constant_price_goes_before_the_recorded_one(tmp_path: Path) -> None:
+    text = FLEET + "price_usd_per_kwh = -0.01\n[price]\ntrace = 'prices.csv'\n"
+    assert read_fleet(fleet_path(tmp_path, text)).sites["DE"].usd_per_kwh == -0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "limit"),
+    [
+        ("", GRAMS, None),
+        ("usd = 1", Weights(per_usd=1.0), None),
+        ("gco2e = 1\nwaiting_kwh_h = 5", Weights(per_gco2e=1.0, per_waiting_kwh_h=5.0), None),
+        ("carbon_usd_per_t = 100", Weights(per_usd=1.0, per_gco2e=1e-4), None),
+        ("at_most_usd = 5", GRAMS, Limit(what=Limited.USD, most_cost=5.0)),
+        ("usd = 1\nat_most_kgco2e = 2", Weights(per_usd=1.0), Limit(what=Limited.GCO2E, most_cost=2000.0)),
+    ],
+)
+def test_an_objective_is_weights_and_a_limit(tmp_path: Path, text: str, weights: Weights, limit: Limit | None) -> None:
+    fleet = read_fleet(fleet_path(tmp_path, f"{FLEET}price_usd_per_kwh = 0.1\n[objective]\n{text}\n"))
+    assert fleet.objective == Objective(weights=weights, limit=limit)
+
+
+def test_the_signal_chooses_the_column(tmp_path: Path) -> None:
+    path = fleet_path(tmp_path, FLEET.replace("\n\n", '\nsignal = "marginal"\n\n'))
+    rows = GRID.replace("\n", ",500\n").replace("kwh,500", "kwh,marginal_gco2e_per_kwh")
+    (tmp_path / "grid.csv").write_text(rows, encoding="utf-8")
+    series = read_fleet(path).forecasts["DE"]
+    assert (series.signal, series.at(series.start_at_s)) == (Signal.MARGINAL, 500)
+
+
 @pytest.mark.parametrize(
     ("text", "place", "what"),
     [
@@ -56,6 +114,38 @@ def test_a_power_cap_is_read_in_watts(tmp_path: Path) -> None:
         (FLEET + '[[region]]\nzone = "DE"\ngpus = 1\n', "8:1", "DE is there twice"),
         ("[carbon]\ntrace = 'grid.csv'\n", "1:1", "no regions"),
         (FLEET + "zone\n", "7:5", "is no TOML"),
+        (FLEET + "lifetime_years = 0\n", "7:1", "lifetime_years = 0"),
+        (FLEET + "price_usd_per_kwh = 'dear'\n", "7:1", "price_usd_per_kwh = 'dear'"),
+        (FLEET + "[objective]\nusdd = 1\n", "8:1", "unknown key usdd"),
+        (FLEET + "[objective]\nusd = -1\n", "8:1", "usd = -1"),
+        (FLEET + "[objective]\ngco2e = 0\n", "7:1", "one of them is above 0"),
+        (FLEET + "[objective]\nusd = 1\n", "4:1", "dollars count and DE has no price"),
+        (FLEET + "[objective]\nat_most_usd = 1\n", "4:1", "dollars count and DE has no price"),
+        (FLEET + "[objective]\nwater_l = 1\n", "4:1", "water counts and DE has no wue_l_per_kwh"),
+        (FLEET + "[objective]\nat_most_kgco2e = 1\n", "8:1", "limits the only thing that is minimised"),
+        (FLEET + "[objective]\nat_most_usd = 1\nat_most_kgco2e = 1\n", "8:1", "two limits at once"),
+        (FLEET + "[objective]\ncarbon_usd_per_t = 9\nusd = 1\n", "8:1", "weighs grams and dollars itself"),
+        (FLEET.replace("[[", 'signal = "clean"\n[['), "4:1", "signal = 'clean'"),
+        (FLEET.replace("[[", 'signal = "marginal"\n[['), "4:1", "has no marginal intensities"),
+        (FLEET + "reserved = 2\n", "7:1", "reserved is no list of tables"),
+        (FLEET + RESERVED + "hours = 1\n", "11:1", "unknown key hours"),
+        (FLEET + RESERVED.replace("08:00", "8 am"), "8:1", "from = '8 am'"),
+        (FLEET + RESERVED.replace("= 2", "= 5"), "10:1", "gpus = 5 in a region of 4"),
+        (FLEET + RESERVED.replace("gpus = 2\n", ""), "7:1", "a reserved with no gpus"),
+        (FLEET + RESERVED + "days = 'Mon-Fry'\n", "11:1", "days = 'Mon-Fry'"),
+        (FLEET + RESERVED + "timezone = 'Mars'\n", "11:1", "timezone = 'Mars' is not known"),
+        (FLEET + "[[region.maintenance]]\nfrom = '2022-03-01T00:00Z'\n", "7:1", "maintenance without to"),
+        (FLEET + MAINTENANCE.replace("03:00", "00:30"), "9:1", "to lies not after from"),
+        (FLEET + MAINTENANCE.replace("00Z'\n", "00'\n", 1), "8:1", "has no time zone"),
+        (FLEET + "[transfer]\nwh_per_gb = 5\n", "7:1", "[transfer] needs gb_per_s above 0"),
+        (FLEET + "[[budget]]\nkwh = 5\n", "7:1", "a budget needs a tenant"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\n", "7:1", "the budget of vision limits nothing"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\nkwh = -1\n", "9:1", "kwh = -1"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\nkwh = 1\nper = 'year'\n", "10:1", "per = 'year'"),
+        (FLEET + "[[budget]]\ntenant = 'vision'\nusd = 1\n", "4:1", "dollars count and DE has no price"),
+        (FLEET + "budget = 5\n", "7:1", "unknown key budget"),
+        (FLEET + "[price]\n", "7:1", "[price] names no trace"),
+        (FLEET + "price_zone = 'PL'\n[price]\ntrace = 'prices.csv'\n", "7:1", "the prices have no zone PL"),
     ],
 )
 def test_a_mistake_in_a_fleet_is_pointed_at(tmp_path: Path, text: str, place: str, what: str) -> None:
@@ -86,6 +176,65 @@ def test_the_last_two_columns_may_be_left_out(tmp_path: Path) -> None:
     header, line = (",".join(text.split(",")[:6]) + "\n" for text in (HEADER, LINE))
     (job,) = read_jobs(jobs_path(tmp_path, header + line))
     assert (job.interruption, job.regions) == (None, ())
+
+
+def test_a_tenant_has_a_budget_of_each_thing_that_is_limited(tmp_path: Path) -> None:
+    text = FLEET + "[[budget]]\ntenant = 'vision'\nkwh = 5\ngco2e = 900\nper = 'month'\n"
+    assert read_fleet(fleet_path(tmp_path, text)).budgets == (
+        Budget(tenant="vision", what=Spent.GCO2E, most_cost=900.0, per=Per.MONTH),
+        Budget(tenant="vision", what=Spent.KWH, most_cost=5.0, per=Per.MONTH),
+    )
+
+
+LONG_HEADER = HEADER.replace("\n", ",tenant,priority,after\n")
+
+
+def long_line(name: str, after: str = "", priority: str = "") -> str:
+    return LINE.replace("night", name).replace("\n", f",vision,{priority},{after}\n")
+
+
+def test_jobs_name_their_tenant_their_priority_and_the_jobs_before_them(tmp_path: Path) -> None:
+    text = LONG_HEADER + long_line("a", priority="-2") + long_line("b", after="a") + long_line("c", after="a; b")
+    found = read_jobs_file(jobs_path(tmp_path, text))
+    assert [(job.tenant, job.priority) for job in found.jobs] == [("vision", -2), ("vision", 0), ("vision", 0)]
+    assert found.after == {"b": ("a",), "c": ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "what"),
+    [
+        (long_line("a", after="b"), "2:66", "after: there is no job b"),
+        (long_line("a", priority="high"), "2:65", "'high' is not a whole number"),
+        (long_line("a", after="a"), "2:66", "jobs wait for each other: a (line 2) after a (line 2)"),
+        (
+            long_line("a", after="b") + long_line("b", after="c") + long_line("c", after="a"),
+            "2:66",
+            "a (line 2) after b (line 3) after c (line 4) after a (line 2)",
+        ),
+    ],
+)
+def test_a_mistake_in_the_order_of_jobs_is_pointed_at(tmp_path: Path, lines: str, place: str, what: str) -> None:
+    path = jobs_path(tmp_path, LONG_HEADER + lines)
+    with pytest.raises(UsageProblem) as problem:
+        read_jobs_file(path)
+    assert f"{path}:{place}: " in problem.value.what
+    assert what in problem.value.what
+
+
+def test_a_job_says_where_its_data_lies_and_how_long_it_warms_up(tmp_path: Path) -> None:
+    header = HEADER.replace("\n", ",cold_start_s,data_region,data_gb\n")
+    text = header + LINE.replace("\n", ",60,DE,250\n") + LINE.replace("night", "day").replace("\n", ",,,\n")
+    found = read_jobs_file(jobs_path(tmp_path, text))
+    assert [job.duration_s for job in found.jobs] == [3660.0, 3600.0]
+    assert found.data == {"night": Data(region="DE", size_gb=250.0)}
+    with pytest.raises(UsageProblem, match="2:65: data_region: data_region and data_gb go together"):
+        read_jobs_file(jobs_path(tmp_path, header + LINE.replace("\n", ",60,,250\n")))
+
+
+def test_a_link_between_regions_is_read_in_kilowatt_hours(tmp_path: Path) -> None:
+    text = FLEET + "[transfer]\ngb_per_s = 0.5\nwh_per_gb = 60\nusd_per_gb = 0.02\n"
+    assert read_fleet(fleet_path(tmp_path, text)).link == Link(gb_per_s=0.5, kwh_per_gb=0.06, usd_per_gb=0.02)
+    assert read_fleet(fleet_path(tmp_path, FLEET)).link is None
 
 
 def test_a_column_that_is_not_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

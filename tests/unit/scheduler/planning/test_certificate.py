@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from scheduler.jobs import Interruption
 from scheduler.planning.bound import lower_bound
 from scheduler.planning.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.fleet_case import FleetCase
+from scheduler.planning.joint import plan_fleet
 from scheduler.planning.plan import Segment
 from scheduler.planning.rates import Rates
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
@@ -44,6 +48,31 @@ def test_the_bound_of_two_jobs_that_want_the_power_of_one_hour_is_the_two_cleane
 def test_emissions_are_recomputed_with_pue_over_partial_hours() -> None:
     case = a_case()
     assert recomputed_gco2e(case, case.jobs[0], (at(0.5, 1.5),)) == pytest.approx(1.5 * (150 + 50))
+
+
+def test_a_charge_for_gpus_held_is_recomputed_and_is_in_the_bound() -> None:
+    # DE: 1.5 kWh at 100 g and an hour of one GPU at 0.01 g a second; FR: 1 kWh at 10 g and the same hour at 0.1 g.
+    job = a_job("a", within_s=3 * HOUR_S)
+    case = replace(a_case(), jobs=[job], gpu_rate_gco2e_per_s={"DE": 0.01, "FR": 0.1})
+    assert recomputed_gco2e(case, job, (at(1, 2),)) == pytest.approx(150.0 + 36.0)
+    assert recomputed_gco2e(case, job, (at(1, 2, "FR"),)) == pytest.approx(10.0 + 360.0)
+    bound = lower_bound(case.jobs, Rates.of(case), known_plan_gco2e=186.0)
+    assert bound.lower_bound_gco2e == pytest.approx(186.0)
+
+
+@pytest.mark.parametrize("pausing", [False, True])
+def test_a_job_is_planned_where_grams_and_charges_are_least(pausing: bool) -> None:
+    pause = Interruption() if pausing else None
+    job = a_job("a", duration_s=2 * HOUR_S, within_s=3 * HOUR_S, gpus=1, interruption=pause)
+    for charge, region in ((0.01, "FR"), (0.1, "DE")):
+        case = replace(a_case(), jobs=[job], gpu_rate_gco2e_per_s={"FR": charge})
+        found = plan_fleet(case, np.random.default_rng(0))
+        least_gco2e = 20.0 + 7200 * charge if region == "FR" else 1.5 * 300.0
+        assert [one.region for one in found.segments["a"]] == [region]
+        assert found.certificate.emissions_gco2e == pytest.approx(least_gco2e)
+        assert found.certificate.lower_bound_gco2e == pytest.approx(least_gco2e)
+        first = at(0, 2)
+        assert found.run_now.emissions_gco2e == pytest.approx(recomputed_gco2e(case, job, (first,)))
 
 
 def test_emissions_outside_the_trace_are_not_a_number() -> None:
