@@ -1,0 +1,148 @@
+"""Holds a lane as long as waiting for one more request is expected to save more grams than the wait costs.
+
+A group of n costs its workers a fixed part F (the steps that it runs, whoever takes part, times the power above idle)
+and a part for each request that no policy can save. Held until n are there, at r arrivals a second and a price p for
+each second that each of them waits, a request costs on average g(n) = F / n + p (n - 1) / 2r grams. The rule grows the
+group to the size T at which one more would save less than it costs (p T (T + 1) = 2 r F), to what the budget of the
+first of them lets arrive, or to what the pool holds, whichever is least. Going with n < T now forgoes (T - n) (g(T) -
+p (n + T - 1) / 2r) grams. It is right when the workers run anyway and so F is mostly paid: only the time by which the
+newcomers outlast them is new.
+
+F comes in joules, times the grid's intensity: a dirty hour holds longer, a clean one less. The group leaves early
+enough that its own service, slower than a lone request's, still ends in time. Where rate, service time, power or
+intensity are not known, nothing is held: the first requests pass and teach.
+"""
+
+from __future__ import annotations
+
+import math
+
+from shaping.holds import Line, Verdict
+from shaping.lazy_heap import LazyHeap
+from shaping.learning import ArrivalRate, BusyPower, LengthMean, ServiceTime
+from shaping.policy import ReleaseReason, ShapingPolicy
+from shaping.request import LatencyClass, Request
+
+# Who named a deadline has said that time is cheap, though not free; nobody waits for a batch.
+PRICE_RATIOS = {LatencyClass.INTERACTIVE: 1.0, LatencyClass.FLEX: 0.1, LatencyClass.BATCH: 0.01}
+
+_S_PER_H = 3600.0
+_J_PER_KWH = 3.6e6
+# Expectations shift while nothing happens, so look again after this part of the time left or of a gap between arrivals.
+_LOOK_AGAIN_RATIO = 0.125
+_SHORTEST_LOOK_S = 1e-3
+
+
+class Adaptive:
+    """The rule, with what it has learnt of its pool. `idle_power_w` is that of one worker that does nothing."""
+
+    def __init__(self, policy: ShapingPolicy, idle_power_w: float | None) -> None:
+        self._policy, self._idle_power_w = policy, idle_power_w
+        self._rates = {one: ArrivalRate() for one in LatencyClass}
+        self._service, self._power, self._lengths = ServiceTime(), BusyPower(), LengthMean()
+        self._intensity_gco2e_per_kwh: float | None = None
+        self._began: dict[str, tuple[float, int]] = {}  # when a running one started, and how many ran then
+        self._ends = LazyHeap()  # running, by the end that is expected of them, last first
+        self._workers = 1
+
+    def hold_until_s(self, request: Request, since_s: float) -> float:
+        return self._policy.budget_ends_at_s(request)
+
+    # -- learning -----------------------------------------------------------------------------------------------------
+
+    def offered(self, request: Request, now_s: float) -> None:
+        self._rates[request.latency_class].arrived(now_s)
+
+    def started(self, request: Request, now_s: float) -> None:
+        self._pass_time(now_s)
+        self._lengths.observe(request.output_tokens)
+        self._began[request.id] = (now_s, len(self._began))
+        expected_s = self._service_s(request.output_tokens, len(self._began))
+        self._ends.put(request.id, (-(now_s + (expected_s or 0.0)), float(len(self._began))))
+
+    def ended(self, request: Request, now_s: float, *, is_answered: bool) -> None:
+        self._pass_time(now_s)
+        began_at_s, before = self._began.pop(request.id)
+        self._ends.discard(request.id)
+        if is_answered:
+            self._service.observe(now_s - began_at_s, request.output_tokens, (before + len(self._began)) / 2)
+
+    def used(self, energy_j: float) -> None:
+        self._power.used(energy_j)
+
+    def see_grid(self, intensity_gco2e_per_kwh: float | None) -> None:
+        self._intensity_gco2e_per_kwh = intensity_gco2e_per_kwh
+
+    def _pass_time(self, now_s: float) -> None:
+        self._power.passed(now_s, min(len(self._began), self._workers))
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    def verdict(self, line: Line, now_s: float) -> Verdict:
+        self._workers = line.workers
+        rate_per_s = self._rates[line.latency_class].per_s(now_s)
+        fixed_gco2e = self._fixed_gco2e(line)
+        if rate_per_s is None or fixed_gco2e is None:
+            return Verdict(line.held, ReleaseReason.PASS_THROUGH)
+        left_s = line.ends_at_s - self._slower_s(line) - now_s
+        if left_s <= 0.0:
+            return Verdict(line.held, ReleaseReason.HOLD_OVER)
+        price_gco2e_per_s = self._policy.latency_price_gco2e_per_h / _S_PER_H * PRICE_RATIOS[line.latency_class]
+        forgone_gco2e = _forgone_gco2e(line, rate_per_s, fixed_gco2e, price_gco2e_per_s, left_s)
+        if forgone_gco2e <= 0.0:
+            return Verdict(line.held, ReleaseReason.NOT_WORTH_WAITING)
+        if fixed_gco2e * (1.0 - self._outlasting_ratio(line, now_s)) >= forgone_gco2e:
+            return Verdict(line.held, ReleaseReason.JOINED)
+        look_s = max(_SHORTEST_LOOK_S, _LOOK_AGAIN_RATIO * min(left_s, max(left_s / 8, 1.0 / rate_per_s)))
+        return Verdict(0, ReleaseReason.HOLD_OVER, now_s + min(left_s, look_s))
+
+    def _service_s(self, output_tokens: float, beside: float) -> float | None:
+        if not self._service.is_known:
+            return None
+        per_token_s, per_company_s = self._service.coefficients()
+        return per_token_s * max(1.0, output_tokens) + per_company_s * beside
+
+    def _length_tokens(self, line: Line) -> float:
+        """Of the lane's requests: their own lengths where lanes are by length, else the mean of all."""
+        mean_tokens = self._lengths.mean_tokens
+        return float(line.output_tokens) if self._policy.has_length_lanes or mean_tokens is None else mean_tokens
+
+    def _fixed_gco2e(self, line: Line) -> float | None:
+        """F: what a group costs however few take part. None while something it depends on is not known."""
+        busy_w, alone_s = self._power.busy_w, self._service_s(self._length_tokens(line), 0.0)
+        if busy_w is None or alone_s is None or self._idle_power_w is None or self._intensity_gco2e_per_kwh is None:
+            return None
+        above_idle_w = max(0.0, busy_w - self._idle_power_w)
+        workers = min(line.workers, line.held)
+        return above_idle_w * alone_s * workers * self._intensity_gco2e_per_kwh / _J_PER_KWH
+
+    def _slower_s(self, line: Line) -> float:
+        """How much longer than a lone request's the group's service is, its wait for places included."""
+        tokens = self._length_tokens(line)
+        together = line.held + line.running
+        alone_s, dense_s = self._service_s(tokens, 0.0), self._service_s(tokens, min(together, line.sequences))
+        if alone_s is None or dense_s is None:
+            return 0.0
+        beyond = max(0, together - line.sequences)
+        return dense_s - alone_s + beyond / max(1, line.sequences) * dense_s
+
+    def _outlasting_ratio(self, line: Line, now_s: float) -> float:
+        """The part of their service by which newcomers would outlast what runs: 1 when nothing runs."""
+        last, service_s = self._ends.first(), self._service_s(self._length_tokens(line), line.running)
+        if last is None or not service_s:
+            return 1.0
+        remaining_s = max(0.0, -last[0][0] - now_s)
+        return max(0.0, 1.0 - remaining_s / service_s)
+
+
+def _forgone_gco2e(line: Line, rate_per_s: float, fixed_gco2e: float, price_gco2e_per_s: float, left_s: float) -> float:
+    """What letting the lane go now costs beside waiting for the group that pays best; zero or less when it is full."""
+    worth = math.inf
+    if price_gco2e_per_s > 0.0:
+        worth = math.sqrt(2.0 * rate_per_s * fixed_gco2e / price_gco2e_per_s)
+    target = min(worth, line.held + rate_per_s * left_s, float(line.sequences))
+    if target <= line.held:
+        return 0.0
+    wait_gco2e = price_gco2e_per_s / (2.0 * rate_per_s)  # of one request, for half a gap
+    mean_gco2e = fixed_gco2e / target + wait_gco2e * (target - 1.0)
+    return (target - line.held) * (mean_gco2e - wait_gco2e * (line.held + target - 1.0))
