@@ -19,7 +19,7 @@ import math
 
 from shaping.holds import Line, Verdict
 from shaping.lazy_heap import LazyHeap
-from shaping.learning import ArrivalRate, BusyPower, LengthMean, ServiceTime
+from shaping.learning import ArrivalRate, LengthMean, Occupancy, ServiceTime
 from shaping.policy import ReleaseReason, ShapingPolicy
 from shaping.request import LatencyClass, Request
 
@@ -39,9 +39,9 @@ class Adaptive:
     def __init__(self, policy: ShapingPolicy, idle_power_w: float | None) -> None:
         self._policy, self._idle_power_w = policy, idle_power_w
         self._rates = {one: ArrivalRate() for one in LatencyClass}
-        self._service, self._power, self._lengths = ServiceTime(), BusyPower(), LengthMean()
+        self._service, self._occupancy, self._lengths = ServiceTime(), Occupancy(), LengthMean()
         self._intensity_gco2e_per_kwh: float | None = None
-        self._began: dict[str, tuple[float, int]] = {}  # when a running one started, and how many ran then
+        self._began: dict[str, tuple[float, float]] = {}  # of the running: when, and the occupancy until then
         self._ends = LazyHeap()  # running, by the end that is expected of them, last first
         self._workers = 1
 
@@ -56,25 +56,27 @@ class Adaptive:
     def started(self, request: Request, now_s: float) -> None:
         self._pass_time(now_s)
         self._lengths.observe(request.output_tokens)
-        self._began[request.id] = (now_s, len(self._began))
+        self._began[request.id] = (now_s, self._occupancy.request_s)
         expected_s = self._service_s(request.output_tokens, len(self._began))
         self._ends.put(request.id, (-(now_s + (expected_s or 0.0)), float(len(self._began))))
 
     def ended(self, request: Request, now_s: float, *, is_answered: bool) -> None:
         self._pass_time(now_s)
-        began_at_s, before = self._began.pop(request.id)
+        began_at_s, before_request_s = self._began.pop(request.id)
         self._ends.discard(request.id)
-        if is_answered:
-            self._service.observe(now_s - began_at_s, request.output_tokens, (before + len(self._began)) / 2)
+        took_s = now_s - began_at_s
+        if is_answered and took_s > 0.0:
+            beside = (self._occupancy.request_s - before_request_s) / took_s - 1.0
+            self._service.observe(took_s, request.output_tokens, max(0.0, beside))
 
     def used(self, energy_j: float) -> None:
-        self._power.used(energy_j)
+        self._occupancy.used(energy_j)
 
     def see_grid(self, intensity_gco2e_per_kwh: float | None) -> None:
         self._intensity_gco2e_per_kwh = intensity_gco2e_per_kwh
 
     def _pass_time(self, now_s: float) -> None:
-        self._power.passed(now_s, min(len(self._began), self._workers))
+        self._occupancy.passed(now_s, len(self._began), min(len(self._began), self._workers))
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
@@ -97,10 +99,8 @@ class Adaptive:
         return Verdict(0, ReleaseReason.HOLD_OVER, now_s + min(left_s, look_s))
 
     def _service_s(self, output_tokens: float, beside: float) -> float | None:
-        if not self._service.is_known:
-            return None
-        per_token_s, per_company_s = self._service.coefficients()
-        return per_token_s * max(1.0, output_tokens) + per_company_s * beside
+        s_per_token = self._service.s_per_token(beside)
+        return None if s_per_token is None else s_per_token * max(1.0, output_tokens)
 
     def _length_tokens(self, line: Line) -> float:
         """Of the lane's requests: their own lengths where lanes are by length, else the mean of all."""
@@ -109,7 +109,7 @@ class Adaptive:
 
     def _fixed_gco2e(self, line: Line) -> float | None:
         """F: what a group costs however few take part. None while something it depends on is not known."""
-        busy_w, alone_s = self._power.busy_w, self._service_s(self._length_tokens(line), 0.0)
+        busy_w, alone_s = self._occupancy.busy_w, self._service_s(self._length_tokens(line), 0.0)
         if busy_w is None or alone_s is None or self._idle_power_w is None or self._intensity_gco2e_per_kwh is None:
             return None
         above_idle_w = max(0.0, busy_w - self._idle_power_w)

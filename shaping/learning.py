@@ -6,7 +6,9 @@ Each estimate forgets old news and says None as long as it knows nothing. Decide
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 
 # The last gaps between arrivals that count: enough for a rate within 25%, few enough to follow a burst.
 GAPS = 16
@@ -14,8 +16,6 @@ GAPS = 16
 LONG_SILENCE_GAPS = 3.0
 # The weight of an observation falls to half after 70 more.
 _KEEP_RATIO = 0.99
-# Below this the spread of company is chance, and the slope on it would be noise.
-_LEAST_SPREAD_RATIO = 0.05
 
 
 class ArrivalRate:
@@ -40,57 +40,60 @@ class ArrivalRate:
 
 
 class ServiceTime:
-    """Seconds from release to answer: so many for each output token, and so many more for each request beside it.
+    """Seconds from release to answer for each output token, by how many others run beside.
 
-    Decayed least squares on two features; neither coefficient is negative.
+    Kept apart for 0, 1, 2 to 3, 4 to 7, ... others, since a pool that is shaped well sees a lone request rarely and
+    must still know what one costs; between and beyond these a straight line is drawn.
     """
 
-    __slots__ = ("_company_s", "_company_squared", "_cross", "_observed", "_tokens_s", "_tokens_squared")
+    __slots__ = ("_by_octave", "_known")
 
     def __init__(self) -> None:
-        self._tokens_squared = self._company_squared = self._cross = 0.0
-        self._tokens_s = self._company_s = 0.0
-        self._observed = 0
+        self._by_octave: dict[int, list[float]] = {}  # decayed sums of beside, seconds, tokens, and their count
+        self._known: list[tuple[float, float]] | None = None  # beside and seconds per token, by beside
 
     def observe(self, took_s: float, output_tokens: int, beside: float) -> None:
         """One answer; `beside` is the mean number of others at the workers meanwhile."""
-        tokens = float(max(1, output_tokens))
-        self._tokens_squared = self._tokens_squared * _KEEP_RATIO + tokens * tokens
-        self._company_squared = self._company_squared * _KEEP_RATIO + beside * beside
-        self._cross = self._cross * _KEEP_RATIO + tokens * beside
-        self._tokens_s = self._tokens_s * _KEEP_RATIO + tokens * took_s
-        self._company_s = self._company_s * _KEEP_RATIO + beside * took_s
-        self._observed += 1
+        sums = self._by_octave.setdefault(int(beside).bit_length(), [0.0] * 4)
+        for place, value in enumerate((beside, took_s, float(max(1, output_tokens)), 1.0)):
+            sums[place] = sums[place] * _KEEP_RATIO + value
+        self._known = None
 
-    @property
-    def is_known(self) -> bool:
-        return self._observed > 0
-
-    def coefficients(self) -> tuple[float, float]:
-        """Seconds for each token, seconds for each request beside."""
-        tokens_alone = self._tokens_s / self._tokens_squared
-        spread = self._tokens_squared * self._company_squared - self._cross * self._cross
-        if spread <= _LEAST_SPREAD_RATIO * self._tokens_squared * self._company_squared:
-            return tokens_alone, 0.0
-        per_token_s = (self._tokens_s * self._company_squared - self._company_s * self._cross) / spread
-        per_company_s = (self._company_s * self._tokens_squared - self._tokens_s * self._cross) / spread
-        if per_company_s < 0.0:
-            return tokens_alone, 0.0
-        return (per_token_s, per_company_s) if per_token_s > 0.0 else (0.0, self._company_s / self._company_squared)
+    def s_per_token(self, beside: float) -> float | None:
+        """None before the first answer. Never less beside more, as far as it was not observed."""
+        if not self._by_octave:
+            return None
+        if self._known is None:
+            by_beside = sorted(self._by_octave.items())
+            self._known = [(sums[0] / sums[3], sums[1] / sums[2]) for _, sums in by_beside]
+        return _interpolated(self._known, beside)
 
 
-class BusyPower:
-    """Watts of one busy worker: joules of the requests over the time in which workers had any."""
+def _interpolated(points: Sequence[tuple[float, float]], at: float) -> float:
+    """Straight between points, constant before the first, along the last piece beyond the last if that rises."""
+    place = bisect_left(points, (at,))
+    if place == 0 or len(points) == 1:
+        return points[0][1]
+    (low, low_value), (high, high_value) = points[min(place, len(points) - 1) - 1 : min(place, len(points) - 1) + 1]
+    slope = (high_value - low_value) / (high - low)
+    return low_value + slope * (at - low) if place < len(points) else high_value + max(0.0, slope) * (at - high)
 
-    __slots__ = ("_busy_s", "_energy_j", "_since_s")
+
+class Occupancy:
+    """How many requests ran over time, and joules of the requests over the time in which workers had any."""
+
+    __slots__ = ("_busy_s", "_energy_j", "_since_s", "request_s")
 
     def __init__(self) -> None:
+        self.request_s = 0.0  # the integral of the number of running requests
         self._energy_j = self._busy_s = 0.0
         self._since_s = 0.0
 
-    def passed(self, now_s: float, busy_workers: int) -> None:
-        """So many workers have been busy since the last call."""
-        self._busy_s += busy_workers * max(0.0, now_s - self._since_s)
+    def passed(self, now_s: float, running: int, busy_workers: int) -> None:
+        """So many requests have run on so many workers since the last call."""
+        passed_s = max(0.0, now_s - self._since_s)
+        self.request_s += running * passed_s
+        self._busy_s += busy_workers * passed_s
         self._since_s = now_s
 
     def used(self, energy_j: float) -> None:
@@ -99,6 +102,7 @@ class BusyPower:
 
     @property
     def busy_w(self) -> float | None:
+        """Mean power of one busy worker; None before anything was metered."""
         return self._energy_j / self._busy_s if self._busy_s > 0.0 and self._energy_j > 0.0 else None
 
 

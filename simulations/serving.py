@@ -17,7 +17,7 @@ from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.deferral import release_at_s
 from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Shaper, ShapingPolicy
+from shaping.shaper import Holding, Shaper, ShapingPolicy
 from simulations.loop import Loop, Priority
 from simulations.workers import PowerTrace, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
@@ -49,7 +49,9 @@ class PoolSpec:
     @property
     def capacity(self) -> PoolCapacity:
         kv_tokens = kv_capacity_tokens(self.deployment)
-        return PoolCapacity(sequences=self.workers * self.max_sequences, kv_tokens=self.workers * kv_tokens)
+        return PoolCapacity(
+            sequences=self.workers * self.max_sequences, kv_tokens=self.workers * kv_tokens, workers=self.workers
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,7 +138,11 @@ class Pool:
         self.spec = spec
         self._progressed = progressed
         self._steps = DeploymentSteps(spec.deployment)
-        self._shaper = Shaper(spec.deployment.model.name, spec.capacity, policy)
+        self._shaper = Shaper(
+            spec.deployment.model.name, spec.capacity, policy, idle_power_w=self._steps.idle_power_w
+        )
+        self._is_learning = policy.holding is Holding.ADAPTIVE
+        self._metered_j = 0.0
         self._hold_s = policy.interactive_hold_s
         self._workers = [Worker(self._steps, spec.limits, loop.now_s) for _ in range(spec.workers)]
         self._columns = tuple(column.tolist() for column in _columns(traffic))
@@ -206,12 +212,18 @@ class Pool:
         if asked_at_s != self._release_at_s:
             return  # overtaken by an earlier one
         now_s, self._release_at_s = self._loop.now_s, math.inf
+        if self._is_learning:
+            self._shaper.see_grid(self._intensity_gco2e_per_kwh(now_s))
         requests = [request for group in self._shaper.release(now_s) for request in group.requests]
         if requests:
             self._dispatch(requests, now_s)
         wake_at_s = self._shaper.next_wakeup_at_s()
         if wake_at_s is not None:
             self._ask_release(max(wake_at_s, now_s))
+
+    def _intensity_gco2e_per_kwh(self, now_s: float) -> float | None:
+        series = self._forecast() if self._forecast else None
+        return series.at(now_s) if series is not None and series.covers(now_s, now_s + 1.0) else None
 
     def _dispatch(self, requests: Sequence[Request], now_s: float) -> None:
         """Each to the worker with the fewest requests, the first of equals."""
@@ -246,6 +258,8 @@ class Pool:
             self._finish(work, now_s)
         self._follow(place, math.nan)
         if finished:
+            if self._is_learning:
+                self._meter()
             self._end(len(finished))
             if self._shaper.held:
                 self._ask_release(now_s)
@@ -255,6 +269,12 @@ class Pool:
         record.first_token_at_s[index], record.finished_at_s[index] = work.first_token_at_s, now_s
         record.first_span[index], record.last_span[index] = work.first_span, work.last_span
         self._shaper.finish(str(index), now_s)
+
+    def _meter(self) -> None:
+        """Read what the workers spent on requests, as the daemon reads it from their answers."""
+        spent_j = sum(worker.busy_energy_j for worker in self._workers)
+        self._shaper.used(spent_j - self._metered_j)
+        self._metered_j = spent_j
 
     def _end(self, count: int) -> None:
         self.open_requests -= count

@@ -113,6 +113,7 @@ class Worker:
         self._trace = _Recorder(start_at_s)
         self._span = _IDLE
         self.next_change_at_s = math.inf
+        self.busy_energy_j = 0.0  # up to the last change, while it had requests
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -159,7 +160,9 @@ class Worker:
             return
         span = self._span
         steps = span.steps if now_s >= self.next_change_at_s else span.steps_within(now_s - self._trace.end_at_s)
-        self._trace.add(now_s, span.energy_j(steps), sequences)
+        spent_j = span.energy_j(steps)
+        self.busy_energy_j += spent_j
+        self._trace.add(now_s, spent_j, sequences)
         self._clock_steps += steps
         self._prefill_steps -= steps
         self._context_tokens += steps * len(self._decoding)
