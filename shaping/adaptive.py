@@ -19,7 +19,7 @@ import math
 
 from shaping.holds import Line, Verdict
 from shaping.lazy_heap import LazyHeap
-from shaping.learning import ArrivalRate, LengthMean, Occupancy, ServiceTime
+from shaping.learning import ArrivalRate, Occupancy, ServiceTime
 from shaping.policy import ReleaseReason, ShapingPolicy
 from shaping.request import LatencyClass, Request
 
@@ -28,8 +28,9 @@ PRICE_RATIOS = {LatencyClass.INTERACTIVE: 1.0, LatencyClass.FLEX: 0.1, LatencyCl
 
 _S_PER_H = 3600.0
 _J_PER_KWH = 3.6e6
-# Expectations shift while nothing happens, so look again after this part of the time left or of a gap between arrivals.
-_LOOK_AGAIN_RATIO = 0.125
+# Expectations shift while nothing happens, so look again after a gap between arrivals, but neither more often than
+# these parts of the time left and of a lone request's service, nor less often than this part of the time left.
+_OFTEN_RATIO, _RARELY_RATIO = 1 / 32, 1 / 8
 _SHORTEST_LOOK_S = 1e-3
 
 
@@ -39,10 +40,11 @@ class Adaptive:
     def __init__(self, policy: ShapingPolicy, idle_power_w: float | None) -> None:
         self._policy, self._idle_power_w = policy, idle_power_w
         self._rates = {one: ArrivalRate() for one in LatencyClass}
-        self._service, self._occupancy, self._lengths = ServiceTime(), Occupancy(), LengthMean()
+        self._service, self._occupancy = ServiceTime(), Occupancy()
         self._intensity_gco2e_per_kwh: float | None = None
         self._began: dict[str, tuple[float, float]] = {}  # of the running: when, and the occupancy until then
-        self._ends = LazyHeap()  # running, by the end that is expected of them, last first
+        self._clock_tokens = 0.0  # that a request running since the beginning would have by now
+        self._ends = LazyHeap()  # running, by the end that is expected of them on that clock, last first
         self._workers = 1
 
     def hold_until_s(self, request: Request, since_s: float) -> float:
@@ -55,10 +57,8 @@ class Adaptive:
 
     def started(self, request: Request, now_s: float) -> None:
         self._pass_time(now_s)
-        self._lengths.observe(request.output_tokens)
         self._began[request.id] = (now_s, self._occupancy.request_s)
-        expected_s = self._service_s(request.output_tokens, len(self._began))
-        self._ends.put(request.id, (-(now_s + (expected_s or 0.0)), float(len(self._began))))
+        self._ends.put(request.id, (-(self._clock_tokens + request.output_tokens), now_s, len(self._began)))
 
     def ended(self, request: Request, now_s: float, *, is_answered: bool) -> None:
         self._pass_time(now_s)
@@ -76,12 +76,17 @@ class Adaptive:
         self._intensity_gco2e_per_kwh = intensity_gco2e_per_kwh
 
     def _pass_time(self, now_s: float) -> None:
-        self._occupancy.passed(now_s, len(self._began), min(len(self._began), self._workers))
+        running = len(self._began)
+        s_per_token = self._service.s_per_token(running - 1.0)
+        if s_per_token and running:
+            self._clock_tokens += max(0.0, now_s - self._occupancy.since_s) / s_per_token
+        self._occupancy.passed(now_s, running, min(running, self._workers))
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
     def verdict(self, line: Line, now_s: float) -> Verdict:
         self._workers = line.workers
+        self._pass_time(now_s)
         rate_per_s = self._rates[line.latency_class].per_s(now_s)
         fixed_gco2e = self._fixed_gco2e(line)
         if rate_per_s is None or fixed_gco2e is None:
@@ -93,23 +98,21 @@ class Adaptive:
         forgone_gco2e = _forgone_gco2e(line, rate_per_s, fixed_gco2e, price_gco2e_per_s, left_s)
         if forgone_gco2e <= 0.0:
             return Verdict(line.held, ReleaseReason.NOT_WORTH_WAITING)
-        if fixed_gco2e * (1.0 - self._outlasting_ratio(line, now_s)) >= forgone_gco2e:
+        if fixed_gco2e * (1.0 - self._outlasting_ratio(line)) >= forgone_gco2e:
             return Verdict(line.held, ReleaseReason.JOINED)
-        look_s = max(_SHORTEST_LOOK_S, _LOOK_AGAIN_RATIO * min(left_s, max(left_s / 8, 1.0 / rate_per_s)))
-        return Verdict(0, ReleaseReason.HOLD_OVER, now_s + min(left_s, look_s))
+        return Verdict(0, ReleaseReason.HOLD_OVER, now_s + min(left_s, self._look_again_s(line, left_s, rate_per_s)))
+
+    def _look_again_s(self, line: Line, left_s: float, rate_per_s: float) -> float:
+        often_s = _OFTEN_RATIO * max(left_s, self._service_s(line.longest_tokens, 0.0) or 0.0)
+        return max(_SHORTEST_LOOK_S, often_s, min(_RARELY_RATIO * left_s, 1.0 / rate_per_s))
 
     def _service_s(self, output_tokens: float, beside: float) -> float | None:
         s_per_token = self._service.s_per_token(beside)
         return None if s_per_token is None else s_per_token * max(1.0, output_tokens)
 
-    def _length_tokens(self, line: Line) -> float:
-        """Of the lane's requests: their own lengths where lanes are by length, else the mean of all."""
-        mean_tokens = self._lengths.mean_tokens
-        return float(line.output_tokens) if self._policy.has_length_lanes or mean_tokens is None else mean_tokens
-
     def _fixed_gco2e(self, line: Line) -> float | None:
         """F: what a group costs however few take part. None while something it depends on is not known."""
-        busy_w, alone_s = self._occupancy.busy_w, self._service_s(self._length_tokens(line), 0.0)
+        busy_w, alone_s = self._occupancy.busy_w, self._service_s(line.longest_tokens, 0.0)
         if busy_w is None or alone_s is None or self._idle_power_w is None or self._intensity_gco2e_per_kwh is None:
             return None
         above_idle_w = max(0.0, busy_w - self._idle_power_w)
@@ -118,21 +121,23 @@ class Adaptive:
 
     def _slower_s(self, line: Line) -> float:
         """How much longer than a lone request's the group's service is, its wait for places included."""
-        tokens = self._length_tokens(line)
         together = line.held + line.running
-        alone_s, dense_s = self._service_s(tokens, 0.0), self._service_s(tokens, min(together, line.sequences))
+        alone_s, dense_s = (
+            self._service_s(line.longest_tokens, 0.0),
+            self._service_s(line.longest_tokens, min(together, line.sequences)),
+        )
         if alone_s is None or dense_s is None:
             return 0.0
         beyond = max(0, together - line.sequences)
         return dense_s - alone_s + beyond / max(1, line.sequences) * dense_s
 
-    def _outlasting_ratio(self, line: Line, now_s: float) -> float:
+    def _outlasting_ratio(self, line: Line) -> float:
         """The part of their service by which newcomers would outlast what runs: 1 when nothing runs."""
-        last, service_s = self._ends.first(), self._service_s(self._length_tokens(line), line.running)
-        if last is None or not service_s:
+        last = self._ends.first()
+        if last is None:
             return 1.0
-        remaining_s = max(0.0, -last[0][0] - now_s)
-        return max(0.0, 1.0 - remaining_s / service_s)
+        remaining_tokens = -last[0][0] - self._clock_tokens
+        return min(1.0, max(0.0, 1.0 - remaining_tokens / max(1, line.longest_tokens)))
 
 
 def _forgone_gco2e(line: Line, rate_per_s: float, fixed_gco2e: float, price_gco2e_per_s: float, left_s: float) -> float:

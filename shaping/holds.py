@@ -22,7 +22,7 @@ class Line(NamedTuple):
     running: int  # of all lanes
     sequences: int  # places that the pool has
     workers: int
-    output_tokens: int  # of the one that goes next, as far as that is known beforehand
+    longest_tokens: int  # the longest output that one of them is expected to have
 
 
 class Verdict(NamedTuple):

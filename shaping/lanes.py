@@ -27,7 +27,7 @@ def lane_key(request: Request, *, has_length_lanes: bool) -> LaneKey:
 class Lane:
     """Some requests in the order in which they go: lower priority number first, then as offered."""
 
-    __slots__ = ("_ends", "_order", "granted", "is_interactive", "latency_class", "verdict")
+    __slots__ = ("_ends", "_lengths", "_order", "granted", "is_interactive", "latency_class", "verdict")
 
     def __init__(self, latency_class: LatencyClass) -> None:
         self.latency_class = latency_class
@@ -36,6 +36,7 @@ class Lane:
         self.granted = 0  # how many of them may still go in the release under way
         self._order = LazyHeap()
         self._ends = LazyHeap()
+        self._lengths = LazyHeap()
 
     def __len__(self) -> int:
         return len(self._order)
@@ -43,10 +44,12 @@ class Lane:
     def put(self, request: Request, sequence: int, hold_until_s: float) -> None:
         self._order.put(request.id, (request.priority, sequence))
         self._ends.put(request.id, (hold_until_s, sequence))
+        self._lengths.put(request.id, (-request.output_tokens, sequence))
 
     def discard(self, request_id: str) -> bool:
         """Take it out; whether it was in."""
         self._ends.discard(request_id)
+        self._lengths.discard(request_id)
         return self._order.discard(request_id)
 
     def first(self) -> str | None:
@@ -59,6 +62,12 @@ class Lane:
         """When the first hold among them ends; infinite when the lane is empty."""
         first = self._ends.first()
         return math.inf if first is None else first[0][0]
+
+    @property
+    def longest_tokens(self) -> int:
+        """The longest output that one of them is expected to have."""
+        first = self._lengths.first()
+        return 0 if first is None else -int(first[0][0])
 
     def decided(self, verdict: Verdict) -> None:
         self.verdict, self.granted = verdict, verdict.goes

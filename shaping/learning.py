@@ -5,7 +5,6 @@ Each estimate forgets old news and says None as long as it knows nothing. Decide
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
@@ -82,19 +81,19 @@ def _interpolated(points: Sequence[tuple[float, float]], at: float) -> float:
 class Occupancy:
     """How many requests ran over time, and joules of the requests over the time in which workers had any."""
 
-    __slots__ = ("_busy_s", "_energy_j", "_since_s", "request_s")
+    __slots__ = ("_busy_s", "_energy_j", "request_s", "since_s")
 
     def __init__(self) -> None:
         self.request_s = 0.0  # the integral of the number of running requests
+        self.since_s = 0.0  # up to which instant
         self._energy_j = self._busy_s = 0.0
-        self._since_s = 0.0
 
     def passed(self, now_s: float, running: int, busy_workers: int) -> None:
         """So many requests have run on so many workers since the last call."""
-        passed_s = max(0.0, now_s - self._since_s)
+        passed_s = max(0.0, now_s - self.since_s)
         self.request_s += running * passed_s
         self._busy_s += busy_workers * passed_s
-        self._since_s = now_s
+        self.since_s = now_s
 
     def used(self, energy_j: float) -> None:
         self._energy_j = self._energy_j * _KEEP_RATIO + energy_j
@@ -104,21 +103,3 @@ class Occupancy:
     def busy_w(self) -> float | None:
         """Mean power of one busy worker; None before anything was metered."""
         return self._energy_j / self._busy_s if self._busy_s > 0.0 and self._energy_j > 0.0 else None
-
-
-class LengthMean:
-    """Mean output length of what is released, in tokens."""
-
-    __slots__ = ("_mean_tokens",)
-
-    def __init__(self) -> None:
-        self._mean_tokens = math.nan
-
-    def observe(self, output_tokens: int) -> None:
-        tokens = float(max(1, output_tokens))
-        is_first = math.isnan(self._mean_tokens)
-        self._mean_tokens = tokens if is_first else _KEEP_RATIO * self._mean_tokens + (1 - _KEEP_RATIO) * tokens
-
-    @property
-    def mean_tokens(self) -> float | None:
-        return None if math.isnan(self._mean_tokens) else self._mean_tokens

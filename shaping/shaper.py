@@ -295,7 +295,7 @@ class Shaper:
             if next_id is None or not self._is_served(lane):
                 continue
             if lane.granted <= 0:
-                lane.decided(self._rule.verdict(self._line(lane, next_id), now_s))
+                lane.decided(self._rule.verdict(self._line(lane), now_s))
             if lane.granted > 0:
                 rule = _Rule.INTERACTIVE if lane.is_interactive else _Rule.DEFERRED
                 return self._held[next_id], lane.verdict.reason, rule
@@ -308,7 +308,7 @@ class Shaper:
         reason = lane.verdict.reason if lane.granted > 0 else ReleaseReason.HOLD_OVER
         return request, reason, _Rule.LATEST_START
 
-    def _line(self, lane: Lane, next_id: str) -> Line:
+    def _line(self, lane: Lane) -> Line:
         return Line(
             latency_class=lane.latency_class,
             held=len(lane),
@@ -316,7 +316,7 @@ class Shaper:
             running=len(self._running),
             sequences=self._capacity.sequences,
             workers=self._capacity.workers,
-            output_tokens=self._held[next_id].output_tokens,
+            longest_tokens=lane.longest_tokens,
         )
 
     def _is_served(self, lane: Lane) -> bool:
