@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scheduler.quantities import parse_duration_s, parse_power_w
+from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -30,6 +31,12 @@ def _power(value: object) -> object:
 # In the file "90s", "4h", "10kW"; in the code seconds and watts.
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
 Power = Annotated[float, BeforeValidator(_power), Field(ge=0, allow_inf_nan=False)]
+
+
+LATENCY_PRICE_DESCRIPTION = (
+    "policy adaptive: grams worth saving for an hour that one interactive request waits; "
+    "a tenth of it for flex, a hundredth for batch."
+)
 
 
 class FeedKind(StrEnum):
@@ -119,6 +126,32 @@ class ShapingSettings:
         5.0
     )
     max_held: Annotated[int, Field(ge=1, description="Requests held at once; more are answered 429.")] = 10_000
+    policy: Annotated[Holding, Field(description="Rule by which requests are held for company, see shaping.md.")] = (
+        Holding.GROUP
+    )
+    max_delay_s: Annotated[Duration, Field(description="policy window: longest wait of the first of a batch.")] = 0.05
+    max_batch: Annotated[
+        int | None, Field(ge=1, description="policy window: batch that goes at once; unset: only the delay counts.")
+    ] = None
+    pace_gap_s: Annotated[Duration, Field(description="policy paced: time between two requests.")] = 0.05
+    latency_price_gco2e_per_h: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description=LATENCY_PRICE_DESCRIPTION)
+    ] = 0.3
+    length_lanes: Annotated[bool, Field(description="Group requests whose `max_tokens` are about the same.")] = False
+
+    @property
+    def hold_policy(self) -> ShapingPolicy:
+        """The same in the shaper's words."""
+        return ShapingPolicy(
+            interactive_hold_s=self.interactive_hold_s,
+            min_group=self.min_group,
+            max_group=self.max_batch,
+            holding=self.policy,
+            max_delay_s=self.max_delay_s,
+            pace_gap_s=self.pace_gap_s,
+            latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
+            has_length_lanes=self.length_lanes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -106,8 +106,8 @@ class Adaptive:
         often_s = _OFTEN_RATIO * max(left_s, self._service_s(line.longest_tokens, 0.0) or 0.0)
         return max(_SHORTEST_LOOK_S, often_s, min(_RARELY_RATIO * left_s, 1.0 / rate_per_s))
 
-    def _service_s(self, output_tokens: float, beside: float) -> float | None:
-        s_per_token = self._service.s_per_token(beside)
+    def _service_s(self, output_tokens: float, beside_requests: float) -> float | None:
+        s_per_token = self._service.s_per_token(beside_requests)
         return None if s_per_token is None else s_per_token * max(1.0, output_tokens)
 
     def _fixed_gco2e(self, line: Line) -> float | None:

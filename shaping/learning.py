@@ -51,31 +51,32 @@ class ServiceTime:
         self._by_octave: dict[int, list[float]] = {}  # decayed sums of beside, seconds, tokens, and their count
         self._known: list[tuple[float, float]] | None = None  # beside and seconds per token, by beside
 
-    def observe(self, took_s: float, output_tokens: int, beside: float) -> None:
-        """One answer; `beside` is the mean number of others at the workers meanwhile."""
-        sums = self._by_octave.setdefault(int(beside).bit_length(), [0.0] * 4)
-        for place, value in enumerate((beside, took_s, float(max(1, output_tokens)), 1.0)):
+    def observe(self, took_s: float, output_tokens: int, beside_requests: float) -> None:
+        """One answer; `beside_requests` is the mean number of others at the workers meanwhile."""
+        sums = self._by_octave.setdefault(int(beside_requests).bit_length(), [0.0] * 4)
+        for place, value in enumerate((beside_requests, took_s, float(max(1, output_tokens)), 1.0)):
             sums[place] = sums[place] * _KEEP_RATIO + value
         self._known = None
 
-    def s_per_token(self, beside: float) -> float | None:
+    def s_per_token(self, beside_requests: float) -> float | None:
         """None before the first answer. Never less beside more, as far as it was not observed."""
         if not self._by_octave:
             return None
         if self._known is None:
             by_beside = sorted(self._by_octave.items())
             self._known = [(sums[0] / sums[3], sums[1] / sums[2]) for _, sums in by_beside]
-        return _interpolated(self._known, beside)
+        return _interpolated(self._known, beside_requests)
 
 
-def _interpolated(points: Sequence[tuple[float, float]], at: float) -> float:
+def _interpolated(points: Sequence[tuple[float, float]], value: float) -> float:
     """Straight between points, constant before the first, along the last piece beyond the last if that rises."""
-    place = bisect_left(points, (at,))
+    place = bisect_left(points, (value,))
     if place == 0 or len(points) == 1:
         return points[0][1]
-    (low, low_value), (high, high_value) = points[min(place, len(points) - 1) - 1 : min(place, len(points) - 1) + 1]
-    slope = (high_value - low_value) / (high - low)
-    return low_value + slope * (at - low) if place < len(points) else high_value + max(0.0, slope) * (at - high)
+    last = min(place, len(points) - 1)
+    (low, at_low), (high, at_high) = points[last - 1], points[last]
+    slope = (at_high - at_low) / (high - low)
+    return at_low + slope * (value - low) if value <= high else at_high + max(0.0, slope) * (value - high)
 
 
 class Occupancy:

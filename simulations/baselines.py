@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.planner import Planner
 from scheduler.planning.run_now import RunNowPlanner
-from shaping.shaper import ShapingPolicy
+from shaping.policy import Holding, ShapingPolicy
 from simulations.scenario import PolicyKind, Scenario
 
 
@@ -25,15 +25,13 @@ class Conduct:
 
 def run_now() -> Conduct:
     """The baseline: every job as early as there is room, every request straight to a worker."""
-    shaping = ShapingPolicy(interactive_hold_s=0.0, min_group=1)
+    shaping = ShapingPolicy(interactive_hold_s=0.0, min_group=1, holding=Holding.PASS_THROUGH)
     return Conduct(planner=RunNowPlanner(), shaping=shaping, lets_requests_wait=False)
 
 
 def carbon_aware(scenario: Scenario) -> Conduct:
     """The daemon's own policy with the scenario's settings."""
-    policy = scenario.policy
-    shaping = ShapingPolicy(interactive_hold_s=policy.interactive_hold_s, min_group=policy.min_group)
-    return Conduct(planner=FleetPlanner(), shaping=shaping, lets_requests_wait=True)
+    return Conduct(planner=FleetPlanner(), shaping=scenario.policy.hold_policy, lets_requests_wait=True)
 
 
 def conduct_of(scenario: Scenario) -> Conduct:

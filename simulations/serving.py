@@ -138,9 +138,7 @@ class Pool:
         self.spec = spec
         self._progressed = progressed
         self._steps = DeploymentSteps(spec.deployment)
-        self._shaper = Shaper(
-            spec.deployment.model.name, spec.capacity, policy, idle_power_w=self._steps.idle_power_w
-        )
+        self._shaper = Shaper(spec.deployment.model.name, spec.capacity, policy, idle_power_w=self._steps.idle_power_w)
         self._is_learning = policy.holding is Holding.ADAPTIVE
         self._metered_j = 0.0
         self._hold_s = policy.interactive_hold_s

@@ -270,6 +270,12 @@ class Daemon:
         zone = next(one.zone for one in self._settings.region if one.name == region)
         return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
 
+    def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
+        """The gateway's question: what the grid of a region emits now."""
+        zone = next(one.zone for one in self._settings.region if one.name == region)
+        series = self.poller.forecasts().get(zone)
+        return series.at(now_s) if series is not None and series.covers(now_s, now_s + 1.0) else None
+
     def batch_of(self, job_id: str) -> Job | None:
         """The gateway's question: which open batch a request belongs to."""
         job = self.runner.engine.job(job_id)

@@ -7,7 +7,7 @@ never waits, and costs no switch of tasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Never
 
 from scheduler.daemon.env import Env
@@ -58,15 +58,25 @@ class ModelPool:
     """The workers of one model behind one shaper."""
 
     def __init__(
-        self, *, model: str, workers: Sequence[Worker], policy: ShapingPolicy, env: Env, metrics: Metrics
+        self,
+        *,
+        model: str,
+        workers: Sequence[Worker],
+        policy: ShapingPolicy,
+        env: Env,
+        metrics: Metrics,
+        intensity_at: Callable[[float], float | None] = lambda _: None,
+        idle_power_w: float | None = None,
     ) -> None:
+        """`intensity_at` answers with the grid's intensity now, `idle_power_w` is that of one worker without work."""
         self.model, self.workers = model, workers
         self.home = workers[0].settings.region
         self.service = ServiceTime()
         self.running = 0
         self.held: dict[str, Ticket] = {}
         self._env = env
-        self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy)
+        self._intensity_at = intensity_at
+        self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy, idle_power_w=idle_power_w)
         self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
         self._changed = asyncio.Event()
         self._sleeps_until_s = float("-inf")
@@ -106,8 +116,14 @@ class ModelPool:
         return self._shaper.capacity.kv_tokens
 
     def wake(self) -> None:
-        """Ask the shaper again now."""
-        self._let_go(self._env.now_s())
+        """Ask the shaper again now, with the grid as it is now."""
+        now_s = self._env.now_s()
+        self._shaper.see_grid(self._intensity_at(now_s))
+        self._let_go(now_s)
+
+    def used(self, energy_j: float) -> None:
+        """A request was answered, at this energy."""
+        self._shaper.used(energy_j)
 
     def _let_go(self, now_s: float) -> None:
         for group in self._shaper.release(now_s):
@@ -130,7 +146,7 @@ class ModelPool:
             self._sleeps_until_s = float("inf") if wakeup_at_s is None else wakeup_at_s
             await self._sleep(self._sleeps_until_s)
             self._sleeps_until_s = float("-inf")
-            self._let_go(self._env.now_s())
+            self.wake()
 
     async def _sleep(self, until_s: float) -> None:
         left_s = self._env.real_s(until_s - self._env.now_s())

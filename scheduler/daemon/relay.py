@@ -208,6 +208,8 @@ class Exchange:
                 output_tokens=usage.completion_tokens,
                 batch_sequences=(answer.began_beside + worker.in_flight) // 2,
             )
+        if energy_j is not None:
+            self.pool.used(energy_j)
         self._bookkeeper.book(
             self.ticket.request,
             worker.settings,

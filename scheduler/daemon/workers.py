@@ -112,6 +112,7 @@ def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
     return PoolCapacity(
         sequences=sum(worker.max_sequences for worker in up),
         kv_tokens=sum(kv_tokens) if len(kv_tokens) == len(up) else None,
+        workers=len(up),
     )
 
 
