@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 # The last gaps between arrivals that count: enough for a rate within 25%, few enough to follow a burst.
 GAPS = 16
+STEADY_GAPS = 128  # for a rate within 10%
 # After a silence this many times the mean gap the stream has ended or thinned: an exponential gap is as long in 5%.
 LONG_SILENCE_GAPS = 3.0
 # The weight of an observation falls to half after 70 more.
@@ -22,8 +23,8 @@ class ArrivalRate:
 
     __slots__ = ("_arrivals_at_s",)
 
-    def __init__(self) -> None:
-        self._arrivals_at_s: deque[float] = deque(maxlen=GAPS + 1)
+    def __init__(self, gaps: int = GAPS) -> None:
+        self._arrivals_at_s: deque[float] = deque(maxlen=gaps + 1)
 
     def arrived(self, now_s: float) -> None:
         self._arrivals_at_s.append(now_s)
@@ -36,6 +37,25 @@ class ArrivalRate:
         mean_per_s = (len(seen) - 1) / (now_s - seen[0])
         silence_s = now_s - seen[-1]
         return min(mean_per_s, LONG_SILENCE_GAPS / silence_s) if silence_s > 0 else mean_per_s
+
+
+class LoadForecast:
+    """Requests a second and seconds that one takes, steadier than a hold rule needs them: how many run as a rule."""
+
+    __slots__ = ("_rate", "service_s")
+
+    def __init__(self) -> None:
+        self._rate = ArrivalRate(STEADY_GAPS)
+        self.service_s: float | None = None
+
+    def arrived(self, now_s: float) -> None:
+        self._rate.arrived(now_s)
+
+    def answered(self, took_s: float) -> None:
+        self.service_s = took_s if self.service_s is None else self.service_s + (took_s - self.service_s) / GAPS
+
+    def rate_per_s(self, now_s: float) -> float | None:
+        return self._rate.per_s(now_s)
 
 
 class ServiceTime:

@@ -133,6 +133,17 @@ class Shaper:
             groups=self._groups,
         )
 
+    @property
+    def first_latest_start_at_s(self) -> float | None:
+        """The first instant at which somebody held may wait no longer; None when nobody is held."""
+        first = self._latest_starts.first()
+        return None if first is None else first[0][0]
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the last release found no room for somebody who should have gone."""
+        return self._blocked_by is not None
+
     def offer(self, request: Request, now_s: float) -> None:
         """Take a request in. Raises OfferError: DuplicateRequest, WrongModel or TooLarge."""
         if request.id in self._held or request.id in self._running:

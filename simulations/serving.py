@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.deferral import release_at_s
+from shaping.consolidation import Demand
 from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
+from shaping.learning import LoadForecast
 from shaping.request import LatencyClass, PoolCapacity, Request
 from shaping.shaper import Holding, Shaper, ShapingPolicy
 from simulations.loop import Loop, Priority
+from simulations.roster import Roster, SleepSpec
 from simulations.workers import PowerTrace, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
 
@@ -41,6 +44,7 @@ class PoolSpec:
     deployment: Deployment
     workers: int
     max_sequences: int
+    sleep: SleepSpec | None = None
 
     @property
     def limits(self) -> WorkerLimits:
@@ -48,9 +52,14 @@ class PoolSpec:
 
     @property
     def capacity(self) -> PoolCapacity:
-        kv_tokens = kv_capacity_tokens(self.deployment)
+        return self.capacity_of(self.workers)
+
+    def capacity_of(self, awake: int) -> PoolCapacity:
+        """What so many of the workers hold. Nobody is too large for a pool just because all of it sleeps."""
         return PoolCapacity(
-            sequences=self.workers * self.max_sequences, kv_tokens=self.workers * kv_tokens, workers=self.workers
+            sequences=awake * self.max_sequences,
+            kv_tokens=max(1, awake) * kv_capacity_tokens(self.deployment),
+            workers=max(1, awake),
         )
 
 
@@ -143,6 +152,8 @@ class Pool:
         self._metered_j = 0.0
         self._hold_s = policy.interactive_hold_s
         self._workers = [Worker(self._steps, spec.limits, loop.now_s) for _ in range(spec.workers)]
+        self._forecast_load = LoadForecast()
+        self.roster = self._roster(spec.sleep) if spec.sleep is not None else None
         self._columns = tuple(column.tolist() for column in _columns(traffic))
         self._next = 0
         self._release_at_s = math.inf
@@ -154,6 +165,32 @@ class Pool:
     def close(self, end_at_s: float) -> None:
         """Keep the workers warm until `end_at_s` and take down their power."""
         self.record.power = [worker.power_trace(end_at_s) for worker in self._workers]
+
+    # -- sleep ------------------------------------------------------------------------------------------------------
+
+    def _roster(self, sleep: SleepSpec) -> Roster:
+        return Roster(
+            self._loop, sleep, self._workers, self.spec.max_sequences, self._steps.idle_power_w, self._on_roster
+        )
+
+    def _attend(self) -> None:
+        if self.roster is None:
+            return
+        now_s = self._loop.now_s
+        demand = Demand(
+            running=len(self._shaper.running),
+            held=len(self._shaper.held),
+            first_start_at_s=self._shaper.first_latest_start_at_s,
+            is_blocked=self._shaper.is_blocked,
+            rate_per_s=self._forecast_load.rate_per_s(now_s),
+            service_s=self._forecast_load.service_s,
+        )
+        self.roster.attend(demand, self._attend)
+
+    def _on_roster(self) -> None:
+        assert self.roster is not None
+        self._shaper.resize(self.spec.capacity_of(len(self.roster.awake)))
+        self._ask_release(self._loop.now_s)
 
     # -- arrivals ---------------------------------------------------------------------------------------------------
 
@@ -168,6 +205,7 @@ class Pool:
         if prompt_tokens + output_tokens > self.spec.limits.kv_tokens:
             self._end(1)  # no worker could ever hold it
         else:
+            self._forecast_load.arrived(now_s)
             self._shaper.offer(self._request(index, prompt_tokens, output_tokens, is_flex), now_s)
             self._ask_release(now_s)
         self._await_arrival()
@@ -218,6 +256,7 @@ class Pool:
         wake_at_s = self._shaper.next_wakeup_at_s()
         if wake_at_s is not None:
             self._ask_release(max(wake_at_s, now_s))
+        self._attend()
 
     def _intensity_gco2e_per_kwh(self, now_s: float) -> float | None:
         series = self._forecast() if self._forecast else None
@@ -225,7 +264,7 @@ class Pool:
 
     def _dispatch(self, requests: Sequence[Request], now_s: float) -> None:
         """Each to the worker with the fewest requests, the first of equals."""
-        loads = [worker.load for worker in self._workers]
+        loads = self._loads()
         given: dict[int, list[Work]] = {}
         for request in requests:
             index = int(request.id)
@@ -238,6 +277,14 @@ class Pool:
             before_s = self._workers[place].next_change_at_s
             self._workers[place].accept(works, now_s)
             self._follow(place, before_s)
+
+    def _loads(self) -> list[float]:
+        """Of each worker; of one that takes no requests infinite."""
+        loads: list[float] = [worker.load for worker in self._workers]
+        if self.roster is not None:
+            awake = self.roster.awake
+            loads = [load if place in awake else math.inf for place, load in enumerate(loads)]
+        return loads
 
     # -- workers ----------------------------------------------------------------------------------------------------
 
@@ -256,6 +303,7 @@ class Pool:
             self._finish(work, now_s)
         self._follow(place, math.nan)
         if finished:
+            self._attend()
             if self._is_learning:
                 self._meter()
             self._end(len(finished))
@@ -267,6 +315,7 @@ class Pool:
         record.first_token_at_s[index], record.finished_at_s[index] = work.first_token_at_s, now_s
         record.first_span[index], record.last_span[index] = work.first_span, work.last_span
         self._shaper.finish(str(index), now_s)
+        self._forecast_load.answered(now_s - float(record.released_at_s[index]))
 
     def _meter(self) -> None:
         """Read what the workers spent on requests, as the daemon reads it from their answers."""
