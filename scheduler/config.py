@@ -111,6 +111,13 @@ class WorkerSettings:
     max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
     kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
     timeout_s: Annotated[Duration, Field(gt=0, description="Longest silence of the worker before giving up.")] = 300.0
+    sleep_level: Annotated[
+        int, Field(ge=1, le=2, description="Level of vLLM's sleep: 1 keeps the weights in main memory, 2 drops them.")
+    ] = 1
+    start_command: Annotated[
+        tuple[str, ...], Field(description="Argument list that starts it; with stop_command instead of sleep calls.")
+    ] = ()
+    stop_command: Annotated[tuple[str, ...], Field(description="Argument list that stops it; waited for.")] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -152,6 +159,23 @@ class ShapingSettings:
             latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
             has_length_lanes=self.length_lanes,
         )
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ConsolidationSettings:
+    """[consolidation]: whether workers without work sleep, and how many stay awake."""
+
+    enabled: Annotated[bool, Field(description="Put workers to sleep at low load; each must serve one model only.")] = (
+        False
+    )
+    min_awake: Annotated[
+        int, Field(ge=0, description="Workers of each model that never sleep; 0 lets the first request wait.")
+    ] = 1
+    headroom_ratio: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="Places kept free, as a share of those in use.")
+    ] = 0.25
+    wake_s: Annotated[Duration, Field(description="Time from the order to the first request, with reserve.")] = 30.0
+    patience_s: Annotated[Duration, Field(description="How long there must be too many before one sleeps.")] = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -215,6 +239,7 @@ class Settings:
 
     server: Server = Server()
     shaping: ShapingSettings = ShapingSettings()
+    consolidation: ConsolidationSettings = ConsolidationSettings()
     planning: PlanningSettings = PlanningSettings()
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()

@@ -36,7 +36,10 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSpec:
-    """The workers of one model, all alike."""
+    """The workers of one model, all alike.
+
+    `expected_output_tokens` is what the shaper believes of every output; None means that it knows each one's length.
+    """
 
     name: str
     region: str
@@ -45,6 +48,7 @@ class PoolSpec:
     workers: int
     max_sequences: int
     sleep: SleepSpec | None = None
+    expected_output_tokens: int | None = None
 
     @property
     def limits(self) -> WorkerLimits:
@@ -225,7 +229,7 @@ class Pool:
             arrived_at_s=now_s,
             release_by_s=release_by_s,
             prompt_tokens=prompt_tokens,
-            output_tokens=output_tokens,
+            output_tokens=self.spec.expected_output_tokens or output_tokens,
             latency_class=LatencyClass.FLEX if may_wait else LatencyClass.INTERACTIVE,
             not_before_s=not_before_s,
             priority=FLEX_PRIORITY if may_wait else 0,
@@ -270,7 +274,8 @@ class Pool:
             index = int(request.id)
             place = loads.index(min(loads))
             loads[place] += 1
-            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=request.output_tokens)
+            output_tokens = self._columns[2][index]
+            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=output_tokens)
             given.setdefault(place, []).append(work)
             self.record.released_at_s[index], self.record.worker[index] = now_s, place
         for place, works in given.items():

@@ -18,6 +18,7 @@ from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
+from scheduler.daemon.keeper import Keeper
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
 from scheduler.daemon.pools import ModelPool, Ticket
@@ -120,6 +121,9 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             for pool in self._pools.values():
                 group.create_task(pool.run(), name=f"pool {pool.model}")
+                if self._settings.consolidation.enabled and pool.is_exclusive:
+                    keeper = Keeper(pool, self._settings.consolidation, self._upstream, self._env, self._metrics)
+                    group.create_task(keeper.run(), name=f"keeper {pool.model}")
             for worker in self._workers:
                 prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
                 group.create_task(prober.run(), name=f"probe {worker.name}")

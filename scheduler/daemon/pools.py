@@ -14,6 +14,8 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.holding import ServiceTime
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.workers import Worker, capacity_of
+from shaping.consolidation import Demand
+from shaping.learning import LoadForecast
 from shaping.request import Request
 from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
 
@@ -77,6 +79,8 @@ class ModelPool:
         self._env = env
         self._intensity_at = intensity_at
         self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy, idle_power_w=idle_power_w)
+        self._load = LoadForecast()
+        self._blocked = asyncio.Event()
         self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
         self._changed = asyncio.Event()
         self._sleeps_until_s = float("-inf")
@@ -86,6 +90,7 @@ class ModelPool:
     def admit(self, request: Request, now_s: float) -> Ticket:
         """Offer a request; its ticket is already released when nothing keeps it."""
         ticket = self.held[request.id] = Ticket(request)
+        self._load.arrived(now_s)
         self._shaper.offer(request, now_s)
         self._let_go(now_s)
         return ticket
@@ -96,6 +101,8 @@ class ModelPool:
         if self.held.pop(ticket.request.id, None) is None:
             self.running -= 1
             self._shaper.finish(ticket.request.id, now_s)
+            if ticket.released_at_s is not None:
+                self._load.answered(now_s - ticket.released_at_s)
         else:
             self._shaper.give_up(ticket.request.id, now_s)
         if self.held:
@@ -109,6 +116,11 @@ class ModelPool:
         """Workers came or went: hold as many requests back as the others cannot take."""
         self._shaper.resize(capacity_of(self.workers, self._env.monotonic_s()))
         self.wake()
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether its workers serve no other model, which would have a say in their sleep."""
+        return all(len(worker.settings.models) == 1 for worker in self.workers)
 
     @property
     def kv_tokens(self) -> int | None:
@@ -125,12 +137,35 @@ class ModelPool:
         """A request was answered, at this energy."""
         self._shaper.used(energy_j)
 
+    def demand(self) -> Demand:
+        """What is asked of the workers, for whoever decides how many stay awake."""
+        now_s = self._env.now_s()
+        return Demand(
+            running=self.running,
+            held=len(self.held),
+            first_start_at_s=self._shaper.first_latest_start_at_s,
+            is_blocked=self._shaper.is_blocked,
+            rate_per_s=self._load.rate_per_s(now_s),
+            service_s=self._load.service_s,
+        )
+
+    async def blocked_within(self, limit_s: float) -> None:
+        """Wait until a request finds no room, at most `limit_s` real seconds."""
+        self._blocked.clear()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._blocked.wait()
+        except TimeoutError:
+            pass
+
     def _let_go(self, now_s: float) -> None:
         for group in self._shaper.release(now_s):
             self._group_sizes[group.reason].observe(len(group.requests))
             for request in group.requests:
                 self.running += 1
                 self.held.pop(request.id).release(group.released_at_s)
+        if self._shaper.is_blocked:
+            self._blocked.set()
         self._rouse(self._shaper.next_wakeup_at_s())
 
     def _rouse(self, wakeup_at_s: float | None) -> None:
