@@ -31,7 +31,7 @@ _J_PER_KWH = 3.6e6
 # Expectations shift while nothing happens, so look again after a gap between arrivals, but neither more often than
 # these parts of the time left and of a lone request's service, nor less often than this part of the time left.
 _OFTEN_RATIO, _RARELY_RATIO = 1 / 32, 1 / 8
-_SHORTEST_LOOK_S = 1e-3
+_SHORTEST_LOOK_S = 1e-3  # far above what a clock of epoch seconds tells apart: a shorter wait would be no wait
 
 
 class Adaptive:
@@ -92,7 +92,7 @@ class Adaptive:
         if rate_per_s is None or fixed_gco2e is None:
             return Verdict(line.held, ReleaseReason.PASS_THROUGH)
         left_s = line.ends_at_s - self._slower_s(line) - now_s
-        if left_s <= 0.0:
+        if left_s <= _SHORTEST_LOOK_S:
             return Verdict(line.held, ReleaseReason.HOLD_OVER)
         price_gco2e_per_s = self._policy.latency_price_gco2e_per_h / _S_PER_H * PRICE_RATIOS[line.latency_class]
         forgone_gco2e = _forgone_gco2e(line, rate_per_s, fixed_gco2e, price_gco2e_per_s, left_s)

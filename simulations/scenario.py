@@ -77,7 +77,14 @@ class RequestSettings:
     region: Annotated[str, Field(description="Where the pool stands; empty: the first region.")] = ""
     model: Annotated[str, Field(description="Model profile that the workers serve.")] = "llama-3.1-8b"
     gpu: Annotated[str, Field(description="GPU profile of the workers.")] = "h100-sxm"
-    workers: Annotated[int, Field(ge=1, description="Workers of the pool, always warm.")] = 1
+    workers: Annotated[int, Field(ge=1, description="Workers of the pool, warm unless they sleep.")] = 1
+    sleeps: Annotated[bool, Field(description="Under the policy, workers without work sleep.")] = False
+    min_awake: Annotated[int, Field(ge=0, description="Workers that never sleep.")] = 1
+    wake_s: Annotated[Duration, Field(description="Time to wake up, at the power of an idle worker.")] = 30.0
+    patience_s: Annotated[Duration, Field(description="How long there must be too many before one sleeps.")] = 60.0
+    asleep_power_w: Annotated[
+        Power | None, Field(description="Power of one sleeping GPU; unset: one without a process on it.")
+    ] = None
     gpus_per_worker: Annotated[int, Field(ge=1, description="GPUs that one worker uses together.")] = 1
     max_sequences: Annotated[int, Field(ge=1, description="Requests that one worker runs at once.")] = 128
     flex_ratio: Annotated[Ratio, Field(description="Share of requests that may wait.")] = 0.0

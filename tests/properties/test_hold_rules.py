@@ -17,6 +17,7 @@ from tests.unit.shaping.requests import MODEL, a_request
 
 SERVICE_S = 3.0
 POWER_W, IDLE_W = 500.0, 120.0
+EPOCH_S = 1_700_000_000.0  # a wait too short for a clock of this size would be asked for again and again
 
 POLICIES = st.builds(
     ShapingPolicy,
@@ -119,7 +120,7 @@ class Course:
 
 
 def requests_of(arrivals: list[tuple[float, LatencyClass, int, int, float, float]]) -> list[Request]:
-    now_s, found = 0.0, []
+    now_s, found = EPOCH_S, []
     for place, (gap_s, latency_class, prompt_tokens, output_tokens, patience_s, wait_s) in enumerate(arrivals):
         now_s += gap_s
         found.append(
