@@ -28,7 +28,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from shaping.adaptive import Adaptive
-from shaping.holds import DenseGroup, FixedWindow, HoldRule, Line, Paced, PassThrough
+from shaping.holds import HOLD, DenseGroup, FixedWindow, HoldRule, Line, Paced, PassThrough
 from shaping.lanes import Lane, LaneKey, lane_key
 from shaping.lazy_heap import LazyHeap
 from shaping.policy import (
@@ -164,7 +164,7 @@ class Shaper:
         self._now_s, self._is_asked, self._blocked_by = now_s, True, None
         self._promote(now_s)
         for lane in self._lanes.values():
-            lane.granted = 0
+            lane.decided(HOLD)  # one that is not asked again, as another blocks the way, has no instant of its own
         chosen: dict[ReleaseReason, list[Request]] = {}
         while (due := self._next_due(now_s)) is not None:
             request, reason, rule = due

@@ -57,6 +57,19 @@ def test_a_window_holds_deferred_requests_too_but_not_past_their_latest_start() 
     assert ids(shaper.release(20.0)) == [["f1"]]
 
 
+def test_a_lane_behind_a_blocked_one_asks_for_no_wakeup() -> None:
+    policy = ShapingPolicy(interactive_hold_s=60.0, min_group=1, holding=Holding.WINDOW, max_delay_s=2.0)
+    shaper = Shaper(MODEL, PoolCapacity(sequences=8, kv_tokens=100), policy)
+    shaper.offer(a_request("running", prompt_tokens=70, release_by_s=0.0), 0.0)
+    assert ids(shaper.release(0.0)) == [["running"]]
+    for latency_class in (LatencyClass.FLEX, LatencyClass.BATCH):
+        shaper.offer(a_request(latency_class, prompt_tokens=40, latency_class=latency_class), 0.0)
+    assert shaper.release(0.0) == []
+    assert shaper.next_wakeup_at_s() == 2.0
+    assert shaper.release(2.0) == []
+    assert shaper.next_wakeup_at_s() == 100.0  # the latest starts; before that only a finish can help
+
+
 def test_a_pace_lets_one_go_each_gap() -> None:
     shaper = a_shaper_that(Holding.PACED, pace_gap_s=0.5)
     offer_all(shaper, *(a_request(f"r{n}") for n in range(3)))
