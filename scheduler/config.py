@@ -98,6 +98,14 @@ class FeedSettings:
     poll_s: Annotated[Duration, Field(ge=1, description="How often to ask.")] = 300.0
 
 
+class PriorityOrder(StrEnum):
+    """Which of two priorities an engine serves first."""
+
+    NONE = "none"  # it keeps none
+    LOWER_FIRST = "lower_first"  # vLLM with --scheduling-policy priority
+    HIGHER_FIRST = "higher_first"  # SGLang with --enable-priority-scheduling
+
+
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class WorkerSettings:
     """[[worker]]: an OpenAI-compatible inference server behind the gateway."""
@@ -111,6 +119,9 @@ class WorkerSettings:
     max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
     kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
     timeout_s: Annotated[Duration, Field(gt=0, description="Longest silence of the worker before giving up.")] = 300.0
+    priority: Annotated[
+        PriorityOrder, Field(description="Tell the engine to serve deferred requests last: vLLM lower, SGLang higher.")
+    ] = PriorityOrder.NONE
     sleep_level: Annotated[
         int, Field(ge=1, le=2, description="Level of vLLM's sleep: 1 keeps the weights in main memory, 2 drops them.")
     ] = 1

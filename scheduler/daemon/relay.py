@@ -104,7 +104,12 @@ class Exchange:
             REQUEST_ID_HEADER: self.http[REQUEST_ID],
         }
         return await self._upstream.ask(
-            self.pool.workers, self.endpoint, self.body, headers, streams=self.call.is_streaming
+            self.pool.workers,
+            self.endpoint,
+            self.body,
+            headers,
+            streams=self.call.is_streaming,
+            latency_class=self.ticket.request.latency_class,
         )
 
     # -- holding ------------------------------------------------------------------------------------------------------
