@@ -181,6 +181,7 @@ async def test_an_interactive_call_is_not_held_past_the_patience_of_its_client()
     assert float(reply.headers["x-slacktide-held-ms"]) < 1000
 
 
+@pytest.mark.slow
 async def test_the_adaptive_rule_holds_once_it_knows_its_worker_and_the_grid() -> None:
     shaping = ShapingSettings(interactive_hold_s=0.2, policy=Holding.ADAPTIVE, latency_price_gco2e_per_h=0.0)
     async with a_stand(FakeWorker(), shaping=shaping) as stand:
