@@ -1,10 +1,11 @@
 """Arrival shaping on one modelled H100: energy per request and p99 latency of each hold rule, by load and on traces.
 
-    python -m benchmarks.arrival_shaping [--picture docs/pictures/arrival-shaping.png]
+    python -m benchmarks.arrival_shaping
+    python -m benchmarks.arrival_shaping --picture docs/pictures/arrival-shaping.png
 
-Prints benchmarks/arrival_shaping.md. Every row is the daemon's own Shaper before the simulator's virtual worker (an 8B
-model in 16 bit, 256 sequences), on the energy model as it ships; nothing is fitted to a row. Energy is the GPU's, by
-request that was answered, with and without its idle time. Exit code 1 when a target is missed.
+Prints benchmarks/arrival_shaping.md, or draws. Every row is the daemon's own Shaper before the simulator's virtual
+worker (an 8B model in 16 bit, 256 sequences), on the energy model as it ships; nothing is fitted to a row. Energy is the
+GPU's, by request that was answered, with and without its idle time. Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -222,13 +223,19 @@ def draw(path: Path) -> None:
     latency.plot(PICTURE_BUDGETS_S, [shaped.p99_s for shaped, _ in found], "o-", color="#0b6e4f", label="p99, adaptive")
     latency.plot(PICTURE_BUDGETS_S, [shaped.p50_s for shaped, _ in found], "o:", color="#0b6e4f", label="p50, adaptive")
     latency.set(xlabel="budget, s", ylabel="latency, s", xscale="log", yscale="log", title="Latency")
-    for axes in (energy, latency):
+    for axes, ticks in ((energy, (40, 60, 100, 200, 400)), (latency, (5, 10, 20, 60, 120))):
+        axes.set_xticks((5, 10, 20, 60, 120), ("5", "10", "20", "60", "120"), minor=False)
+        axes.set_yticks(ticks, [str(one) for one in ticks], minor=False)
+        axes.minorticks_off()
         axes.grid(visible=True, which="both", alpha=0.25)
         axes.legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
 
 
 def main(arguments: Sequence[str]) -> int:
+    if "--picture" in arguments:
+        draw(Path(arguments[arguments.index("--picture") + 1]))
+        return 0
     targets: list[Target] = []
     print("# Arrival shaping, measured in the simulator\n")
     print("Made by `python -m benchmarks.arrival_shaping`, which says how; read with [shaping](../docs/shaping.md).\n")
@@ -240,8 +247,6 @@ def main(arguments: Sequence[str]) -> int:
         print(line)
     for target in targets:
         print(cells(target.what, target.wanted, target.got, "yes" if target.is_met else "**no**"))
-    if "--picture" in arguments:
-        draw(Path(arguments[arguments.index("--picture") + 1]))
     return 0 if all(target.is_met for target in targets) else 1
 
 
