@@ -4,8 +4,8 @@
     python -m benchmarks.arrival_shaping --picture docs/pictures/arrival-shaping.png
 
 Prints benchmarks/arrival_shaping.md, or draws. Every row is the daemon's own Shaper before the simulator's virtual
-worker (an 8B model in 16 bit, 256 sequences), on the energy model as it ships; nothing is fitted to a row. Energy is the
-GPU's, by request that was answered, with and without its idle time. Exit code 1 when a target is missed.
+worker (an 8B model in 16 bit, 256 sequences), on the energy model as it ships; nothing is fitted to a row. Energy is
+the GPU's, by request that was answered, with and without its idle time. Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations

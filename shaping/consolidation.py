@@ -3,7 +3,7 @@
 Decides from what runs, what is held and until when, how fast requests come and how long they take. The rules:
 
 1. Needed are as many workers as hold what runs or is about to go, or what comes on average if that is more, with head
-   room; never fewer than `min_awake`. What is held counts from `wake_s` before its first latest start on.
+   room; never fewer than `min_awake`. What is held counts from `wake_s` before the first of it is to go.
 2. Too few: workers whose sleep has not begun yet are kept, then sleeping ones are woken, at once.
 3. Too many: once that has lasted `patience_s` (hysteresis), the least busy of them take no more requests and sleep when
    they have none left. Nothing runs and the next start is known to be further away than that: at once.
@@ -65,7 +65,7 @@ class Demand:
 
     running: int
     held: int
-    first_start_at_s: float | None = None  # the first latest start among those held
+    first_start_at_s: float | None = None  # when the first of those held is to go
     is_blocked: bool = False  # something should have gone and found no room
     rate_per_s: float | None = None
     service_s: float | None = None

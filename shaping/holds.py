@@ -99,7 +99,8 @@ class DenseGroup(_Unlearned):
     """Interactive requests wait for `min_group` together with those that run, at most their hold; no others wait."""
 
     def hold_until_s(self, request: Request, since_s: float) -> float:
-        return self._policy.budget_ends_at_s(request)
+        is_interactive = request.latency_class is LatencyClass.INTERACTIVE
+        return self._policy.budget_ends_at_s(request) if is_interactive else since_s
 
     def verdict(self, line: Line, now_s: float) -> Verdict:
         if line.latency_class is not LatencyClass.INTERACTIVE:

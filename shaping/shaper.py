@@ -134,10 +134,15 @@ class Shaper:
         )
 
     @property
-    def first_latest_start_at_s(self) -> float | None:
-        """The first instant at which somebody held may wait no longer; None when nobody is held."""
-        first = self._latest_starts.first()
-        return None if first is None else first[0][0]
+    def first_start_at_s(self) -> float | None:
+        """The first instant at which somebody held is to go, if workers are there; None when nobody is held."""
+        heaps = (self._latest_starts, self._waiting)
+        instants_at_s = [first[0][0] for heap in heaps if (first := heap.first()) is not None]
+        return (
+            min([*instants_at_s, *(lane.ends_at_s for lane in self._lanes.values())], default=None)
+            if self._held
+            else None
+        )
 
     @property
     def is_blocked(self) -> bool:

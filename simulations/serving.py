@@ -184,7 +184,7 @@ class Pool:
         demand = Demand(
             running=len(self._shaper.running),
             held=len(self._shaper.held),
-            first_start_at_s=self._shaper.first_latest_start_at_s,
+            first_start_at_s=self._shaper.first_start_at_s,
             is_blocked=self._shaper.is_blocked,
             rate_per_s=self._forecast_load.rate_per_s(now_s),
             service_s=self._forecast_load.service_s,

@@ -143,7 +143,7 @@ class ModelPool:
         return Demand(
             running=self.running,
             held=len(self.held),
-            first_start_at_s=self._shaper.first_latest_start_at_s,
+            first_start_at_s=self._shaper.first_start_at_s,
             is_blocked=self._shaper.is_blocked,
             rate_per_s=self._load.rate_per_s(now_s),
             service_s=self._load.service_s,
