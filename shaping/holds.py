@@ -137,7 +137,7 @@ class Paced(_Unlearned):
         self._next_at_s = -math.inf
 
     def hold_until_s(self, request: Request, since_s: float) -> float:
-        return self._policy.budget_ends_at_s(request)
+        return math.inf  # the end of its budget frees one request, not its lane
 
     def started(self, request: Request, now_s: float) -> None:
         self._next_at_s = now_s + self._policy.pace_gap_s
@@ -145,6 +145,4 @@ class Paced(_Unlearned):
     def verdict(self, line: Line, now_s: float) -> Verdict:
         if self._next_at_s <= now_s:
             return Verdict(1, ReleaseReason.PACED)
-        if line.ends_at_s <= now_s:
-            return Verdict(line.held, ReleaseReason.HOLD_OVER)
-        return Verdict(0, ReleaseReason.HOLD_OVER, min(self._next_at_s, line.ends_at_s))
+        return Verdict(0, ReleaseReason.HOLD_OVER, self._next_at_s)

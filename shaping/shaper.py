@@ -169,7 +169,10 @@ class Shaper:
         self._now_s, self._is_asked, self._blocked_by = now_s, True, None
         self._promote(now_s)
         for lane in self._lanes.values():
-            lane.decided(HOLD)  # one that is not asked again, as another blocks the way, has no instant of its own
+            # Asked before its overdue ones go ahead: they take the others along. One that is not asked again, as
+            # another blocks the way, has no instant of its own.
+            is_over = lane.ends_at_s <= now_s and self._is_served(lane)
+            lane.decided(self._rule.verdict(self._line(lane), now_s) if is_over else HOLD)
         chosen: dict[ReleaseReason, list[Request]] = {}
         while (due := self._next_due(now_s)) is not None:
             request, reason, rule = due

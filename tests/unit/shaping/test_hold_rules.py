@@ -41,6 +41,12 @@ def test_a_window_ends_with_the_delay_of_its_first_request() -> None:
     assert ids(shaper.release(2.0)) == [["r1", "r2"]]
 
 
+def test_a_window_longer_than_the_budget_still_goes_together() -> None:
+    shaper = a_shaper_that(Holding.WINDOW, max_delay_s=30.0)
+    offer_all(shaper, *(a_request(f"r{n}", arrived_at_s=n, release_by_s=n + 5.0) for n in range(3)))
+    assert ids(shaper.release(5.0)) == [["r0", "r1", "r2"]]
+
+
 def test_a_full_window_does_not_wait_and_the_rest_begins_the_next() -> None:
     shaper = a_shaper_that(Holding.WINDOW, max_delay_s=2.0, max_group=2)
     offer_all(shaper, a_request("r1"), a_request("r2"), a_request("r3", arrived_at_s=0.5))

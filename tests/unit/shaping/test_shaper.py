@@ -30,6 +30,12 @@ def test_an_interactive_request_is_held_until_its_hold_is_over() -> None:
     assert reasons(groups) == [ReleaseReason.HOLD_OVER]
 
 
+def test_who_reaches_the_end_of_hold_and_patience_at_once_takes_the_others_along() -> None:
+    shaper = a_shaper(hold_s=2.0, min_group=4)
+    offer_all(shaper, *(a_request(f"r{n}", arrived_at_s=n, release_by_s=n + 2.0) for n in range(2)))
+    assert ids(shaper.release(2.0)) == [["r0", "r1"]]
+
+
 def test_a_group_that_is_large_enough_does_not_wait() -> None:
     shaper = a_shaper(hold_s=60.0, min_group=3)
     offer_all(shaper, *(a_request(f"r{n}", arrived_at_s=n) for n in range(3)))
