@@ -123,6 +123,9 @@ class AtOnce:
     def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
         return now_s
 
+    def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
+        return None
+
 
 class Tally:
     """A sink that adds up, as the daemon's account does in memory."""

@@ -94,7 +94,7 @@ def kind_of(hint: Any) -> str:
     inner = hint.__origin__ if hasattr(hint, "__metadata__") else hint
     if set(get_args(Duration)[1:2]) & set(_notes(hint)) or _mentions(hint, Duration):
         return "duration"
-    if set(get_args(Power)[1:2]) & set(_notes(hint)):
+    if set(get_args(Power)[1:2]) & set(_notes(hint)) or _mentions(hint, Power):
         return "power"
     if set(get_args(Instant)[1:2]) & set(_notes(hint)):
         return "instant"

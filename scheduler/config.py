@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scheduler.quantities import parse_duration_s, parse_power_w
+from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -30,6 +31,12 @@ def _power(value: object) -> object:
 # In the file "90s", "4h", "10kW"; in the code seconds and watts.
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
 Power = Annotated[float, BeforeValidator(_power), Field(ge=0, allow_inf_nan=False)]
+
+
+LATENCY_PRICE_DESCRIPTION = (
+    "policy adaptive: grams worth saving for an hour that one interactive request waits; "
+    "a tenth of it for flex, a hundredth for batch."
+)
 
 
 class FeedKind(StrEnum):
@@ -91,6 +98,14 @@ class FeedSettings:
     poll_s: Annotated[Duration, Field(ge=1, description="How often to ask.")] = 300.0
 
 
+class PriorityOrder(StrEnum):
+    """Which of two priorities an engine serves first."""
+
+    NONE = "none"  # it keeps none
+    LOWER_FIRST = "lower_first"  # vLLM with --scheduling-policy priority
+    HIGHER_FIRST = "higher_first"  # SGLang with --enable-priority-scheduling
+
+
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class WorkerSettings:
     """[[worker]]: an OpenAI-compatible inference server behind the gateway."""
@@ -104,6 +119,16 @@ class WorkerSettings:
     max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
     kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
     timeout_s: Annotated[Duration, Field(gt=0, description="Longest silence of the worker before giving up.")] = 300.0
+    priority: Annotated[
+        PriorityOrder, Field(description="Tell the engine to serve deferred requests last: vLLM lower, SGLang higher.")
+    ] = PriorityOrder.NONE
+    sleep_level: Annotated[
+        int, Field(ge=1, le=2, description="Level of vLLM's sleep: 1 keeps the weights in main memory, 2 drops them.")
+    ] = 1
+    start_command: Annotated[
+        tuple[str, ...], Field(description="Argument list that starts it; with stop_command instead of sleep calls.")
+    ] = ()
+    stop_command: Annotated[tuple[str, ...], Field(description="Argument list that stops it; waited for.")] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -143,6 +168,49 @@ class ShapingSettings:
         5.0
     )
     max_held: Annotated[int, Field(ge=1, description="Requests held at once; more are answered 429.")] = 10_000
+    policy: Annotated[Holding, Field(description="Rule by which requests are held for company, see shaping.md.")] = (
+        Holding.GROUP
+    )
+    max_delay_s: Annotated[Duration, Field(description="policy window: longest wait of the first of a batch.")] = 0.05
+    max_batch: Annotated[
+        int | None, Field(ge=1, description="policy window: batch that goes at once; unset: only the delay counts.")
+    ] = None
+    pace_gap_s: Annotated[Duration, Field(description="policy paced: time between two requests.")] = 0.05
+    latency_price_gco2e_per_h: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description=LATENCY_PRICE_DESCRIPTION)
+    ] = 0.3
+    length_lanes: Annotated[bool, Field(description="Group requests whose `max_tokens` are about the same.")] = False
+
+    @property
+    def hold_policy(self) -> ShapingPolicy:
+        """The same in the shaper's words."""
+        return ShapingPolicy(
+            interactive_hold_s=self.interactive_hold_s,
+            min_group=self.min_group,
+            max_group=self.max_batch,
+            holding=self.policy,
+            max_delay_s=self.max_delay_s,
+            pace_gap_s=self.pace_gap_s,
+            latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
+            has_length_lanes=self.length_lanes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ConsolidationSettings:
+    """[consolidation]: whether workers without work sleep, and how many stay awake."""
+
+    enabled: Annotated[bool, Field(description="Put workers to sleep at low load; each must serve one model only.")] = (
+        False
+    )
+    min_awake: Annotated[
+        int, Field(ge=0, description="Workers of each model that never sleep; 0 lets the first request wait.")
+    ] = 1
+    headroom_ratio: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="Places kept free, as a share of those in use.")
+    ] = 0.25
+    wake_s: Annotated[Duration, Field(description="Time from the order to the first request, with reserve.")] = 30.0
+    patience_s: Annotated[Duration, Field(description="How long there must be too many before one sleeps.")] = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -216,6 +284,7 @@ class Settings:
 
     server: Server = Server()
     shaping: ShapingSettings = ShapingSettings()
+    consolidation: ConsolidationSettings = ConsolidationSettings()
     planning: PlanningSettings = PlanningSettings()
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()

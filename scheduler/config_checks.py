@@ -168,6 +168,19 @@ def _workers(settings: Settings) -> Iterator[Finding]:
     for index, worker in enumerate(settings.worker):
         if worker.region not in regions:
             yield _unknown_region(("worker", index, "region"), worker.region, regions)
+        if bool(worker.start_command) != bool(worker.stop_command):
+            yield Finding(
+                path=("worker", index),
+                what="start_command and stop_command belong together",
+                hint="name both, or neither for an engine with sleep calls",
+            )
+        if settings.consolidation.enabled and len(worker.models) > 1:
+            yield Finding(
+                path=("worker", index, "models"),
+                what="a worker of several models is never put to sleep",
+                hint="give each model its own [[worker]], or leave consolidation off",
+                is_warning=True,
+            )
 
 
 def _model_pools(settings: Settings) -> Iterator[Finding]:

@@ -31,8 +31,9 @@ class LazyHeap:
         if len(self._entries) > 2 * len(self._keys) + _SLACK_ENTRIES:
             self._sweep()
 
-    def discard(self, id_: str) -> None:
-        self._keys.pop(id_, None)
+    def discard(self, id_: str) -> bool:
+        """Take an id out; whether it was in."""
+        return self._keys.pop(id_, None) is not None
 
     def first(self) -> tuple[Key, str] | None:
         """The smallest key and its id, left in place."""

@@ -1,11 +1,24 @@
-"""The words of the shaper: how long to hold, why a group goes, what was counted, what is refused. Decides nothing."""
+"""The words of the shaper: which rule, how long to hold, why a group goes, what was counted, what is refused.
+
+Decides nothing.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shaping.request import Request
+from shaping.request import LatencyClass, Request
+
+
+class Holding(StrEnum):
+    """The rule by which requests that could go are held for company; holds.py and adaptive.py."""
+
+    PASS_THROUGH = "pass_through"  # nothing is held
+    GROUP = "group"  # interactive ones until min_group run together, deferred ones until their planned instant
+    WINDOW = "window"  # everything until the first has waited max_delay_s or max_group are there
+    PACED = "paced"  # one every pace_gap_s
+    ADAPTIVE = "adaptive"  # as long as waiting for one more is expected to save more than it costs
 
 
 class ReleaseReason(StrEnum):
@@ -16,15 +29,21 @@ class ReleaseReason(StrEnum):
     HOLD_OVER = "hold_over"  # an interactive request has waited as long as it may
     PLANNED = "planned"  # deferred, its instant has come and sequences are free
     LATEST_START = "latest_start"  # deferred, and its deadline allows no more waiting
+    FULL = "full"  # max_group are held
+    PACED = "paced"  # its turn in the regular stream
+    JOINED = "joined"  # what runs now will hardly run longer for it
+    NOT_WORTH_WAITING = "not_worth_waiting"  # one more request would save less than the wait costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapingPolicy:
-    """How long interactive requests may be held, and for what.
+    """By which rule requests are held, how long, and for what.
 
-    `streaming_hold_s` is the part of a streaming request's time-to-first-token budget that holding may use; None means
-    as for the others. `reserved_sequences` are kept free for interactive requests; only the latest start may take them.
-    `max_group` cuts larger releases into groups of that size.
+    `interactive_hold_s` is the budget of an interactive request, whatever the rule; a deferred one's is its latest
+    start. `streaming_hold_s` is the part of a streaming request's time-to-first-token budget that holding may use; None
+    means as for the others. `reserved_sequences` are kept free for interactive requests; only the latest start may take
+    them. `max_group` cuts larger releases into groups of that size. `has_length_lanes` groups requests with others
+    whose output is about as long. The other fields belong to the rule that names them in `Holding`.
     """
 
     interactive_hold_s: float
@@ -32,11 +51,18 @@ class ShapingPolicy:
     max_group: int | None = None
     streaming_hold_s: float | None = None
     reserved_sequences: int = 0
+    holding: Holding = Holding.GROUP
+    max_delay_s: float = 0.0
+    pace_gap_s: float = 0.0
+    latency_price_gco2e_per_h: float = 0.0
+    has_length_lanes: bool = False
 
     def __post_init__(self) -> None:
-        holds_s = (self.interactive_hold_s, self.streaming_hold_s or 0.0)
+        holds_s = (self.interactive_hold_s, self.streaming_hold_s or 0.0, self.max_delay_s, self.pace_gap_s)
         if not all(hold_s >= 0.0 for hold_s in holds_s):
             raise ValueError(f"a hold is zero or longer, not {min(holds_s)} s")
+        if not self.latency_price_gco2e_per_h >= 0.0:
+            raise ValueError("the price of waiting is zero or more")
         if self.min_group < 1 or (self.max_group is not None and self.max_group < 1) or self.reserved_sequences < 0:
             raise ValueError("min_group and max_group are at least 1, reserved_sequences at least 0")
 
@@ -45,6 +71,12 @@ class ShapingPolicy:
         if request.is_streaming and self.streaming_hold_s is not None:
             return self.streaming_hold_s
         return self.interactive_hold_s
+
+    def budget_ends_at_s(self, request: Request) -> float:
+        """The last instant to which any rule may hold the request."""
+        if request.latency_class is not LatencyClass.INTERACTIVE:
+            return request.release_by_s
+        return min(request.arrived_at_s + self.hold_s(request), request.release_by_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

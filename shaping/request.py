@@ -54,3 +54,4 @@ class PoolCapacity:
 
     sequences: int
     kv_tokens: int | None = None
+    workers: int = 1

@@ -5,14 +5,15 @@ planner's word arrives as `not_before_s`, the client's patience as `release_by_s
 
 The rules, in the order in which `release` applies them:
 
-1. Latest start. Whatever has reached its `release_by_s` goes ahead of all others, earliest `release_by_s` first. As
-   every request has one, nothing starves, whatever arrives after it.
-2. Interactive. Requests are held until one of them has waited its hold (or reached its `release_by_s`), or until those
-   held and those running together make `min_group`; then all of them go. Beside a batch that is already dense holding
-   gains nothing, so nothing is held there; a hold of 0 s passes everything through. Lower priority number first, then
-   first in first out.
-3. Deferred. Flex and batch requests whose `not_before_s` has come fill the sequences that are left over, beyond those
-   reserved for interactive ones: flex before batch, lower priority number first, then first in first out.
+1. Latest start. Whatever has reached its `release_by_s` (an interactive request: the end of its hold, if that is
+   sooner) goes ahead of all others, earliest first. As every request has one, nothing starves.
+2. Interactive. The policy's hold rule says how many of those held go now: lower priority number first, then first in
+   first out.
+3. Deferred. Flex and batch requests whose `not_before_s` has come are asked the same, as far as sequences are left over
+   beyond those reserved for interactive ones: flex before batch, lower priority number first, then first in first out.
+
+Where lanes are by length, an order holds within a lane. Each lane is asked until all of them hold, for what goes from
+one may fill the batch for another.
 
 Capacity is never exceeded. The first request that does not fit stops the release: smaller ones do not overtake it, for
 a stream of small ones would starve it. A request that became larger than a shrunken pool is set aside until it grows.
@@ -20,15 +21,20 @@ a stream of small ones would starve it. A request that became larger than a shru
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from shaping.adaptive import Adaptive
+from shaping.holds import HOLD, DenseGroup, FixedWindow, HoldRule, Line, Paced, PassThrough
+from shaping.lanes import Lane, LaneKey, lane_key
 from shaping.lazy_heap import LazyHeap
 from shaping.policy import (
     DuplicateRequest,
     Group,
+    Holding,
     OfferError,
     ReleaseReason,
     ShaperStats,
@@ -41,6 +47,7 @@ from shaping.request import LatencyClass, PoolCapacity, Request
 __all__ = [
     "DuplicateRequest",
     "Group",
+    "Holding",
     "OfferError",
     "ReleaseReason",
     "Shaper",
@@ -59,15 +66,30 @@ class _Rule(StrEnum):
     DEFERRED = "deferred"
 
 
-_DEFERRED_RANK = {LatencyClass.FLEX: 0, LatencyClass.BATCH: 1}
+def _rule_of(policy: ShapingPolicy, idle_power_w: float | None) -> HoldRule:
+    match policy.holding:
+        case Holding.PASS_THROUGH:
+            return PassThrough(policy)
+        case Holding.GROUP:
+            return DenseGroup(policy)
+        case Holding.WINDOW:
+            return FixedWindow(policy)
+        case Holding.PACED:
+            return Paced(policy)
+        case Holding.ADAPTIVE:
+            return Adaptive(policy, idle_power_w)
 
 
 class Shaper:
     """Holds requests and releases groups. The caller asks `release` after every change and at `next_wakeup_at_s`."""
 
-    def __init__(self, model: str, capacity: PoolCapacity, policy: ShapingPolicy) -> None:
+    def __init__(
+        self, model: str, capacity: PoolCapacity, policy: ShapingPolicy, *, idle_power_w: float | None = None
+    ) -> None:
+        """`idle_power_w` is that of one worker that does nothing; without it the adaptive rule holds nothing."""
         self.model = model
         self.policy = policy
+        self._rule = _rule_of(policy, idle_power_w)
         self._capacity = capacity
         self._now_s = 0.0
         self._held: dict[str, Request] = {}
@@ -75,10 +97,9 @@ class Shaper:
         self._sequence_of: dict[str, int] = {}  # of held ones: the order of their offers
         self._set_aside: dict[str, None] = {}  # held, but larger than the pool is now
         self._latest_starts = LazyHeap()  # every held request, by release_by_s
-        self._interactive = LazyHeap()  # by priority
-        self._hold_ends = LazyHeap()  # the same, by end of their hold
         self._waiting = LazyHeap()  # deferred, by not_before_s
-        self._ready = LazyHeap()  # deferred whose not_before_s has come, by class and priority
+        self._lanes: dict[LaneKey, Lane] = {}  # interactive, and deferred whose not_before_s has come; in order
+        self._held_interactive = 0
         self._running_kv_tokens = 0
         self._blocked_by: _Rule | None = None  # what the last release could not fit
         self._is_asked = True  # nothing changed since the last release
@@ -112,6 +133,22 @@ class Shaper:
             groups=self._groups,
         )
 
+    @property
+    def first_start_at_s(self) -> float | None:
+        """The first instant at which somebody held is to go, if workers are there; None when nobody is held."""
+        heaps = (self._latest_starts, self._waiting)
+        instants_at_s = [first[0][0] for heap in heaps if (first := heap.first()) is not None]
+        return (
+            min([*instants_at_s, *(lane.ends_at_s for lane in self._lanes.values())], default=None)
+            if self._held
+            else None
+        )
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the last release found no room for somebody who should have gone."""
+        return self._blocked_by is not None
+
     def offer(self, request: Request, now_s: float) -> None:
         """Take a request in. Raises OfferError: DuplicateRequest, WrongModel or TooLarge."""
         if request.id in self._held or request.id in self._running:
@@ -123,6 +160,7 @@ class Shaper:
         self._offered += 1
         self._held[request.id] = request
         self._sequence_of[request.id] = self._offered
+        self._rule.offered(request, now_s)
         self._enqueue(request)
         self._changed(now_s)
 
@@ -130,20 +168,23 @@ class Shaper:
         """The groups that go now; they count as running from here on."""
         self._now_s, self._is_asked, self._blocked_by = now_s, True, None
         self._promote(now_s)
+        for lane in self._lanes.values():
+            # Asked before its overdue ones go ahead: they take the others along. One that is not asked again, as
+            # another blocks the way, has no instant of its own.
+            is_over = lane.ends_at_s <= now_s and self._is_served(lane)
+            lane.decided(self._rule.verdict(self._line(lane), now_s) if is_over else HOLD)
         chosen: dict[ReleaseReason, list[Request]] = {}
-        window = self._window(now_s)
-        while (due := self._next_due(now_s, window)) is not None:
+        while (due := self._next_due(now_s)) is not None:
             request, reason, rule = due
             if self._is_larger_than_pool(request):
-                self._withdraw(request.id)
+                self._withdraw(request)
                 self._set_aside[request.id] = None
             elif not self._has_room_for(request):
                 self._blocked_by = rule
                 break
             else:
-                self._start(request)
+                self._start(request, now_s)
                 chosen.setdefault(reason, []).append(request)
-            window = window or self._window(now_s)
         return self._grouped(chosen, now_s)
 
     def next_wakeup_at_s(self) -> float | None:
@@ -155,14 +196,17 @@ class Shaper:
             return None
         if not self._is_asked:
             return self._now_s
-        heaps = [self._latest_starts]
+        first = self._latest_starts.first()
+        instants_at_s = [] if first is None else [first[0][0]]
         if self._blocked_by is not _Rule.INTERACTIVE:
-            heaps += [self._hold_ends, self._waiting]
-        return min((first[0][0] for heap in heaps if (first := heap.first()) is not None), default=None)
+            if (first := self._waiting.first()) is not None:
+                instants_at_s.append(first[0][0])
+            instants_at_s += [lane.verdict.again_at_s for lane in self._lanes.values() if self._is_served(lane)]
+        return min((at_s for at_s in instants_at_s if at_s < math.inf), default=None)
 
     def finish(self, request_id: str, now_s: float) -> bool:
         """A running request was answered; its capacity is free. False when it does not run (any more)."""
-        if not self._stop(request_id, now_s):
+        if not self._stop(request_id, now_s, is_answered=True):
             return False
         self._finished += 1
         return True
@@ -174,7 +218,7 @@ class Shaper:
             self._given_up_held += 1
             self._changed(now_s)
             return True
-        if not self._stop(request_id, now_s):
+        if not self._stop(request_id, now_s, is_answered=False):
             return False
         self._given_up_running += 1
         return True
@@ -186,7 +230,7 @@ class Shaper:
             return False
         self._held[request_id] = replace(request, not_before_s=not_before_s)
         if request_id not in self._set_aside:
-            self._ready.discard(request_id)
+            self._leave_lane(request)
             self._waiting.put(request_id, (not_before_s, self._sequence_of[request_id]))
             self._is_asked, self._blocked_by = False, None
         return True
@@ -199,6 +243,14 @@ class Shaper:
         self._set_aside.clear()
         self._is_asked, self._blocked_by = False, None
 
+    def used(self, energy_j: float) -> None:
+        """Tell the hold rule what workers spent on released requests since the last call."""
+        self._rule.used(energy_j)
+
+    def see_grid(self, intensity_gco2e_per_kwh: float | None) -> None:
+        """Tell the hold rule the grid's intensity from now on; None where nobody knows it."""
+        self._rule.see_grid(intensity_gco2e_per_kwh)
+
     @property
     def _free_sequences(self) -> int:
         return self._capacity.sequences - len(self._running)
@@ -208,61 +260,92 @@ class Shaper:
 
     def _enqueue(self, request: Request) -> None:
         sequence = self._sequence_of[request.id]
-        self._latest_starts.put(request.id, (request.release_by_s, sequence))
         if request.latency_class is LatencyClass.INTERACTIVE:
-            hold_until_s = min(request.arrived_at_s + self.policy.hold_s(request), request.release_by_s)
-            self._interactive.put(request.id, (request.priority, sequence))
-            self._hold_ends.put(request.id, (hold_until_s, sequence))
+            self._enter_lane(request, request.arrived_at_s)
         else:
             self._waiting.put(request.id, (request.not_before_s, sequence))
+        # The group rule lets the young ones go along when the first hold ends, in their own order.
+        is_group = self.policy.holding is Holding.GROUP
+        latest_at_s = request.release_by_s if is_group else self.policy.budget_ends_at_s(request)
+        self._latest_starts.put(request.id, (latest_at_s, sequence))
 
-    def _withdraw(self, request_id: str) -> None:
-        for heap in (self._latest_starts, self._interactive, self._hold_ends, self._waiting, self._ready):
-            heap.discard(request_id)
+    def _enter_lane(self, request: Request, since_s: float) -> None:
+        self._lane_of(request).put(request, self._sequence_of[request.id], self._rule.hold_until_s(request, since_s))
+        self._held_interactive += request.latency_class is LatencyClass.INTERACTIVE
+
+    def _leave_lane(self, request: Request) -> None:
+        if self._lane_of(request).discard(request.id):
+            self._held_interactive -= request.latency_class is LatencyClass.INTERACTIVE
+
+    def _lane_of(self, request: Request) -> Lane:
+        key = lane_key(request, has_length_lanes=self.policy.has_length_lanes)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = Lane(request.latency_class)
+            self._lanes = dict(sorted([*self._lanes.items(), (key, lane)], key=lambda entry: entry[0]))
+        return lane
+
+    def _withdraw(self, request: Request) -> None:
+        self._latest_starts.discard(request.id)
+        self._waiting.discard(request.id)
+        self._leave_lane(request)
 
     def _forget(self, request_id: str) -> Request:
-        self._withdraw(request_id)
+        request = self._held.pop(request_id)
+        self._withdraw(request)
         self._set_aside.pop(request_id, None)
         del self._sequence_of[request_id]
-        return self._held.pop(request_id)
+        return request
 
     def _promote(self, now_s: float) -> None:
-        """Deferred requests whose instant has come line up by class and priority."""
+        """Deferred requests whose instant has come line up."""
         while (first := self._waiting.first()) is not None and first[0][0] <= now_s:
             request = self._held[first[1]]
             self._waiting.discard(request.id)
-            rank = _DEFERRED_RANK[request.latency_class]
-            self._ready.put(request.id, (rank, request.priority, self._sequence_of[request.id]))
+            self._enter_lane(request, max(request.arrived_at_s, request.not_before_s))
 
-    def _window(self, now_s: float) -> ReleaseReason | None:
-        """Why the held interactive requests go now, or None while they are held: rule 2 of this file."""
-        first = self._hold_ends.first()
-        if first is None:
-            return None
-        if self.policy.interactive_hold_s == 0.0:
-            return ReleaseReason.PASS_THROUGH
-        if len(self._running) + len(self._interactive) >= self.policy.min_group:
-            return ReleaseReason.DENSE
-        return ReleaseReason.HOLD_OVER if first[0][0] <= now_s else None
-
-    def _next_due(self, now_s: float, window: ReleaseReason | None) -> tuple[Request, ReleaseReason, _Rule] | None:
+    def _next_due(self, now_s: float) -> tuple[Request, ReleaseReason, _Rule] | None:
         """The request that goes next, whether or not it fits."""
         first = self._latest_starts.first()
         if first is not None and first[0][0] <= now_s:
-            request = self._held[first[1]]
-            is_interactive = request.latency_class is LatencyClass.INTERACTIVE
-            reason = (window or ReleaseReason.HOLD_OVER) if is_interactive else ReleaseReason.LATEST_START
-            return request, reason, _Rule.LATEST_START
-        if window is not None and (first := self._interactive.first()) is not None:
-            return self._held[first[1]], window, _Rule.INTERACTIVE
-        if self._free_for_deferred > 0 and (first := self._ready.first()) is not None:
-            return self._held[first[1]], ReleaseReason.PLANNED, _Rule.DEFERRED
+            return self._overdue(self._held[first[1]])
+        for lane in self._lanes.values():
+            next_id = lane.first()
+            if next_id is None or not self._is_served(lane):
+                continue
+            if lane.granted <= 0:
+                lane.decided(self._rule.verdict(self._line(lane), now_s))
+            if lane.granted > 0:
+                rule = _Rule.INTERACTIVE if lane.is_interactive else _Rule.DEFERRED
+                return self._held[next_id], lane.verdict.reason, rule
         return None
+
+    def _overdue(self, request: Request) -> tuple[Request, ReleaseReason, _Rule]:
+        if request.latency_class is not LatencyClass.INTERACTIVE:
+            return request, ReleaseReason.LATEST_START, _Rule.LATEST_START
+        lane = self._lane_of(request)
+        reason = lane.verdict.reason if lane.granted > 0 else ReleaseReason.HOLD_OVER
+        return request, reason, _Rule.LATEST_START
+
+    def _line(self, lane: Lane) -> Line:
+        return Line(
+            latency_class=lane.latency_class,
+            held=len(lane),
+            ends_at_s=lane.ends_at_s,
+            running=len(self._running),
+            sequences=self._capacity.sequences,
+            workers=self._capacity.workers,
+            longest_tokens=lane.longest_tokens,
+        )
+
+    def _is_served(self, lane: Lane) -> bool:
+        """Whether it is the lane's turn: deferred ones wait until sequences are left over for them."""
+        return len(lane) > 0 and (lane.is_interactive or self._free_for_deferred > 0)
 
     @property
     def _free_for_deferred(self) -> int:
         """Interactive requests still held keep their place, and the reserve stays free."""
-        return self._free_sequences - max(len(self._interactive), self.policy.reserved_sequences)
+        return self._free_sequences - max(self._held_interactive, self.policy.reserved_sequences)
 
     def _is_larger_than_pool(self, request: Request) -> bool:
         return self._capacity.kv_tokens is not None and request.kv_tokens > self._capacity.kv_tokens
@@ -273,17 +356,20 @@ class Shaper:
         kv_tokens = self._capacity.kv_tokens
         return kv_tokens is None or self._running_kv_tokens + request.kv_tokens <= kv_tokens
 
-    def _start(self, request: Request) -> None:
+    def _start(self, request: Request, now_s: float) -> None:
         self._forget(request.id)
+        self._lane_of(request).granted -= 1
         self._running[request.id] = request
         self._running_kv_tokens += request.kv_tokens
         self._released += 1
+        self._rule.started(request, now_s)
 
-    def _stop(self, request_id: str, now_s: float) -> bool:
+    def _stop(self, request_id: str, now_s: float, *, is_answered: bool) -> bool:
         request = self._running.pop(request_id, None)
         if request is None:
             return False
         self._running_kv_tokens -= request.kv_tokens
+        self._rule.ended(request, now_s, is_answered=is_answered)
         self._changed(now_s)
         return True
 

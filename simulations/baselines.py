@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.planner import Planner
 from scheduler.planning.run_now import RunNowPlanner
-from shaping.shaper import ShapingPolicy
+from shaping.policy import Holding, ShapingPolicy
 from simulations.scenario import PolicyKind, Scenario
 
 
@@ -21,19 +21,23 @@ class Conduct:
     planner: Planner
     shaping: ShapingPolicy
     lets_requests_wait: bool
+    lets_workers_sleep: bool
 
 
 def run_now() -> Conduct:
     """The baseline: every job as early as there is room, every request straight to a worker."""
-    shaping = ShapingPolicy(interactive_hold_s=0.0, min_group=1)
-    return Conduct(planner=RunNowPlanner(), shaping=shaping, lets_requests_wait=False)
+    shaping = ShapingPolicy(interactive_hold_s=0.0, min_group=1, holding=Holding.PASS_THROUGH)
+    return Conduct(planner=RunNowPlanner(), shaping=shaping, lets_requests_wait=False, lets_workers_sleep=False)
 
 
 def carbon_aware(scenario: Scenario) -> Conduct:
     """The daemon's own policy with the scenario's settings."""
-    policy = scenario.policy
-    shaping = ShapingPolicy(interactive_hold_s=policy.interactive_hold_s, min_group=policy.min_group)
-    return Conduct(planner=FleetPlanner(), shaping=shaping, lets_requests_wait=True)
+    return Conduct(
+        planner=FleetPlanner(),
+        shaping=scenario.policy.hold_policy,
+        lets_requests_wait=True,
+        lets_workers_sleep=True,
+    )
 
 
 def conduct_of(scenario: Scenario) -> Conduct:

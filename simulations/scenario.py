@@ -13,8 +13,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from scheduler.config import Duration, Power
+from scheduler.config import LATENCY_PRICE_DESCRIPTION, Duration, Power
 from scheduler.quantities import parse_instant_s
+from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -76,7 +77,14 @@ class RequestSettings:
     region: Annotated[str, Field(description="Where the pool stands; empty: the first region.")] = ""
     model: Annotated[str, Field(description="Model profile that the workers serve.")] = "llama-3.1-8b"
     gpu: Annotated[str, Field(description="GPU profile of the workers.")] = "h100-sxm"
-    workers: Annotated[int, Field(ge=1, description="Workers of the pool, always warm.")] = 1
+    workers: Annotated[int, Field(ge=1, description="Workers of the pool, warm unless they sleep.")] = 1
+    sleeps: Annotated[bool, Field(description="Under the policy, workers without work sleep.")] = False
+    min_awake: Annotated[int, Field(ge=0, description="Workers that never sleep.")] = 1
+    wake_s: Annotated[Duration, Field(description="Time to wake up, at the power of an idle worker.")] = 30.0
+    patience_s: Annotated[Duration, Field(description="How long there must be too many before one sleeps.")] = 60.0
+    asleep_power_w: Annotated[
+        Power | None, Field(description="Power of one sleeping GPU; unset: one without a process on it.")
+    ] = None
     gpus_per_worker: Annotated[int, Field(ge=1, description="GPUs that one worker uses together.")] = 1
     max_sequences: Annotated[int, Field(ge=1, description="Requests that one worker runs at once.")] = 128
     flex_ratio: Annotated[Ratio, Field(description="Share of requests that may wait.")] = 0.0
@@ -119,6 +127,32 @@ class PolicySettings:
     replan_s: Annotated[Duration, Field(ge=60, description="Time between whole new plans.")] = 6 * 3600.0
     interactive_hold_s: Annotated[Duration, Field(description="Longest hold of an interactive request.")] = 0.02
     min_group: Annotated[int, Field(ge=1, description="Group size worth releasing before the hold is over.")] = 8
+    shaping: Annotated[Holding, Field(description="Rule by which requests are held for company, see shaping.md.")] = (
+        Holding.GROUP
+    )
+    max_delay_s: Annotated[Duration, Field(description="shaping window: longest wait of the first of a batch.")] = 0.05
+    max_batch: Annotated[
+        int | None, Field(ge=1, description="shaping window: batch that goes at once; unset: only the delay counts.")
+    ] = None
+    pace_gap_s: Annotated[Duration, Field(description="shaping paced: time between two requests.")] = 0.05
+    latency_price_gco2e_per_h: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description=LATENCY_PRICE_DESCRIPTION)
+    ] = 0.3
+    length_lanes: Annotated[bool, Field(description="Group requests whose outputs are about as long.")] = False
+
+    @property
+    def hold_policy(self) -> ShapingPolicy:
+        """How requests are held, in the shaper's words."""
+        return ShapingPolicy(
+            interactive_hold_s=self.interactive_hold_s,
+            min_group=self.min_group,
+            max_group=self.max_batch,
+            holding=self.shaping,
+            max_delay_s=self.max_delay_s,
+            pace_gap_s=self.pace_gap_s,
+            latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
+            has_length_lanes=self.length_lanes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.deferral import release_at_s
+from shaping.consolidation import Demand
 from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
+from shaping.learning import LoadForecast
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Shaper, ShapingPolicy
+from shaping.shaper import Holding, Shaper, ShapingPolicy
 from simulations.loop import Loop, Priority
+from simulations.roster import Roster, SleepSpec
 from simulations.workers import PowerTrace, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
 
@@ -33,7 +36,10 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSpec:
-    """The workers of one model, all alike."""
+    """The workers of one model, all alike.
+
+    `expected_output_tokens` is what the shaper believes of every output; None means that it knows each one's length.
+    """
 
     name: str
     region: str
@@ -41,6 +47,8 @@ class PoolSpec:
     deployment: Deployment
     workers: int
     max_sequences: int
+    sleep: SleepSpec | None = None
+    expected_output_tokens: int | None = None
 
     @property
     def limits(self) -> WorkerLimits:
@@ -48,8 +56,15 @@ class PoolSpec:
 
     @property
     def capacity(self) -> PoolCapacity:
-        kv_tokens = kv_capacity_tokens(self.deployment)
-        return PoolCapacity(sequences=self.workers * self.max_sequences, kv_tokens=self.workers * kv_tokens)
+        return self.capacity_of(self.workers)
+
+    def capacity_of(self, awake: int) -> PoolCapacity:
+        """What so many of the workers hold. Nobody is too large for a pool just because all of it sleeps."""
+        return PoolCapacity(
+            sequences=awake * self.max_sequences,
+            kv_tokens=max(1, awake) * kv_capacity_tokens(self.deployment),
+            workers=max(1, awake),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,9 +151,13 @@ class Pool:
         self.spec = spec
         self._progressed = progressed
         self._steps = DeploymentSteps(spec.deployment)
-        self._shaper = Shaper(spec.deployment.model.name, spec.capacity, policy)
+        self._shaper = Shaper(spec.deployment.model.name, spec.capacity, policy, idle_power_w=self._steps.idle_power_w)
+        self._is_learning = policy.holding is Holding.ADAPTIVE
+        self._metered_j = 0.0
         self._hold_s = policy.interactive_hold_s
         self._workers = [Worker(self._steps, spec.limits, loop.now_s) for _ in range(spec.workers)]
+        self._forecast_load = LoadForecast()
+        self.roster = self._roster(spec.sleep) if spec.sleep is not None else None
         self._columns = tuple(column.tolist() for column in _columns(traffic))
         self._next = 0
         self._release_at_s = math.inf
@@ -150,6 +169,32 @@ class Pool:
     def close(self, end_at_s: float) -> None:
         """Keep the workers warm until `end_at_s` and take down their power."""
         self.record.power = [worker.power_trace(end_at_s) for worker in self._workers]
+
+    # -- sleep ------------------------------------------------------------------------------------------------------
+
+    def _roster(self, sleep: SleepSpec) -> Roster:
+        return Roster(
+            self._loop, sleep, self._workers, self.spec.max_sequences, self._steps.idle_power_w, self._on_roster
+        )
+
+    def _attend(self) -> None:
+        if self.roster is None:
+            return
+        now_s = self._loop.now_s
+        demand = Demand(
+            running=len(self._shaper.running),
+            held=len(self._shaper.held),
+            first_start_at_s=self._shaper.first_start_at_s,
+            is_blocked=self._shaper.is_blocked,
+            rate_per_s=self._forecast_load.rate_per_s(now_s),
+            service_s=self._forecast_load.service_s,
+        )
+        self.roster.attend(demand, self._attend)
+
+    def _on_roster(self) -> None:
+        assert self.roster is not None
+        self._shaper.resize(self.spec.capacity_of(len(self.roster.awake)))
+        self._ask_release(self._loop.now_s)
 
     # -- arrivals ---------------------------------------------------------------------------------------------------
 
@@ -164,6 +209,7 @@ class Pool:
         if prompt_tokens + output_tokens > self.spec.limits.kv_tokens:
             self._end(1)  # no worker could ever hold it
         else:
+            self._forecast_load.arrived(now_s)
             self._shaper.offer(self._request(index, prompt_tokens, output_tokens, is_flex), now_s)
             self._ask_release(now_s)
         self._await_arrival()
@@ -183,7 +229,7 @@ class Pool:
             arrived_at_s=now_s,
             release_by_s=release_by_s,
             prompt_tokens=prompt_tokens,
-            output_tokens=output_tokens,
+            output_tokens=self.spec.expected_output_tokens or output_tokens,
             latency_class=LatencyClass.FLEX if may_wait else LatencyClass.INTERACTIVE,
             not_before_s=not_before_s,
             priority=FLEX_PRIORITY if may_wait else 0,
@@ -206,28 +252,44 @@ class Pool:
         if asked_at_s != self._release_at_s:
             return  # overtaken by an earlier one
         now_s, self._release_at_s = self._loop.now_s, math.inf
+        if self._is_learning:
+            self._shaper.see_grid(self._intensity_gco2e_per_kwh(now_s))
         requests = [request for group in self._shaper.release(now_s) for request in group.requests]
         if requests:
             self._dispatch(requests, now_s)
         wake_at_s = self._shaper.next_wakeup_at_s()
         if wake_at_s is not None:
             self._ask_release(max(wake_at_s, now_s))
+        self._attend()
+
+    def _intensity_gco2e_per_kwh(self, now_s: float) -> float | None:
+        series = self._forecast() if self._forecast else None
+        return series.at(now_s) if series is not None and series.covers(now_s, now_s + 1.0) else None
 
     def _dispatch(self, requests: Sequence[Request], now_s: float) -> None:
         """Each to the worker with the fewest requests, the first of equals."""
-        loads = [worker.load for worker in self._workers]
+        loads = self._loads()
         given: dict[int, list[Work]] = {}
         for request in requests:
             index = int(request.id)
             place = loads.index(min(loads))
             loads[place] += 1
-            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=request.output_tokens)
+            output_tokens = self._columns[2][index]
+            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=output_tokens)
             given.setdefault(place, []).append(work)
             self.record.released_at_s[index], self.record.worker[index] = now_s, place
         for place, works in given.items():
             before_s = self._workers[place].next_change_at_s
             self._workers[place].accept(works, now_s)
             self._follow(place, before_s)
+
+    def _loads(self) -> list[float]:
+        """Of each worker; of one that takes no requests infinite."""
+        loads: list[float] = [worker.load for worker in self._workers]
+        if self.roster is not None:
+            awake = self.roster.awake
+            loads = [load if place in awake else math.inf for place, load in enumerate(loads)]
+        return loads
 
     # -- workers ----------------------------------------------------------------------------------------------------
 
@@ -246,6 +308,9 @@ class Pool:
             self._finish(work, now_s)
         self._follow(place, math.nan)
         if finished:
+            self._attend()
+            if self._is_learning:
+                self._meter()
             self._end(len(finished))
             if self._shaper.held:
                 self._ask_release(now_s)
@@ -255,6 +320,13 @@ class Pool:
         record.first_token_at_s[index], record.finished_at_s[index] = work.first_token_at_s, now_s
         record.first_span[index], record.last_span[index] = work.first_span, work.last_span
         self._shaper.finish(str(index), now_s)
+        self._forecast_load.answered(now_s - float(record.released_at_s[index]))
+
+    def _meter(self) -> None:
+        """Read what the workers spent on requests, as the daemon reads it from their answers."""
+        spent_j = sum(worker.busy_energy_j for worker in self._workers)
+        self._shaper.used(spent_j - self._metered_j)
+        self._metered_j = spent_j
 
     def _end(self, count: int) -> None:
         self.open_requests -= count

@@ -7,7 +7,7 @@ profiles, the grid) comes as `Inputs`; everything drawn comes from the scenario'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from scheduler.events import ForecastUpdated
 from scheduler.jobs import Interruption, Job, JobKind
 from scheduler.journal import Decision
 from scheduler.planning.plan import Region
-from shaping.energy import Deployment
+from shaping.consolidation import ConsolidationPolicy
+from shaping.energy import Deployment, GpuState, idle_power_w
 from simulations.baselines import Conduct, conduct_of, run_now
 from simulations.fleet import Fleet, Timetable
 from simulations.grid import Grid
 from simulations.launcher import JobWork, Stretch
 from simulations.loop import Loop
+from simulations.roster import SleepSpec
 from simulations.scenario import JobSettings, RequestSettings, Scenario
 from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
 from simulations.workloads import JobTrace, RequestTrace
@@ -145,6 +147,8 @@ class _Running:
 
     def _pool(self, settings: RequestSettings, place: int, conduct: Conduct) -> Pool:
         spec = pool_spec(self._inputs, settings, place)
+        if conduct.lets_workers_sleep and settings.sleeps:
+            spec = replace(spec, sleep=sleep_spec(settings, spec.deployment))
         forecast = (lambda: self._forecasts.get(spec.zone)) if conduct.lets_requests_wait else None
         return Pool(
             self.loop,
@@ -188,6 +192,22 @@ def pool_spec(inputs: Inputs, settings: RequestSettings, place: int) -> PoolSpec
         deployment=inputs.deployments[place],
         workers=settings.workers,
         max_sequences=settings.max_sequences,
+    )
+
+
+def sleep_spec(settings: RequestSettings, deployment: Deployment) -> SleepSpec:
+    """How the pool's workers sleep; the wake-up time is known and kept in reserve once."""
+    asleep_w = settings.asleep_power_w
+    if asleep_w is None:
+        asleep_w = idle_power_w(deployment.gpu, GpuState.BARE_IDLE)
+    policy = ConsolidationPolicy(
+        wake_s=settings.wake_s, patience_s=settings.patience_s, min_awake=min(settings.min_awake, settings.workers)
+    )
+    return SleepSpec(
+        policy=policy,
+        wakes_in_s=settings.wake_s,
+        asleep_power_w=asleep_w * deployment.gpus,
+        waking_power_w=idle_power_w(deployment.gpu, GpuState.CONTEXT_IDLE) * deployment.gpus,
     )
 
 

@@ -41,6 +41,7 @@ class WorkerOptions:
     seed: int = 0
     served_name: str | None = None
     is_instant: bool = False
+    wake_s: float = 1.0  # virtual time from the call to the first step, as for weights kept in main memory
 
     def __post_init__(self) -> None:
         if not self.speed > 0.0:
@@ -60,6 +61,7 @@ class SimulatedWorker:
         self.options = options
         self.engine = WorkerEngine(made, max_sequences=options.max_sequences)
         self.metrics = WorkerMetrics(options.name)
+        self.is_sleeping = False
         self._monotonic_s, self._sleep_s = monotonic_s, sleep_s
         self._started_s = monotonic_s()
         self._mailboxes: dict[str, asyncio.Queue[tuple[int, bool]]] = {}
@@ -89,6 +91,12 @@ class SimulatedWorker:
                 del self._mailboxes[sequence.id]
                 if sequence.finished_at_s is None:
                     self.engine.cancel(sequence)
+
+    async def wake_up(self) -> None:
+        """Take requests again, once the weights are back on the GPU."""
+        if self.is_sleeping:
+            await self._sleep_s(self.options.wake_s / self.options.speed)
+            self.is_sleeping = False
 
     async def tokens(self, sequence: Sequence) -> AsyncIterator[int]:
         """How many new tokens came, as they come, until the sequence ends."""

@@ -63,6 +63,9 @@ def build_app(
     app.router.add_get("/health", service.health)
     app.router.add_get("/metrics", service.metrics)
     app.router.add_get("/energy", service.energy)
+    app.router.add_post("/sleep", service.sleep)
+    app.router.add_post("/wake_up", service.wake_up)
+    app.router.add_get("/is_sleeping", service.is_sleeping)
     return app
 
 
@@ -203,7 +206,23 @@ class _Service:
             }
         )
 
+    async def sleep(self, request: web.Request) -> web.StreamResponse:
+        """As vLLM in its development mode; whoever calls has waited for the requests under way."""
+        if request.query.get("level", "1") not in ("1", "2"):
+            raise BadBody("level is 1 or 2", "level")
+        self._worker.is_sleeping = True
+        return web.Response()
+
+    async def wake_up(self, _request: web.Request) -> web.StreamResponse:
+        await self._worker.wake_up()
+        return web.Response()
+
+    async def is_sleeping(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response({"is_sleeping": self._worker.is_sleeping})
+
     def _parsed(self, raw: bytes, kind: type[B]) -> B:
+        if self._worker.is_sleeping:
+            raise web.HTTPServiceUnavailable(reason="the engine sleeps")
         body = parse(raw, kind)
         if body.model not in (self._options.name, self._options.model):
             raise UnknownModel(body.model, self._options.name)

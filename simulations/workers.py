@@ -112,7 +112,9 @@ class Worker:
         self._known: dict[tuple[int, int], StepCost] = {}
         self._trace = _Recorder(start_at_s)
         self._span = _IDLE
+        self._idle_power_w = model.idle_power_w
         self.next_change_at_s = math.inf
+        self.busy_energy_j = 0.0  # up to the last change, while it had requests
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -138,6 +140,12 @@ class Worker:
             self._pass_time(now_s)
             self._plan(now_s)
 
+    def idle_at(self, power_w: float, now_s: float) -> None:
+        """From now on it draws so much without work: it falls asleep, or wakes up."""
+        if self.load == 0:
+            self._pass_time(now_s)
+        self._idle_power_w = power_w
+
     def advance(self, now_s: float) -> list[Work]:
         """Move to `now_s`, at most `next_change_at_s`; what finished by then, in order of finish."""
         self._pass_time(now_s)
@@ -155,11 +163,13 @@ class Worker:
         """Close the span under way: its steps, its energy, its share of the contexts' growth."""
         sequences = len(self._prefilling) + len(self._decoding)
         if sequences == 0:
-            self._trace.add(now_s, self._model.idle_power_w * (now_s - self._trace.end_at_s), 0)
+            self._trace.add(now_s, self._idle_power_w * (now_s - self._trace.end_at_s), 0)
             return
         span = self._span
         steps = span.steps if now_s >= self.next_change_at_s else span.steps_within(now_s - self._trace.end_at_s)
-        self._trace.add(now_s, span.energy_j(steps), sequences)
+        spent_j = span.energy_j(steps)
+        self.busy_energy_j += spent_j
+        self._trace.add(now_s, spent_j, sequences)
         self._clock_steps += steps
         self._prefill_steps -= steps
         self._context_tokens += steps * len(self._decoding)

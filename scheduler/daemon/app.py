@@ -282,6 +282,11 @@ class Daemon:
         zone = next(one.zone for one in self._settings.region if one.name == region)
         return self.poller.forecasts().get(zone)
 
+    def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
+        """The gateway's question: what the grid of a region emits now."""
+        series = self.grid_of(region)
+        return series.at(now_s) if series is not None and series.covers(now_s, now_s + 1.0) else None
+
     def batch_of(self, job_id: str) -> Job | None:
         """The gateway's question: which open batch a request belongs to."""
         job = self.runner.engine.job(job_id)

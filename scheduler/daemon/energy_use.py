@@ -93,6 +93,13 @@ class Bookkeeper:
             batch_sequences=max(1, batch_sequences),
         )
 
+    def idle_power_w(self, worker: WorkerSettings) -> float | None:
+        """Power of the worker's GPUs without work; None where the settings name no known profile."""
+        deployment = self._deployment(worker)
+        if deployment is None:
+            return None
+        return deployment.gpus * energy.idle_power_w(deployment.gpu, energy.GpuState.CONTEXT_IDLE)
+
     def _deployment(self, worker: WorkerSettings) -> energy.Deployment | None:
         if id(worker) not in self._deployments:
             self._deployments[id(worker)] = _known_deployment(worker)

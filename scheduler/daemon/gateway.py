@@ -19,6 +19,7 @@ from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
+from scheduler.daemon.keeper import Keeper
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
@@ -30,7 +31,6 @@ from scheduler.daemon.workers import Worker, by_model
 from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
 from shaping.request import LatencyClass, Request
-from shaping.shaper import ShapingPolicy
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,15 @@ _CLIENT_LEFT = 499
 
 
 class CleanHours(Protocol):
-    """The planner's word on requests: the earliest clean instant not after `release_by_s`."""
+    """What the planner knows of the grid: when a request should go, and what the grid emits now."""
 
-    def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float: ...
+    def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
+        """The earliest clean instant not after `release_by_s`."""
+        ...
+
+    def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
+        """None where nobody knows it."""
+        ...
 
 
 class UnknownRegionError(ValueError):
@@ -102,9 +108,16 @@ class Gateway:
         self._emptied = asyncio.Event()
 
     def _pool(self, model: str, workers: list[Worker]) -> ModelPool:
-        shaping = self._settings.shaping
-        policy = ShapingPolicy(interactive_hold_s=shaping.interactive_hold_s, min_group=shaping.min_group)
-        return ModelPool(model=model, workers=workers, policy=policy, env=self._env, metrics=self._metrics)
+        home = workers[0].settings.region
+        return ModelPool(
+            model=model,
+            workers=workers,
+            policy=self._settings.shaping.hold_policy,
+            env=self._env,
+            metrics=self._metrics,
+            intensity_at=lambda now_s: self._clean_hours.intensity_gco2e_per_kwh(home, now_s),
+            idle_power_w=self._bookkeeper.idle_power_w(workers[0].settings),
+        )
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -122,6 +135,9 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             for pool in self._pools.values():
                 group.create_task(pool.run(), name=f"pool {pool.model}")
+                if self._settings.consolidation.enabled and pool.is_exclusive:
+                    keeper = Keeper(pool, self._settings.consolidation, self._upstream, self._env, self._metrics)
+                    group.create_task(keeper.run(), name=f"keeper {pool.model}")
             for worker in self._workers:
                 prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
                 group.create_task(prober.run(), name=f"probe {worker.name}")
@@ -285,6 +301,8 @@ class Gateway:
         elif deadline_at_s is None:
             latency_class, not_before_s = LatencyClass.INTERACTIVE, now_s
             release_by_s = now_s + shaping.interactive_hold_s
+            if patience_s is not None and release_by_s > now_s:
+                release_by_s = min(release_by_s, self._release_by_s(call, pool, patience_s, now_s, float("inf")))
         else:
             latency_class = LatencyClass.FLEX
             release_by_s = self._release_by_s(call, pool, patience_s, now_s, deadline_at_s)

@@ -52,6 +52,10 @@ class Metrics:
 
     def _declare_workers(self) -> None:
         self.worker_up = self._gauge("worker_up", "1 while the worker takes requests.", "worker")
+        self.worker_awake = self._gauge("worker_awake", "1 while the worker is given requests, 0 asleep.", "worker")
+        self.worker_sleep_orders = self._counter(
+            "worker_sleep_orders", "Orders to sleep and to wake, by outcome.", "worker", "order", "outcome"
+        )
         self.worker_failures = self._counter("worker_failures", "Failed calls of a worker, by kind.", "worker", "kind")
 
     def _declare_feeds_and_jobs(self) -> None:

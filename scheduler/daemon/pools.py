@@ -7,13 +7,15 @@ never waits, and costs no switch of tasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Never
 
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import ServiceTime
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.workers import Worker, capacity_of
+from shaping.consolidation import Demand
+from shaping.learning import LoadForecast
 from shaping.request import Request
 from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
 
@@ -58,15 +60,27 @@ class ModelPool:
     """The workers of one model behind one shaper."""
 
     def __init__(
-        self, *, model: str, workers: Sequence[Worker], policy: ShapingPolicy, env: Env, metrics: Metrics
+        self,
+        *,
+        model: str,
+        workers: Sequence[Worker],
+        policy: ShapingPolicy,
+        env: Env,
+        metrics: Metrics,
+        intensity_at: Callable[[float], float | None] = lambda _: None,
+        idle_power_w: float | None = None,
     ) -> None:
+        """`intensity_at` answers with the grid's intensity now, `idle_power_w` is that of one worker without work."""
         self.model, self.workers = model, workers
         self.home = workers[0].settings.region
         self.service = ServiceTime()
         self.running = 0
         self.held: dict[str, Ticket] = {}
         self._env = env
-        self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy)
+        self._intensity_at = intensity_at
+        self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy, idle_power_w=idle_power_w)
+        self._load = LoadForecast()
+        self._blocked = asyncio.Event()
         self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
         self._changed = asyncio.Event()
         self._sleeps_until_s = float("-inf")
@@ -76,6 +90,7 @@ class ModelPool:
     def admit(self, request: Request, now_s: float) -> Ticket:
         """Offer a request; its ticket is already released when nothing keeps it."""
         ticket = self.held[request.id] = Ticket(request)
+        self._load.arrived(now_s)
         self._shaper.offer(request, now_s)
         self._let_go(now_s)
         return ticket
@@ -86,6 +101,8 @@ class ModelPool:
         if self.held.pop(ticket.request.id, None) is None:
             self.running -= 1
             self._shaper.finish(ticket.request.id, now_s)
+            if ticket.released_at_s is not None:
+                self._load.answered(now_s - ticket.released_at_s)
         else:
             self._shaper.give_up(ticket.request.id, now_s)
         if self.held:
@@ -101,13 +118,45 @@ class ModelPool:
         self.wake()
 
     @property
+    def is_exclusive(self) -> bool:
+        """Whether its workers serve no other model, which would have a say in their sleep."""
+        return all(len(worker.settings.models) == 1 for worker in self.workers)
+
+    @property
     def kv_tokens(self) -> int | None:
         """Tokens of KV cache of the whole pool, where all engines say."""
         return self._shaper.capacity.kv_tokens
 
     def wake(self) -> None:
-        """Ask the shaper again now."""
-        self._let_go(self._env.now_s())
+        """Ask the shaper again now, with the grid as it is now."""
+        now_s = self._env.now_s()
+        self._shaper.see_grid(self._intensity_at(now_s))
+        self._let_go(now_s)
+
+    def used(self, energy_j: float) -> None:
+        """A request was answered, at this energy."""
+        self._shaper.used(energy_j)
+
+    def demand(self) -> Demand:
+        """What is asked of the workers, for whoever decides how many stay awake."""
+        now_s = self._env.now_s()
+        return Demand(
+            running=self.running,
+            held=len(self.held),
+            first_start_at_s=self._shaper.first_start_at_s,
+            is_blocked=self._shaper.is_blocked,
+            rate_per_s=self._load.rate_per_s(now_s),
+            service_s=self._load.service_s,
+        )
+
+    async def blocked_within(self, limit_s: float) -> None:
+        """Wait until a request finds no room, at most `limit_s` real seconds."""
+        self._blocked.clear()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._blocked.wait()
+        except TimeoutError:
+            pass
 
     def _let_go(self, now_s: float) -> None:
         for group in self._shaper.release(now_s):
@@ -115,6 +164,8 @@ class ModelPool:
             for request in group.requests:
                 self.running += 1
                 self.held.pop(request.id).release(group.released_at_s)
+        if self._shaper.is_blocked:
+            self._blocked.set()
         self._rouse(self._shaper.next_wakeup_at_s())
 
     def _rouse(self, wakeup_at_s: float | None) -> None:
@@ -130,7 +181,7 @@ class ModelPool:
             self._sleeps_until_s = float("inf") if wakeup_at_s is None else wakeup_at_s
             await self._sleep(self._sleeps_until_s)
             self._sleeps_until_s = float("-inf")
-            self._let_go(self._env.now_s())
+            self.wake()
 
     async def _sleep(self, until_s: float) -> None:
         left_s = self._env.real_s(until_s - self._env.now_s())

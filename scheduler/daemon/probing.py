@@ -32,8 +32,9 @@ class Prober:
 
     async def run(self) -> Never:
         while True:
-            self._worker.probed(is_alive=await self._is_alive())
-            self._report()
+            if not self._worker.is_asleep:  # a stopped one does not answer, and should not
+                self._worker.probed(is_alive=await self._is_alive())
+                self._report()
             # Spread out, so that many workers are not asked in one instant.
             pause_s = _EVERY_S * (0.8 + 0.4 * self._env.random.random())
             await self._env.sleep_s(pause_s * self._env.speed)

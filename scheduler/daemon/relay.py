@@ -107,7 +107,12 @@ class Exchange:
             REQUEST_ID_HEADER: self.http[REQUEST_ID],
         }
         return await self._upstream.ask(
-            self.pool.workers, self.endpoint, self.body, headers, streams=self.call.is_streaming
+            self.pool.workers,
+            self.endpoint,
+            self.body,
+            headers,
+            streams=self.call.is_streaming,
+            latency_class=self.ticket.request.latency_class,
         )
 
     # -- holding ------------------------------------------------------------------------------------------------------
@@ -216,6 +221,8 @@ class Exchange:
                 output_tokens=usage.completion_tokens,
                 batch_sequences=(answer.began_beside + worker.in_flight) // 2,
             )
+        if energy_j is not None:
+            self.pool.used(energy_j)
         self._bookkeeper.book(
             self.ticket.request,
             worker.settings,

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 import aiohttp
 
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
+from scheduler.daemon.engine_priority import with_priority
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, choose
+from shaping.request import LatencyClass
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +109,14 @@ class Upstream:
         return self._session
 
     async def ask(
-        self, workers: Sequence[Worker], endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, streams: bool
+        self,
+        workers: Sequence[Worker],
+        endpoint: Endpoint,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        streams: bool,
+        latency_class: LatencyClass = LatencyClass.INTERACTIVE,
     ) -> Answer:
         """An answer from one of the workers, its body read unless it is the stream that was asked for.
 
@@ -119,7 +128,8 @@ class Upstream:
         while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last)) is not None:
             tried.append(worker)
             try:
-                answer = await self._attempt(worker, endpoint, body, headers, streams=streams)
+                sent_body = with_priority(body, worker.settings.priority, latency_class)
+                answer = await self._attempt(worker, endpoint, sent_body, headers, streams=streams)
             except WorkerCallError as error:
                 last = error
                 self._note_failure(error)

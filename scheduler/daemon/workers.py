@@ -43,8 +43,10 @@ class Worker:
         "_failed_probes",
         "_failures",
         "_next_ejection_s",
+        "base_url",
         "health_url",
         "in_flight",
+        "is_asleep",
         "name",
         "settings",
         "timeout",
@@ -56,9 +58,11 @@ class Worker:
         self.settings = settings
         self.name = str(URL(base).with_user(None))  # for logs and metrics, without credentials
         self.urls = {endpoint: URL(base + endpoint) for endpoint in Endpoint}  # parsed once, not per request
+        self.base_url = base
         self.health_url = URL(base + "/health")
         self.timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.timeout_s)
         self.in_flight = 0
+        self.is_asleep = False  # or about to be: it is given no requests
         self._failures = self._failed_probes = 0
         self._ejected_until_s = 0.0
         self._next_ejection_s = _FIRST_EJECTION_S
@@ -93,11 +97,11 @@ class Worker:
 
 
 def choose(workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = ()) -> Worker | None:
-    """The worker that is up and has the least in flight per place; the earlier one where two are equal."""
+    """The worker that is up, awake and has the least in flight per place; the earlier one where two are equal."""
     best: Worker | None = None
     best_load = 0.0
     for worker in workers:
-        if worker in tried or not worker.is_up(now_s):
+        if worker in tried or worker.is_asleep or not worker.is_up(now_s):
             continue
         load = worker.in_flight / worker.settings.max_sequences
         if best is None or load < best_load:
@@ -106,12 +110,18 @@ def choose(workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = 
 
 
 def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
-    """What the workers that are up hold together; what all would hold when none is, since any may come back."""
-    up = [worker.settings for worker in workers if worker.is_up(now_s)] or [worker.settings for worker in workers]
-    kv_tokens = [worker.kv_tokens for worker in up if worker.kv_tokens is not None]
+    """What the workers that are up and awake hold together; what all would hold when none is up: any may come back.
+
+    While all that are up sleep there is no place, but nobody is too large for one.
+    """
+    up = [worker for worker in workers if worker.is_up(now_s)] or list(workers)
+    awake = [worker.settings for worker in up if not worker.is_asleep]
+    asked = awake or [worker.settings for worker in up]
+    kv_tokens = [worker.kv_tokens for worker in asked if worker.kv_tokens is not None]
     return PoolCapacity(
-        sequences=sum(worker.max_sequences for worker in up),
-        kv_tokens=sum(kv_tokens) if len(kv_tokens) == len(up) else None,
+        sequences=sum(worker.max_sequences for worker in awake),
+        kv_tokens=sum(kv_tokens) if len(kv_tokens) == len(asked) else None,
+        workers=len(asked),
     )
 
 

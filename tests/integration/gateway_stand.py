@@ -114,10 +114,14 @@ class KnownCleanHours:
 
     release_at: float = 0.0
     asked: list[tuple[str, float, float, float]] = field(default_factory=list)
+    intensity: float | None = None
 
     def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
         self.asked.append((region, now_s, duration_s, release_by_s))
         return max(now_s, min(self.release_at, release_by_s))
+
+    def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
+        return self.intensity
 
 
 @dataclass

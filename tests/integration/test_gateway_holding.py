@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 from aiohttp import ClientResponse
 
-from scheduler.config import ShapingSettings
+from scheduler.config import PriorityOrder, ShapingSettings
+from shaping.policy import Holding
 from tests.integration.gateway_stand import (
     CHAT,
     MODEL,
@@ -18,8 +20,10 @@ from tests.integration.gateway_stand import (
     Gate,
     Stand,
     a_chat,
+    a_front,
     a_stand,
     answers,
+    settings_for,
     streams,
     until,
 )
@@ -156,3 +160,35 @@ async def test_an_interactive_request_alone_goes_when_its_hold_is_over() -> None
         reply = await asyncio.wait_for(stand.chat(), SOON_S)
     assert float(reply.headers["x-slacktide-held-ms"]) >= 19
     assert stand.count("slacktide_group_requests_sum", model=MODEL, reason="hold_over") == 1
+
+
+async def test_a_deferred_call_tells_the_engine_that_it_may_stand_behind_others() -> None:
+    worker = FakeWorker()
+    async with worker.listening():
+        settings = settings_for([worker.url])
+        ranked = tuple(dataclasses.replace(one, priority=PriorityOrder.LOWER_FIRST) for one in settings.worker)
+        async with a_front(dataclasses.replace(settings, worker=ranked)) as stand:
+            await stand.chat(service_tier="flex")
+            await stand.chat()
+    assert [json.loads(body).get("priority") for _, body, _ in worker.requests] == [10, None]
+
+
+async def test_an_interactive_call_is_not_held_past_the_patience_of_its_client() -> None:
+    shaping = ShapingSettings(interactive_hold_s=30.0, min_group=8)
+    async with a_stand(FakeWorker(), shaping=shaping) as stand:
+        reply = await stand.chat({"x-stainless-read-timeout": "6"})  # seven seconds are service and margin
+    assert reply.status == 200
+    assert float(reply.headers["x-slacktide-held-ms"]) < 1000
+
+
+@pytest.mark.slow
+async def test_the_adaptive_rule_holds_once_it_knows_its_worker_and_the_grid() -> None:
+    shaping = ShapingSettings(interactive_hold_s=0.2, policy=Holding.ADAPTIVE, latency_price_gco2e_per_h=0.0)
+    async with a_stand(FakeWorker(), shaping=shaping) as stand:
+        first = await stand.chat()
+        stand.clean_hours.intensity = 400.0
+        stand.gateway.on_forecast_changed()
+        for _ in range(3):
+            last = await stand.chat()
+    assert first.headers["x-slacktide-held-ms"] == "0"
+    assert 100 <= float(last.headers["x-slacktide-held-ms"]) < 1000

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scheduler.config_text import SettingsError, parse_settings, read_settings
+from shaping.policy import Holding
 
 REGION = '[[region]]\nname = "north"\nzone = "GB"\ngpus = 4\n[[feed]]\nkind = "uk_carbon"\nzones = ["GB"]\n'
 LAUNCH = '[[launch]]\nname = "nightly"\ncron = "0 22 * * *"\nduration_s = "3h"\ncommand = ["train"]\nwithin_s = "12h"\n'
@@ -244,3 +245,23 @@ def test_a_database_that_is_spoken_passes(url: str) -> None:
 def test_the_devices_of_a_region_are_as_many_as_its_gpus() -> None:
     region = '[[region]]\nname = "a"\nzone = "GB"\ngpus = 2\ndevices = ["0", "0"]\n'
     assert problems(region) == ["s.toml:5:1: 1 different devices are named for 2 GPUs (name each GPU once, or none)"]
+
+
+def test_a_start_command_needs_a_stop_command() -> None:
+    text = '[[region]]\nname = "here"\nzone = "DE"\n[[worker]]\nurl = "http://w:1"\nmodels = ["m"]\nregion = "here"\n'
+    (found,) = problems(text + 'start_command = ["systemctl", "start", "engine"]\n')
+    assert "start_command and stop_command belong together" in found
+
+
+def test_a_worker_of_several_models_does_not_sleep_and_says_so() -> None:
+    text = (
+        '[[region]]\nname = "here"\nzone = "DE"\n[[worker]]\nurl = "http://w:1"\nmodels = ["m", "n"]\nregion = "here"\n'
+    )
+    assert any("never put to sleep" in one for one in warnings("[consolidation]\nenabled = true\n" + text))
+
+
+def test_the_shaping_table_is_the_shapers_policy() -> None:
+    text = '[shaping]\npolicy = "adaptive"\ninteractive_hold_s = "2s"\nlatency_price_gco2e_per_h = 1.5\n'
+    policy = parse_settings(text, "s.toml", {}).shaping.hold_policy
+    assert policy.holding is Holding.ADAPTIVE
+    assert (policy.interactive_hold_s, policy.latency_price_gco2e_per_h) == (2.0, 1.5)

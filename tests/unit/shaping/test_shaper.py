@@ -30,6 +30,12 @@ def test_an_interactive_request_is_held_until_its_hold_is_over() -> None:
     assert reasons(groups) == [ReleaseReason.HOLD_OVER]
 
 
+def test_who_reaches_the_end_of_hold_and_patience_at_once_takes_the_others_along() -> None:
+    shaper = a_shaper(hold_s=2.0, min_group=4)
+    offer_all(shaper, *(a_request(f"r{n}", arrived_at_s=n, release_by_s=n + 2.0) for n in range(2)))
+    assert ids(shaper.release(2.0)) == [["r0", "r1"]]
+
+
 def test_a_group_that_is_large_enough_does_not_wait() -> None:
     shaper = a_shaper(hold_s=60.0, min_group=3)
     offer_all(shaper, *(a_request(f"r{n}", arrived_at_s=n) for n in range(3)))
@@ -240,3 +246,17 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
         ShapingPolicy(interactive_hold_s=-1.0, min_group=1)
     with pytest.raises(ValueError, match="min_group"):
         ShapingPolicy(interactive_hold_s=1.0, min_group=0)
+
+
+def test_the_first_start_is_known_while_no_worker_is_there() -> None:
+    shaper = a_shaper(sequences=0, hold_s=5.0)
+    assert shaper.first_start_at_s is None
+    shaper.offer(a_flex_request("f1", not_before_s=50.0), 0.0)
+    shaper.release(0.0)
+    assert shaper.first_start_at_s == 50.0  # its planned instant, not its latest start
+    shaper.offer(a_request("r1", arrived_at_s=10.0), 10.0)
+    shaper.release(10.0)
+    assert shaper.first_start_at_s == 15.0
+    shaper.give_up("r1", 11.0)
+    shaper.release(60.0)
+    assert shaper.first_start_at_s == 50.0  # due for ten seconds

@@ -94,11 +94,11 @@ def test_a_worker_that_is_down_is_never_chosen() -> None:
 
 def test_capacity_is_what_the_workers_that_are_up_hold() -> None:
     left, right = a_worker(max_sequences=3, kv_tokens=100), a_worker(max_sequences=5, kv_tokens=200)
-    assert capacity_of([left, right], 0.0) == PoolCapacity(sequences=8, kv_tokens=300)
+    assert capacity_of([left, right], 0.0) == PoolCapacity(sequences=8, kv_tokens=300, workers=2)
     fail(left, 3, now_s=0.0)
     assert capacity_of([left, right], 0.5) == PoolCapacity(sequences=5, kv_tokens=200)
     fail(right, 3, now_s=0.0)
-    assert capacity_of([left, right], 0.5) == PoolCapacity(sequences=8, kv_tokens=300)
+    assert capacity_of([left, right], 0.5) == PoolCapacity(sequences=8, kv_tokens=300, workers=2)
 
 
 def test_an_engine_that_does_not_say_its_memory_leaves_the_pool_unlimited() -> None:
@@ -108,3 +108,19 @@ def test_an_engine_that_does_not_say_its_memory_leaves_the_pool_unlimited() -> N
 def test_a_worker_of_two_models_stands_in_both_pools() -> None:
     both, one = a_worker(models=("a", "b")), a_worker(models=("b",))
     assert by_model([both, one]) == {"a": [both], "b": [both, one]}
+
+
+def test_a_sleeping_worker_is_up_but_takes_no_request() -> None:
+    asleep, awake = a_worker("http://a:1"), a_worker("http://b:1")
+    asleep.is_asleep = True
+    assert asleep.is_up(0.0)
+    assert choose([asleep, awake], 0.0) is awake
+    assert choose([asleep], 0.0) is None
+
+
+def test_a_pool_that_sleeps_has_no_place_but_nobody_is_too_large_for_it() -> None:
+    workers = [a_worker("http://a:1", kv_tokens=100), a_worker("http://b:1", kv_tokens=100)]
+    workers[1].is_asleep = True
+    assert capacity_of(workers, 0.0) == PoolCapacity(sequences=4, kv_tokens=100, workers=1)
+    workers[0].is_asleep = True
+    assert capacity_of(workers, 0.0) == PoolCapacity(sequences=0, kv_tokens=200, workers=2)
