@@ -8,25 +8,30 @@ never emits more. First it plans as many jobs as it can, then it saves carbon. K
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from scheduler.jobs import Job
-from scheduler.planning.bound import lower_bound
+from scheduler.planning import slot_search
+from scheduler.planning.bound import Bound, lower_bound
 from scheduler.planning.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.exchange import Exchange
 from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.fleet_case import Assignment, FleetCase, Room
-from scheduler.planning.local_search import Draft, by_latest_start, by_size, filled, polished
+from scheduler.planning.local_search import Draft, polished
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.rates import Rates
+from scheduler.planning.slot_plan import SlotPlan
+from scheduler.planning.slot_search import Search, fill
 from scheduler.planning.unplannable import Reason, crowded_out, never_possible
 
-# Exchanges: so many for each job, within limits that keep a small plan thorough and a large one within seconds.
-TRIES_PER_JOB, FEWEST_TRIES, MOST_TRIES = 5, 400, 1600
+# How many slots the search looks at: some hundred looks for each job, and 2 to 3 s of work at most.
+CELLS_PER_JOB, MOST_CELLS = 2_000_000, 300_000_000
+# Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
+_MOST_POLISHED, _MOST_EXCHANGED, TRIES = 4000, 100, 400
 # A plan this close to the bound is good enough; searching on would cost time and save nothing that can be measured.
 ENOUGH_GAP_RATIO = 0.002
 _POLISH_ROUNDS = 4
@@ -66,19 +71,27 @@ def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
         nothing = Certificate(emissions_gco2e=0.0, lower_bound_gco2e=0.0)
         return FleetPlan(case=case, segments={}, reasons=reasons, certificate=nothing, run_now=at_once)
     best, bound_gco2e = _searched(possible, at_once, generator)
-    reasons |= {job.id: crowded_out(best.room, possible, job) for job in best.refused}
+    room = _taken(possible, best)
+    reasons |= {job.id: crowded_out(room, possible, job) for job in possible.jobs if job.id not in best}
     jobs = {job.id: job for job in possible.jobs}
-    emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.places.items()}
+    emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.items()}
     certificate = Certificate(emissions_gco2e=sum(emissions.values()), lower_bound_gco2e=bound_gco2e)
-    assert not (found := flaws(case, best.places)), found
+    assert not (found := flaws(case, best)), found
     return FleetPlan(
         case=case,
-        segments=best.places,
+        segments=best,
         reasons=reasons,
         certificate=certificate,
         run_now=at_once,
         job_gco2e=emissions,
     )
+
+
+def _taken(case: FleetCase, assignment: Assignment) -> Room:
+    room = Room(case)
+    for job in _planned(case, assignment):
+        room.take(job, assignment[job.id])
+    return room
 
 
 def run_now(case: FleetCase) -> RunNow:
@@ -107,34 +120,49 @@ def _first_window(case: FleetCase, room: Room, job: Job) -> Segment | None:
     return Segment(start_at_s=starts[first], end_at_s=starts[first] + job.duration_s, region=first)
 
 
-def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Draft, float]:
-    """The best draft, and the bound for the jobs it plans."""
+def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
+    """The best plan, and the bound for the jobs it plans."""
     carbon = Rates.of(case)
-    best = _best(_unpriced_drafts(case, carbon, at_once))
-    guide = lower_bound(_planned_jobs(best), carbon, best.rank[1], _GUIDING_ROUNDS)
-    best = _best([best, *_priced_drafts(case, carbon, guide.rates)])
-    tries = min(max(TRIES_PER_JOB * len(case.jobs), FEWEST_TRIES), MOST_TRIES)
-    Exchange(best, guide.rates, generator).run(tries, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
-    polished(best, _POLISH_ROUNDS)
-    proof = lower_bound(_planned_jobs(best), guide.rates, best.rank[1], _PROVING_ROUNDS)
-    return best, min(proof.lower_bound_gco2e, best.rank[1])
+    known = [_in_known_time(case, one) for one in (_greedy(case), at_once.segments)]
+    plan = _first_plan(case, carbon)
+    guide = lower_bound(_planned(case, plan.assignment()), carbon, plan.rank[1], _GUIDING_ROUNDS)
+    enough_gco2e = guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO)
+    Search(plan, plan.view(guide.rates), generator).run(min(CELLS_PER_JOB * len(case.jobs), MOST_CELLS), enough_gco2e)
+    best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
+    if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
+        best = _polished([best, *known], guide, carbon, generator)
+    proof = lower_bound(_planned(case, best), guide.rates, _rank(case, best)[1], _PROVING_ROUNDS)
+    return best, min(proof.lower_bound_gco2e, _rank(case, best)[1])
 
 
-def _unpriced_drafts(case: FleetCase, carbon: Rates, at_once: RunNow) -> Iterator[Draft]:
-    for known in (_greedy(case), at_once.segments):
-        draft = Draft(case, carbon)
-        draft.take_over(_in_known_time(case, known), case.jobs)
-        yield polished(draft, _POLISH_ROUNDS)
-    yield polished(filled(case, carbon, carbon, by_latest_start), _POLISH_ROUNDS)
+def _first_plan(case: FleetCase, carbon: Rates) -> SlotPlan:
+    """The better of two orders, each job at its cleanest place in turn."""
+    plans = []
+    for order in (slot_search.by_latest_start, slot_search.by_size):
+        plan = SlotPlan(case, carbon)
+        fill(plan, sorted(plan.asks, key=order), plan.carbon)
+        plans.append(plan)
+    return min(plans, key=lambda plan: plan.rank)
 
 
-def _priced_drafts(case: FleetCase, carbon: Rates, priced: Rates) -> Iterator[Draft]:
-    for order in (by_latest_start, by_size):
-        yield polished(filled(case, carbon, priced, order), _POLISH_ROUNDS)
+def _polished(known: Sequence[Assignment], guide: Bound, carbon: Rates, generator: np.random.Generator) -> Assignment:
+    """Off the slots: jobs moved to the instant, one by one and, in a small fleet, by exchanges."""
+    drafts = []
+    for one in known:
+        draft = Draft(carbon.case, carbon)
+        draft.take_over(one, carbon.case.jobs)
+        drafts.append(polished(draft, _POLISH_ROUNDS))
+    best = min(drafts, key=lambda draft: draft.rank)
+    if len(carbon.case.jobs) <= _MOST_EXCHANGED:
+        Exchange(best, guide.rates, generator).run(TRIES, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+        polished(best, _POLISH_ROUNDS)
+    return best.places
 
 
-def _best(drafts: Sequence[Draft] | Iterator[Draft]) -> Draft:
-    return min(drafts, key=lambda draft: draft.rank)
+def _rank(case: FleetCase, assignment: Assignment) -> tuple[int, float]:
+    """Fewer refused jobs first, then fewer grams."""
+    emissions = (recomputed_gco2e(case, job, assignment[job.id]) for job in case.jobs if job.id in assignment)
+    return len(case.jobs) - len(assignment), sum(emissions)
 
 
 def _greedy(case: FleetCase) -> Assignment:
@@ -158,8 +186,8 @@ def _in_known_time(case: FleetCase, assignment: Assignment) -> dict[str, tuple[S
     }
 
 
-def _planned_jobs(draft: Draft) -> list[Job]:
-    return [job for job in draft.case.jobs if job.id in draft.places]
+def _planned(case: FleetCase, assignment: Assignment) -> list[Job]:
+    return [job for job in case.jobs if job.id in assignment]
 
 
 def _is_known(case: FleetCase, zone: str, one: Segment) -> bool:
