@@ -24,18 +24,25 @@ from scheduler.planning.local_search import Draft, polished
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.rates import Rates
+from scheduler.planning.slot_grid import View
 from scheduler.planning.slot_plan import SlotPlan
-from scheduler.planning.slot_search import Search, fill
+from scheduler.planning.slot_search import Search, fill, reinsert
 from scheduler.planning.unplannable import Reason, crowded_out, never_possible
 
-# How many slots the search looks at: some hundred looks for each job, and 2 to 3 s of work at most.
-CELLS_PER_JOB, MOST_CELLS = 2_000_000, 300_000_000
+# How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
+CELLS_PER_JOB, MOST_CELLS = 1_000_000, 600_000_000
+# Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
+_LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
 # Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
-_MOST_POLISHED, _MOST_EXCHANGED, TRIES = 4000, 100, 400
+_MOST_POLISHED, _MOST_EXCHANGED, TRIES = 4000, 100, 200
 # A plan this close to the bound is good enough; searching on would cost time and save nothing that can be measured.
 ENOUGH_GAP_RATIO = 0.002
 _POLISH_ROUNDS = 4
-_GUIDING_ROUNDS, _PROVING_ROUNDS = 200, 400
+# At the full prices many places cost the same, and the dirtiest of them is as good as any.
+_DAMPED_RATIO = 0.8
+# The search changes who is planned but little: the prices that guided it are good ones to prove it with.
+_PROVING_ROUNDS, _PROVING_STEP_RATIO = 60, 0.02
+_MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 80, 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,24 +132,54 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     carbon = Rates.of(case)
     known = [_in_known_time(case, one) for one in (_greedy(case), at_once.segments)]
     plan = _first_plan(case, carbon)
-    guide = lower_bound(_planned(case, plan.assignment()), carbon, plan.rank[1], _GUIDING_ROUNDS)
-    enough_gco2e = guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO)
-    Search(plan, plan.view(guide.rates), generator).run(min(CELLS_PER_JOB * len(case.jobs), MOST_CELLS), enough_gco2e)
+    guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
+    damped = plan.view(guide.rates.damped(_DAMPED_RATIO))
+    plan = min((plan, _priced_plan(case, carbon, damped)), key=lambda one: one.rank)
+    if (cells := _searched_cells(plan)) > 0:
+        search = Search(plan, plan.view(guide.rates), damped, generator)
+        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
     best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
-    proof = lower_bound(_planned(case, best), guide.rates, _rank(case, best)[1], _PROVING_ROUNDS)
+    proof = lower_bound(_planned(case, best), guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
     return best, min(proof.lower_bound_gco2e, _rank(case, best)[1])
+
+
+def _guiding_rounds(case: FleetCase) -> int:
+    """As many as a few seconds hold: what a round takes grows with jobs times regions."""
+    rounds = _GUIDED_PAIRS // (len(case.jobs) * len(case.regions))
+    return min(max(rounds, _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+
+
+def _is_large(case: FleetCase) -> bool:
+    return len(case.jobs) * len(case.regions) >= _LARGE_PAIRS
+
+
+def _searched_cells(plan: SlotPlan) -> int:
+    if _is_large(plan.grid.case):
+        return _LARGE_CELLS if plan.refused else 0
+    return min(CELLS_PER_JOB * len(plan.asks), MOST_CELLS)
 
 
 def _first_plan(case: FleetCase, carbon: Rates) -> SlotPlan:
     """The better of two orders, each job at its cleanest place in turn."""
-    plans = []
-    for order in (slot_search.by_latest_start, slot_search.by_size):
+    plans: list[SlotPlan] = []
+    for order in (slot_search.by_size, slot_search.by_latest_start):
         plan = SlotPlan(case, carbon)
         fill(plan, sorted(plan.asks, key=order), plan.carbon)
         plans.append(plan)
+        if _is_large(case) and not plan.refused:
+            break
     return min(plans, key=lambda plan: plan.rank)
+
+
+def _priced_plan(case: FleetCase, carbon: Rates, priced: View) -> SlotPlan:
+    """The largest first, each where carbon and prices are least; then each where carbon is, beside the others."""
+    plan = SlotPlan(case, carbon)
+    largest_first = sorted(plan.asks, key=slot_search.by_size)
+    fill(plan, largest_first, priced)
+    reinsert(plan, largest_first)
+    return plan
 
 
 def _polished(known: Sequence[Assignment], guide: Bound, carbon: Rates, generator: np.random.Generator) -> Assignment:

@@ -87,6 +87,10 @@ class Rates:
             known=self.known,
         )
 
+    def damped(self, ratio: float) -> Rates:
+        """With a part of the prices."""
+        return self.with_prices(ratio * self.gpu_price_gco2e_per_s, ratio * self.power_price_gco2e_per_j)
+
     def curves(self, job: Job) -> list[Curve]:
         """What the whole job pays per second in each region it may use, in gCO2e; unknown time is not `known`.
 

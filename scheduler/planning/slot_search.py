@@ -43,11 +43,24 @@ def fill(plan: SlotPlan, asks: Iterable[Ask], view: View) -> None:
             plan.put(ask, place)
 
 
-class Search:
-    """Moves on one plan. Leaves the best plan it has seen."""
+def reinsert(plan: SlotPlan, asks: Iterable[Ask]) -> None:
+    """Each placed job in turn to its cleanest place while the others stay."""
+    for ask in asks:
+        if plan.places[ask.number] is not None:
+            before = plan.take(ask)
+            found = plan.cheapest(ask, plan.carbon)
+            is_cleaner = found is not None and found.gco2e < before.gco2e
+            plan.put(ask, found if found is not None and is_cleaner else before)
 
-    def __init__(self, plan: SlotPlan, priced: View, generator: np.random.Generator) -> None:
-        self.plan, self._priced, self._generator = plan, priced, generator
+
+class Search:
+    """Moves on one plan. Leaves the best plan it has seen.
+
+    Wishes are under the full prices, which keep them apart; a job pushed out goes by carbon or by `damped` prices.
+    """
+
+    def __init__(self, plan: SlotPlan, priced: View, damped: View, generator: np.random.Generator) -> None:
+        self.plan, self._priced, self._damped, self._generator = plan, priced, damped, generator
         self.looked_cells = 0
         asks = plan.asks
         self._length = np.array([ask.length for ask in asks])
@@ -70,15 +83,6 @@ class Search:
             if plan.rank < best:
                 best, places = plan.rank, list(plan.places)
         self._restore(places)
-
-    def reinsert(self, asks: Iterable[Ask]) -> None:
-        """Each placed job in turn to its cleanest place while the others stay."""
-        for ask in asks:
-            if self.plan.places[ask.number] is not None:
-                before = self.plan.take(ask)
-                found = self._look(ask, self.plan.carbon)
-                is_cleaner = found is not None and found.gco2e < before.gco2e
-                self.plan.put(ask, found if found is not None and is_cleaner else before)
 
     # -- one move ----------------------------------------------------------------------------------------------------
 
@@ -146,12 +150,13 @@ class Search:
     def _put_back(self, pushed: Sequence[Ask], most_refused: int, most_gco2e: float) -> bool:
         """Whether all go back with no more refused than before, and within so many grams unless fewer are."""
         plan, draw = self.plan, self._generator
-        view = self._priced if draw.random() < _PRICED_RATIO else plan.carbon
+        view = self._damped if draw.random() < _PRICED_RATIO else plan.carbon
         for ask in self._in_some_order(pushed):
             if place := self._look(ask, view):
                 plan.put(ask, place)
-        if view is self._priced:
-            self.reinsert(pushed)
+        if view is self._damped:
+            self.looked_cells += sum(LOOK_CELLS + ask.cells for ask in pushed)
+            reinsert(plan, pushed)
         return plan.refused < most_refused or (plan.refused == most_refused and plan.rank[1] < most_gco2e)
 
     def _in_some_order(self, asks: Sequence[Ask]) -> list[Ask]:
