@@ -30,7 +30,7 @@ from scheduler.planning.slot_search import Search, fill, reinsert
 from scheduler.planning.unplannable import Reason, crowded_out, never_possible
 
 # How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
-CELLS_PER_JOB, MOST_CELLS = 1_000_000, 600_000_000
+CELLS_PER_JOB, MOST_CELLS = 1_000_000, 500_000_000
 # Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
 _LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
 # Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
@@ -41,8 +41,8 @@ _POLISH_ROUNDS = 4
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
-_PROVING_ROUNDS, _PROVING_STEP_RATIO = 60, 0.02
-_MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 80, 1_000_000
+_PROVING_ROUNDS, _PROVING_STEP_RATIO = 70, 0.03
+_MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
