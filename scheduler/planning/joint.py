@@ -1,9 +1,10 @@
 """A whole fleet planned at once, every job known from the start: the best plan found, and how far from the best it is.
 
-Several plans are made: the greedy one, the one that runs everything as early as possible, and those that the prices of
-the bound suggest. Each is polished, the best is improved by exchanges, and the bound is raised once more against it. So
-the plan never refuses more jobs than the greedy planner or than running at once would have late, and with as many jobs
-never emits more. First it plans as many jobs as it can, then it saves carbon. Knows no file and no clock.
+Several plans are made on slots: the largest or the most urgent first, by carbon or by the prices of the bound. The best
+is searched for better ones, and compared with the greedy plan, with running everything at once and, where a job finds
+no place, with the earliest deadline first. So the plan never refuses more jobs than these have late, and with as many
+jobs never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
+saves carbon. Knows no file and no clock.
 """
 
 from __future__ import annotations
@@ -138,6 +139,8 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     if (cells := _searched_cells(plan)) > 0:
         search = Search(plan, plan.view(guide.rates), damped, generator)
         search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    if plan.refused:
+        known.append(_in_known_time(case, _by_deadline(case)))
     best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
@@ -208,6 +211,17 @@ def _greedy(case: FleetCase) -> Assignment:
     planner = FleetPlanner(reserve_ratio=0.0)
     plan = planner.plan([OpenJob(job=job) for job in case.jobs], case.regions, case.forecasts, now_s)
     return {name: placement.segments for name, placement in plan.placements.items()}
+
+
+def _by_deadline(case: FleetCase) -> Assignment:
+    """Earliest deadline first, each as early as there is room, and only those in time."""
+    room, segments = Room(case), {}
+    for job in sorted(case.jobs, key=lambda one: one.deadline_at_s):
+        only = _first_window(case, room, job)
+        if only is not None and only.end_at_s <= job.deadline_at_s:
+            segments[job.id] = (only,)
+            room.take(job, (only,))
+    return segments
 
 
 def _in_known_time(case: FleetCase, assignment: Assignment) -> dict[str, tuple[Segment, ...]]:

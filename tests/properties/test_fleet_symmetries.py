@@ -94,6 +94,30 @@ def test_more_room_or_one_more_region_never_hurts_beyond_the_certified_gap(
             assert wide.certificate.emissions_gco2e <= tight.certificate.emissions_gco2e + certified_gco2e + 1e-6
 
 
+def late_by_deadline(case: FleetCase) -> int:
+    """Earliest deadline first on one region, each job at its first free hours; those that find none are skipped."""
+    free, late = [case.regions[0].gpus] * (3 * HOURS), 0
+    for job in sorted(case.jobs, key=lambda one: one.deadline_at_s):
+        first, last = (round((at_s - MIDNIGHT_S) / HOUR_S) for at_s in (job.earliest_start_at_s, job.deadline_at_s))
+        length = round(job.duration_s / HOUR_S)
+        starts = [at for at in range(first, last - length + 1) if min(free[at : at + length]) >= job.gpus]
+        late += not starts
+        for hour in range(starts[0], starts[0] + length) if starts else ():
+            free[hour] -= job.gpus
+    return late
+
+
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None)
+@given(st.lists(whole_hour_jobs(), min_size=2, max_size=3), intensities)
+def test_no_more_jobs_are_refused_than_are_late_by_the_earliest_deadline_first(
+    lists: list[list[Job]], row: list[float]
+) -> None:
+    jobs = [replace(job, id=f"{number}-{job.id}") for number, some in enumerate(lists) for job in some]
+    case = a_case(jobs, row)
+    assert len(planned(case).reasons) <= late_by_deadline(case)
+
+
 def test_a_job_without_slack_runs_when_it_must() -> None:
     job = a_job(duration_s=5000.0, earliest_s=MIDNIGHT_S + 77.0, within_s=5000.0)
     (only,) = planned(a_case([job], [500.0, 100.0, 50.0])).segments["job"]
