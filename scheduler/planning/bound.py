@@ -99,13 +99,13 @@ class _Ascent:
     best: Rates
     best_gco2e: float
     capacity: tuple[Floats, Floats]
-    slopes: list[Floats] = field(init=False)
-    squares: list[Floats] = field(init=False)
+    slope_ratio: list[Floats] = field(init=False)
+    square_ratio: list[Floats] = field(init=False)
     rounds: int = 0
 
     def __post_init__(self) -> None:
         nothing = np.zeros_like(self.rates.carbon_g_per_kwh)
-        self.slopes, self.squares = [nothing, nothing], [nothing, nothing]
+        self.slope_ratio, self.square_ratio = [nothing, nothing], [nothing, nothing]
 
     def step(self, answer: _Answer, gpu_step_gco2e_per_s: float) -> None:
         """Move to the next prices."""
@@ -118,13 +118,13 @@ class _Ascent:
             np.maximum(self.rates.power_price_gco2e_per_j + gpu_step_gco2e_per_s * gpus / caps_w * power, 0.0),
         )
 
-    def _aimed(self, resource: int, slope: Floats) -> Floats:
+    def _aimed(self, resource: int, slope_ratio: Floats) -> Floats:
         """The slope so far beside its usual size, both averaged; no more than about one."""
         keep, keep_square = _KEPT_RATIO, _KEPT_SQUARE_RATIO
-        self.slopes[resource] = keep * self.slopes[resource] + (1 - keep) * slope
-        self.squares[resource] = keep_square * self.squares[resource] + (1 - keep_square) * slope**2
-        mean = self.slopes[resource] / (1 - keep**self.rounds)
-        usual = np.sqrt(self.squares[resource] / (1 - keep_square**self.rounds) + _FLAT_RATIO**2)
+        self.slope_ratio[resource] = keep * self.slope_ratio[resource] + (1 - keep) * slope_ratio
+        self.square_ratio[resource] = keep_square * self.square_ratio[resource] + (1 - keep_square) * slope_ratio**2
+        mean = self.slope_ratio[resource] / (1 - keep**self.rounds)
+        usual = np.sqrt(self.square_ratio[resource] / (1 - keep_square**self.rounds) + _FLAT_RATIO**2)
         aimed: Floats = mean / usual
         return aimed
 

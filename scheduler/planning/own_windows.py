@@ -111,17 +111,17 @@ class Windows:
             chosen = part.chosen(prices)
             value_gco2e += float(chosen.least_gco2e.sum())
             facility_w = part.power_w * part.pue[chosen.region]
-            for weights, partly, ended in ((part.gpus, *used[:2]), (facility_w, *used[2:])):
-                self._count(weights, chosen.ends, partly, ended)
+            for weights, partly_s, ended_w in ((part.gpus, *used[:2]), (facility_w, *used[2:])):
+                self._count(weights, chosen.ends, partly_s, ended_w)
         gpu_s += _spread(*used[:2], rates.lengths_s)
         facility_j += _spread(*used[2:], rates.lengths_s)
         return value_gco2e
 
-    def _count(self, weights: Floats, ends: _Ends, partly: Floats, ended: Floats) -> None:
-        size = partly.size
+    def _count(self, weights: Floats, ends: _Ends, partly_s: Floats, ended_w: Floats) -> None:
+        size = partly_s.size
         for cell, into_s, sign in ((ends.end, ends.into_end_s, 1.0), (ends.begin, ends.into_begin_s, -1.0)):
-            partly += np.bincount(cell, sign * weights * into_s, size).reshape(self._shape)
-            ended += np.bincount(cell, sign * weights, size).reshape(self._shape)
+            partly_s += np.bincount(cell, sign * weights * into_s, size).reshape(self._shape)
+            ended_w += np.bincount(cell, sign * weights, size).reshape(self._shape)
 
 
 class _Part:
@@ -282,12 +282,12 @@ def _place(edges_at_s: Floats, instants_s: Floats) -> tuple[Indexes, Floats]:
     return cell, instants_s - edges_at_s[cell]
 
 
-def _spread(partly: Floats, ended: Floats, lengths_s: Floats) -> Floats:
+def _spread(partly_s: Floats, ended_w: Floats, lengths_s: Floats) -> Floats:
     """Amount times time in each cell: everything up to the end, less everything up to the begin."""
-    behind = ended[:, ::-1].cumsum(axis=1)[:, ::-1] - ended
-    used: Floats = partly[:, :-1] + behind[:, :-1] * lengths_s
+    behind = ended_w[:, ::-1].cumsum(axis=1)[:, ::-1] - ended_w
+    used: Floats = partly_s[:, :-1] + behind[:, :-1] * lengths_s
     return used
 
 
-def _padded(per_cell: Floats) -> Floats:
-    return np.pad(per_cell, ((0, 0), (0, 1)))
+def _padded(per_cell_gco2e: Floats) -> Floats:
+    return np.pad(per_cell_gco2e, ((0, 0), (0, 1)))
