@@ -84,6 +84,9 @@ def _flaws_of_job(case: FleetCase, job: Job, segments: Sequence[Segment]) -> Ite
         yield "runs in two places at once"
     if any(one.duration_s <= 0 for one in segments):
         yield "has a piece without length"
+    least_s = job.interruption.min_run_s if job.interruption is not None and len(segments) > 1 else 0.0
+    if any(one.duration_s < least_s - _SAME_S for one in segments):
+        yield "has a piece shorter than its least run"
 
 
 def _flaws_of_region(case: FleetCase, region: Region, assignment: Assignment) -> Iterator[str]:

@@ -205,16 +205,16 @@ class _Search:
         if np.isfinite(found_cost) or not best.segments:
             return found_cost
         planned = [job for job in self._case.jobs if job.id in best.segments]
-        return bound_cost_of(replace(self._case, jobs=planned), self._sites, self._weights, best.cost)
+        return bound_cost_of(replace(self._case, jobs=planned), self._sites, self._weights)
 
     def _is_within(self, limited_cost: float) -> bool:
         assert self._limit is not None
         return limited_cost <= self._limit.most_cost + _ROUNDING_RATIO * abs(self._limit.most_cost)
 
 
-def bound_cost_of(case: FleetCase, sites: Sites, weights: Weights, known_cost: float) -> float:
-    """No plan of all these jobs has less of the objective; `known_cost`, of some plan, only guides the search."""
-    found = lower_bound(case.jobs, Rates.of(effective(case, sites, weights)), known_cost)
+def bound_cost_of(case: FleetCase, sites: Sites, weights: Weights) -> float:
+    """No plan of all these jobs has less of the objective."""
+    found = lower_bound(case.jobs, Rates.of(effective(case, sites, weights)))
     return _net_cost(case, weights, {job.id for job in case.jobs}, found.lower_bound_gco2e)
 
 
@@ -235,5 +235,5 @@ def _in_grams(case: FleetCase, best: _Try, known_bound_gco2e: float | None) -> C
     if known_bound_gco2e is not None or not planned:
         bound_gco2e = known_bound_gco2e or 0.0
     else:
-        bound_gco2e = lower_bound(planned, Rates.of(case), emissions_gco2e, _EMISSION_ROUNDS).lower_bound_gco2e
+        bound_gco2e = lower_bound(planned, Rates.of(case), _EMISSION_ROUNDS).lower_bound_gco2e
     return Certificate(emissions_gco2e=emissions_gco2e, lower_bound_gco2e=min(bound_gco2e, emissions_gco2e))

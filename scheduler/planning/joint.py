@@ -1,36 +1,49 @@
 """A whole fleet planned at once, every job known from the start: the best plan found, and how far from the best it is.
 
-Several plans are made: the greedy one, the one that runs everything as early as possible, and those that the prices of
-the bound suggest. Each is polished, the best is improved by exchanges, and the bound is raised once more against it. So
-the plan never refuses more jobs than the greedy planner or than running at once would have late, and with as many jobs
-never emits more. First it plans as many jobs as it can, then it saves carbon. Knows no file and no clock.
+Several plans are made on slots: the largest or the most urgent first, by carbon or by the prices of the bound. The best
+is searched for better ones, and compared with the greedy plan, with running everything at once and, where a job finds
+no place, with the earliest deadline first. So the plan never refuses more jobs than these have late, and with as many
+jobs never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
+saves carbon. Knows no file and no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from scheduler.jobs import Job
-from scheduler.planning.bound import lower_bound
+from scheduler.planning import slot_search
+from scheduler.planning.bound import Bound, lower_bound
 from scheduler.planning.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.exchange import Exchange
 from scheduler.planning.fleet import FleetPlanner
 from scheduler.planning.fleet_case import Assignment, FleetCase, Room
-from scheduler.planning.local_search import Draft, by_latest_start, by_size, filled, polished
+from scheduler.planning.local_search import Draft, polished
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.rates import Rates
+from scheduler.planning.slot_grid import View
+from scheduler.planning.slot_plan import SlotPlan
+from scheduler.planning.slot_search import Search, fill, reinsert
 from scheduler.planning.unplannable import Reason, crowded_out, never_possible
 
-# Exchanges: so many for each job, within limits that keep a small plan thorough and a large one within seconds.
-TRIES_PER_JOB, FEWEST_TRIES, MOST_TRIES = 5, 400, 1600
+# How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
+CELLS_PER_JOB, MOST_CELLS = 1_000_000, 500_000_000
+# Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
+_LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
+# Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
+_MOST_POLISHED, _MOST_EXCHANGED, TRIES = 4000, 100, 200
 # A plan this close to the bound is good enough; searching on would cost time and save nothing that can be measured.
 ENOUGH_GAP_RATIO = 0.002
 _POLISH_ROUNDS = 4
-_GUIDING_ROUNDS, _PROVING_ROUNDS = 200, 400
+# At the full prices many places cost the same, and the dirtiest of them is as good as any.
+_DAMPED_RATIO = 0.8
+# The search changes who is planned but little: the prices that guided it are good ones to prove it with.
+_PROVING_ROUNDS, _PROVING_STEP_RATIO = 70, 0.03
+_MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +79,26 @@ def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
         nothing = Certificate(emissions_gco2e=0.0, lower_bound_gco2e=0.0)
         return FleetPlan(case=case, segments={}, reasons=reasons, certificate=nothing, run_now=at_once)
     best, bound_gco2e = _searched(possible, at_once, generator)
-    reasons |= {job.id: crowded_out(job) for job in best.refused}
+    reasons |= {job.id: crowded_out(job) for job in possible.jobs if job.id not in best}
     jobs = {job.id: job for job in possible.jobs}
-    emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.places.items()}
+    emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.items()}
     certificate = Certificate(emissions_gco2e=sum(emissions.values()), lower_bound_gco2e=bound_gco2e)
-    assert not (found := flaws(case, best.places)), found
+    assert not (found := flaws(case, best)), found
     return FleetPlan(
         case=case,
-        segments=best.places,
+        segments=best,
         reasons=reasons,
         certificate=certificate,
         run_now=at_once,
         job_gco2e=emissions,
     )
+
+
+def _taken(case: FleetCase, assignment: Assignment) -> Room:
+    room = Room(case)
+    for job in _planned(case, assignment):
+        room.take(job, assignment[job.id])
+    return room
 
 
 def run_now(case: FleetCase) -> RunNow:
@@ -108,34 +128,81 @@ def first_window(case: FleetCase, room: Room, job: Job, ready_s: float) -> Segme
     return Segment(start_at_s=starts[first], end_at_s=starts[first] + job.duration_s, region=first)
 
 
-def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Draft, float]:
-    """The best draft, and the bound for the jobs it plans."""
+def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
+    """The best plan, and the bound for the jobs it plans."""
     carbon = Rates.of(case)
-    best = _best(_unpriced_drafts(case, carbon, at_once))
-    guide = lower_bound(_planned_jobs(best), carbon, best.rank[1], _GUIDING_ROUNDS)
-    best = _best([best, *_priced_drafts(case, carbon, guide.rates)])
-    tries = min(max(TRIES_PER_JOB * len(case.jobs), FEWEST_TRIES), MOST_TRIES)
-    Exchange(best, guide.rates, generator).run(tries, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
-    polished(best, _POLISH_ROUNDS)
-    proof = lower_bound(_planned_jobs(best), guide.rates, best.rank[1], _PROVING_ROUNDS)
-    return best, min(proof.lower_bound_gco2e, best.rank[1])
+    known = [_in_known_time(case, one) for one in (_greedy(case), at_once.segments)]
+    plan = _first_plan(case, carbon)
+    guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
+    damped = plan.view(guide.rates.damped(_DAMPED_RATIO))
+    plan = min((plan, _priced_plan(case, carbon, damped)), key=lambda one: one.rank)
+    if (cells := _searched_cells(plan)) > 0:
+        search = Search(plan, plan.view(guide.rates), damped, generator)
+        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    if plan.refused:
+        known.append(_in_known_time(case, _by_deadline(case)))
+    best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
+    if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
+        best = _polished([best, *known], guide, carbon, generator)
+    proof = lower_bound(_planned(case, best), guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    return best, min(proof.lower_bound_gco2e, _rank(case, best)[1])
 
 
-def _unpriced_drafts(case: FleetCase, carbon: Rates, at_once: RunNow) -> Iterator[Draft]:
-    for known in (_greedy(case), at_once.segments):
-        draft = Draft(case, carbon)
-        draft.take_over(_in_known_time(case, known), case.jobs)
-        yield polished(draft, _POLISH_ROUNDS)
-    yield polished(filled(case, carbon, carbon, by_latest_start), _POLISH_ROUNDS)
+def _guiding_rounds(case: FleetCase) -> int:
+    """As many as a few seconds hold: what a round takes grows with jobs times regions."""
+    rounds = _GUIDED_PAIRS // (len(case.jobs) * len(case.regions))
+    return min(max(rounds, _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
 
 
-def _priced_drafts(case: FleetCase, carbon: Rates, priced: Rates) -> Iterator[Draft]:
-    for order in (by_latest_start, by_size):
-        yield polished(filled(case, carbon, priced, order), _POLISH_ROUNDS)
+def _is_large(case: FleetCase) -> bool:
+    return len(case.jobs) * len(case.regions) >= _LARGE_PAIRS
 
 
-def _best(drafts: Sequence[Draft] | Iterator[Draft]) -> Draft:
-    return min(drafts, key=lambda draft: draft.rank)
+def _searched_cells(plan: SlotPlan) -> int:
+    if _is_large(plan.grid.case):
+        return _LARGE_CELLS if plan.refused else 0
+    return min(CELLS_PER_JOB * len(plan.asks), MOST_CELLS)
+
+
+def _first_plan(case: FleetCase, carbon: Rates) -> SlotPlan:
+    """The better of two orders, each job at its cleanest place in turn."""
+    plans: list[SlotPlan] = []
+    for order in (slot_search.by_size, slot_search.by_latest_start):
+        plan = SlotPlan(case, carbon)
+        fill(plan, sorted(plan.asks, key=order), plan.carbon)
+        plans.append(plan)
+        if _is_large(case) and not plan.refused:
+            break
+    return min(plans, key=lambda plan: plan.rank)
+
+
+def _priced_plan(case: FleetCase, carbon: Rates, priced: View) -> SlotPlan:
+    """The largest first, each where carbon and prices are least; then each where carbon is, beside the others."""
+    plan = SlotPlan(case, carbon)
+    largest_first = sorted(plan.asks, key=slot_search.by_size)
+    fill(plan, largest_first, priced)
+    reinsert(plan, largest_first)
+    return plan
+
+
+def _polished(known: Sequence[Assignment], guide: Bound, carbon: Rates, generator: np.random.Generator) -> Assignment:
+    """Off the slots: jobs moved to the instant, one by one and, in a small fleet, by exchanges."""
+    drafts = []
+    for one in known:
+        draft = Draft(carbon.case, carbon)
+        draft.take_over(one, carbon.case.jobs)
+        drafts.append(polished(draft, _POLISH_ROUNDS))
+    best = min(drafts, key=lambda draft: draft.rank)
+    if len(carbon.case.jobs) <= _MOST_EXCHANGED:
+        Exchange(best, guide.rates, generator).run(TRIES, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+        polished(best, _POLISH_ROUNDS)
+    return best.places
+
+
+def _rank(case: FleetCase, assignment: Assignment) -> tuple[int, float]:
+    """Fewer refused jobs first, then fewer grams."""
+    emissions = (recomputed_gco2e(case, job, assignment[job.id]) for job in case.jobs if job.id in assignment)
+    return len(case.jobs) - len(assignment), sum(emissions)
 
 
 def _greedy(case: FleetCase) -> Assignment:
@@ -144,6 +211,17 @@ def _greedy(case: FleetCase) -> Assignment:
     planner = FleetPlanner(reserve_ratio=0.0)
     plan = planner.plan([OpenJob(job=job) for job in case.jobs], case.regions, case.forecasts, now_s)
     return {name: placement.segments for name, placement in plan.placements.items()}
+
+
+def _by_deadline(case: FleetCase) -> Assignment:
+    """Earliest deadline first, each as early as there is room, and only those in time."""
+    room, segments = Room(case), {}
+    for job in sorted(case.jobs, key=lambda one: one.deadline_at_s):
+        only = first_window(case, room, job, job.earliest_start_at_s)
+        if only is not None and only.end_at_s <= job.deadline_at_s:
+            segments[job.id] = (only,)
+            room.take(job, (only,))
+    return segments
 
 
 def _in_known_time(case: FleetCase, assignment: Assignment) -> dict[str, tuple[Segment, ...]]:
@@ -159,8 +237,8 @@ def _in_known_time(case: FleetCase, assignment: Assignment) -> dict[str, tuple[S
     }
 
 
-def _planned_jobs(draft: Draft) -> list[Job]:
-    return [job for job in draft.case.jobs if job.id in draft.places]
+def _planned(case: FleetCase, assignment: Assignment) -> list[Job]:
+    return [job for job in case.jobs if job.id in assignment]
 
 
 def _is_known(case: FleetCase, zone: str, one: Segment) -> bool:

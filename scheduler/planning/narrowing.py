@@ -128,8 +128,8 @@ def _bounds(
     if not planned.jobs:
         return 0.0, 0.0
     scale = objective.weights.first_factor
-    cost = bound_cost_of(planned, sites, objective.weights.over(scale), found.proof.emissions_gco2e / scale)
-    grams = lower_bound(planned.jobs, Rates.of(planned), found.plan.certificate.emissions_gco2e)
+    cost = bound_cost_of(planned, sites, objective.weights.over(scale))
+    grams = lower_bound(planned.jobs, Rates.of(planned))
     return scale * cost, grams.lower_bound_gco2e
 
 

@@ -38,13 +38,13 @@ class Rates:
     known: Sequence[Intervals]
     # A search asks for the same job's curves thousands of times.
     _curves: dict[str, list[Curve]] = field(default_factory=dict, repr=False)
-    _sums: tuple[Floats, Floats, Floats] = field(init=False, repr=False)
+    sums: tuple[Floats, Floats, Floats] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         held = self.gpu_price_gco2e_per_s + self.gpu_rates_gco2e_per_s[:, None]
         every = (np.nan_to_num(self.carbon_g_per_kwh), held, self.power_price_gco2e_per_j)
         carbon, gpus, power = (cumulated(one * self.lengths_s) for one in every)
-        object.__setattr__(self, "_sums", (carbon, gpus, power))
+        object.__setattr__(self, "sums", (carbon, gpus, power))
 
     @classmethod
     def of(cls, case: FleetCase) -> Self:
@@ -93,6 +93,10 @@ class Rates:
             known=self.known,
         )
 
+    def damped(self, ratio: float) -> Rates:
+        """With a part of the prices."""
+        return self.with_prices(ratio * self.gpu_price_gco2e_per_s, ratio * self.power_price_gco2e_per_j)
+
     def curves(self, job: Job) -> list[Curve]:
         """What the whole job pays per second in each region it may use, in gCO2e; unknown time is not `known`.
 
@@ -107,7 +111,7 @@ class Rates:
         first = int(self.edges_at_s.searchsorted(job.earliest_start_at_s, side="right")) - 1
         last = int(self.edges_at_s.searchsorted(job.deadline_at_s))
         weights = (job.power_w / _W_S_PER_KWH, float(job.gpus), job.power_w * region.pue)
-        sums = (weight * one[index, first : last + 1] for weight, one in zip(weights, self._sums, strict=True))
+        sums = (weight * one[index, first : last + 1] for weight, one in zip(weights, self.sums, strict=True))
         cumulative, edges = np.add.reduce(list(sums)), self.edges_at_s[first : last + 1]
         return Curve(
             region=region.name,

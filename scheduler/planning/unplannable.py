@@ -18,6 +18,8 @@ def never_possible(case: FleetCase, job: Job) -> Reason | None:
         return f"region: the fleet has none of {', '.join(job.regions)}"
     if job.gpus > (most := max(region.gpus for region in named)):
         return f"gpus: needs {job.gpus} GPUs at once, the largest allowed region has {most}"
+    if not any(region.zone in case.forecasts for region in named):
+        return f"forecast: nothing is known of {', '.join(region.zone for region in named)}"
     fitting = [case.regions[index] for index in case.allowed(job)]
     if not fitting:
         return f"power: {job.power_w / 1000:.3f} kW with its PUE is more than the power cap where it may run"

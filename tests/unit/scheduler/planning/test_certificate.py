@@ -33,7 +33,7 @@ def a_case(*, pausing: bool = False, cap_w: float | None = None) -> FleetCase:
 
 def test_the_bound_of_two_jobs_that_want_one_hour_is_the_two_cleanest_hours() -> None:
     case = a_case()
-    bound = lower_bound(case.jobs, Rates.of(case), known_plan_gco2e=450.0)
+    bound = lower_bound(case.jobs, Rates.of(case))
     # The hour at 100 has one GPU; with a price of 150 g on it both hours cost the same: 1.5 * (100 + 200).
     assert bound.lower_bound_gco2e == pytest.approx(450.0, rel=1e-3)
     assert bound.lower_bound_gco2e <= 450.0
@@ -41,7 +41,7 @@ def test_the_bound_of_two_jobs_that_want_one_hour_is_the_two_cleanest_hours() ->
 
 def test_the_bound_of_two_jobs_that_want_the_power_of_one_hour_is_the_two_cleanest_hours() -> None:
     case = a_case(cap_w=1500.0)
-    bound = lower_bound(case.jobs, Rates.of(case), known_plan_gco2e=450.0)
+    bound = lower_bound(case.jobs, Rates.of(case))
     assert bound.lower_bound_gco2e == pytest.approx(450.0, rel=1e-3)
 
 
@@ -56,7 +56,7 @@ def test_a_charge_for_gpus_held_is_recomputed_and_is_in_the_bound() -> None:
     case = replace(a_case(), jobs=[job], gpu_rate_gco2e_per_s={"DE": 0.01, "FR": 0.1})
     assert recomputed_gco2e(case, job, (at(1, 2),)) == pytest.approx(150.0 + 36.0)
     assert recomputed_gco2e(case, job, (at(1, 2, "FR"),)) == pytest.approx(10.0 + 360.0)
-    bound = lower_bound(case.jobs, Rates.of(case), known_plan_gco2e=186.0)
+    bound = lower_bound(case.jobs, Rates.of(case))
     assert bound.lower_bound_gco2e == pytest.approx(186.0)
 
 

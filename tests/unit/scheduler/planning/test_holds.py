@@ -108,7 +108,7 @@ def test_jobs_and_the_bound_keep_out_of_a_maintenance_window() -> None:
 
 def test_the_bound_of_half_a_window_is_exact_off_the_grid() -> None:
     case = a_case(a_hold(1.5, 4), jobs=1)
-    bound = lower_bound(case.jobs, Rates.of(case), known_plan_gco2e=200.0)
+    bound = lower_bound(case.jobs, Rates.of(case))
     # The best hour left ends at half past one: half at 300 g, half at 100 g.
     assert bound.lower_bound_gco2e == pytest.approx(200, rel=1e-2)
     assert bound.lower_bound_gco2e <= 200

@@ -210,7 +210,7 @@ def test_a_bound_counts_waiting_from_when_the_job_might_have_run() -> None:
     case = replace(a_case(100, 300, 100), jobs=[a_job("soon", within_s=HOUR_S), late], regions=[a_region()])
     weights = Weights(per_gco2e=1.0, per_waiting_kwh_h=150.0)
     # The first runs at once for 100 g; the other waits an hour for 100 g, 250 in all, and saves the 300 g at once.
-    assert bound_cost_of(case, {"DE": Site()}, weights, known_cost=350.0) == pytest.approx(350)
+    assert bound_cost_of(case, {"DE": Site()}, weights) == pytest.approx(350)
 
 
 def test_a_limit_that_does_not_bind_changes_nothing() -> None:
