@@ -87,6 +87,16 @@ def read_measurements(lines: Iterable[str], place: str) -> list[Measurement]:
     return [_measurement(row) for row in _rows(lines, place, _REQUIRED)]
 
 
+def read_row(cells: Mapping[str, str], place: str, line: int) -> Measurement:
+    """One row whose cells come by the names of their columns; a column that is not there counts as empty.
+
+    Raises MeasurementError.
+    """
+    whole = dict.fromkeys(_REQUIRED, "") | dict(cells)
+    at = {name: index for index, name in enumerate(whole)}
+    return _measurement(_Row(place, line, at, list(whole.values())))
+
+
 def read_points(lines: Iterable[str], place: str) -> list[tuple[int, Point]]:
     """Points to calibrate to, each with its line, from the columns batch, j_per_token and tokens_per_s.
 

@@ -158,9 +158,10 @@ def evaluate(
     Anchors are the smallest and the largest batch of a group; one that mixes serving stacks has them on each.
     """
     from shaping.evaluation import evaluate as by_group
+    from shaping.profiles.published import subject
     from slacktide import measured
 
-    groups = by_group([measured.subject(one) for one in measured.measurements(measurements)], anchors)
+    groups = by_group([subject(one) for one in measured.measurements(measurements)], anchors)
     if as_json:
         print_json(
             {
