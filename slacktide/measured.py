@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from shaping.calibration import Point
 from shaping.measurements import Measurement, read_measurements, read_points
-from slacktide.terminal import UsageProblem
+from shaping.meter_log import Sample, read_meter_log
+from shaping.saturation import Traffic
+from slacktide.terminal import OwnFailure, UsageProblem
 
 
 def measurements(path: Path) -> list[Measurement]:
@@ -24,6 +26,23 @@ def points(path: Path) -> list[tuple[int, Point]]:
     """Points to calibrate to with their lines, likewise."""
     with _opened(path) as lines:
         return read_points(lines, str(path))
+
+
+def meter_log(path: Path) -> list[Sample]:
+    """The samples of a meter's log, likewise."""
+    with _opened(path) as lines:
+        return read_meter_log(lines, str(path))
+
+
+def write_points(path: Path, found: Sequence[Point], traffic: Traffic) -> None:
+    """Points as a CSV that `points` reads, with the mean lengths of the requests beside each. Raises OwnFailure."""
+    head = "batch,j_per_token,tokens_per_s,prompt_tokens,output_tokens\n"
+    lengths = f"{traffic.prompt_tokens:.6g},{traffic.output_tokens:.6g}"
+    rows = [f"{one.batch_sequences:.6g},{one.j_per_token:.6g},{one.tokens_per_s:.6g},{lengths}\n" for one in found]
+    try:
+        path.write_text(head + "".join(rows), encoding="utf-8")
+    except OSError as error:
+        raise OwnFailure(f"{path} cannot be written: {error.strerror}") from None
 
 
 @contextmanager

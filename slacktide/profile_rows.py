@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from shaping.calibration import Point
     from shaping.deployment import Deployment
     from shaping.evaluation import Group, Spread
+    from shaping.meter_log import MeterReading
     from shaping.saturation import Traffic, Yield
 
 _AMOUNTS = {
@@ -45,6 +46,17 @@ def yield_rows(found: Yield) -> list[tuple[str, ...]]:
         shown = [f"{number * scale:.4g}" for number in numbers]
         rows.append((f"{label}, {unit}", *shown))
     return rows
+
+
+def meter_facts(reading: MeterReading) -> dict[str, Any]:
+    """Where the points of a log come from."""
+    return {
+        "energy_from": str(reading.energy_from),
+        "counter_off_power_ratio": reading.disagreement_ratio,
+        "lengths_from": "log" if reading.traffic else "--prompt and --output",
+        "windows_used": reading.windows_used,
+        "windows_left_out": reading.windows_left_out,
+    }
 
 
 def correction_facts(calibrated: Deployment) -> dict[str, Any]:
