@@ -73,9 +73,9 @@ def test_calibrating_shows_the_points_before_and_after(tmp_path: Path) -> None:
 
 
 def a_meter_log(folder: Path) -> Path:
-    """A minute at a batch of 8 and 1000 tokens/s for 480 W, one at 256 and 9000 tokens/s for 690 W."""
+    """A minute at a batch of 8 and 1000 tokens/s for 480 W, two at 256 and 9000 tokens/s for 690 W."""
     rows, tokens, energy_j = ["at_s,running,prompt_tokens,output_tokens,requests,energy_j,power_w"], 0, 7_000_000
-    for second in range(122):
+    for second in range(182):
         batch, tokens_per_s, power_w = (8, 1000, 480) if second < 61 else (256, 9000, 690)
         rows.append(f"{1000 + second},{batch},{tokens * 2},{tokens},{tokens / 100},{energy_j},{power_w}")
         tokens, energy_j = tokens + tokens_per_s, energy_j + power_w
