@@ -168,6 +168,12 @@ def _workers(settings: Settings) -> Iterator[Finding]:
     for index, worker in enumerate(settings.worker):
         if worker.region not in regions:
             yield _unknown_region(("worker", index, "region"), worker.region, regions)
+        if worker.devices and len(worker.devices) != worker.gpus:
+            yield Finding(
+                path=("worker", index, "devices"),
+                what=f"names {len(worker.devices)} GPUs, and the worker has gpus = {worker.gpus}",
+                hint="name them all: what they draw is metered together",
+            )
 
 
 def _model_pools(settings: Settings) -> Iterator[Finding]:

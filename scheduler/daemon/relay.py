@@ -208,6 +208,7 @@ class Exchange:
         """Account for an answered request; its joules as the worker reports them, or by the model, or None."""
         self.pool.service.observe(self._env.monotonic_s() - self._asked_at_s)
         worker = answer.worker
+        worker.served.add(usage.prompt_tokens, usage.completion_tokens)
         energy_j = reported_j
         if energy_j is None:
             energy_j = self._bookkeeper.modelled_j(
