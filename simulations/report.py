@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from scheduler.quantities import format_duration
+from simulations.bands import in_words
 from simulations.charts import Figure, figures
 from simulations.results import Results
 from simulations.scenario import ForecastKind
@@ -180,6 +181,7 @@ def _energy(results: Results) -> str:
     idle = energy(results.policy.idle_kwh)
     return (
         "Modelled, not metered: requests by the GPU and model profiles, jobs by the power the scenario gives. "
+        f"{in_words(results.runs.inputs.deployments)} "
         f"Warm workers' idling is included ({idle} under the policy); GPUs that no job holds are not. "
         "Emissions are location-based and include PUE."
     )
