@@ -60,13 +60,21 @@ def meter_facts(reading: MeterReading) -> dict[str, Any]:
 
 
 def correction_facts(calibrated: Deployment) -> dict[str, Any]:
+    from shaping.uncertainty import class_factors
+
     correction = calibrated.correction
     if correction is None:
         raise AssertionError("calibrate() leaves a correction")
     lines = {"step_time": correction.time, "power": correction.power}
     shown = {name: {"alpha": line.ln_ratio, "beta": line.slope_ln_ratio} for name, line in lines.items()}
     batches = {"from_batch": correction.from_batch, "to_batch": correction.to_batch}
-    return {"error_class": str(calibrated.error_class), "correction": {**shown, **batches}}
+    known = calibrated.error_class
+    return {
+        "basis": "modelled",
+        "error_class": str(known),
+        "band_factors": class_factors(known)._asdict(),
+        "correction": {**shown, **batches},
+    }
 
 
 def residuals(
