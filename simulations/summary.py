@@ -51,7 +51,7 @@ def _energy_bands(sides: tuple[SideResult, SideResult]) -> list[Row]:
     if all(side.energy_band_kwh.low == side.energy_band_kwh.high for side in sides):
         return []
     return [
-        ("energy, 80% of the model's error", *(" to ".join(map(energy, side.energy_band_kwh)) for side in sides)),
+        ("energy, 80% band", *(" to ".join(map(energy, side.energy_band_kwh)) for side in sides)),
     ]
 
 
