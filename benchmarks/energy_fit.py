@@ -26,7 +26,8 @@ from benchmarks.energy_model import MEASUREMENTS
 from shaping.deployment import Deployment, GpuProfile, HostTimes, StackProfile
 from shaping.evaluation import Group, Spread, Subject, energy_spread, evaluate, predict, speed_spread, spread
 from shaping.profiles import gpu_profile, stack_profile
-from slacktide.measured import measurements, subject
+from shaping.profiles.published import subject
+from slacktide.measured import measurements
 from tests.real_data import data_folder
 
 HELD_BACK_EVERY = 5

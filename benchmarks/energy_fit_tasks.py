@@ -17,8 +17,9 @@ from benchmarks.energy_model import MEASUREMENTS
 from shaping.deployment import HostTimes, StackProfile
 from shaping.evaluation import Group, Subject, energy_spread, evaluate, speed_spread
 from shaping.profiles import stack_profile, task_traffic
+from shaping.profiles.published import subject
 from shaping.saturation import Traffic
-from slacktide.measured import measurements, subject
+from slacktide.measured import measurements
 from tests.real_data import data_folder
 
 TASKS = ("image-chat", "video-chat")

@@ -118,6 +118,12 @@ class WorkerSettings:
     profile: Annotated[str, Field(description="Model profile for modelled energy; empty: the first of `models`.")] = ""
     max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
     kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
+    devices: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Indices (as `nvidia-smi -L`) or UUIDs of its GPUs, where they are in this machine: for NVML."
+        ),
+    ] = ()
     timeout_s: Annotated[Duration, Field(gt=0, description="Longest silence of the worker before giving up.")] = 300.0
     priority: Annotated[
         PriorityOrder, Field(description="Tell the engine to serve deferred requests last: vLLM lower, SGLang higher.")
@@ -214,6 +220,19 @@ class ConsolidationSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class TelemetrySettings:
+    """[telemetry]: the log of what GPUs in this machine draw, for each worker with `devices`, to calibrate with."""
+
+    sample_s: Annotated[
+        Duration, Field(ge=0.2, description="Real time between two lines; counters move each 0.1 s.")
+    ] = 1.0
+    max_file_bytes: Annotated[int, Field(ge=4096, description="Size at which a file is followed by the next.")] = (
+        32 * 1024 * 1024
+    )
+    files_kept: Annotated[int, Field(ge=1, description="Files kept for each worker, the newest.")] = 5
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class PlanningSettings:
     """[planning]: how often and how far ahead to plan."""
 
@@ -286,6 +305,7 @@ class Settings:
     shaping: ShapingSettings = ShapingSettings()
     consolidation: ConsolidationSettings = ConsolidationSettings()
     planning: PlanningSettings = PlanningSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()
     worker: tuple[WorkerSettings, ...] = ()

@@ -181,6 +181,12 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 hint="give each model its own [[worker]], or leave consolidation off",
                 is_warning=True,
             )
+        if worker.devices and len(worker.devices) != worker.gpus:
+            yield Finding(
+                path=("worker", index, "devices"),
+                what=f"names {len(worker.devices)} GPUs, and the worker has gpus = {worker.gpus}",
+                hint="name them all: what they draw is metered together",
+            )
 
 
 def _model_pools(settings: Settings) -> Iterator[Finding]:

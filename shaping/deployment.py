@@ -94,6 +94,7 @@ class ModelProfile:
     window_tokens: int | None = None
     window_layer_ratio: float = 0.0
     precision: Precision = Precision.BITS_16
+    source: str = ""
 
     @property
     def is_mixture(self) -> bool:

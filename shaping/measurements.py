@@ -84,7 +84,17 @@ _POINT_COLUMNS = ("batch", "j_per_token", "tokens_per_s")
 
 def read_measurements(lines: Iterable[str], place: str) -> list[Measurement]:
     """All rows of a table with the columns of the published measurements. Raises MeasurementError."""
-    return [_measurement(row) for row in _rows(lines, place, _REQUIRED)]
+    return [_measurement(row) for row in table_rows(lines, place, _REQUIRED)]
+
+
+def read_row(cells: Mapping[str, str], place: str, line: int) -> Measurement:
+    """One row whose cells come by the names of their columns; a column that is not there counts as empty.
+
+    Raises MeasurementError.
+    """
+    whole = dict.fromkeys(_REQUIRED, "") | dict(cells)
+    at = {name: index for index, name in enumerate(whole)}
+    return _measurement(TableRow(place, line, at, list(whole.values())))
 
 
 def read_points(lines: Iterable[str], place: str) -> list[tuple[int, Point]]:
@@ -101,7 +111,7 @@ def read_points(lines: Iterable[str], place: str) -> list[tuple[int, Point]]:
                 tokens_per_s=row.amount("tokens_per_s"),
             ),
         )
-        for row in _rows(lines, place, _POINT_COLUMNS)
+        for row in table_rows(lines, place, _POINT_COLUMNS)
     ]
     if not points:
         raise MeasurementError(place, 2, 1, "", "no point; one is enough to scale, two to fit the whole curve")
@@ -109,7 +119,7 @@ def read_points(lines: Iterable[str], place: str) -> list[tuple[int, Point]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class TableRow:
     """The cells of one line, asked for by the name of their column."""
 
     place: str
@@ -140,6 +150,14 @@ class _Row:
             raise self.wrong(name, f"{text[:_ERRORS_SHOWN]} must be finite and above 0, from {_LEAST:g} to {_MOST:g}")
         return number
 
+    def counter_if_any(self, name: str) -> float | None:
+        """A reading of a counter, which may be 0; None where the cell is empty or the column is missing."""
+        return 0.0 if self._is_zero(name) else self.amount_if_any(name)
+
+    def _is_zero(self, name: str) -> bool:
+        text = self.text(name)
+        return bool(text) and not text.strip("0.")
+
     def count(self, name: str, otherwise: int | None = None) -> int:
         number = self.amount_if_any(name) if otherwise is not None else self.amount(name)
         if number is None:
@@ -160,7 +178,8 @@ def _column(cells: Sequence[str], index: int) -> int:
     return 1 + sum(widths) + index
 
 
-def _rows(lines: Iterable[str], place: str, required: Sequence[str]) -> Iterator[_Row]:
+def table_rows(lines: Iterable[str], place: str, required: Sequence[str]) -> Iterator[TableRow]:
+    """The rows of a CSV with a header that names at least the required columns. Raises MeasurementError."""
     reader = csv.reader(lines, strict=True)
     header = _next(reader, place)
     if header is None:
@@ -180,7 +199,7 @@ def _rows(lines: Iterable[str], place: str, required: Sequence[str]) -> Iterator
             raise MeasurementError(place, reader.line_num, 1, "", f"{len(cells)} cells, the header has {len(names)}")
         if reader.line_num > MOST_LINES:
             raise MeasurementError(place, reader.line_num, 1, "", f"more than {MOST_LINES} lines; split the file")
-        yield _Row(place, reader.line_num, at, cells)
+        yield TableRow(place, reader.line_num, at, cells)
 
 
 def _next(reader: Iterator[list[str]], place: str) -> list[str] | None:
@@ -191,7 +210,7 @@ def _next(reader: Iterator[list[str]], place: str) -> list[str] | None:
         raise MeasurementError(place, line, 1, "", f"is no CSV ({error})") from None
 
 
-def _measurement(row: _Row) -> Measurement:
+def _measurement(row: TableRow) -> Measurement:
     return Measurement(
         line=row.line,
         group_id=_named(row, "group_id"),
@@ -217,26 +236,26 @@ def _measurement(row: _Row) -> Measurement:
     )
 
 
-def _named(row: _Row, name: str) -> str:
+def _named(row: TableRow, name: str) -> str:
     text = row.text(name)
     if not text:
         raise row.wrong(name, "is empty; a name is needed here")
     return text
 
 
-def _billions(row: _Row, name: str) -> float | None:
+def _billions(row: TableRow, name: str) -> float | None:
     number = row.amount_if_any(name) if name in row.at else None
     return None if number is None else number * 1e9
 
 
-def _at_most_one(row: _Row, name: str) -> float:
+def _at_most_one(row: TableRow, name: str) -> float:
     number = row.amount_if_any(name)
     if number is not None and number > 1.0:
         raise row.wrong(name, f"{number:g} must be at most 1")
     return 1.0 if number is None else number
 
 
-def _phase(row: _Row) -> Phase:
+def _phase(row: TableRow) -> Phase:
     text = row.text("phase")
     try:
         return Phase(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 
 from scheduler.quantities import format_duration
+from simulations.bands import in_words
 from simulations.charts import figures
 from simulations.page import card, figure, page, section, table
 from simulations.results import Results
@@ -106,6 +107,7 @@ def _energy(results: Results) -> str:
     idle = energy(results.policy.idle_kwh)
     return (
         "Modelled, not metered: requests by the GPU and model profiles, jobs by the power the scenario gives. "
+        f"{in_words(results.runs.inputs.deployments)} "
         f"Warm workers' idling is included ({idle} under the policy); GPUs that no job holds are not. "
         "Emissions are location-based and include PUE."
     )

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.quantities import format_instant
+from shaping.deployment import Deployment
+from shaping.uncertainty import Band
 from simulations.accounts import Accounts, Floats, Items, accounts_of
+from simulations.bands import band_of, item_factors, plain_pools
 from simulations.simulate import Inputs, PoolRun, Runs, Side
 
 Booleans = NDArray[np.bool_]
@@ -58,6 +61,8 @@ class SideResult:
 
     emissions_gco2e: float
     energy_kwh: float
+    energy_band_kwh: Band
+    emissions_band_gco2e: Band
     facility_kwh: float
     unpriced_kwh: float
     jobs_kwh: float
@@ -141,8 +146,8 @@ def results_of(runs: Runs) -> Results:
     return Results(
         runs=runs,
         accounts=(baseline, policy),
-        baseline=_side_result(runs.baseline, baseline, counted, late[0]),
-        policy=_side_result(runs.policy, policy, counted, late[1]),
+        baseline=_side_result(runs.baseline, baseline, runs.inputs.deployments, counted, late[0]),
+        policy=_side_result(runs.policy, policy, runs.inputs.deployments, counted, late[1]),
         by_class=_by_class(runs, baseline, policy, counted),
         deadline_misses_baseline_met=int((late[1] & ~late[0]).sum()),
     )
@@ -227,14 +232,19 @@ def _by_class(runs: Runs, baseline: Accounts, policy: Accounts, counted: Boolean
 # -- one side --------------------------------------------------------------------------------------------------------
 
 
-def _side_result(side: Side, accounts: Accounts, counted: Booleans, late: Booleans) -> SideResult:
+def _side_result(
+    side: Side, accounts: Accounts, deployments: Sequence[Deployment], counted: Booleans, late: Booleans
+) -> SideResult:
     items = _flat(accounts)
     jobs = len(side.works)
     dropped = sum(int(run.record.is_dropped.sum()) for run in side.pools)
     finishes = [*side.finished_at_s.values(), *(_last(run.record.finished_at_s) for run in side.pools)]
+    factors = item_factors(accounts, deployments)
     return SideResult(
         emissions_gco2e=float(items.emissions_gco2e[counted].sum()),
         energy_kwh=float(items.energy_kwh.sum()),
+        energy_band_kwh=band_of(items.energy_kwh, factors),
+        emissions_band_gco2e=band_of(np.where(counted, items.emissions_gco2e, 0.0), factors),
         facility_kwh=float(items.facility_kwh.sum()),
         unpriced_kwh=float(items.energy_kwh[~counted].sum()),
         unpriced_facility_kwh=float(items.facility_kwh[~counted].sum()),
@@ -311,6 +321,7 @@ def plain_results(results: Results) -> dict[str, Any]:
         "forecast": scenario.forecast.kind.value,
         "grid": _plain_grid(results),
         "energy_basis": "modelled",
+        "energy_profiles": plain_pools(results.runs.inputs.deployments),
         "baseline": _plain_side(results.baseline),
         "policy": _plain_side(results.policy),
         "avoided_gco2e": results.avoided_gco2e,
@@ -344,6 +355,10 @@ def _plain_side(side: SideResult) -> dict[str, Any]:
     return {
         "emissions_gco2e": side.emissions_gco2e,
         "energy_kwh": side.energy_kwh,
+        "bands": {
+            "energy_kwh": side.energy_band_kwh._asdict(),
+            "emissions_gco2e": side.emissions_band_gco2e._asdict(),
+        },
         "facility_kwh": side.facility_kwh,
         "unpriced_kwh": side.unpriced_kwh,
         "jobs_kwh": side.jobs_kwh,

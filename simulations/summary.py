@@ -34,6 +34,7 @@ def side_rows(results: Results) -> list[Row]:
     rows: list[Row] = [
         ("emissions", *(mass(side.emissions_gco2e) for side in sides)),
         ("energy", *(energy(side.energy_kwh) for side in sides)),
+        *_energy_bands(sides),
         ("mean intensity met", *(_intensity(side) for side in sides)),
     ]
     if any(side.unpriced_kwh for side in sides):
@@ -43,6 +44,15 @@ def side_rows(results: Results) -> list[Row]:
     if results.runs.inputs.requests:
         rows += _request_rows(sides)
     return rows
+
+
+def _energy_bands(sides: tuple[SideResult, SideResult]) -> list[Row]:
+    """Nothing where all energy is by stated power, which has no error of ours."""
+    if all(side.energy_band_kwh.low == side.energy_band_kwh.high for side in sides):
+        return []
+    return [
+        ("energy, 80% band", *(" to ".join(map(energy, side.energy_band_kwh)) for side in sides)),
+    ]
 
 
 def _job_rows(sides: tuple[SideResult, SideResult]) -> list[Row]:

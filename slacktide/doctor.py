@@ -156,7 +156,7 @@ def time_zones() -> Diagnosis:
 
 
 def nvml() -> Diagnosis:
-    """Power is metered where NVML answers, and modelled where it does not; both are said in every account."""
+    """Where NVML answers, workers with `devices` are logged for calibration; energy is modelled everywhere."""
     import pynvml
 
     try:
@@ -166,7 +166,7 @@ def nvml() -> Diagnosis:
     except pynvml.NVMLError as error:
         fix = "none needed without an NVIDIA GPU here; with one, install its driver"
         return Diagnosis(subject="gpus", verdict=Verdict.NOTE, what=f"NVML: {error}; energy is modelled", fix=fix)
-    return _ok("gpus", f"{count} seen by NVML; energy is metered")
+    return _ok("gpus", f"{count} seen by NVML; what workers with `devices` draw is logged")
 
 
 def clock(offset_s: float) -> Diagnosis:

@@ -1,31 +1,19 @@
-"""Opens tables of measured points and finds the profiles that are to predict them. Decides no number."""
+"""Opens tables of measured points. Decides no number."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from shaping.calibration import Point
-from shaping.deployment import Deployment, Precision, ProfileError
-from shaping.evaluation import Subject
 from shaping.measurements import Measurement, read_measurements, read_points
-from shaping.profiles import gpu_profile, model_profile, stack_profile, task_traffic
+from shaping.meter_log import Sample, read_meter_log
 from shaping.saturation import Traffic
-from slacktide.terminal import UsageProblem
-
-PRECISIONS = {
-    "bfloat16": Precision.BITS_16,
-    "float16": Precision.BITS_16,
-    "fp8": Precision.FP8,
-    "int8": Precision.INT8,
-    "mxfp4": Precision.BITS_4,
-}
-STACKS = {"vllm-0.11.1": "vllm-0.11", "vllm-0.2-era": "vllm-0.2"}
+from slacktide.terminal import OwnFailure, UsageProblem
 
 
 def measurements(path: Path) -> list[Measurement]:
@@ -40,32 +28,21 @@ def points(path: Path) -> list[tuple[int, Point]]:
         return read_points(lines, str(path))
 
 
-def subject(measured: Measurement) -> Subject:
-    """A measurement with the deployment and the traffic that predict it, or with the reason why there are none."""
+def meter_log(path: Path) -> list[Sample]:
+    """The samples of a meter's log, likewise."""
+    with _opened(path) as lines:
+        return read_meter_log(lines, str(path))
+
+
+def write_points(path: Path, found: Sequence[Point], traffic: Traffic) -> None:
+    """Points as a CSV that `points` reads, with the mean lengths of the requests beside each. Raises OwnFailure."""
+    head = "batch,j_per_token,tokens_per_s,prompt_tokens,output_tokens\n"
+    lengths = f"{traffic.prompt_tokens:.6g},{traffic.output_tokens:.6g}"
+    rows = [f"{one.batch_sequences:.6g},{one.j_per_token:.6g},{one.tokens_per_s:.6g},{lengths}\n" for one in found]
     try:
-        return Subject(measured=measured, deployment=_deployment(measured), traffic=_traffic(measured))
-    except ProfileError as error:
-        return Subject(measured=measured, reason=error.what)
-
-
-def _deployment(measured: Measurement) -> Deployment:
-    gpu = gpu_profile(measured.gpu)
-    if measured.precision not in PRECISIONS:
-        raise ProfileError(f"no weights are known to be stored as {measured.precision!r}")
-    return Deployment(
-        gpu=replace(gpu, limit_w=gpu.limit_w * measured.power_cap_ratio),
-        model=model_profile(measured.model_id),
-        stack=stack_profile(STACKS.get(measured.stack, measured.stack)),
-        gpus=measured.gpus,
-        precision=PRECISIONS[measured.precision],
-        expert_parallel=measured.is_expert_parallel,
-    )
-
-
-def _traffic(measured: Measurement) -> Traffic:
-    if measured.prompt_tokens is not None:
-        return Traffic(prompt_tokens=measured.prompt_tokens, output_tokens=measured.output_tokens)
-    return task_traffic(measured.task, measured.output_tokens)
+        path.write_text(head + "".join(rows), encoding="utf-8")
+    except OSError as error:
+        raise OwnFailure(f"{path} cannot be written: {error.strerror}") from None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from shaping.calibration import Point
     from shaping.deployment import Deployment
     from shaping.evaluation import Group, Spread
+    from shaping.meter_log import MeterReading
     from shaping.saturation import Traffic, Yield
 
 _AMOUNTS = {
@@ -47,14 +48,33 @@ def yield_rows(found: Yield) -> list[tuple[str, ...]]:
     return rows
 
 
+def meter_facts(reading: MeterReading) -> dict[str, Any]:
+    """Where the points of a log come from."""
+    return {
+        "energy_from": str(reading.energy_from),
+        "counter_off_power_ratio": reading.disagreement_ratio,
+        "lengths_from": "log" if reading.traffic else "--prompt and --output",
+        "windows_used": reading.windows_used,
+        "windows_left_out": reading.windows_left_out,
+    }
+
+
 def correction_facts(calibrated: Deployment) -> dict[str, Any]:
+    from shaping.uncertainty import class_factors
+
     correction = calibrated.correction
     if correction is None:
         raise AssertionError("calibrate() leaves a correction")
     lines = {"step_time": correction.time, "power": correction.power}
     shown = {name: {"alpha": line.ln_ratio, "beta": line.slope_ln_ratio} for name, line in lines.items()}
     batches = {"from_batch": correction.from_batch, "to_batch": correction.to_batch}
-    return {"error_class": str(calibrated.error_class), "correction": {**shown, **batches}}
+    known = calibrated.error_class
+    return {
+        "basis": "modelled",
+        "error_class": str(known),
+        "band_factors": class_factors(known)._asdict(),
+        "correction": {**shown, **batches},
+    }
 
 
 def residuals(

@@ -14,6 +14,7 @@ from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
 if TYPE_CHECKING:
     from shaping.calibration import Point
     from shaping.deployment import Deployment
+    from shaping.meter_log import MeterReading
     from shaping.saturation import Traffic
 
 profiles_app = typer.Typer(no_args_is_help=True, help="GPUs, models and serving stacks: what they predict, how surely.")
@@ -28,6 +29,7 @@ OutputOption = Annotated[int, typer.Option(min=1, help="Mean output tokens of a 
 JsonOption = Annotated[bool, JSON_OPTION]
 
 _MOST_BATCH = 1_000_000
+_LONGEST_WINDOW_S = 86400.0
 _RESIDUALS_HEAD = ("BATCH", "J/TOKEN", "BEFORE", "AFTER", "TOKENS/S", "BEFORE", "AFTER")
 _GROUPS_HEAD = ("GROUP", "POINTS", "J/TOKEN MEDIAN", "P90", "TOKENS/S MEDIAN", "P90", "NOT PREDICTED")
 
@@ -110,7 +112,18 @@ def predict(
 
 @profiles_app.command("calibrate")
 def calibrate(
-    file: Annotated[Path, typer.Argument(help="CSV with the columns batch, j_per_token, tokens_per_s.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV with the columns batch, j_per_token, tokens_per_s.", show_default=False)
+    ] = None,
+    from_nvml_log: Annotated[
+        Path | None, typer.Option(metavar="LOG", help="Find the points in a meter's log that the daemon kept.")
+    ] = None,
+    window_s: Annotated[
+        float, typer.Option("--window", metavar="SECONDS", help="How long the batch must be steady in the log.")
+    ] = 60.0,
+    write_points: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write the points found in the log, for --calibration.")
+    ] = None,
     model: ModelOption = "llama-3.1-8b",
     gpu: GpuOption = "h100-sxm",
     prompt: PromptOption = 350,
@@ -124,25 +137,41 @@ def calibrate(
 
     Example: slacktide profiles calibrate points.csv --model llama-3.1-8b --gpu h100-sxm
 
-    One point scales step time and power; more fit both by exp(alpha + beta ln batch). J/token counts all GPUs.
+    One point scales step time and power; more fit both by exp(alpha + beta ln batch). J/token counts all GPUs. With
+    --from-nvml-log, prompt and output lengths are those of the log where it has them.
     """
     from shaping.saturation import Traffic
 
+    if (file is None) == (from_nvml_log is None):
+        raise UsageProblem("one table of points or one log is needed", "give points.csv, or --from-nvml-log LOG")
+    if write_points is not None and from_nvml_log is None:
+        raise UsageProblem("--write-points is for --from-nvml-log", "leave it out: the points are in the file")
     traffic = Traffic(prompt_tokens=prompt, output_tokens=output)
     plain = _deployment(model, gpu, gpus, stack, precision)
-    found, points = _calibrated(plain, file, traffic)
+    origin: dict[str, Any] = {}
+    if from_nvml_log is not None:
+        reading = _meter_reading(from_nvml_log, window_s)
+        traffic, origin = reading.traffic or traffic, rows.meter_facts(reading)
+        places = [(f"{from_nvml_log}: batches near {one.batch_sequences:.4g}", one) for one in reading.points]
+        found, points = _calibrated_to(plain, places, traffic)
+        if write_points is not None:
+            _write_points(write_points, points, traffic)
+    else:
+        assert file is not None
+        found, points = _calibrated(plain, file, traffic)
     fitted = rows.correction_facts(found)
     beside = rows.residuals(plain, found, points, traffic)
+    lengths = {"prompt_tokens": traffic.prompt_tokens, "output_tokens": traffic.output_tokens}
     if as_json:
-        print_json(
-            {**rows.deployed_facts(found), "prompt_tokens": prompt, "output_tokens": output, **fitted, "points": beside}
-        )
+        print_json({**rows.deployed_facts(found), **lengths, **origin, **fitted, "points": beside})
         return
     print(aligned([_RESIDUALS_HEAD, *([f"{number:.4g}" for number in row.values()] for row in beside)], right=range(7)))
     for what, line in fitted["correction"].items():
         if isinstance(line, dict):
             print(f"{what} x exp({line['alpha']:+.4f} {line['beta']:+.4f} ln batch)")
-    say(f"error class {found.error_class}; predict with it: slacktide profiles predict --calibration {file}")
+    for name, value in origin.items():
+        say(f"{name.replace('_', ' ')}: {rows.shown(value)}")
+    say(f"error class {found.error_class}; predict with it: {_how_to_predict(file, write_points, traffic)}")
 
 
 @profiles_app.command("evaluate")
@@ -158,9 +187,10 @@ def evaluate(
     Anchors are the smallest and the largest batch of a group; one that mixes serving stacks has them on each.
     """
     from shaping.evaluation import evaluate as by_group
+    from shaping.profiles.published import subject
     from slacktide import measured
 
-    groups = by_group([measured.subject(one) for one in measured.measurements(measurements)], anchors)
+    groups = by_group([subject(one) for one in measured.measurements(measurements)], anchors)
     if as_json:
         print_json(
             {
@@ -205,20 +235,57 @@ def _deployment(model: str, gpu: str, gpus: int, stack: str, precision: str) -> 
 
 def _calibrated(deployment: Deployment, file: Path, traffic: Traffic) -> tuple[Deployment, list[Point]]:
     """The deployment calibrated to a file, and the points in it."""
-    from shaping.calibration import CalibrationError
-    from shaping.calibration import calibrate as calibrate_to
     from slacktide.measured import points
 
-    lines = points(file)
-    measured = [point for _, point in lines]
+    return _calibrated_to(deployment, [(f"{file}:{line}:1", point) for line, point in points(file)], traffic)
+
+
+def _calibrated_to(
+    deployment: Deployment, placed: list[tuple[str, Point]], traffic: Traffic
+) -> tuple[Deployment, list[Point]]:
+    """The same for points that each come with where they stand."""
+    from shaping.calibration import CalibrationError
+    from shaping.calibration import calibrate as calibrate_to
+
+    measured = [point for _, point in placed]
     try:
         found = calibrate_to(deployment, measured, traffic)
     except CalibrationError as error:
-        line = lines[error.index or 0][0]
-        raise UsageProblem(f"{file}:{line}:1: {error.what}", "batch, J per token over all GPUs, tokens/s") from None
-    for line, point in lines:
+        place = placed[error.index or 0][0]
+        raise UsageProblem(f"{place}: {error.what}", "batch, J per token over all GPUs, tokens/s") from None
+    for place, point in placed:
         per_gpu_w = point.j_per_token * point.tokens_per_s / deployment.gpus
         if not deployment.gpu.context_idle_w <= per_gpu_w <= deployment.gpu.limit_w:
             span = f"{deployment.gpu.context_idle_w:g} to {deployment.gpu.limit_w:g} W"
-            say(f"{file}:{line}:1: warning: {per_gpu_w:.0f} W a GPU is outside {span}; power is cut there")
+            say(f"{place}: warning: {per_gpu_w:.0f} W a GPU is outside {span}; power is cut there")
     return found, measured
+
+
+def _meter_reading(file: Path, window_s: float) -> MeterReading:
+    from shaping.calibration import CalibrationError
+    from shaping.meter_log import SHORTEST_WINDOW_S, points_from
+    from slacktide.measured import meter_log
+
+    if not SHORTEST_WINDOW_S <= window_s <= _LONGEST_WINDOW_S:
+        raise UsageProblem(
+            f"--window must lie between {SHORTEST_WINDOW_S:g} and {_LONGEST_WINDOW_S:g} s", "write, for instance, 60"
+        )
+    samples = meter_log(file)
+    try:
+        return points_from(samples, window_s)
+    except CalibrationError as error:
+        raise UsageProblem(f"{file}: {error.what}", "or shorten --window; see the energy model's page") from None
+
+
+def _write_points(file: Path, points: list[Point], traffic: Traffic) -> None:
+    from slacktide.measured import write_points
+
+    write_points(file, points, traffic)
+
+
+def _how_to_predict(file: Path | None, written: Path | None, traffic: Traffic) -> str:
+    source = file or written
+    if source is None:
+        return "write the points with --write-points first"
+    lengths = f" --prompt {traffic.prompt_tokens:.0f} --output {traffic.output_tokens:.0f}" if written else ""
+    return f"slacktide profiles predict --calibration {source}{lengths}"

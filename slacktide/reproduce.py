@@ -20,6 +20,7 @@ _BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
 # A longer table is shown by its largest differences; the files have all of it.
 _SHOWN_WHOLE, _SHOWN_WORST = 90, 20
 _PIPED_COLUMNS = 140  # where nobody's screen sets a width, so that no cell is folded
+_MOST_CELL_COLUMNS = 4  # with more, those that are the same in every row are said once, below
 
 
 def reproduce(
@@ -105,11 +106,11 @@ def _pack(study: Reproduction, folder: Path | None) -> Pack:
     from simulations.reproductions.tables import PackError
 
     data = Path(os.environ.get(DATA_VARIABLE) or _BESIDE_THE_CHECKOUT)
-    place = folder or data / "reproductions" / study.name
+    place = folder or data / study.inputs
     if not place.is_dir():
         raise UsageProblem(
             f"the inputs of {study.name} are not in {place}",
-            f"set {DATA_VARIABLE} to the folder that has reproductions/{study.name}, or give --pack DIR",
+            f"set {DATA_VARIABLE} to the folder that has {study.inputs}, or give --pack DIR",
         )
     try:
         return read_pack(place)
@@ -246,17 +247,27 @@ def _table(found: Sequence[Comparison]) -> Any:
     from simulations.reproductions.tables import largest_first
 
     shown = found if len(found) <= _SHOWN_WHOLE else largest_first(found)[:_SHOWN_WORST]
-    table = Table(box=None, pad_edge=False)
-    for name in (*found[0].cell, "quantity"):
+    same = _same_in_all(found)
+    caption = "in every row: " + ", ".join(f"{name} {value}" for name, value in same.items()) if same else None
+    table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
+    for name in (*(name for name in found[0].cell if name not in same), "quantity"):
         table.add_column(name, overflow="fold")
     for name in ("published", "ours", "difference"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in shown:
-        cell = [str(value) for value in one.cell.values()]
+        cell = [str(value) for name, value in one.cell.items() if name not in same]
         table.add_row(
             *cell, one.column, _as_printed(one.published), _beside(one.ours, one.published), _small(one.difference)
         )
     return table
+
+
+def _same_in_all(found: Sequence[Comparison]) -> dict[str, Value]:
+    """What need not be repeated in each row of a table with many columns."""
+    first = found[0].cell
+    if len(first) <= _MOST_CELL_COLUMNS:
+        return {}
+    return {name: value for name, value in first.items() if all(one.cell.get(name) == value for one in found)}
 
 
 def _show_rows(rows: Sequence[dict[str, Value]]) -> None:

@@ -47,6 +47,7 @@ from scheduler.daemon.poller import Poller
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
+from scheduler.daemon.telemetry import Telemetry
 from scheduler.deferral import release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
@@ -162,6 +163,7 @@ class Daemon:
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")
             group.create_task(self._count_jobs(), name="counts")
+            group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
             group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
 
@@ -204,6 +206,7 @@ class Daemon:
             batch_of=self.batch_of,
             grid_of=self.grid_of,
         )
+        self.telemetry = Telemetry(env, settings.telemetry, self._folder / "telemetry", self.gateway.workers)
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
         self.api = jobs_api.JobsApi(
             env=env,

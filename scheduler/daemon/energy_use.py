@@ -14,7 +14,9 @@ from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.metrics import Metrics
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from shaping import energy, profiles
+from shaping.deployment import ErrorClass
 from shaping.request import Request
+from shaping.uncertainty import band
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,16 @@ def watt_hours(energy_j: float) -> str:
     return f"{energy_j / _J_PER_WH:.6g}"
 
 
+def energy_headers(energy_j: float, error_class: ErrorClass | None) -> dict[str, str]:
+    """What a response says of its energy: the amount, how it is known, and its 80% band where its class is known."""
+    headers = {"x-slacktide-energy-wh": watt_hours(energy_j), "x-slacktide-basis": str(EnergyBasis.MODELLED)}
+    if error_class is not None:
+        low_j, high_j = band(energy_j, error_class)
+        headers["x-slacktide-error-class"] = str(error_class)
+        headers["x-slacktide-energy-band-wh"] = f"{watt_hours(low_j)}..{watt_hours(high_j)}"
+    return headers
+
+
 class Bookkeeper:
     """Turns answered requests into uses of energy."""
 
@@ -99,6 +111,11 @@ class Bookkeeper:
         if deployment is None:
             return None
         return deployment.gpus * energy.idle_power_w(deployment.gpu, energy.GpuState.CONTEXT_IDLE)
+
+    def error_class(self, worker: WorkerSettings) -> ErrorClass | None:
+        """How well the profile is known that `modelled_j` answers by; None where there is none."""
+        deployment = self._deployment(worker)
+        return None if deployment is None else deployment.error_class
 
     def _deployment(self, worker: WorkerSettings) -> energy.Deployment | None:
         if id(worker) not in self._deployments:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -179,6 +179,11 @@ class Gateway:
     def running(self) -> int:
         """Requests at the workers now."""
         return sum(pool.running for pool in self._pools.values())
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """In the order of the settings."""
+        return self._workers
 
     @property
     def workers_up(self) -> int:

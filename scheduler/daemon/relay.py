@@ -9,7 +9,13 @@ from __future__ import annotations
 from aiohttp import ClientError, web
 
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
-from scheduler.daemon.energy_use import WORKER_ENERGY_HEADER, Bookkeeper, stream_energy_j, watt_hours, worker_energy_j
+from scheduler.daemon.energy_use import (
+    WORKER_ENERGY_HEADER,
+    Bookkeeper,
+    energy_headers,
+    stream_energy_j,
+    worker_energy_j,
+)
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import give_up_after_s
 from scheduler.daemon.http import REQUEST_ID, REQUEST_ID_HEADER
@@ -142,18 +148,20 @@ class Exchange:
     async def _pass_plain(
         self, answer: Answer, body: bytes, committed: web.StreamResponse | None
     ) -> web.StreamResponse:
-        energy_j = None
+        energy_j = reported_j = None
         if answer.status == 200:
             usage = read_usage(body) or Usage(
                 prompt_tokens=self.call.prompt_tokens, completion_tokens=self.call.output_tokens
             )
-            energy_j = self._book(answer, usage, worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER)))
+            reported_j = worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER))
+            energy_j = self._book(answer, usage, reported_j)
         if committed is not None:
             return await _end_with(committed, wrapped_as_event(body))
         headers = self._headers(answer)
         if energy_j is not None:
-            headers["x-slacktide-energy-wh"] = watt_hours(energy_j)
-            headers["x-slacktide-basis"] = "modelled"
+            # How well a worker knows what it reports itself is not ours to say.
+            known = self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
+            headers.update(energy_headers(energy_j, known))
         return web.Response(status=answer.status, body=body, headers=headers)
 
     async def _pass_stream(self, answer: Answer, committed: web.StreamResponse | None) -> web.StreamResponse:
@@ -213,6 +221,7 @@ class Exchange:
         """Account for an answered request; its joules as the worker reports them, or by the model, or None."""
         self.pool.service.observe(self._env.monotonic_s() - self._asked_at_s)
         worker = answer.worker
+        worker.served.add(usage.prompt_tokens, usage.completion_tokens)
         energy_j = reported_j
         if energy_j is None:
             energy_j = self._bookkeeper.modelled_j(

@@ -7,6 +7,7 @@ jump. Who calls and who probes is upstream.py and probing.py.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from aiohttp import ClientTimeout
@@ -35,6 +36,20 @@ class Failure(StrEnum):
     OVERLOADED = "overloaded"  # it answered 503: healthy, but full
 
 
+@dataclass(slots=True, kw_only=True)
+class Served:
+    """What one worker has answered since the daemon started; a log beside its meter counts in these."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, prompt_tokens: int, output_tokens: int) -> None:
+        self.requests += 1
+        self.prompt_tokens += prompt_tokens
+        self.output_tokens += output_tokens
+
+
 class Worker:
     """One inference server. `in_flight` counts our own requests, since some engines say nothing of theirs."""
 
@@ -48,6 +63,7 @@ class Worker:
         "in_flight",
         "is_asleep",
         "name",
+        "served",
         "settings",
         "timeout",
         "urls",
@@ -63,6 +79,7 @@ class Worker:
         self.timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.timeout_s)
         self.in_flight = 0
         self.is_asleep = False  # or about to be: it is given no requests
+        self.served = Served()
         self._failures = self._failed_probes = 0
         self._ejected_until_s = 0.0
         self._next_ejection_s = _FIRST_EJECTION_S

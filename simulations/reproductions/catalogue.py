@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shaping.profiles import deployment
+from shaping.profiles.published import subject
 from simulations.reproductions import (
     arrival_shaping,
+    batch_size_curve,
     gaia,
     lets_wait_awhile,
     routing,
@@ -22,6 +24,7 @@ REPRODUCTIONS: Mapping[str, Reproduction] = {
         gaia.REPRODUCTION,
         temporal_spatial_limits.REPRODUCTION,
         arrival_shaping.reproduction(deployment(gpu="h100-sxm", model="llama-3.1-8b")),
+        batch_size_curve.reproduction(subject),
         routing.REPRODUCTION,
         serving_logs.REPRODUCTION,
     )

@@ -79,15 +79,22 @@ class PublishedTable:
     answer: Answers
     tolerances: Mapping[str, str]
     parameters: tuple[str, ...] = ()  # columns that some files add to name a cell
+    is_published: Callable[[Row], bool] = lambda _row: True  # which rows of its own file the study shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reproduction:
-    """A study: its tables, the most particular first."""
+    """A study: its tables, the most particular first. `folder` is where its inputs lie, if not in one of its name."""
 
     name: str
     study: str
     tables: tuple[PublishedTable, ...]
+    folder: str = ""
+
+    @property
+    def inputs(self) -> str:
+        """The folder of its inputs below that of all data."""
+        return self.folder or f"reproductions/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +143,8 @@ def _filled(row: Row, ours: Mapping[str, Value], named: Set[str]) -> dict[str, V
 def comparisons(table: PublishedTable, pack: Pack, cells: Sequence[Row]) -> Iterator[Comparison]:
     """Every published value of `cells` beside ours."""
     named = (*table.keys, *table.parameters)
-    for row, ours in zip(cells, table.answer(pack, cells), strict=True):
+    shown = [row for row in cells if table.is_published(row)]
+    for row, ours in zip(shown, table.answer(pack, shown), strict=True):
         cell = {name: plain(row[name]) for name in named if name in row}
         for column in (name for name in row if name in ours and name not in cell):
             yield Comparison(

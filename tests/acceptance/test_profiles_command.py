@@ -72,6 +72,26 @@ def test_calibrating_shows_the_points_before_and_after(tmp_path: Path) -> None:
     assert "step_time x exp(" in shown
 
 
+def a_meter_log(folder: Path) -> Path:
+    """A minute at a batch of 8 and 1000 tokens/s for 480 W, two at 256 and 9000 tokens/s for 690 W."""
+    rows, tokens, energy_j = ["at_s,running,prompt_tokens,output_tokens,requests,energy_j,power_w"], 0, 7_000_000
+    for second in range(182):
+        batch, tokens_per_s, power_w = (8, 1000, 480) if second < 61 else (256, 9000, 690)
+        rows.append(f"{1000 + second},{batch},{tokens * 2},{tokens},{tokens / 100},{energy_j},{power_w}")
+        tokens, energy_j = tokens + tokens_per_s, energy_j + power_w
+    return a_file(folder, "\n".join(rows) + "\n", "meter.csv")
+
+
+def test_a_meters_log_calibrates_with_the_lengths_it_counted(tmp_path: Path) -> None:
+    points = tmp_path / "points.csv"
+    found = answer("calibrate", "--from-nvml-log", a_meter_log(tmp_path), "--write-points", points)
+    assert (found["prompt_tokens"], found["output_tokens"]) == (200, 100)
+    assert (found["energy_from"], found["error_class"]) == ("energy counter", "calibrated")
+    assert [row["predicted_j_per_token"] for row in found["points"]] == pytest.approx([0.48, 0.07667], rel=1e-3)
+    words = ("predict", "--prompt", "200", "--output", "100", "--batch", "256", "--calibration", points)
+    assert answer(*words)["j_per_token"] == pytest.approx(0.07667, rel=1e-3)
+
+
 def test_a_point_above_the_limit_is_used_with_a_warning(tmp_path: Path) -> None:
     path = a_file(tmp_path, "batch,j_per_token,tokens_per_s\n8,1,1000\n")
     result = profiles("calibrate", path)
@@ -120,6 +140,10 @@ def test_an_evaluation_lists_every_group(tmp_path: Path) -> None:
         ("predict --batch nan", "--batch must lie between 1 and"),
         ("show h100", "did you mean h100"),
         ("calibrate nowhere.csv", "No such file"),
+        ("calibrate", "one table of points or one log is needed"),
+        ("calibrate --from-nvml-log nowhere.csv", "No such file"),
+        ("calibrate --from-nvml-log nowhere.csv --window 1", "--window must lie between 5 and"),
+        ("calibrate points.csv --write-points other.csv", "--write-points is for --from-nvml-log"),
         ("evaluate --measurements nowhere.csv", "No such file"),
     ],
 )

@@ -37,6 +37,9 @@ async def test_an_answer_passes_unchanged_and_says_what_it_used() -> None:
     assert reply.headers["x-slacktide-region"] == "here"
     assert reply.headers["x-slacktide-held-ms"] == "0"
     assert reply.headers["x-slacktide-basis"] == "modelled"
+    assert reply.headers["x-slacktide-error-class"] == "default"
+    low_wh, high_wh = map(float, reply.headers["x-slacktide-energy-band-wh"].split(".."))
+    assert low_wh < float(reply.headers["x-slacktide-energy-wh"]) < high_wh
     assert "Server" not in reply.headers
 
 

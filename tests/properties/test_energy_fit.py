@@ -18,7 +18,8 @@ from benchmarks.energy_fit import (
 )
 from benchmarks.energy_model import MEASUREMENTS
 from shaping.evaluation import Spread, Subject, energy_spread, evaluate, speed_spread
-from slacktide.measured import measurements, subject
+from shaping.profiles.published import subject
+from slacktide.measured import measurements
 from tests.real_data import real_data
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from shaping.deployment import ErrorClass
 from shaping.evaluation import Group, energy_spread, error_class, evaluate, speed_spread, spread
 from shaping.measurements import read_measurements
 from shaping.profiles import deployment
+from shaping.profiles.published import subject
 from shaping.saturation import Traffic, saturated
-from slacktide.measured import subject
 from tests.unit.shaping.measured_rows import a_table
 
 H100_8B = deployment(gpu="h100-sxm", model="llama-3.1-8b")

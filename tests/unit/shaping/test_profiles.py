@@ -60,10 +60,21 @@ def test_every_profile_loads_and_names_its_source() -> None:
     everything = names()
     assert {"h100-sxm", "a100-sxm-80gb", "b200-sxm"} <= set(everything["gpus"])
     assert len(everything["gpus"]) == 17
-    assert len(everything["models"]) == 53
+    assert len(everything["models"]) == 76
     assert all(gpu_profile(name).source for name in everything["gpus"])
+    assert all(model_profile(name).source for name in everything["models"])
     assert all(stack_profile(name).source for name in everything["stacks"])
     assert all(model_profile(name).active_params <= model_profile(name).total_params for name in everything["models"])
+
+
+def test_tunings_of_one_shape_share_its_profile() -> None:
+    assert model_profile("Qwen/QwQ-32B") is model_profile("qwen2.5-32b")
+    assert model_profile("deepseek-ai/DeepSeek-R1-Distill-Llama-8B") is model_profile("llama-3.1-8b")
+
+
+def test_a_small_window_keeps_the_memory_of_long_contexts_small() -> None:
+    small = model_profile("gemma-3-4b")  # 29 of 34 layers see 1024 tokens: 8192 count as 8192 - 29/34 * 7168
+    assert small.kv_bytes(8192) == pytest.approx(139264 * (8192 - 0.853 * 7168))
 
 
 def test_powers_that_no_one_measured_follow_from_tdp() -> None:

@@ -1,0 +1,133 @@
+"""Keeps a log of what the GPUs of local workers draw, beside what those workers serve, to calibrate profiles with.
+
+Decides how often a line is written and when a file ends. Reads no GPU by itself: a meter does, on a thread. Without a
+meter there is no log, and energy stays modelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import Protocol
+
+from scheduler.config import TelemetrySettings
+from scheduler.daemon.env import Env
+from scheduler.daemon.nvml import NvmlError, NvmlMeter, Reading
+from scheduler.daemon.workers import Worker
+from shaping.meter_log import COLUMNS
+
+log = logging.getLogger(__name__)
+
+_HEADER = (",".join(COLUMNS) + "\n").encode()
+
+
+class Meter(Protocol):
+    """Reads some GPUs; both calls may block."""
+
+    def read(self) -> Reading: ...
+
+    def close(self) -> None: ...
+
+
+OpenMeter = Callable[[Sequence[str]], Meter]
+
+
+class MeterLog:
+    """Lines of one worker in `NAME-NNNNNN.csv` of a folder; a full file is followed by the next, old ones go."""
+
+    def __init__(self, folder: Path, name: str, settings: TelemetrySettings) -> None:
+        self._folder, self._name, self._settings = folder, name, settings
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file: FileIO | None = None
+
+    def append(self, at_s: float, worker: Worker, reading: Reading) -> None:
+        """Raises OSError where the disk takes no more."""
+        file = self._file or self._next_file()
+        served = worker.served
+        cells = (
+            f"{at_s:.3f}",
+            worker.in_flight,
+            served.prompt_tokens,
+            served.output_tokens,
+            served.requests,
+            _cell(reading.energy_j),
+            _cell(reading.power_w),
+        )
+        file.write((",".join(map(str, cells)) + "\n").encode())
+        if file.tell() > self._settings.max_file_bytes:
+            self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _next_file(self) -> FileIO:
+        number = max((_number(path) for path in self._paths()), default=0) + 1
+        self._file = (self._folder / f"{self._name}-{number:06d}.csv").open("ab", buffering=0)
+        self._file.write(_HEADER)
+        for path in sorted(self._paths(), key=_number)[: -self._settings.files_kept]:
+            path.unlink(missing_ok=True)
+        return self._file
+
+    def _paths(self) -> list[Path]:
+        return [path for path in self._folder.glob(f"{self._name}-*.csv") if _number(path)]
+
+
+class Telemetry:
+    """One task for each worker whose GPUs are named in the settings as being in this machine."""
+
+    def __init__(
+        self,
+        env: Env,
+        settings: TelemetrySettings,
+        folder: Path,
+        workers: Iterable[Worker],
+        open_meter: OpenMeter = NvmlMeter,
+    ) -> None:
+        self._env, self._settings, self._folder, self._open_meter = env, settings, folder, open_meter
+        self._metered = [(f"worker-{number}", one) for number, one in enumerate(workers, 1) if one.settings.devices]
+
+    async def run(self) -> None:
+        """Until cancelled; returns at once where nothing is to be metered."""
+        async with asyncio.TaskGroup() as group:
+            for name, worker in self._metered:
+                group.create_task(self._keep(name, worker), name=f"meter {worker.name}")
+
+    async def _keep(self, name: str, worker: Worker) -> None:
+        try:
+            meter = await self._env.in_thread(self._open_meter, worker.settings.devices)
+        except NvmlError as error:
+            log.warning(
+                "GPUs cannot be metered",
+                extra={"action": "meter_unavailable", "worker": worker.name, "why": error.what, "fix": error.remedy},
+            )
+            return
+        lines = MeterLog(self._folder, name, self._settings)
+        log.info("GPUs are metered", extra={"action": "meter_started", "worker": worker.name})
+        # Real seconds that never jump: a GPU follows neither a corrected clock nor one that runs ahead.
+        started_at_s = self._env.now_s() - self._env.monotonic_s()
+        try:
+            while True:
+                reading = await self._env.in_thread(meter.read)
+                lines.append(started_at_s + self._env.monotonic_s(), worker, reading)
+                await self._env.sleep_s(self._settings.sample_s * self._env.speed)
+        except OSError as error:  # the log explains and calibrates; a full disk must not stop the daemon for it
+            log.warning(
+                "meter log ended", extra={"action": "meter_log_ended", "worker": worker.name, "why": str(error)}
+            )
+        finally:
+            lines.close()
+            meter.close()
+
+
+def _cell(reading_j: float | None) -> str:
+    return "" if reading_j is None else f"{reading_j:.3f}"
+
+
+def _number(path: Path) -> int:
+    digits = path.stem.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else 0
