@@ -4,6 +4,7 @@ The lines of a batch are one amount of work that can be begun and left off anywh
 
 1. Of one pool, the batch whose window ends first is served first, and all places may be its own.
 2. A batch goes when the deferral rule says that now is the cleanest time for what is left of it and of those before it.
+   Told to go, it goes on for some minutes: lines are not stopped and begun again for a few grams.
 3. It goes whatever the grid does once the time that is left is only just enough at the measured pace, with a margin;
    and then those before it go as well, for their lines are in its way.
 
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 MARGIN_RATIO = 1.25
 # An answer is on the disk, and a worker that fails is asked again, within this.
 RESERVE_S = 60.0
+# A batch that was told to go is asked again after this.
+COMMITMENT_S = 300.0
 # The weight of one more answer in the mean: about the last fifty lines count.
 _NEWEST_WEIGHT_RATIO = 0.04
 
@@ -34,14 +37,16 @@ class Backlog:
     deadline_at_s: float
     open_lines: int
     in_flight: int = 0
+    goes_until_s: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How many more lines of a batch may go now, and when that should be asked again if it waits."""
+    """How many more lines of a batch may go now, and until when it goes, or until when it waits."""
 
     batch_id: str
     lines: int
+    goes_until_s: float = float("-inf")
     waits_until_s: float | None = None
 
 
@@ -74,13 +79,16 @@ def decide(
     free = places - sum(one.in_flight for one in ordered)
     verdicts = []
     for backlog, need_s, latest in zip(ordered, needs_s, latest_at_s, strict=True):
-        start_at_s = now_s if latest <= now_s else cleanest_start(need_s, latest)
-        if start_at_s > now_s:
-            verdicts.append(Verdict(batch_id=backlog.batch_id, lines=0, waits_until_s=start_at_s))
-            continue
+        until_s = backlog.goes_until_s
+        if until_s <= now_s:
+            start_at_s = now_s if latest <= now_s else cleanest_start(need_s, latest)
+            if start_at_s > now_s:
+                verdicts.append(Verdict(batch_id=backlog.batch_id, lines=0, waits_until_s=start_at_s))
+                continue
+            until_s = now_s + COMMITMENT_S
         lines = max(0, min(free, backlog.open_lines - backlog.in_flight))
         free -= lines
-        verdicts.append(Verdict(batch_id=backlog.batch_id, lines=lines))
+        verdicts.append(Verdict(batch_id=backlog.batch_id, lines=lines, goes_until_s=until_s))
     return verdicts
 
 

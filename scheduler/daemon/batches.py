@@ -1,0 +1,479 @@
+"""Carries open batches through their states: checked, fed to the workers, their answers kept, closed in time.
+
+    validating -> in_progress -> finalizing -> completed        every state is in the store before it is shown
+                      |-> cancelling -> cancelled               every answer is on the disk before it is counted
+                      '-> expired
+
+Decides nothing of when: batch_flow.py says which lines may go, batch_lines.py what a line must be. One task feeds; a
+line on its way, a check and a closing are tasks of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Never
+
+from scheduler.batch_flow import Backlog, Pace, decide
+from scheduler.batches import (
+    Batch,
+    BatchStatus,
+    FilePurpose,
+    IllegalBatchMoveError,
+    LineCounts,
+    LineProblem,
+    StoredFile,
+    moved,
+)
+from scheduler.config import BatchesSettings
+from scheduler.daemon.batch_folder import BatchFolder, TooLongLineError
+from scheduler.daemon.batch_lines import Line, Reading, read_file, result_line, unanswered_line
+from scheduler.daemon.batch_path import WORTH_ANOTHER_TRY, BatchPath
+from scheduler.daemon.env import Env
+from scheduler.daemon.file_folder import FileFolder
+from scheduler.daemon.openai_api import Endpoint
+from scheduler.daemon.pools import ModelPool
+from scheduler.store.contract import DiskFullError, Reads, Store, StoreBusyError
+from scheduler.store.writer import Writing
+
+log = logging.getLogger(__name__)
+
+# The feeder looks again after this long, should nothing call it; and not more often than that, however fast lines are.
+_LONGEST_SLEEP_S = 60.0
+_SHORTEST_SLEEP_S = 0.01
+_RETRY_S = 5.0  # real, after a database or a disk that takes nothing now
+_WRITE_OFF_LINES = 1000
+_ON_A_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_UNANSWERED = {
+    BatchStatus.EXPIRED: (
+        "batch_expired",
+        "This request could not be executed before the completion window expired.",
+    ),
+    BatchStatus.CANCELLED: ("batch_cancelled", "This request was not executed: the batch was cancelled."),
+}
+
+# When work of a region should start: (region, now_s, duration_s, release_by_s) -> instant.
+CleanHours = Callable[[str, float, float, float], float]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """One batch that has not ended. `on_their_way` holds a line until its answer is on the disk."""
+
+    batch: Batch
+    folder: BatchFolder
+    counts: LineCounts = LineCounts()
+    answered: set[int] = field(default_factory=set)  # by an earlier life; each forgotten as it is passed
+    lines: Iterator[Line] | None = None
+    on_their_way: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    results: list[tuple[int, bool, bytes]] = field(default_factory=list)
+    writing: asyncio.Task[None] | None = None
+    closing: asyncio.Task[None] | None = None
+    goes_until_s: float = float("-inf")
+
+    @property
+    def is_flowing(self) -> bool:
+        return self.batch.status is BatchStatus.IN_PROGRESS and self.closing is None
+
+
+class Batches:
+    """All open batches of one daemon."""
+
+    def __init__(
+        self,
+        *,
+        env: Env,
+        settings: BatchesSettings,
+        max_line_bytes: int,
+        writer: Writing,
+        reads: Reads,
+        path: BatchPath,
+        files: FileFolder,
+        folder: Path,
+        clean_hours: CleanHours,
+    ) -> None:
+        self._env, self._settings, self._max_line_bytes = env, settings, max_line_bytes
+        self._writer, self._reads, self._path = writer, reads, path
+        self._files, self._folder, self._clean_hours = files, folder, clean_hours
+        self._open: dict[str, _Open] = {}
+        self._paces: dict[str, Pace] = {}
+        self._changed = asyncio.Event()
+        self._checking = asyncio.Semaphore(1)  # a file at a time: a check keeps a processor busy
+        self._group: asyncio.TaskGroup | None = None
+        self._is_draining = False
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Take up what an earlier life left open, with the answers that are on the disk."""
+        for batch in await self._env.in_thread(self._reads.open_batches):
+            one = self._open[batch.id] = _Open(batch=batch, folder=self._folder_of(batch.id))
+            completed, failed = await self._env.in_thread(one.folder.recovered)
+            one.answered = completed | failed
+            one.counts = replace(batch.counts, completed=len(completed), failed=len(failed))
+            log.info("batch taken up", extra={"action": "batch_recovered", "batch": batch.id, "open": one.counts.open})
+        await self._env.in_thread(self._remove_closed)
+
+    def _remove_closed(self) -> None:
+        for folder in self._folder.glob("batch-*"):
+            if folder.name not in self._open:
+                self._folder_of(folder.name).remove()
+
+    async def run(self) -> Never:
+        """Feed, check and close until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            for one in list(self._open.values()):
+                self._take_up(one)
+            while True:
+                self._changed.clear()
+                await self._sleep(await self._feed())
+        raise AssertionError("the group only ends with its tasks")
+
+    def hold(self) -> None:
+        """Send no more lines: the daemon stops."""
+        self._is_draining = True
+
+    async def settle(self) -> None:
+        """Wait until the answers that have come are on the disk."""
+        writing = [one.writing for one in self._open.values() if one.writing is not None]
+        if writing:
+            await asyncio.wait(writing)
+
+    def wake(self) -> None:
+        """Something has changed, such as the forecast."""
+        self._changed.set()
+
+    async def _sleep(self, until_s: float) -> None:
+        await self._env.sleep_s(_SHORTEST_SLEEP_S * self._env.speed)
+        left_s = self._env.real_s(until_s - self._env.now_s())
+        try:
+            async with asyncio.timeout(max(0.0, min(_LONGEST_SLEEP_S, left_s))):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    # -- what others ask ----------------------------------------------------------------------------------------------
+
+    def serves(self, model: str) -> bool:
+        return self._path.serves(model)
+
+    def counts_of(self, batch: Batch) -> LineCounts:
+        """As they are now."""
+        one = self._open.get(batch.id)
+        return batch.counts if one is None else one.counts
+
+    async def accept(self, batch: Batch) -> None:
+        """Durable when this returns. Raises FileNotFoundError for a lost input, StoreBusyError, DiskFullError."""
+        one = _Open(batch=batch, folder=self._folder_of(batch.id))
+        await self._env.in_thread(one.folder.take_input, self._files.path(batch.input_file_id))
+        await self._writer.write(lambda store: store.add_batch(batch), is_admission=True)
+        self._open[batch.id] = one
+        self._take_up(one)
+
+    async def cancel(self, batch_id: str) -> Batch:
+        """As it stands afterwards. Raises UnknownBatchError, IllegalBatchMoveError, StoreBusyError, DiskFullError."""
+        batch = await self._move(batch_id, BatchStatus.CANCELLING)
+        one = self._open.get(batch_id)
+        if one is not None:
+            one.batch = batch
+            self._begin_closing(one, BatchStatus.CANCELLED)
+        return batch
+
+    # -- states -------------------------------------------------------------------------------------------------------
+
+    def _take_up(self, one: _Open) -> None:
+        if self._group is None:  # taken up when it runs
+            return
+        match one.batch.status:
+            case BatchStatus.VALIDATING:
+                self._start(self._check(one), f"check {one.batch.id}")
+            case BatchStatus.FINALIZING:
+                self._begin_closing(one, BatchStatus.COMPLETED)
+            case BatchStatus.CANCELLING:
+                self._begin_closing(one, BatchStatus.CANCELLED)
+            case _:
+                self._changed.set()
+
+    def _start(self, work: object, name: str) -> asyncio.Task[None]:
+        assert self._group is not None, "batches are taken in while the daemon runs"
+        return self._group.create_task(work, name=name)  # type: ignore[arg-type]
+
+    async def _move(self, batch_id: str, status: BatchStatus, **changes: object) -> Batch:
+        """Write a state down, as it follows from what is stored. Raises IllegalBatchMoveError."""
+
+        def change(store: Store) -> Batch:
+            batch = replace(moved(store.batch(batch_id), status, self._env.now_s()), **changes)  # type: ignore[arg-type]
+            store.write_batch(batch)
+            return batch
+
+        return await self._writer.write(change)
+
+    async def _insist(self, batch_id: str, status: BatchStatus, **changes: object) -> Batch:
+        """The same for what must be written down: a busy database or a full disk is waited for."""
+        while True:
+            try:
+                return await self._move(batch_id, status, **changes)
+            except (StoreBusyError, DiskFullError) as error:
+                log.warning("batch not written", extra={"action": "batch_kept", "batch": batch_id, "why": str(error)})
+                await self._env.sleep_s(_RETRY_S * self._env.speed)
+
+    async def _check(self, one: _Open) -> None:
+        async with self._checking:
+            reading = await self._env.in_thread(self._read, one)
+        try:
+            if reading.problems:
+                one.batch = await self._insist(one.batch.id, BatchStatus.FAILED, problems=reading.problems)
+                await self._forget(one)
+            else:
+                one.counts = LineCounts(total=reading.lines)
+                one.batch = await self._insist(
+                    one.batch.id,
+                    BatchStatus.IN_PROGRESS,
+                    model=reading.model,
+                    counts=one.counts,
+                    line_s=reading.guessed_line_s,
+                )
+        except IllegalBatchMoveError:  # cancelled meanwhile
+            return
+        log.info("batch checked", extra={"action": f"batch_{one.batch.status}", "batch": one.batch.id})
+        self._changed.set()
+
+    def _read(self, one: _Open) -> Reading:
+        endpoint, most = Endpoint(one.batch.endpoint), self._settings.max_lines
+        try:
+            return read_file(one.folder.raw_lines(), endpoint, is_known=self._path.serves, max_lines=most)
+        except TooLongLineError as error:
+            message = f"This line is longer than {error.max_bytes} bytes."
+            problem = LineProblem(code="invalid_request", message=message, line=error.number)
+        except FileNotFoundError:  # cancelled, and closed, before its turn came
+            problem = LineProblem(code="invalid_request", message="The input file is gone.")
+        return Reading(lines=0, model=None, guessed_line_s=0.0, problems=(problem,))
+
+    # -- feeding ------------------------------------------------------------------------------------------------------
+
+    async def _feed(self) -> float:
+        """Send what may go; when to look again."""
+        now_s = self._env.now_s()
+        wake_at_s = now_s + _LONGEST_SLEEP_S * self._env.speed
+        flowing: dict[str, list[_Open]] = {}
+        for one in self._open.values():
+            self._close_if_over(one, now_s)
+            if one.closing is None:
+                wake_at_s = min(wake_at_s, one.batch.deadline_at_s)
+            if one.is_flowing and (pool := self._path.home(one.batch.model)) is not None:
+                flowing.setdefault(pool.model, []).append(one)
+        for some in flowing.values():
+            wake_at_s = min(wake_at_s, await self._feed_pool(some, now_s))
+        return wake_at_s
+
+    def _close_if_over(self, one: _Open, now_s: float) -> None:
+        if one.batch.status in (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS) and now_s >= one.batch.deadline_at_s:
+            self._begin_closing(one, BatchStatus.EXPIRED)
+        elif one.is_flowing and one.counts.open == 0:
+            self._begin_closing(one, BatchStatus.COMPLETED)
+
+    async def _feed_pool(self, some: list[_Open], now_s: float) -> float:
+        pool = self._path.home(some[0].batch.model)
+        if pool is None or self._is_draining:
+            return float("inf")
+        backlogs = [
+            Backlog(
+                batch_id=one.batch.id,
+                deadline_at_s=one.batch.deadline_at_s,
+                open_lines=one.counts.open,
+                in_flight=len(one.on_their_way),
+                goes_until_s=one.goes_until_s,
+            )
+            for one in some
+        ]
+        by_id = {one.batch.id: one for one in some}
+        verdicts = decide(
+            backlogs,
+            pace=self._pace(pool, some),
+            places=self._path.places(pool, self._settings.lines_at_once),
+            now_s=now_s,
+            cleanest_start=lambda duration_s, by_s: self._clean_hours(pool.home, now_s, duration_s, by_s),
+        )
+        wake_at_s = float("inf")
+        for verdict in verdicts:
+            one = by_id[verdict.batch_id]
+            one.goes_until_s = verdict.goes_until_s
+            if verdict.waits_until_s is not None:
+                wake_at_s = min(wake_at_s, verdict.waits_until_s)
+            elif verdict.lines:
+                await self._send(one, verdict.lines)
+        return wake_at_s
+
+    def _pace(self, pool: ModelPool, some: list[_Open]) -> Pace:
+        """Until an answer has come, as slow as the slowest guess: to begin too early costs grams, too late a window."""
+        pace = self._paces.setdefault(pool.model, Pace(0.0))
+        if not pace.is_measured:
+            guess_s = max(pool.service.expected_s, *(one.batch.line_s for one in some))
+            pace.line_s = guess_s * self._env.speed
+        return pace
+
+    async def _send(self, one: _Open, lines: int) -> None:
+        for line in await self._env.in_thread(self._next_lines, one, lines):
+            if one.closing is not None:
+                return
+            one.on_their_way[line.number] = self._start(self._answer(one, line), f"line {line.number}")
+
+    def _next_lines(self, one: _Open, lines: int) -> list[Line]:
+        if one.lines is None:
+            one.lines = (line for line in one.folder.lines() if not _passed(one.answered, line.number))
+        return list(islice(one.lines, lines))
+
+    async def _answer(self, one: _Open, line: Line) -> None:
+        batch, began_s = one.batch, self._env.now_s()
+        answer = await self._path.answer(
+            Endpoint(batch.endpoint),
+            line.body,
+            submitted_at_s=batch.created_at_s,
+            deadline_at_s=batch.deadline_at_s,
+            tenant=batch.tenant,
+        )
+        if self._is_draining and answer.status in WORTH_ANOTHER_TRY:  # our own end is no answer: the next life asks
+            return
+        self._pace_of(batch).observe(self._env.now_s() - began_s)
+        result = result_line(batch.id, line, status=answer.status, request_id=answer.request_id, body=answer.body)
+        one.results.append((line.number, answer.status == 200, result))
+        if one.writing is None or one.writing.done():
+            one.writing = self._start(self._write(one), f"answers {batch.id}")
+
+    def _pace_of(self, batch: Batch) -> Pace:
+        pool = self._path.home(batch.model)
+        assert pool is not None, "a line was answered"
+        return self._paces[pool.model]
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    async def _write(self, one: _Open) -> None:
+        """What has come while a write is under way shares the next one."""
+        while one.results:
+            taken, one.results = one.results, []
+            outputs = [line for _, is_completed, line in taken if is_completed]
+            errors = [line for _, is_completed, line in taken if not is_completed]
+            await self._append(one.folder, outputs, errors)
+            one.counts = replace(
+                one.counts,
+                completed=one.counts.completed + len(outputs),
+                failed=one.counts.failed + len(errors),
+            )
+            for number, _, _ in taken:
+                one.on_their_way.pop(number, None)
+            self._changed.set()
+
+    async def _append(self, folder: BatchFolder, outputs: list[bytes], errors: list[bytes]) -> None:
+        while True:
+            try:
+                return await self._env.in_thread(folder.append, outputs, errors)
+            except OSError as error:
+                if error.errno not in _ON_A_FULL_DISK:
+                    raise
+                log.error("answers wait for the disk", extra={"action": "batch_disk_full", "why": str(error)})
+                await self._env.sleep_s(_RETRY_S * self._env.speed)
+
+    # -- closing ------------------------------------------------------------------------------------------------------
+
+    def _begin_closing(self, one: _Open, status: BatchStatus) -> None:
+        if one.closing is None and self._group is not None:
+            one.closing = self._start(self._close(one, status), f"close {one.batch.id}")
+
+    async def _close(self, one: _Open, status: BatchStatus) -> None:
+        for task in one.on_their_way.values():
+            task.cancel()
+        await asyncio.gather(*one.on_their_way.values(), return_exceptions=True)
+        if one.writing is not None:
+            await one.writing
+        status = await self._finalizing(one, status)
+        if status in _UNANSWERED and one.counts.total:
+            one.counts = await self._env.in_thread(self._write_off, one, status)
+        one.batch = await self._publish(one, status)
+        await self._forget(one)
+        log.info("batch closed", extra={"action": f"batch_{one.batch.status}", "batch": one.batch.id})
+
+    async def _finalizing(self, one: _Open, status: BatchStatus) -> BatchStatus:
+        """How it ends: a cancellation that came first stands."""
+        if status is not BatchStatus.COMPLETED or one.batch.status is BatchStatus.FINALIZING:
+            return status
+        try:
+            one.batch = await self._insist(one.batch.id, BatchStatus.FINALIZING)
+        except IllegalBatchMoveError:
+            return BatchStatus.CANCELLED
+        return status
+
+    def _write_off(self, one: _Open, status: BatchStatus) -> LineCounts:
+        """A line in the error file for every request without an answer. Blocks."""
+        code, message = _UNANSWERED[status]
+        completed, failed = one.folder.recovered()
+        left = (line for line in one.folder.lines() if line.number not in completed and line.number not in failed)
+        written = len(failed)
+        while some := list(islice(left, _WRITE_OFF_LINES)):
+            errors = [unanswered_line(one.batch.id, line, code=code, message=message) for line in some]
+            one.folder.append([], errors)
+            written += len(errors)
+        return replace(one.counts, completed=len(completed), failed=written)
+
+    async def _publish(self, one: _Open, status: BatchStatus) -> Batch:
+        """The answers become files, and the batch ends, in one transaction."""
+        batch, folder = one.batch, one.folder
+        target = self._files.path
+        output_bytes = await self._env.in_thread(folder.publish, folder.output, target(batch.output_file_id))
+        error_bytes = await self._env.in_thread(folder.publish, folder.errors, target(batch.error_file_id))
+        counts = one.counts
+
+        def change(store: Store) -> Batch:
+            now_s, stored = self._env.now_s(), store.batch(batch.id)
+            end = BatchStatus.CANCELLED if stored.status is BatchStatus.CANCELLING else status
+            ended = replace(
+                moved(stored, end, now_s), counts=counts, output_bytes=output_bytes, error_bytes=error_bytes
+            )
+            for file in _files_of(ended, now_s):
+                store.add_file(file)
+            store.write_batch(ended)
+            return ended
+
+        while True:
+            try:
+                return await self._writer.write(change)
+            except (StoreBusyError, DiskFullError) as error:
+                log.warning("batch not written", extra={"action": "batch_kept", "batch": batch.id, "why": str(error)})
+                await self._env.sleep_s(_RETRY_S * self._env.speed)
+
+    async def _forget(self, one: _Open) -> None:
+        del self._open[one.batch.id]
+        one.lines = None
+        await self._env.in_thread(one.folder.remove)
+
+    def _folder_of(self, batch_id: str) -> BatchFolder:
+        return BatchFolder(self._folder / batch_id, self._max_line_bytes)
+
+
+def _passed(answered: set[int], number: int) -> bool:
+    """Whether a line was answered before; it is not asked for twice."""
+    if number in answered:
+        answered.discard(number)
+        return True
+    return False
+
+
+def _files_of(batch: Batch, now_s: float) -> Iterator[StoredFile]:
+    expires_at_s = None if batch.output_life_s is None else now_s + batch.output_life_s
+    files = ((batch.output_file_id, "output", batch.output_bytes), (batch.error_file_id, "error", batch.error_bytes))
+    for file_id, what, size_bytes in files:
+        if size_bytes:
+            yield StoredFile(
+                id=file_id,
+                purpose=FilePurpose.BATCH_OUTPUT,
+                filename=f"{batch.id}_{what}.jsonl",
+                size_bytes=size_bytes,
+                created_at_s=now_s,
+                expires_at_s=expires_at_s,
+                tenant=batch.tenant,
+            )
