@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from openai import AsyncOpenAI
 
@@ -16,7 +16,7 @@ from tests.builders import YEAR_2022_AT_S
 from tests.daemons import SPEED, a_daemon
 
 MODEL = "llama-3.1-8b"
-CHAT = "/v1/chat/completions"
+CHAT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 
 
 def a_line(custom_id: str, **changes: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from scheduler.batches import (
     BATCH_INPUT_LIFE_S,
@@ -40,6 +41,8 @@ POLICIES: Policies = {
     "DELETE /v1/files/{id}": Scope.INFER,
 }
 
+# What the reader raises, by where a form is broken.
+_BROKEN_FORM = (ValueError, RuntimeError, AssertionError, EOFError, HttpProcessingError, web.RequestPayloadError)
 _CHUNK_BYTES = 256 * 1024
 # Beside the file: its boundaries and a few short fields.
 _FORM_BYTES = 64 * 1024
