@@ -219,12 +219,7 @@ class FilesApi:
                 if not isinstance(part, BodyPartReader):
                     raise invalid("A part of the form is a form itself.")
                 await self._read_part(part, file_id, form)
-        except (
-            ValueError,
-            RuntimeError,
-            AssertionError,
-            EOFError,
-        ) as error:  # of the reader
+        except _BROKEN_FORM as error:
             raise invalid(f"The form cannot be read: {type(error).__name__}.", code="bad_form") from None
         raise invalid(f"The form has more than {_MAX_PARTS} parts.")
 
