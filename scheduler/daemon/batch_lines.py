@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 
@@ -53,30 +54,6 @@ class Reading:
     problems: tuple[LineProblem, ...]
 
 
-def read_file(
-    raw_lines: Iterable[bytes], endpoint: Endpoint, *, is_known: Callable[[str], bool], max_lines: int
-) -> Reading:
-    """Check a file line by line, holding none of it but a digest of each `custom_id`."""
-    checker = _Checker(endpoint, is_known)
-    for number, raw in numbered(raw_lines):
-        if checker.lines >= max_lines:
-            checker.problems.append(
-                LineProblem(code="too_many_tasks", message=f"A batch may have {max_lines} lines.", line=number)
-            )
-            break
-        checker.check(number, raw)
-        if len(checker.problems) >= MAX_PROBLEMS:
-            break
-    if not checker.lines and not checker.problems:
-        checker.problems.append(LineProblem(code="empty_file", message="The file holds no request."))
-    return Reading(
-        lines=checker.lines,
-        model=checker.model,
-        guessed_line_s=checker.output_tokens / max(1, checker.lines) / _GUESS_TOKENS_PER_S,
-        problems=tuple(checker.problems),
-    )
-
-
 def numbered(raw_lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank with their numbers, without byte order mark and line ends."""
     for number, raw in enumerate(raw_lines, start=1):
@@ -97,24 +74,53 @@ class _RefusedLineError(Exception):
         super().__init__(message)
 
 
-class _Checker:
-    """What the lines so far have in common, and what is wrong with them."""
+class FileCheck:
+    """Checks a file some lines at a time, holding none of it but a digest of each `custom_id`."""
 
-    def __init__(self, endpoint: Endpoint, is_known: Callable[[str], bool]) -> None:
-        self._endpoint, self._is_known = endpoint, is_known
-        self.lines, self.output_tokens = 0, 0
-        self.model: str | None = None
-        self.problems: list[LineProblem] = []
+    def __init__(self, endpoint: Endpoint, *, is_known: Callable[[str], bool], max_lines: int) -> None:
+        self._endpoint, self._is_known, self._max_lines = endpoint, is_known, max_lines
+        self._lines, self._output_tokens = 0, 0
+        self._model: str | None = None
+        self._problems: list[LineProblem] = []
         self._seen: set[bytes] = set()
 
-    def check(self, number: int, raw: bytes) -> None:
-        self.lines += 1
+    def check_some(self, lines: Iterator[tuple[int, bytes]], most: int) -> bool:
+        """Whether there may be more to check. `lines` are those of `numbered`."""
+        checked = 0
+        for number, raw in islice(lines, most):
+            checked += 1
+            if self._lines >= self._max_lines:
+                message = f"A batch may have {self._max_lines} lines."
+                self._problems.append(LineProblem(code="too_many_tasks", message=message, line=number))
+                return False
+            self._check(number, raw)
+            if len(self._problems) >= MAX_PROBLEMS:
+                return False
+        return checked == most
+
+    def refuse(self, message: str, line: int | None = None) -> None:
+        """The file cannot be read further."""
+        self._problems.append(LineProblem(code="invalid_request", message=message, line=line))
+
+    def reading(self) -> Reading:
+        """What is known once all is checked."""
+        if not self._lines and not self._problems:
+            self._problems.append(LineProblem(code="empty_file", message="The file holds no request."))
+        return Reading(
+            lines=self._lines,
+            model=self._model,
+            guessed_line_s=self._output_tokens / max(1, self._lines) / _GUESS_TOKENS_PER_S,
+            problems=tuple(self._problems),
+        )
+
+    def _check(self, number: int, raw: bytes) -> None:
+        self._lines += 1
         try:
             line = _decoded(raw)
             self._check_address(line)
             self._check_call(line)
         except _RefusedLineError as refused:
-            self.problems.append(
+            self._problems.append(
                 LineProblem(code=refused.code, message=refused.message, line=number, param=refused.param)
             )
 
@@ -136,13 +142,13 @@ class _Checker:
         call = _call(self._endpoint, bytes(line.body))
         if not self._is_known(call.model):
             raise _RefusedLineError("model_not_found", f"No worker here serves {call.model[:100]!r}.", "body.model")
-        if self.model is None:
-            self.model = call.model
-        if call.model != self.model:
+        if self._model is None:
+            self._model = call.model
+        if call.model != self._model:
             raise _RefusedLineError(
-                "model_mismatch", f"All lines must ask the model of the first, {self.model}.", "body.model"
+                "model_mismatch", f"All lines must ask the model of the first, {self._model}.", "body.model"
             )
-        self.output_tokens += call.output_tokens
+        self._output_tokens += call.output_tokens
 
 
 def _decoded(raw: bytes) -> _Line:

@@ -26,13 +26,12 @@ from scheduler.batches import (
     FilePurpose,
     IllegalBatchMoveError,
     LineCounts,
-    LineProblem,
     StoredFile,
     moved,
 )
 from scheduler.config import BatchesSettings
 from scheduler.daemon.batch_folder import BatchFolder, TooLongLineError
-from scheduler.daemon.batch_lines import Line, Reading, read_file, result_line, unanswered_line
+from scheduler.daemon.batch_lines import FileCheck, Line, Reading, numbered, result_line, unanswered_line
 from scheduler.daemon.batch_path import WORTH_ANOTHER_TRY, BatchPath
 from scheduler.daemon.env import Env
 from scheduler.daemon.file_folder import FileFolder
@@ -47,6 +46,7 @@ log = logging.getLogger(__name__)
 _LONGEST_SLEEP_S = 60.0
 _SHORTEST_SLEEP_S = 0.01
 _RETRY_S = 5.0  # real, after a database or a disk that takes nothing now
+_CHECKED_AT_ONCE = 100  # about a millisecond
 _WRITE_OFF_LINES = 1000
 _ON_A_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -225,7 +225,7 @@ class Batches:
 
     async def _check(self, one: _Open) -> None:
         async with self._checking:
-            reading = await self._env.in_thread(self._read, one)
+            reading = await self._read(one)
         try:
             if reading.problems:
                 one.batch = await self._insist(one.batch.id, BatchStatus.FAILED, problems=reading.problems)
@@ -244,16 +244,18 @@ class Batches:
         log.info("batch checked", extra={"action": f"batch_{one.batch.status}", "batch": one.batch.id})
         self._changed.set()
 
-    def _read(self, one: _Open) -> Reading:
-        endpoint, most = Endpoint(one.batch.endpoint), self._settings.max_lines
+    async def _read(self, one: _Open) -> Reading:
+        """A slice at a time: one long stay in the interpreter would hold up everybody's requests."""
+        check = FileCheck(Endpoint(one.batch.endpoint), is_known=self._path.serves, max_lines=self._settings.max_lines)
+        lines = numbered(one.folder.raw_lines())
         try:
-            return read_file(one.folder.raw_lines(), endpoint, is_known=self._path.serves, max_lines=most)
+            while await self._env.in_thread(check.check_some, lines, _CHECKED_AT_ONCE):
+                pass
         except TooLongLineError as error:
-            message = f"This line is longer than {error.max_bytes} bytes."
-            problem = LineProblem(code="invalid_request", message=message, line=error.number)
+            check.refuse(f"This line is longer than {error.max_bytes} bytes.", error.number)
         except FileNotFoundError:  # cancelled, and closed, before its turn came
-            problem = LineProblem(code="invalid_request", message="The input file is gone.")
-        return Reading(lines=0, model=None, guessed_line_s=0.0, problems=(problem,))
+            check.refuse("The input file is gone.")
+        return check.reading()
 
     # -- feeding ------------------------------------------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ import pytest
 
 from scheduler.daemon.batch_lines import (
     MAX_PROBLEMS,
+    FileCheck,
     Line,
     Reading,
     number_of,
     numbered,
-    read_file,
     read_line,
     result_line,
     unanswered_line,
@@ -24,7 +24,11 @@ LINE = Line(number=7, custom_id="seven", body=b"{}")
 
 def read(data: bytes, *, endpoint: Endpoint = Endpoint.CHAT, max_lines: int = 50_000) -> Reading:
     lines = data.splitlines(keepends=True)
-    return read_file(lines, endpoint, is_known=lambda model: model in (MODEL, "other"), max_lines=max_lines)
+    check = FileCheck(endpoint, is_known=lambda model: model in (MODEL, "other"), max_lines=max_lines)
+    left = numbered(lines)
+    while check.check_some(left, 2):
+        pass
+    return check.reading()
 
 
 def problem(data: bytes, **options: int) -> tuple[int | None, str, str | None]:
