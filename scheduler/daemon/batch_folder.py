@@ -65,11 +65,18 @@ class BatchFolder:
         """The numbers of the lines that were answered with 200, and of those that failed."""
         return _recovered(self.output), _recovered(self.errors)
 
-    def append(self, outputs: Sequence[bytes], errors: Sequence[bytes]) -> None:
-        """Returns once they are on the disk."""
-        for path, lines in ((self.output, outputs), (self.errors, errors)):
-            if lines:
-                _append(path, b"".join(lines))
+    def append(self, path: Path, lines: Sequence[bytes]) -> None:
+        """To the output or the errors; on the disk when it returns, and nothing of it is there when it fails."""
+        left = b"".join(lines)
+        with path.open("ab", buffering=0) as file:
+            whole_bytes = file.tell()
+            try:
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError:  # the caller may come again with the same lines
+                file.truncate(whole_bytes)
+                raise
 
     def publish(self, path: Path, target: Path) -> int:
         """Give a finished file its place among the files; its size, 0 where there is nothing to publish."""
@@ -81,18 +88,6 @@ class BatchFolder:
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _append(path: Path, lines: bytes) -> None:
-    with path.open("ab", buffering=0) as file:
-        whole_bytes = file.tell()
-        try:
-            while lines:
-                lines = lines[file.write(lines) :]
-            os.fsync(file.fileno())
-        except OSError:  # the caller may come again with the same lines
-            file.truncate(whole_bytes)
-            raise
 
 
 def _recovered(path: Path) -> set[int]:

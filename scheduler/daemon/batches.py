@@ -11,11 +11,9 @@ line on its way, a check and a closing are tasks of their own.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Never
 
@@ -31,10 +29,11 @@ from scheduler.batches import (
 )
 from scheduler.config import BatchesSettings
 from scheduler.daemon.batch_folder import BatchFolder, TooLongLineError
-from scheduler.daemon.batch_lines import FileCheck, Line, Reading, numbered, result_line, unanswered_line
+from scheduler.daemon.batch_lines import FileCheck, Line, Reading, numbered, result_line
 from scheduler.daemon.batch_path import WORTH_ANOTHER_TRY, BatchPath
 from scheduler.daemon.env import Env
 from scheduler.daemon.file_folder import FileFolder
+from scheduler.daemon.open_batch import OpenBatch, Result
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.pools import ModelPool
 from scheduler.store.contract import DiskFullError, Reads, Store, StoreBusyError
@@ -45,10 +44,8 @@ log = logging.getLogger(__name__)
 # The feeder looks again after this long, should nothing call it; and not more often than that, however fast lines are.
 _LONGEST_SLEEP_S = 60.0
 _SHORTEST_SLEEP_S = 0.01
-_RETRY_S = 5.0  # real, after a database or a disk that takes nothing now
+_RETRY_S = 5.0  # real, after a database that takes nothing now
 _CHECKED_AT_ONCE = 100  # about a millisecond
-_WRITE_OFF_LINES = 1000
-_ON_A_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _UNANSWERED = {
     BatchStatus.EXPIRED: (
@@ -60,26 +57,6 @@ _UNANSWERED = {
 
 # When work of a region should start: (region, now_s, duration_s, release_by_s) -> instant.
 CleanHours = Callable[[str, float, float, float], float]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Open:
-    """One batch that has not ended. `on_their_way` holds a line until its answer is on the disk."""
-
-    batch: Batch
-    folder: BatchFolder
-    counts: LineCounts = LineCounts()
-    answered: set[int] = field(default_factory=set)  # by an earlier life; each forgotten as it is passed
-    lines: Iterator[Line] | None = None
-    on_their_way: dict[int, asyncio.Task[None]] = field(default_factory=dict)
-    results: list[tuple[int, bool, bytes]] = field(default_factory=list)
-    writing: asyncio.Task[None] | None = None
-    closing: asyncio.Task[None] | None = None
-    goes_until_s: float = float("-inf")
-
-    @property
-    def is_flowing(self) -> bool:
-        return self.batch.status is BatchStatus.IN_PROGRESS and self.closing is None
 
 
 class Batches:
@@ -101,7 +78,7 @@ class Batches:
         self._env, self._settings, self._max_line_bytes = env, settings, max_line_bytes
         self._writer, self._reads, self._path = writer, reads, path
         self._files, self._folder, self._clean_hours = files, folder, clean_hours
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenBatch] = {}
         self._paces: dict[str, Pace] = {}
         self._changed = asyncio.Event()
         self._checking = asyncio.Semaphore(1)  # a file at a time: a check keeps a processor busy
@@ -113,10 +90,8 @@ class Batches:
     async def recover(self) -> None:
         """Take up what an earlier life left open, with the answers that are on the disk."""
         for batch in await self._env.in_thread(self._reads.open_batches):
-            one = self._open[batch.id] = _Open(batch=batch, folder=self._folder_of(batch.id))
-            completed, failed = await self._env.in_thread(one.folder.recovered)
-            one.answered = completed | failed
-            one.counts = replace(batch.counts, completed=len(completed), failed=len(failed))
+            one = self._open[batch.id] = OpenBatch(batch=batch, folder=self._folder_of(batch.id))
+            await self._env.in_thread(one.recover)
             log.info("batch taken up", extra={"action": "batch_recovered", "batch": batch.id, "open": one.counts.open})
         await self._env.in_thread(self._remove_closed)
 
@@ -163,14 +138,13 @@ class Batches:
     def serves(self, model: str) -> bool:
         return self._path.serves(model)
 
-    def counts_of(self, batch: Batch) -> LineCounts:
-        """As they are now."""
-        one = self._open.get(batch.id)
-        return batch.counts if one is None else one.counts
+    def live_counts(self) -> dict[str, LineCounts]:
+        """Of the batches that have not ended, as they are now."""
+        return {batch_id: one.counts for batch_id, one in self._open.items()}
 
     async def accept(self, batch: Batch) -> None:
         """Durable when this returns. Raises FileNotFoundError for a lost input, StoreBusyError, DiskFullError."""
-        one = _Open(batch=batch, folder=self._folder_of(batch.id))
+        one = OpenBatch(batch=batch, folder=self._folder_of(batch.id))
         await self._env.in_thread(one.folder.take_input, self._files.path(batch.input_file_id))
         await self._writer.write(lambda store: store.add_batch(batch), is_admission=True)
         self._open[batch.id] = one
@@ -187,7 +161,7 @@ class Batches:
 
     # -- states -------------------------------------------------------------------------------------------------------
 
-    def _take_up(self, one: _Open) -> None:
+    def _take_up(self, one: OpenBatch) -> None:
         if self._group is None:  # taken up when it runs
             return
         match one.batch.status:
@@ -223,7 +197,7 @@ class Batches:
                 log.warning("batch not written", extra={"action": "batch_kept", "batch": batch_id, "why": str(error)})
                 await self._env.sleep_s(_RETRY_S * self._env.speed)
 
-    async def _check(self, one: _Open) -> None:
+    async def _check(self, one: OpenBatch) -> None:
         async with self._checking:
             reading = await self._read(one)
         try:
@@ -244,7 +218,7 @@ class Batches:
         log.info("batch checked", extra={"action": f"batch_{one.batch.status}", "batch": one.batch.id})
         self._changed.set()
 
-    async def _read(self, one: _Open) -> Reading:
+    async def _read(self, one: OpenBatch) -> Reading:
         """A slice at a time: one long stay in the interpreter would hold up everybody's requests."""
         check = FileCheck(Endpoint(one.batch.endpoint), is_known=self._path.serves, max_lines=self._settings.max_lines)
         lines = numbered(one.folder.raw_lines())
@@ -263,7 +237,7 @@ class Batches:
         """Send what may go; when to look again."""
         now_s = self._env.now_s()
         wake_at_s = now_s + _LONGEST_SLEEP_S * self._env.speed
-        flowing: dict[str, list[_Open]] = {}
+        flowing: dict[str, list[OpenBatch]] = {}
         for one in self._open.values():
             self._close_if_over(one, now_s)
             if one.closing is None:
@@ -274,13 +248,13 @@ class Batches:
             wake_at_s = min(wake_at_s, await self._feed_pool(some, now_s))
         return wake_at_s
 
-    def _close_if_over(self, one: _Open, now_s: float) -> None:
+    def _close_if_over(self, one: OpenBatch, now_s: float) -> None:
         if one.batch.status in (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS) and now_s >= one.batch.deadline_at_s:
             self._begin_closing(one, BatchStatus.EXPIRED)
         elif one.is_flowing and one.counts.open == 0:
             self._begin_closing(one, BatchStatus.COMPLETED)
 
-    async def _feed_pool(self, some: list[_Open], now_s: float) -> float:
+    async def _feed_pool(self, some: list[OpenBatch], now_s: float) -> float:
         pool = self._path.home(some[0].batch.model)
         if pool is None or self._is_draining:
             return float("inf")
@@ -312,7 +286,7 @@ class Batches:
                 await self._send(one, verdict.lines)
         return wake_at_s
 
-    def _pace(self, pool: ModelPool, some: list[_Open]) -> Pace:
+    def _pace(self, pool: ModelPool, some: list[OpenBatch]) -> Pace:
         """Until an answer has come, as slow as the slowest guess: to begin too early costs grams, too late a window."""
         pace = self._paces.setdefault(pool.model, Pace(0.0))
         if not pace.is_measured:
@@ -320,18 +294,13 @@ class Batches:
             pace.line_s = guess_s * self._env.speed
         return pace
 
-    async def _send(self, one: _Open, lines: int) -> None:
-        for line in await self._env.in_thread(self._next_lines, one, lines):
+    async def _send(self, one: OpenBatch, lines: int) -> None:
+        for line in await self._env.in_thread(one.next_lines, lines):
             if one.closing is not None:
                 return
             one.on_their_way[line.number] = self._start(self._answer(one, line), f"line {line.number}")
 
-    def _next_lines(self, one: _Open, lines: int) -> list[Line]:
-        if one.lines is None:
-            one.lines = (line for line in one.folder.lines() if not _passed(one.answered, line.number))
-        return list(islice(one.lines, lines))
-
-    async def _answer(self, one: _Open, line: Line) -> None:
+    async def _answer(self, one: OpenBatch, line: Line) -> None:
         batch, began_s = one.batch, self._env.now_s()
         answer = await self._path.answer(
             Endpoint(batch.endpoint),
@@ -344,50 +313,28 @@ class Batches:
             return
         self._pace_of(batch).observe(self._env.now_s() - began_s)
         result = result_line(batch.id, line, status=answer.status, request_id=answer.request_id, body=answer.body)
-        one.results.append((line.number, answer.status == 200, result))
+        one.results.append(Result(number=line.number, is_completed=answer.status == 200, line=result))
         if one.writing is None or one.writing.done():
             one.writing = self._start(self._write(one), f"answers {batch.id}")
+
+    async def _write(self, one: OpenBatch) -> None:
+        """What has come while a write is under way shares the next one."""
+        while one.results:
+            await one.write_results(self._env)
+            self._changed.set()
 
     def _pace_of(self, batch: Batch) -> Pace:
         pool = self._path.home(batch.model)
         assert pool is not None, "a line was answered"
         return self._paces[pool.model]
 
-    # -- answers ------------------------------------------------------------------------------------------------------
-
-    async def _write(self, one: _Open) -> None:
-        """What has come while a write is under way shares the next one."""
-        while one.results:
-            taken, one.results = one.results, []
-            outputs = [line for _, is_completed, line in taken if is_completed]
-            errors = [line for _, is_completed, line in taken if not is_completed]
-            await self._append(one.folder, outputs, errors)
-            one.counts = replace(
-                one.counts,
-                completed=one.counts.completed + len(outputs),
-                failed=one.counts.failed + len(errors),
-            )
-            for number, _, _ in taken:
-                one.on_their_way.pop(number, None)
-            self._changed.set()
-
-    async def _append(self, folder: BatchFolder, outputs: list[bytes], errors: list[bytes]) -> None:
-        while True:
-            try:
-                return await self._env.in_thread(folder.append, outputs, errors)
-            except OSError as error:
-                if error.errno not in _ON_A_FULL_DISK:
-                    raise
-                log.error("answers wait for the disk", extra={"action": "batch_disk_full", "why": str(error)})
-                await self._env.sleep_s(_RETRY_S * self._env.speed)
-
     # -- closing ------------------------------------------------------------------------------------------------------
 
-    def _begin_closing(self, one: _Open, status: BatchStatus) -> None:
+    def _begin_closing(self, one: OpenBatch, status: BatchStatus) -> None:
         if one.closing is None and self._group is not None:
             one.closing = self._start(self._close(one, status), f"close {one.batch.id}")
 
-    async def _close(self, one: _Open, status: BatchStatus) -> None:
+    async def _close(self, one: OpenBatch, status: BatchStatus) -> None:
         for task in one.on_their_way.values():
             task.cancel()
         await asyncio.gather(*one.on_their_way.values(), return_exceptions=True)
@@ -395,12 +342,13 @@ class Batches:
             await one.writing
         status = await self._finalizing(one, status)
         if status in _UNANSWERED and one.counts.total:
-            one.counts = await self._env.in_thread(self._write_off, one, status)
+            code, message = _UNANSWERED[status]
+            await one.write_off(self._env, code, message)
         one.batch = await self._publish(one, status)
         await self._forget(one)
         log.info("batch closed", extra={"action": f"batch_{one.batch.status}", "batch": one.batch.id})
 
-    async def _finalizing(self, one: _Open, status: BatchStatus) -> BatchStatus:
+    async def _finalizing(self, one: OpenBatch, status: BatchStatus) -> BatchStatus:
         """How it ends: a cancellation that came first stands."""
         if status is not BatchStatus.COMPLETED or one.batch.status is BatchStatus.FINALIZING:
             return status
@@ -410,19 +358,7 @@ class Batches:
             return BatchStatus.CANCELLED
         return status
 
-    def _write_off(self, one: _Open, status: BatchStatus) -> LineCounts:
-        """A line in the error file for every request without an answer. Blocks."""
-        code, message = _UNANSWERED[status]
-        completed, failed = one.folder.recovered()
-        left = (line for line in one.folder.lines() if line.number not in completed and line.number not in failed)
-        written = len(failed)
-        while some := list(islice(left, _WRITE_OFF_LINES)):
-            errors = [unanswered_line(one.batch.id, line, code=code, message=message) for line in some]
-            one.folder.append([], errors)
-            written += len(errors)
-        return replace(one.counts, completed=len(completed), failed=written)
-
-    async def _publish(self, one: _Open, status: BatchStatus) -> Batch:
+    async def _publish(self, one: OpenBatch, status: BatchStatus) -> Batch:
         """The answers become files, and the batch ends, in one transaction."""
         batch, folder = one.batch, one.folder
         target = self._files.path
@@ -448,21 +384,12 @@ class Batches:
                 log.warning("batch not written", extra={"action": "batch_kept", "batch": batch.id, "why": str(error)})
                 await self._env.sleep_s(_RETRY_S * self._env.speed)
 
-    async def _forget(self, one: _Open) -> None:
+    async def _forget(self, one: OpenBatch) -> None:
         del self._open[one.batch.id]
-        one.lines = None
         await self._env.in_thread(one.folder.remove)
 
     def _folder_of(self, batch_id: str) -> BatchFolder:
         return BatchFolder(self._folder / batch_id, self._max_line_bytes)
-
-
-def _passed(answered: set[int], number: int) -> bool:
-    """Whether a line was answered before; it is not asked for twice."""
-    if number in answered:
-        answered.discard(number)
-        return True
-    return False
 
 
 def _files_of(batch: Batch, now_s: float) -> Iterator[StoredFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -82,19 +83,21 @@ class BatchesApi:
         return json_answer(described_batch(batch, batch.counts))
 
     async def listing(self, request: web.Request) -> web.Response:
-        limit = whole(request, "limit", _DEFAULT_PAGE, _LONGEST_PAGE)
+        limit, live = whole(request, "limit", _DEFAULT_PAGE, _LONGEST_PAGE), self.batches.live_counts()
         try:
             found = await self.env.in_thread(self.reads.batches, limit=limit + 1, after=request.query.get("after"))
         except (UnknownBatchError, StoreBusyError) as error:
             raise _refused(error) from None
-        return json_answer(listed([self._described(batch) for batch in found[:limit]], has_more=len(found) > limit))
+        return json_answer(listed([_described(batch, live) for batch in found[:limit]], has_more=len(found) > limit))
 
     async def show(self, request: web.Request) -> web.Response:
+        # Taken before the row is read: a batch that ends in between is shown with the counts of its row.
+        live = self.batches.live_counts()
         try:
             batch = await self.env.in_thread(self.reads.batch, request.match_info["id"])
         except (UnknownBatchError, StoreBusyError) as error:
             raise _refused(error) from None
-        return json_answer(self._described(batch))
+        return json_answer(_described(batch, live))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancelling at once; cancelled when what has been answered is in its files. The body is not looked at."""
@@ -103,10 +106,7 @@ class BatchesApi:
             batch = await self.batches.cancel(request.match_info["id"])
         except (UnknownBatchError, IllegalBatchMoveError, StoreBusyError, DiskFullError) as error:
             raise _refused(error) from None
-        return json_answer(self._described(batch))
-
-    def _described(self, batch: Batch) -> dict[str, Any]:
-        return described_batch(batch, self.batches.counts_of(batch))
+        return json_answer(_described(batch, self.batches.live_counts()))
 
     def _batch(self, asked: _Creation) -> Batch:
         if asked.endpoint not in set(Endpoint):
@@ -134,6 +134,10 @@ class BatchesApi:
         if not _SHORTEST_WINDOW_S <= window_s <= longest_s:
             raise invalid(f"completion_window must be 1s to {longest_s:.0f}s", param="completion_window")
         return window_s
+
+
+def _described(batch: Batch, live: Mapping[str, LineCounts]) -> dict[str, Any]:
+    return described_batch(batch, batch.counts if batch.is_final else live.get(batch.id, batch.counts))
 
 
 def described_batch(batch: Batch, counts: LineCounts) -> dict[str, Any]:

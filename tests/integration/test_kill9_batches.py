@@ -21,7 +21,7 @@ from tests.batch_files import CHAT, MODEL, a_line, as_file
 from tests.integration.gateway_stand import CHAT_ANSWER
 from tests.integration.test_kill9_daemon import PATIENCE_S, Lives, lives
 
-KILLS = 5
+KILLS = 4
 LINES = 400
 LINES_AT_ONCE = 8
 ANSWER_S = 0.01

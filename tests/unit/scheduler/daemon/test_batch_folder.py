@@ -29,12 +29,13 @@ def test_the_input_outlives_the_upload(tmp_path: Path) -> None:
 
 def test_answers_are_recovered_and_a_cut_one_is_cut_off(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
-    folder.append([a_result(1), a_result(3)], [a_result(2)])
+    folder.append(folder.output, [a_result(1), a_result(3)])
+    folder.append(folder.errors, [a_result(2)])
     with folder.output.open("ab") as file:
         file.write(a_result(4)[:-5])
     assert folder.recovered() == ({1, 3}, {2})
     assert folder.output.read_bytes() == a_result(1) + a_result(3)
-    folder.append([a_result(4)], [])
+    folder.append(folder.output, [a_result(4)])
     assert folder.recovered() == ({1, 3, 4}, {2})
 
 
@@ -48,7 +49,7 @@ def test_a_line_longer_than_a_request_is_refused_before_it_is_read(tmp_path: Pat
 
 def test_publishing_twice_is_publishing_once(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
-    folder.append([a_result(1)], [])
+    folder.append(folder.output, [a_result(1)])
     target = tmp_path / "file-2"
     assert folder.publish(folder.output, target) == folder.publish(folder.output, target) == len(a_result(1))
     assert folder.publish(folder.errors, tmp_path / "file-3") == 0
