@@ -31,13 +31,17 @@ CleanestStart = Callable[[float, float], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What is left of one batch; `in_flight` of its open lines are on their way already."""
+    """What is left of one batch; `in_flight` of its open lines are on their way already.
+
+    The last two are of its last verdict. A new forecast makes an end to its waiting: give it without `waits_until_s`.
+    """
 
     batch_id: str
     deadline_at_s: float
     open_lines: int
     in_flight: int = 0
     goes_until_s: float = float("-inf")
+    waits_until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,7 @@ def decide(
     for backlog, need_s, latest in zip(ordered, needs_s, latest_at_s, strict=True):
         until_s = backlog.goes_until_s
         if until_s <= now_s:
-            start_at_s = now_s if latest <= now_s else cleanest_start(need_s, latest)
+            start_at_s = now_s if latest <= now_s else _start_at_s(backlog, need_s, latest, now_s, cleanest_start)
             if start_at_s > now_s:
                 verdicts.append(Verdict(batch_id=backlog.batch_id, lines=0, waits_until_s=start_at_s))
                 continue
@@ -90,6 +94,16 @@ def decide(
         free -= lines
         verdicts.append(Verdict(batch_id=backlog.batch_id, lines=lines, goes_until_s=until_s))
     return verdicts
+
+
+def _start_at_s(
+    backlog: Backlog, need_s: float, latest_at_s: float, now_s: float, cleanest_start: CleanestStart
+) -> float:
+    """What was answered before stands while it lies ahead: a thousand batches are not priced anew for each new one."""
+    waits_until_s = backlog.waits_until_s
+    if waits_until_s is not None and now_s < waits_until_s <= latest_at_s:
+        return waits_until_s
+    return cleanest_start(need_s, latest_at_s)
 
 
 def _needs_s(ordered: Sequence[Backlog], pace: Pace, places: int) -> list[float]:

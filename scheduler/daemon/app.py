@@ -343,7 +343,7 @@ class Daemon:
 
     def _on_forecast_changed(self) -> None:
         self.gateway.on_forecast_changed()
-        self.batches.wake()
+        self.batches.on_forecast_changed()
 
     def _on_fatal(self, error: StoreBrokenError) -> None:
         log.critical("database broken", extra={"action": "store_broken", "why": str(error)})

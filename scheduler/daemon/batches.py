@@ -120,8 +120,10 @@ class Batches:
         if writing:
             await asyncio.wait(writing)
 
-    def wake(self) -> None:
-        """Something has changed, such as the forecast."""
+    def on_forecast_changed(self) -> None:
+        """Every batch that waits is asked anew."""
+        for one in self._open.values():
+            one.waits_until_s = None
         self._changed.set()
 
     async def _sleep(self, until_s: float) -> None:
@@ -265,6 +267,7 @@ class Batches:
                 open_lines=one.counts.open,
                 in_flight=len(one.on_their_way),
                 goes_until_s=one.goes_until_s,
+                waits_until_s=one.waits_until_s,
             )
             for one in some
         ]
@@ -279,7 +282,7 @@ class Batches:
         wake_at_s = float("inf")
         for verdict in verdicts:
             one = by_id[verdict.batch_id]
-            one.goes_until_s = verdict.goes_until_s
+            one.goes_until_s, one.waits_until_s = verdict.goes_until_s, verdict.waits_until_s
             if verdict.waits_until_s is not None:
                 wake_at_s = min(wake_at_s, verdict.waits_until_s)
             elif verdict.lines:

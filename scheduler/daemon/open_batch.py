@@ -45,6 +45,7 @@ class OpenBatch:
     writing: asyncio.Task[None] | None = None
     closing: asyncio.Task[None] | None = None
     goes_until_s: float = float("-inf")
+    waits_until_s: float | None = None
     _answered: set[int] = field(default_factory=set)  # by an earlier life; each forgotten as it is passed
     _lines: Iterator[Line] | None = None
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,8 @@ HOUR_S = 3600.0
 
 
 def a_backlog(batch_id: str = "a", **changes: float) -> Backlog:
-    fields = {"deadline_at_s": NOW_S + 10 * HOUR_S, "open_lines": 100, "in_flight": 0, **changes}
-    return Backlog(batch_id=batch_id, **fields)  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"deadline_at_s": NOW_S + 10 * HOUR_S, "open_lines": 100, "in_flight": 0, **changes}
+    return Backlog(batch_id=batch_id, **fields)
 
 
 def now_is_cleanest(_duration_s: float, _release_by_s: float) -> float:
@@ -94,6 +95,18 @@ def test_what_was_told_to_go_is_not_asked_again_for_some_minutes() -> None:
     assert (goes.lines, goes.goes_until_s) == (10, NOW_S + 1)
     (asked,) = verdicts(a_backlog(goes_until_s=NOW_S))
     assert asked.lines == 0
+
+
+def test_an_answer_stands_while_it_lies_ahead_and_in_time() -> None:
+    def is_not_asked(_duration_s: float, _release_by_s: float) -> float:
+        raise AssertionError("the answer was known")
+
+    (waits,) = verdicts(a_backlog(waits_until_s=NOW_S + 1), cleanest=is_not_asked)
+    assert waits.waits_until_s == NOW_S + 1
+    (asked,) = verdicts(a_backlog(waits_until_s=NOW_S), cleanest=now_is_cleanest)
+    assert asked.lines == 10
+    (late,) = verdicts(a_backlog(waits_until_s=NOW_S + 11 * HOUR_S), cleanest=now_is_cleanest)
+    assert late.lines == 10
 
 
 def test_a_pace_starts_with_a_guess_takes_the_first_answer_whole_and_forgets_slowly() -> None:
