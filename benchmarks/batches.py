@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import statistics
@@ -98,6 +99,7 @@ def row(name: str, took_s: list[float]) -> str:
 async def measure(folder: Path, waiting: int) -> None:
     daemon = Daemon(settings(folder), Env(epoch_s=MIDNIGHT_AT_S), {})
     await daemon.start()
+    gc.freeze()  # as `slacktide serve` does
     try:
         async with aiohttp.ClientSession(base_url=daemon.listener.base_url) as client:
             one = await uploaded(client, lines(1))
