@@ -233,6 +233,18 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class BatchesSettings:
+    """[batches]: uploaded files, and batches of requests."""
+
+    max_file_bytes: Annotated[int, Field(ge=1024, description="Largest file accepted by /v1/files.")] = 200_000_000
+    max_lines: Annotated[int, Field(ge=1, description="Most requests in one batch.")] = 50_000
+    lines_at_once: Annotated[
+        int, Field(ge=1, description="Lines of batches on their way in one pool; at most what its workers hold.")
+    ] = 64
+    longest_window_s: Annotated[Duration, Field(gt=0, description="Longest completion_window accepted.")] = 604800.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class PlanningSettings:
     """[planning]: how often and how far ahead to plan."""
 
@@ -304,6 +316,7 @@ class Settings:
     server: Server = Server()
     shaping: ShapingSettings = ShapingSettings()
     consolidation: ConsolidationSettings = ConsolidationSettings()
+    batches: BatchesSettings = BatchesSettings()
     planning: PlanningSettings = PlanningSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     region: tuple[RegionSettings, ...] = ()

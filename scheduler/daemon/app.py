@@ -28,15 +28,17 @@ from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
+from scheduler.daemon import batches_api, files_api, jobs_api
 from scheduler.daemon import gateway as gateway_routes
-from scheduler.daemon import jobs_api
 from scheduler.daemon.accounts import Accounts
+from scheduler.daemon.batches import Batches
 from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
 from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
+from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.http import make_app
 from scheduler.daemon.journal_file import JournalFile
@@ -106,6 +108,8 @@ class Daemon:
         await self._first_poll()
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
         await self.cron.submit_due()
+        await self.files.recover()
+        await self.batches.recover()
         await self.gateway.start()
         await self.listener.start()
         self.cookbook.base_url = self.listener.base_url
@@ -140,7 +144,9 @@ class Daemon:
         self._timers.shutdown(wait=False)
         if self._deciding is not None:  # before the requests are waited for: no run is started any more
             self._deciding.cancel()
+        self.batches.hold()
         await self.gateway.stop(self._settings.server.drain_s)
+        await self.batches.settle()
         if self._tasks is not None:
             self._tasks.cancel()
             await asyncio.wait((self._tasks,))
@@ -164,6 +170,8 @@ class Daemon:
             group.create_task(self.accounts.run(), name="accounts")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
+            group.create_task(self.files.run(), name="files")
+            group.create_task(self.batches.run(), name="batches")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
             group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
 
@@ -207,6 +215,7 @@ class Daemon:
             grid_of=self.grid_of,
         )
         self.telemetry = Telemetry(env, settings.telemetry, self._folder / "telemetry", self.gateway.workers)
+        self._compose_batches()
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
         self.api = jobs_api.JobsApi(
             env=env,
@@ -224,13 +233,45 @@ class Daemon:
         self._listen()
         self._set_timers()
 
+    def _compose_batches(self) -> None:
+        folder = FileFolder(self._folder / "files")
+        self.files = files_api.FilesApi(
+            env=self._env,
+            writer=self.writer,
+            reads=self.reads,
+            folder=folder,
+            max_file_bytes=self._settings.batches.max_file_bytes,
+            has_room=lambda: self.writer.has_room,
+        )
+        self.batches = Batches(
+            env=self._env,
+            settings=self._settings.batches,
+            max_line_bytes=self._settings.server.max_body_bytes,
+            writer=self.writer,
+            reads=self.reads,
+            path=self.gateway.batch_path(),
+            files=folder,
+            folder=self._folder / "batches",
+            clean_hours=self.release_at_s,
+        )
+        self.batches_api = batches_api.BatchesApi(
+            env=self._env, settings=self._settings.batches, reads=self.reads, files=self.files, batches=self.batches
+        )
+
     def _listen(self) -> None:
         server = self._settings.server
         if server.keys_sha256:  # our own client of the gateway needs a key as well
             self.cookbook.key = self._own_key()
             digest = hashlib.sha256(self.cookbook.key.encode()).hexdigest()
             server = dataclasses.replace(server, keys_sha256=(*server.keys_sha256, digest))
-        policies = {**gateway_routes.POLICIES, **jobs_api.POLICIES, **status_api.POLICIES, **status_page.POLICIES}
+        policies = {
+            **gateway_routes.POLICIES,
+            **files_api.POLICIES,
+            **batches_api.POLICIES,
+            **jobs_api.POLICIES,
+            **status_api.POLICIES,
+            **status_page.POLICIES,
+        }
         app = make_app(
             server,
             env=self._env,
@@ -240,6 +281,8 @@ class Daemon:
             remarks=self.poller.unknown_zones,
         )
         self.gateway.add_routes(app)
+        self.files.add_routes(app)
+        self.batches_api.add_routes(app)
         self.api.add_routes(app)
         self._status().add_routes(app)
         status_page.Page().add_routes(app)
@@ -308,6 +351,7 @@ class Daemon:
 
     def _on_forecast_changed(self) -> None:
         self.gateway.on_forecast_changed()
+        self.batches.on_forecast_changed()
 
     def _on_fatal(self, error: StoreBrokenError) -> None:
         log.critical("database broken", extra={"action": "store_broken", "why": str(error)})

@@ -15,6 +15,7 @@ from aiohttp import web
 from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
 from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
+from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
@@ -209,6 +210,19 @@ class Gateway:
                 if ticket.request.latency_class is LatencyClass.FLEX:
                     pool.retime(ticket, self._clean_at_s(pool, now_s, ticket.request.release_by_s))
             pool.wake()
+
+    def batch_path(self) -> BatchPath:
+        """The way into the pools for lines of batches."""
+        return BatchPath(
+            env=self._env,
+            pools=self._pools,
+            routing=self._routing,
+            upstream=self._upstream,
+            bookkeeper=self._bookkeeper,
+            metrics=self._metrics,
+            within=_within,
+            leave=self._leave,
+        )
 
     # -- requests -----------------------------------------------------------------------------------------------------
 

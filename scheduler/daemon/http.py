@@ -238,12 +238,29 @@ async def read_json_body(request: web.Request, *, max_bytes: int) -> bytes:
     if content.is_eof():
         return await _read_counted(content, max_bytes)
     try:
-        async with asyncio.timeout(_BODY_ALLOWANCE_S + (request.content_length or max_bytes) / _BODY_MIN_BYTES_PER_S):
+        async with in_time(request, max_bytes):
             return await _read_counted(content, max_bytes)
     except TimeoutError:
-        raise ApiError(
-            408, "The body arrived too slowly.", kind="invalid_request_error", code="slow_body", closes_connection=True
-        ) from None
+        raise slow_body() from None
+
+
+def in_time(request: web.Request, max_bytes: int) -> asyncio.Timeout:
+    """As long as a body of this length may take."""
+    return asyncio.timeout(_BODY_ALLOWANCE_S + (request.content_length or max_bytes) / _BODY_MIN_BYTES_PER_S)
+
+
+def slow_body() -> ApiError:
+    return ApiError(
+        408, "The body arrived too slowly.", kind="invalid_request_error", code="slow_body", closes_connection=True
+    )
+
+
+def refuse_other_origins(request: web.Request) -> None:
+    """A page in a browser may post a form anywhere unasked, and says where it is from. Raises ApiError."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and origin.partition("://")[2] != request.headers.get(hdrs.HOST, ""):
+        message = "Pages of other origins may not change anything here."
+        raise ApiError(403, message, kind="permission_error", param="Origin", code="other_origin")
 
 
 async def _read_counted(content: StreamReader, max_bytes: int) -> bytes:
@@ -268,6 +285,16 @@ def _check_body_headers(request: web.Request, max_bytes: int) -> None:
     length = request.content_length
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
+
+
+def whole(request: web.Request, name: str, default: int, most: int) -> int:
+    """A whole number of the query. Raises ApiError."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 0 < int(text) <= most:
+        raise invalid(f"{name}: must be a whole number from 1 to {most}", param=name)
+    return int(text)
 
 
 def _unsupported(param: str, message: str) -> ApiError:

@@ -29,7 +29,7 @@ from scheduler.daemon.descriptions import (
     restored,
 )
 from scheduler.daemon.env import Env
-from scheduler.daemon.http import Policies, Scope, read_json_body
+from scheduler.daemon.http import Policies, Scope, read_json_body, whole
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
@@ -144,8 +144,8 @@ class JobsApi:
     async def listing(self, request: web.Request) -> web.Response:
         """Newest first; `state`, `tenant`, `limit`, `before` narrow it down."""
         chosen = JobFilter(states=_states(request), tenant=request.query.get("tenant"))
-        limit = _whole(request, "limit", 100, MAX_PAGE)
-        before = _whole(request, "before", 0, 2**62) or None
+        limit = whole(request, "limit", 100, MAX_PAGE)
+        before = whole(request, "before", 0, 2**62) or None
         with _naming_the_store():
             records = await self.env.in_thread(self.reads.jobs, chosen, limit=limit, before=before)
         jobs = [describe_job(record, self.runner.engine.placement(record.job.id)) for record in records]
@@ -378,15 +378,6 @@ def _states(request: web.Request) -> frozenset[JobState] | None:
     except ValueError:
         known = ", ".join(JobState)
         raise invalid(f"state: {', '.join(asked)} is none of {known}", param="state") from None
-
-
-def _whole(request: web.Request, name: str, default: int, most: int) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 0 < int(text) <= most:
-        raise invalid(f"{name}: must be a whole number from 1 to {most}", param=name)
-    return int(text)
 
 
 def _instant_of(request: web.Request, name: str, default_s: float) -> float:

@@ -123,6 +123,11 @@ class ModelPool:
         return all(len(worker.settings.models) == 1 for worker in self.workers)
 
     @property
+    def sequences(self) -> int:
+        """Requests that the workers that are up hold at once."""
+        return self._shaper.capacity.sequences
+
+    @property
     def kv_tokens(self) -> int | None:
         """Tokens of KV cache of the whole pool, where all engines say."""
         return self._shaper.capacity.kv_tokens

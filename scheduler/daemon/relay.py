@@ -218,33 +218,65 @@ class Exchange:
         return {} if self.route is None else self.route.headers
 
     def _book(self, answer: Answer, usage: Usage, reported_j: float | None) -> float | None:
-        """Account for an answered request; its joules as the worker reports them, or by the model, or None."""
-        self.pool.service.observe(self._env.monotonic_s() - self._asked_at_s)
-        worker = answer.worker
-        worker.served.add(usage.prompt_tokens, usage.completion_tokens)
-        energy_j = reported_j
-        if energy_j is None:
-            energy_j = self._bookkeeper.modelled_j(
-                worker.settings,
-                prompt_tokens=usage.prompt_tokens,
-                output_tokens=usage.completion_tokens,
-                batch_sequences=(answer.began_beside + worker.in_flight) // 2,
-            )
-        if energy_j is not None:
-            self.pool.used(energy_j)
-        self._bookkeeper.book(
-            self.ticket.request,
-            worker.settings,
-            home=self.pool.home,
-            energy_j=energy_j,
-            prompt_tokens=usage.prompt_tokens,
-            output_tokens=usage.completion_tokens,
-            released_at_s=self.ticket.request.arrived_at_s + self.ticket.held_s,
-            ended_at_s=self._env.now_s(),
-            at_once_at_s=self.ticket.request.arrived_at_s if self.batch is None else self.batch.earliest_start_at_s,
+        """Account for the answered request; its joules."""
+        arrived_at_s = self.ticket.request.arrived_at_s
+        return book_answer(
+            self._bookkeeper,
+            self._env,
+            self.pool,
+            self.ticket,
+            answer,
+            usage,
+            reported_j=reported_j,
+            asked_at_s=self._asked_at_s,
+            at_once_at_s=arrived_at_s if self.batch is None else self.batch.earliest_start_at_s,
             tenant="default" if self.batch is None else self.batch.tenant,
         )
-        return energy_j
+
+
+def book_answer(
+    bookkeeper: Bookkeeper,
+    env: Env,
+    pool: ModelPool,
+    ticket: Ticket,
+    answer: Answer,
+    usage: Usage,
+    *,
+    reported_j: float | None,
+    asked_at_s: float,
+    at_once_at_s: float,
+    tenant: str,
+) -> float | None:
+    """Account for an answered request; its joules as the worker reports them, or by the model, or None.
+
+    `asked_at_s` is on the clock that never jumps, `at_once_at_s` when it would have run without us.
+    """
+    pool.service.observe(env.monotonic_s() - asked_at_s)
+    worker, request = answer.worker, ticket.request
+    worker.served.add(usage.prompt_tokens, usage.completion_tokens)
+    energy_j = reported_j
+    if energy_j is None:
+        energy_j = bookkeeper.modelled_j(
+            worker.settings,
+            prompt_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            batch_sequences=(answer.began_beside + worker.in_flight) // 2,
+        )
+    if energy_j is not None:
+        pool.used(energy_j)
+    bookkeeper.book(
+        request,
+        worker.settings,
+        home=pool.home,
+        energy_j=energy_j,
+        prompt_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        released_at_s=request.arrived_at_s + ticket.held_s,
+        ended_at_s=env.now_s(),
+        at_once_at_s=at_once_at_s,
+        tenant=tenant,
+    )
+    return energy_j
 
 
 async def _end_with(response: web.StreamResponse, event: bytes) -> web.StreamResponse:

@@ -27,6 +27,7 @@ from typing import Protocol
 from scheduler.events import Outcome
 from scheduler.jobs import Job, JobState
 from scheduler.ledger import EnergyUse
+from scheduler.store import filing_contract
 from scheduler.store.standing import Standing
 
 Json = Mapping[str, object]
@@ -138,7 +139,7 @@ class JobFilter:
     tenant: str | None = None
 
 
-class Reads(Protocol):
+class Reads(filing_contract.FilingReads, Protocol):
     """What may be asked at any time, beside the writer."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -167,7 +168,7 @@ class Reads(Protocol):
     def close(self) -> None: ...
 
 
-class Store(Reads, Protocol):
+class Store(Reads, filing_contract.Filing, Protocol):
     """The one writer's view. An operation outside `transaction()` is a transaction of its own."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -6,9 +6,8 @@ time; any number of `SqlReader`s look on.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Dialect, Engine, bindparam, func, insert, or_, select, update
@@ -30,6 +29,7 @@ from scheduler.store.contract import (
     UnknownJobError,
 )
 from scheduler.store.dialects import DriverStatement
+from scheduler.store.filing import FilingReads, FilingWrites
 from scheduler.store.migrating import bring_up_to_date
 from scheduler.store.rows import record_of, row_of_job, row_of_standing, row_of_use, standing_of, text_of, use_of
 from scheduler.store.standing import Standing
@@ -40,11 +40,8 @@ _HELD = sorted(HOLDING_STATES)
 _LISTED = [column for column in JOBS.c if column is not JOBS.c.payload]
 
 
-class SqlReads(ABC):
+class SqlReads(FilingReads):
     """The questions, over whatever connection the subclass lends."""
-
-    @abstractmethod
-    def _connected(self) -> AbstractContextManager[Connection]: ...
 
     def job(self, job_id: str) -> JobRecord:
         with self._connected() as connection:
@@ -115,7 +112,7 @@ class SqlReader(SqlReads):
         self._engine.dispose()
 
 
-class SqlStore(SqlReads):
+class SqlStore(SqlReads, FilingWrites):
     """The writer. Use `open_store`, which makes sure that it is the only one and that the schema is right."""
 
     def __init__(self, engine: Engine, connection: Connection, held: ExitStack) -> None:

@@ -71,4 +71,33 @@ ENERGY_USES = Table(
     Index("ix_energy_uses_started", "started_at_s"),
 )
 
+FILES = Table(
+    "files",
+    METADATA,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at_s", Double, nullable=False),
+    Column("expires_at_s", Double),
+    UniqueConstraint("id", name="uq_files_id"),
+    Index("ix_files_expires", "expires_at_s"),
+    sqlite_autoincrement=True,
+)
+
+BATCHES = Table(
+    "batches",
+    METADATA,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("batch", Text, nullable=False),
+    UniqueConstraint("id", name="uq_batches_id"),
+    Index("ix_batches_status_sequence", "status", "sequence"),
+    sqlite_autoincrement=True,
+)
+
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))

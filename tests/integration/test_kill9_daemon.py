@@ -86,9 +86,9 @@ class Lives:
 
 
 @contextmanager
-def lives(folder: Path) -> Iterator[Lives]:
+def lives(folder: Path, settings: str = SETTINGS) -> Iterator[Lives]:
     config = folder / "slacktide.toml"
-    config.write_text(SETTINGS.format(folder=folder))
+    config.write_text(settings.format(folder=folder))
     command = [sys.executable, "-m", "tests.integration.daemon_lives", str(config)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
