@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scheduler.quantities import format_instant
 from simulations.accounts import Accounts, Floats, Items, accounts_of
-from simulations.simulate import Inputs, PoolRun, Runs, Side
+from simulations.runs import Inputs, PoolRun, Runs, Side
 
 Booleans = NDArray[np.bool_]
 

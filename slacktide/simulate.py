@@ -83,8 +83,8 @@ def _run(name: str) -> Results:
     from simulations.fleet import StalledError
     from simulations.inputs import gather_inputs
     from simulations.results import results_of
+    from simulations.runs import run_both
     from simulations.scenario_file import ScenarioError, load_scenario
-    from simulations.simulate import run_both
 
     try:
         inputs = gather_inputs(load_scenario(name))
