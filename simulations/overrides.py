@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, get_origin, get_type_hints
@@ -75,13 +75,14 @@ def overridden(tables: Tables, overrides: Iterable[Override]) -> Tables:
     plain: dict[str, Any] = copy.deepcopy(dict(tables.plain))
     origins = dict(tables.origins)
     for one in overrides:
-        for path in _places(plain, one):
+        for path in places_of(plain, one):
             _put(plain, path, one)
             origins[path] = Origin(source=one.source)
     return Tables(plain=plain, origins=origins)
 
 
-def _places(plain: dict[str, Any], one: Override) -> Sequence[KeyPath]:
+def places_of(plain: Mapping[str, Any], one: Override) -> Sequence[KeyPath]:
+    """The keys that an override sets. Raises ScenarioError."""
     table, *rest = one.path
     if table not in LISTS:
         return (one.path,)

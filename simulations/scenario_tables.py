@@ -5,10 +5,10 @@ Lays a file over those it includes. Opens no file and judges no value.
 
 from __future__ import annotations
 
+import posixpath
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import Any
 
 from scheduler.toml_positions import KeyPath, positions
@@ -24,6 +24,10 @@ class ScenarioError(ValueError):
     def __init__(self, source: str, what: str, hint: str = "", line: int | None = None) -> None:
         self.source, self.what, self.hint, self.line = source, what, hint, line
         super().__init__(f"{source}, line {line}: {what}" if line else f"{source}: {what}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its fields, or it could not come back from another process.
+        return ScenarioError, (self.source, self.what, self.hint, self.line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,7 @@ def _with_path(entry: Any, key: str, name: str) -> Any:
     path = entry.get(key) if isinstance(entry, dict) else None
     if not isinstance(path, str) or not path or path.startswith("~"):
         return entry
-    return {**entry, key: str(PurePath(name).parent / path)}
+    return {**entry, key: posixpath.join(posixpath.dirname(name), path)}
 
 
 def laid_over(base: Tables, over: Tables) -> Tables:
