@@ -40,13 +40,13 @@ def parse_override(text: str, option: str = "--set") -> Override:
 def split_override(text: str, option: str) -> tuple[tuple[str, ...], str]:
     """The path and the text after its equals sign. Raises ScenarioError."""
     name, separator, value = text.partition("=")
-    path = _path(name.strip())
+    path = path_of(name.strip())
     if not separator or not path:
         raise ScenarioError(f"{option} {text}", "is not PATH=VALUE", "write it like jobs.slack_s=2d or region.0.gpus=8")
     return path, value.strip()
 
 
-def _path(name: str) -> tuple[str, ...]:
+def path_of(name: str) -> tuple[str, ...]:
     """The parts of a dotted key, quoted ones included; nothing where it is none."""
     try:
         table: Any = tomllib.loads(f"{name} = 0")

@@ -21,6 +21,7 @@ SHELLS: dict[str, str] = {
     "intensity_feeds.forecast_memory": "keeps errors of forecasts on disk",
     "intensity_feeds.fallback": "asks one feed after another, from several threads",
     "shaping.profiles": "reads the profiles that come with the package",
+    "simulations.notebook": "reads scenarios and draws for notebooks",
     "simulations.plot": "draws and writes a bitmap",
     "simulations.inputs": "gathers a scenario's traces and profiles",
     "simulations.reproductions.catalogue": "reads the profiles that come with the package",
