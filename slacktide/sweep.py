@@ -99,6 +99,9 @@ def _made(planned: list[PlannedRun], parameters: list[Parameter], folder: Path, 
     try:
         with opened_journal(folder) as journal, _progress(len(planned)) as told:
             return make_runs(planned, journal, names, processes, told)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on with the runs that are missing")
+        raise
     except ScenarioError as error:
         raise UsageProblem(str(error), error.hint) from error
     except SweepError as error:
