@@ -200,11 +200,16 @@ def _made(runs: Sequence[PlannedRun], processes: int) -> Iterator[DoneRun]:
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(min(processes, len(runs)), mp_context=context, initializer=_start_process)
     try:
-        futures: dict[Future[dict[str, Measure]], PlannedRun] = {
-            executor.submit(measures_of_scenario, run.loaded): run for run in runs
-        }
+        with _deaf_children():
+            futures: dict[Future[dict[str, Measure]], PlannedRun] = {
+                executor.submit(measures_of_scenario, run.loaded): run for run in runs
+            }
         for future in as_completed(futures):
             yield DoneRun(planned=futures[future], measures=future.result())
+    except (KeyboardInterrupt, GeneratorExit):
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     except BrokenProcessPool:
         hint = "if memory ran out, use fewer --processes; the same command goes on where this stopped"
         raise SweepError("a process of the sweep died", hint) from None
@@ -217,9 +222,18 @@ def measures_of_scenario(loaded: LoadedScenario) -> dict[str, Measure]:
     return measures_of(results_of(run_both(gather_inputs(loaded))))
 
 
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes begun inside never hear Ctrl-C, not even while they load: their parent ends them, without a word."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _start_process() -> None:
-    """A process of the pool ends with its parent, however that ended, and without a word at Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A process of the pool ends with its parent, however that ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
