@@ -17,8 +17,8 @@ from pathlib import Path
 
 from simulations.inputs import gather_inputs
 from simulations.results import results_of
+from simulations.runs import Side, run_both
 from simulations.scenario_file import LoadedScenario, load_scenario
-from simulations.simulate import Side, run_both
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "azure-conv-philly-de2022.toml"
 DAY_S = 86400.0

@@ -144,7 +144,8 @@ def scenarios_page() -> str:
         f"# Scenarios\n\n{GENERATED}\n"
         "What `slacktide simulate FILE` reads; see [simulation](../simulation.md). An unknown key is an error with\n"
         "its line. Relative paths start from the folder of the file. Durations and powers are written as in the\n"
-        "settings, instants in ISO 8601 with a zone: `2022-03-01T00:00Z`.\n\n"
+        "settings, instants in ISO 8601 with a zone: `2022-03-01T00:00Z`. Before all tables,\n"
+        '`include = ["base.toml"]` names files that this one stands on.\n\n'
     )
     plain = [one for one in fields(Scenario) if not _is_table(get_type_hints(Scenario)[one.name])]
     tables = [one for one in fields(Scenario) if one not in plain]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.ledger import emissions_gco2e
+from simulations.runs import PoolRun, Side
 from simulations.scenario import RegionSettings
-from simulations.simulate import PoolRun, Side
 from simulations.workers import PowerTrace
 
 Floats = NDArray[np.float64]

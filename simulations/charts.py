@@ -10,7 +10,7 @@ import numpy as np
 
 from scheduler.quantities import format_duration, format_instant
 from simulations.results import Results, finished_at_s, latencies_s, waits_s
-from simulations.simulate import Side
+from simulations.runs import Side
 from simulations.summary import mass, percent
 from simulations.svg import (
     LEFT_PX,

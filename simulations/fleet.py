@@ -26,6 +26,10 @@ class StalledError(RuntimeError):
         self.now_s = now_s
         super().__init__(f"{MAX_DECISIONS_PER_INSTANT} decisions at the instant {now_s} and no end")
 
+    def __reduce__(self) -> tuple[type[StalledError], tuple[float]]:
+        # By its fields, or it could not come back from another process.
+        return StalledError, (self.now_s,)
+
 
 class Fleet:
     """Puts its events on the loop when made; after `loop.run()` its launcher holds what ran where and when."""

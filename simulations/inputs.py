@@ -15,9 +15,9 @@ from intensity_feeds.trace import TraceError, read_trace
 from shaping.energy import Deployment, ProfileError
 from shaping.profiles import deployment
 from simulations.grid import Forecaster, Grid, blind, perfect, seasonal
+from simulations.runs import Inputs, generator
 from simulations.scenario import ForecastKind, JobSettings, RequestSettings, Scenario
 from simulations.scenario_file import LoadedScenario, ScenarioError
-from simulations.simulate import Inputs, generator
 from simulations.trace_files import WorkloadError, read_job_trace, read_request_trace
 from simulations.workloads import JobTrace, RequestTrace, drawn_jobs, poisson_requests
 

@@ -18,7 +18,7 @@ from shaping.deployment import Deployment
 from shaping.uncertainty import Band
 from simulations.accounts import Accounts, Floats, Items, accounts_of
 from simulations.bands import band_of, item_factors, plain_pools
-from simulations.simulate import Inputs, PoolRun, Runs, Side
+from simulations.runs import Inputs, PoolRun, Runs, Side
 
 Booleans = NDArray[np.bool_]
 

@@ -1,4 +1,4 @@
-"""A scenario from its file: by path, or by the name of one that comes with the package.
+"""A scenario from its file and those it includes: by path, or by the name of one that comes with the package.
 
 Says of every mistake which line and which key, and what was probably meant. Knows no default of its own.
 """
@@ -6,8 +6,7 @@ Says of every mistake which line and which key, and what was probably meant. Kno
 from __future__ import annotations
 
 import difflib
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,19 +14,22 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler.toml_positions import KeyPath, Position, positions
+from scheduler.toml_positions import KeyPath
+from simulations.overrides import Override, overridden
 from simulations.scenario import Scenario
+from simulations.scenario_tables import (
+    INCLUDE,
+    Origin,
+    Tables,
+    all_laid_over,
+    includes_of,
+    seen_from,
+    tables_of,
+)
+from simulations.scenario_tables import ScenarioError as ScenarioError
 
 _ADAPTER = TypeAdapter(Scenario)
 _UNKNOWN = "unexpected_keyword_argument"  # pydantic's name for a key that no field has
-
-
-class ScenarioError(ValueError):
-    """A scenario that cannot be used; `line` is None where no single line is at fault."""
-
-    def __init__(self, source: str, what: str, hint: str = "", line: int | None = None) -> None:
-        self.source, self.what, self.hint, self.line = source, what, hint, line
-        super().__init__(f"{source}, line {line}: {what}" if line else f"{source}: {what}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +50,74 @@ def packaged_scenarios() -> dict[str, str]:
     return {entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8") for entry in found}
 
 
-def load_scenario(name_or_path: str) -> LoadedScenario:
+def load_scenario(name_or_path: str, overrides: Iterable[Override] = ()) -> LoadedScenario:
+    """A file, or the name of a packaged scenario, with single values set anew. Raises ScenarioError."""
+    return read_scenario(name_or_path).validated(overrides)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadScenario:
+    """A scenario's tables, its includes under them, before anything is judged."""
+
+    source: str
+    tables: Tables
+    folder: Path
+
+    def validated(self, overrides: Iterable[Override] = ()) -> LoadedScenario:
+        """Raises ScenarioError."""
+        return LoadedScenario(scenario=_validated(overridden(self.tables, overrides), self.source), folder=self.folder)
+
+
+def read_scenario(name_or_path: str) -> ReadScenario:
     """A file, or the name of a packaged scenario. Raises ScenarioError."""
     path = Path(name_or_path)
     if path.is_file():
-        return LoadedScenario(scenario=parse_scenario(_text(path), name_or_path), folder=path.resolve().parent)
+        return ReadScenario(source=name_or_path, tables=_read_file(path, ()), folder=path.resolve().parent)
     packaged = packaged_scenarios()
     if name_or_path in packaged:
-        return LoadedScenario(scenario=parse_scenario(packaged[name_or_path], name_or_path), folder=Path.cwd())
+        tables = tables_of(packaged[name_or_path], name_or_path)
+        return ReadScenario(source=name_or_path, tables=tables, folder=Path.cwd())
     near = difflib.get_close_matches(name_or_path, packaged, n=1)
     hint = f"did you mean {near[0]}?" if near else f"packaged scenarios: {', '.join(packaged)}"
     raise ScenarioError(name_or_path, "no such file, and no packaged scenario of that name", hint)
 
 
+def _read_file(path: Path, above: tuple[Path, ...]) -> Tables:
+    """A file laid over those it includes; `above` are the files that led here."""
+    names, own = includes_of(tables_of(_text(path), str(path)), str(path))
+    chain = (*above, path)
+    parts = []
+    for place, name in enumerate(names):
+        asked_by = own.origin((INCLUDE, place))
+        line = None if asked_by is None else asked_by.line
+        parts.append(seen_from(_read_included(path, name, line, chain), name))
+    return all_laid_over([*parts, own])
+
+
+def _read_included(path: Path, name: str, line: int | None, chain: tuple[Path, ...]) -> Tables:
+    included = path.parent / Path(name).expanduser()
+    if included.is_file():
+        if any(included.samefile(one) for one in chain):
+            shown = " -> ".join(one.name for one in (*chain, included))
+            raise ScenarioError(str(path), f"include goes in a circle: {shown}", "take one of them out", line)
+        return _read_file(included, chain)
+    packaged = packaged_scenarios()
+    if name in packaged:
+        return tables_of(packaged[name], name)
+    hint = "the path starts from the folder of the file that includes it"
+    raise ScenarioError(str(path), f"include: there is no file {name!r}", hint, line)
+
+
 def parse_scenario(text: str, source: str) -> Scenario:
-    """The scenario of a TOML text. Raises ScenarioError."""
+    """The scenario of a TOML text that includes nothing. Raises ScenarioError."""
+    return _validated(tables_of(text, source), source)
+
+
+def _validated(tables: Tables, source: str) -> Scenario:
     try:
-        plain = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(source, f"is no TOML: {error}") from error
-    try:
-        return _ADAPTER.validate_python(plain)
+        return _ADAPTER.validate_python(tables.plain)
     except ValidationError as error:
-        raise _first_mistake(error, text, source) from error
+        raise _first_mistake(error, tables, source) from error
 
 
 def _text(path: Path) -> str:
@@ -80,19 +127,19 @@ def _text(path: Path) -> str:
         raise ScenarioError(str(path), f"cannot be read: {error}") from error
 
 
-def _first_mistake(error: ValidationError, text: str, source: str) -> ScenarioError:
+def _first_mistake(error: ValidationError, tables: Tables, source: str) -> ScenarioError:
     """The first mistake in the text, but an unknown key before all: it often explains the one that is missing."""
-    places = positions(text)
-    mistakes = [(_line_of(places, detail["loc"]), detail["loc"], detail) for detail in error.errors()]
-    line, path, detail = min(mistakes, key=lambda mistake: (mistake[2]["type"] != _UNKNOWN, mistake[0] or 0))
+    mistakes = [(tables.origin(detail["loc"]) or Origin(source=source), detail) for detail in error.errors()]
+    origin, detail = min(mistakes, key=lambda mistake: (mistake[1]["type"] != _UNKNOWN, mistake[0].line or 0))
+    path = detail["loc"]
     named = ".".join(str(part) for part in path if isinstance(part, str))
     match detail["type"]:
         case kind if kind == _UNKNOWN:
-            return ScenarioError(source, f"unknown key {named!r}", _nearest(path), line)
+            return ScenarioError(origin.source, f"unknown key {named!r}", _nearest(path), origin.line)
         case "missing" | "missing_argument":
-            return ScenarioError(source, f"{named!r} is missing", "every scenario needs it", line)
+            return ScenarioError(origin.source, f"{named!r} is missing", "every scenario needs it", origin.line)
     what = detail["msg"].removeprefix("Value error, ")
-    return ScenarioError(source, f"{named}: {what}" if named else what, "", line)
+    return ScenarioError(origin.source, f"{named}: {what}" if named else what, "", origin.line)
 
 
 def _nearest(path: KeyPath) -> str:
@@ -107,7 +154,7 @@ def _keys_beside(path: KeyPath) -> list[str]:
     for part in path[:-1]:
         if isinstance(part, str):
             table = _table_in(get_type_hints(table)[part])
-    return [field.name for field in fields(table)]
+    return [*(field.name for field in fields(table)), *((INCLUDE,) if table is Scenario else ())]
 
 
 def _table_in(annotation: Any) -> Any:
@@ -115,14 +162,6 @@ def _table_in(annotation: Any) -> Any:
     if is_dataclass(annotation):
         return annotation
     return next((found for part in get_args(annotation) if (found := _table_in(part)) is not None), None)
-
-
-def _line_of(places: Mapping[KeyPath, Position], path: KeyPath) -> int | None:
-    """The line of a key, or of the nearest table around it that the text has."""
-    for depth in range(len(path), 0, -1):
-        if path[:depth] in places:
-            return places[path[:depth]].line
-    return None
 
 
 def plain_settings(scenario: Scenario) -> Mapping[str, Any]:

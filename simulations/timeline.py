@@ -12,7 +12,7 @@ import numpy as np
 
 from intensity_feeds.series import Floats, IntensitySeries
 from simulations.results import FLEX, IDLE, INTERACTIVE, Results, classes
-from simulations.simulate import PoolRun, Side
+from simulations.runs import PoolRun, Side
 from simulations.workers import PowerTrace
 
 # The finest of these that cuts the run into at most MAX_STEPS is used.

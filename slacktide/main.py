@@ -24,6 +24,7 @@ from slacktide.serve import serve
 from slacktide.show import explain, show
 from slacktide.simulate import simulate
 from slacktide.submit import submit
+from slacktide.sweep import sweep
 from slacktide.terminal import OwnFailure, UsageProblem, leave
 from slacktide.worker import worker
 
@@ -63,6 +64,7 @@ app.command("serve", short_help="Run the daemon.")(serve)
 app.command("show", short_help="Show one job.")(show)
 app.command("simulate", short_help="Run a what-if on traces.")(simulate)
 app.command("submit", short_help="Submit a job to the daemon.")(submit)
+app.command("sweep", short_help="Run a what-if with many values.")(sweep)
 app.command("worker", short_help="Serve a simulated GPU worker.")(worker)
 
 

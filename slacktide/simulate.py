@@ -14,6 +14,9 @@ from slacktide.terminal import OwnFailure, UsageProblem, print_json, reason_of, 
 if TYPE_CHECKING:
     from simulations.results import Results
 
+SET_OPTION = typer.Option(
+    "--set", metavar="PATH=VALUE", help="Set one value anew, such as jobs.slack_s=2d or region.0.gpus=128; repeatable."
+)
 # Shares of the work that the bar moves by: drawing it for each request would take longer than the request.
 _BAR_STEP_RATIO = 0.005
 
@@ -22,6 +25,7 @@ def simulate(
     scenario: Annotated[
         str, typer.Argument(help="A scenario file (TOML), or the name of one that comes with the package.")
     ] = "",
+    overrides: Annotated[list[str] | None, SET_OPTION] = None,
     list_scenarios: Annotated[
         bool, typer.Option("--list", help="List the scenarios that come with the package.")
     ] = False,
@@ -47,7 +51,7 @@ def simulate(
     if png_file:
         _refuse_other_pictures(png_file)
         _refuse_without_plots()
-    results = _run(scenario)
+    results = _run(scenario, overrides or [])
     _write(results, json_file, html_file, png_file)
     if json_file != "-":
         _show(results)
@@ -79,15 +83,16 @@ def _refuse_without_plots() -> None:
         )
 
 
-def _run(name: str) -> Results:
+def _run(name: str, overrides: list[str]) -> Results:
     from simulations.fleet import StalledError
     from simulations.inputs import gather_inputs
+    from simulations.overrides import parse_override
     from simulations.results import results_of
+    from simulations.runs import run_both
     from simulations.scenario_file import ScenarioError, load_scenario
-    from simulations.simulate import run_both
 
     try:
-        inputs = gather_inputs(load_scenario(name))
+        inputs = gather_inputs(load_scenario(name, [parse_override(text) for text in overrides]))
     except ScenarioError as error:
         raise UsageProblem(str(error), error.hint) from error
     try:

@@ -99,6 +99,7 @@ def test_the_packaged_scenarios_are_listed() -> None:
         (("no-such",), "no such file, and no packaged scenario of that name"),
         (("solar-week", "--json", "absent/out.json"), "its folder does not exist"),
         (("solar-week", "--png", "out.svg"), "out.svg does not end in .png"),
+        (("solar-week", "--set", "jobs.slak_s=2d"), "--set jobs.slak_s=2d: unknown key 'jobs.slak_s'"),
         (("small.toml",), "small.toml, line 9: unknown key 'region.gpu'"),
     ],
 )

@@ -10,6 +10,7 @@ from intensity_feeds.feed import Rung
 from intensity_feeds.series import IntensitySeries
 from shaping.profiles import deployment
 from simulations.grid import Forecaster, Grid, perfect
+from simulations.runs import Inputs
 from simulations.scenario import (
     ForecastSettings,
     GridSettings,
@@ -19,7 +20,6 @@ from simulations.scenario import (
     RequestSettings,
     Scenario,
 )
-from simulations.simulate import Inputs
 from simulations.workloads import JobTrace, RequestTrace
 
 HOUR_S = 3600.0

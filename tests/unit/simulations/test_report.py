@@ -9,8 +9,8 @@ import pytest
 
 from simulations.report import html_report
 from simulations.results import Results, results_of
+from simulations.runs import run_both
 from simulations.scenario import RequestSettings
-from simulations.simulate import run_both
 from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
 
 

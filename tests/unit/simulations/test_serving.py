@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from simulations.results import Results, results_of
+from simulations.runs import run_both
 from simulations.scenario import PolicySettings, RequestSettings
-from simulations.simulate import run_both
 from simulations.workloads import RequestTrace
 from tests.unit.simulations.scenarios import a_request_trace, some_inputs
 

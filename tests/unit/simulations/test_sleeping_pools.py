@@ -7,8 +7,8 @@ import pytest
 
 from shaping.policy import Holding
 from simulations.results import Results, results_of
+from simulations.runs import run_both
 from simulations.scenario import PolicySettings, RequestSettings
-from simulations.simulate import run_both
 from simulations.workloads import RequestTrace
 from tests.unit.simulations.scenarios import a_request_trace, some_inputs
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from simulations.results import results_of
+from simulations.runs import run_both
 from simulations.scenario import RequestSettings
-from simulations.simulate import run_both
 from simulations.timeline import mean_power_kw, timeline_of
 from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
 
