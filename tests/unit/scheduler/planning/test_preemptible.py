@@ -134,7 +134,7 @@ def test_every_pause_is_charged() -> None:
 
 
 def test_pieces_that_are_cheaper_only_once_trimmed_are_found_on_a_rounded_grid() -> None:
-    # Two hours and 22 seconds, rounded to 121 minutes. In one piece they cost an hour of 100, one of 100.4 and 22 s of 100.
+    # Two hours and 22 seconds, rounded to 121 minutes. In one piece: an hour of 100, one of 100.4, 22 s of 100.
     # The hours of 100 and 22 s of 100.4 cost less, but with all of the 121st minute they would cost more.
     pause = Interruption(min_run_s=1800.0)
     pieces = found(a_series(100, 100.4, 100, 200), work_h=2 + 22 / HOUR_S, pause=pause, max_cells=20_000)
