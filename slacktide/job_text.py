@@ -42,9 +42,10 @@ def job_lines(job: Json, why: str = "") -> Iterator[str]:
         "runs": f"{short_instant(start)} to {short_instant(end)} in {region}" if start and end else "",
         "pieces": _pieces(job["plan"]),
         "expected": _expected(job["plan"]),
-        "needs": f"{_time_needed(job)}, {job['gpus']} GPUs, {job['power_w']:,.0f} W",
+        "needs": f"{_time_needed(job)}, {_gpus(job['gpus'])}, {job['power_w']:,.0f} W",
         "deadline": short_instant(job["deadline"]),
         "submitted": f"{short_instant(job['submitted_at'])} by {job['tenant']}, for {job['purpose']}",
+        "log": f"runs/logs/slacktide-{job['id']}-{job['attempt']}.log in the state folder" if job["attempt"] else "",
         "result": ", ".join(f"{name} {value}" for name, value in (job["result"] or {}).items()),
     }
     yield job["id"]
@@ -82,6 +83,10 @@ def _time_needed(job: Json) -> str:
     if planned_s == declared_s:
         return _duration(planned_s)
     return f"{_duration(planned_s)} as runs like it took ({_duration(declared_s)} declared)"
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def _duration(duration_s: float) -> str:

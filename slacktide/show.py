@@ -10,6 +10,8 @@ import typer
 from slacktide.submit import DEFAULT_URL, URL_OPTION
 from slacktide.terminal import JSON_OPTION, print_json
 
+_NOT_BEGUN = ("waiting", "quarantined")
+
 
 def show(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `slacktide jobs` lists it.")],
@@ -64,7 +66,8 @@ def _reason_lines(explained: Mapping[str, Any]) -> Iterator[str]:
 
     said = [] if explained["explanation"] is None else explained["explanation"]["says"]
     rows = [(one["about"], one["text"]) for one in said]
-    latest = f"start at {short_instant(explained['latest_start'])} to be in time in one piece"
-    rows.insert(min(1, len(rows)), ("latest", latest))
+    if explained["state"] in _NOT_BEGUN:
+        latest = f"start at {short_instant(explained['latest_start'])} to be in time in one piece"
+        rows.insert(min(1, len(rows)), ("latest", latest))
     rows += [("forecast", f"nothing is known of {zone}") for zone, one in explained["forecasts"].items() if one is None]
     yield from (f"  {about:<10} {text}" for about, text in rows)

@@ -99,7 +99,7 @@ def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:
             {
                 "start": format_instant(start),
                 "end": format_instant(end),
-                "gco2e_per_kwh": _number(value),
+                "gco2e_per_kwh": known_or_none(value),
                 "expected": bands.get(start),
             }
             for start, end, value in zip(edges, edges[1:], values, strict=False)
@@ -178,5 +178,6 @@ def _value_at(series: IntensitySeries, instant_s: float) -> float | None:
         return None
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def known_or_none(gco2e_per_kwh: float) -> float | None:
+    """JSON has no NaN: what is not known is null."""
+    return None if math.isnan(gco2e_per_kwh) else gco2e_per_kwh

@@ -273,8 +273,9 @@ def _on_a_grid(
     is_lone = _is_lone(curves, work)
     for grid in _grids(curves, allowed, work, max_cells, is_lone):
         task = _grid_task(curves, allowed, work, grid)
+        below_cost = most_cost if grid.is_exact else np.inf  # rounded pieces become cheaper when they are trimmed
         try:
-            chosen = _alone(task, curves[0], grid, most_cost, max_cells) if is_lone else cheapest_pieces_on_grid(task)
+            chosen = _alone(task, curves[0], grid, below_cost, max_cells) if is_lone else cheapest_pieces_on_grid(task)
         except TooWideError:
             continue
         if chosen is None:

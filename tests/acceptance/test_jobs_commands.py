@@ -89,8 +89,10 @@ def test_a_job_is_submitted_listed_shown_explained_and_cancelled(address: str) -
     assert "cleanest window" in shown.stdout or "the deadline leaves no choice" in shown.stdout
     explained = slacktide(address, "explain", job["id"])
     assert "forecast   of SUN: live forecast from synthetic" in explained.stdout
+    assert "  latest     start at " in explained.stdout
 
     assert slacktide(address, "cancel", job["id"]).stdout == f"{job['id']} is cancelled\n"
+    assert "latest" not in slacktide(address, "explain", job["id"]).stdout
     twice = slacktide(address, "cancel", job["id"])
     assert (twice.returncode, twice.stdout) == (2, "")
 

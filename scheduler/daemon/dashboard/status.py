@@ -6,7 +6,6 @@ the account. Both are open to anyone who may read, and cheap to poll: what is co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from aiohttp import web
 from intensity_feeds.series import IntensitySeries, SeriesError
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.dashboard.kept import Kept
-from scheduler.daemon.descriptions import describe_account
+from scheduler.daemon.descriptions import describe_account, known_or_none
 from scheduler.daemon.env import Env
 from scheduler.daemon.http import Policies, Scope
 from scheduler.daemon.poller import Poller
@@ -122,13 +121,9 @@ def describe_points(series: IntensitySeries, since_s: float, until_s: float) -> 
         return []
     edges, values = part.edges_at_s.tolist(), part.gco2e_per_kwh.tolist()
     return [
-        {"start": format_instant(start), "end": format_instant(end), "gco2e_per_kwh": _number(value)}
+        {"start": format_instant(start), "end": format_instant(end), "gco2e_per_kwh": known_or_none(value)}
         for start, end, value in zip(edges, edges[1:], values, strict=False)
     ]
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _json(data: Json) -> web.Response:

@@ -50,3 +50,13 @@ def test_a_daemon_that_does_not_tell_what_was_declared_is_read() -> None:
     job = a_job()
     del job["declared_duration_s"]
     assert needs(job) == "3 h, 2 GPUs, 1,400 W"
+
+
+def test_one_gpu_is_one() -> None:
+    assert needs(a_job(gpus=1)) == "3 h, 1 GPU, 1,400 W"
+
+
+def test_a_job_that_was_started_says_where_its_log_is() -> None:
+    failed = "\n".join(job_lines(a_job(state="failed", attempt=2, reason="exit code 2")))
+    assert "  log        runs/logs/slacktide-job-1-2.log in the state folder" in failed
+    assert "  log " not in "\n".join(job_lines(a_job()))

@@ -131,3 +131,13 @@ def test_every_pause_is_charged() -> None:
     # Three pieces would cost 40 and two pauses of 25, two cost 60 and one pause.
     series = a_series(10, 10, 80, 10, 30, 10)
     assert hours(found(series, work_h=4, per_pause=25 * HOUR_S)) == [(0, 2), (3, 5)]
+
+
+def test_pieces_that_are_cheaper_only_once_trimmed_are_found_on_a_rounded_grid() -> None:
+    # Two hours and 22 seconds, rounded to 121 minutes. In one piece: an hour of 100, one of 100.4, 22 s of 100.
+    # The hours of 100 and 22 s of 100.4 cost less, but with all of the 121st minute they would cost more.
+    pause = Interruption(min_run_s=1800.0)
+    pieces = found(a_series(100, 100.4, 100, 200), work_h=2 + 22 / HOUR_S, pause=pause, max_cells=20_000)
+    assert not pieces.is_exact
+    assert len(pieces.segments) == 2
+    assert pieces.integral_g_s_per_kwh == pytest.approx(200 * HOUR_S + 22 * 100.4)
