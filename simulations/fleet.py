@@ -56,8 +56,12 @@ class Fleet:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether a job is still to be submitted, runs, or has a place in the plan; false once all have ended."""
-        return self._to_come > 0 or self.launcher.is_busy or self._engine.next_wakeup_at_s() is not None
+        """Whether a job is still to be submitted, runs, or has a place in the plan; false once all have ended.
+
+        What happened at this instant and is not decided yet counts too: a run that has just paused will go on.
+        """
+        is_known = self._to_come > 0 or bool(self._inbox) or self.launcher.is_busy
+        return is_known or self._engine.next_wakeup_at_s() is not None
 
     def tell(self, event: Event) -> None:
         """Something happened at this instant; the decision follows once everything of the instant is known."""
