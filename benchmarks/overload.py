@@ -22,7 +22,21 @@ from simulations.scenario_file import LoadedScenario, load_scenario
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "azure-conv-philly-de2022.toml"
 DAY_S = 86400.0
-SLACKS = ("1d+0", "3d+0.5", "7d+0", "7d+1", "10d+2", "14d+0", "14d+1", "18d+0.5", "21d+1", "30d+0", "30d+2", "45d+3")
+SLACKS = (
+    "1d+0",
+    "3d+0.5",
+    "7d+0",
+    "7d+1",
+    "10d+2",
+    "14d+0",
+    "14d+1",
+    "18d+0.5",
+    "21d+1",
+    "25d+1",
+    "30d+0",
+    "30d+2",
+    "45d+3",
+)
 
 
 def with_slack(loaded: LoadedScenario, slack_s: float, slack_ratio: float) -> LoadedScenario:
