@@ -219,7 +219,7 @@ def test_a_limit_holds_and_no_plan_within_it_is_below_the_bound(
     assume(not found.plan.reasons)
     within = [way.value_of(weights) for way, one in zip(every, limited, strict=True) if one <= most_cost + 1e-9]
     assert found.proof.lower_bound_gco2e <= min(within) + 1e-6
-    # Not beside `within`: where a limit binds, a start between the steps that `ways` tries may be better than all of them.
+    # Not beside `within`: where a limit binds, a start between the steps that `ways` tries may be better than all.
     assert found.proof.emissions_gco2e >= found.proof.lower_bound_gco2e - 1e-6
     assert not math.isnan(found.proof.lower_bound_gco2e)
 
