@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 _FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _AWAITED = _FORWARDED | {signal.SIGCHLD}
@@ -17,8 +18,25 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _SENT_BY_THE_KERNEL = 0x80  # si_code of a signal from the terminal: the whole foreground group has it
 
 
+@contextmanager
+def threads_kept_deaf() -> Iterator[None]:
+    """Threads that begin inside never take those signals.
+
+    A signal that this thread blocks goes to any other that does not, and there it ends the process and leaves the
+    command running. numpy begins threads of its own as it is imported: import it here.
+    """
+    mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask_before)
+
+
 class Child:
-    """One run of the command. From its start to its end those signals are ours to take. Raises OSError."""
+    """One run of the command. From its start to its end those signals are ours to take. Raises OSError.
+
+    No other thread may take them: see `threads_kept_deaf`.
+    """
 
     def __init__(self, command: Sequence[str], told: Mapping[str, str]) -> None:
         self._mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)

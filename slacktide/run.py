@@ -59,9 +59,12 @@ def run(
     savings and no deadline; where nothing is known of the grid the command runs at once. Keys come from the
     environment: ELECTRICITYMAPS_TOKEN, or WATTTIME_USER and WATTTIME_PASSWORD.
     """
-    from scheduler.quantities import parse_duration_s
-    from slacktide.lone_grid import LoneGrid
-    from slacktide.lone_job import LoneJob
+    from slacktide.child import threads_kept_deaf
+
+    with threads_kept_deaf():
+        from scheduler.quantities import parse_duration_s
+        from slacktide.lone_grid import LoneGrid
+        from slacktide.lone_job import LoneJob
 
     if shutil.which(command[0]) is None:
         raise UsageProblem(f"there is no command {command[0]!r}", "it would be missed only when it is to start")

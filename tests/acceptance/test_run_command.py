@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -110,6 +111,27 @@ def test_a_signal_is_passed_on_and_the_command_may_end_as_it_likes(number: signa
         process.send_signal(number)
         assert process.stdout.read() == "told\n"
         assert process.wait(10) == 9
+
+
+def test_no_thread_of_its_own_takes_a_signal_that_is_meant_for_the_command() -> None:
+    command = [*SLACKTIDE, *NOWHERE, "--", "sh", "-c", "echo ready; read end"]
+    several_threads = {**os.environ, "OPENBLAS_NUM_THREADS": "3"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=several_threads
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        others = [task for task in Path(f"/proc/{process.pid}/task").iterdir() if task.name != str(process.pid)]
+        deaf = [_is_blocked(task, signal.SIGTERM) and _is_blocked(task, signal.SIGCHLD) for task in others]
+        process.communicate("end\n", timeout=30)
+    if not others:
+        pytest.skip("numpy begins no threads on a machine with one processor")
+    assert all(deaf)
+
+
+def _is_blocked(task: Path, number: signal.Signals) -> bool:
+    mask = next(line for line in (task / "status").read_text().splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
 
 
 def test_a_signal_before_the_start_ends_it_and_starts_nothing(tmp_path: Path) -> None:
