@@ -22,7 +22,7 @@ import numpy as np
 from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.jobs import Job, JobKind
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Region
 from scheduler.planning.planner import OpenJob
 from simulations.trace_files import read_job_trace

@@ -31,7 +31,7 @@ from intensity_feeds.forecast_errors import HORIZON_EDGES_H, ForecastErrors, Iss
 from intensity_feeds.forecast_errors import recorded as remembered
 from intensity_feeds.series import IntensitySeries
 from scheduler.planning.curve import curve
-from scheduler.planning.window import Window, cheapest_window
+from scheduler.planning.one_job.window import Window, cheapest_window
 
 DURATION_S = 4 * HOUR_S
 DAY_AHEAD = "forecasts/dacf_dayahead_2021H2_4zones.csv.gz"

@@ -20,10 +20,10 @@ from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.engine import Engine
 from scheduler.jobs import Job, JobKind
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Region
 from scheduler.planning.planner import Planner
-from scheduler.planning.run_now import RunNowPlanner
 from simulations.fleet import Fleet, Timetable
 from simulations.grid import Grid, perfect
 from simulations.launcher import JobWork

@@ -19,9 +19,9 @@ import numpy as np
 from benchmarks.planner import GRID, START_AT_S, TRACES, WEEK_S, instance, real_jobs
 from intensity_feeds.price_trace import read_prices
 from intensity_feeds.trace import read_trace
-from scheduler.planning.choosing import ChosenPlan, plan_for
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.objective import Limit, Limited, Objective, Site, Sites, Weights
+from scheduler.planning.whole_fleet.choosing import ChosenPlan, plan_for
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.objective import Limit, Limited, Objective, Site, Sites, Weights
 from tests.real_data import data_folder
 
 PRICES = "carbon/price_2022_2023_hourly_19zones.csv.gz"

@@ -31,8 +31,8 @@ import numpy as np
 from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.planning.curve import curve
-from scheduler.planning.preemptible import Work, cheapest_pieces
-from scheduler.planning.window import cheapest_window
+from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
+from scheduler.planning.one_job.window import cheapest_window
 from tests.real_data import data_folder
 
 TRACE = "carbon/marginal_2023-06_5min_caiso_north.csv.gz"

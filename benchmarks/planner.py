@@ -26,11 +26,11 @@ import numpy as np
 from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.jobs import Interruption, Job, JobKind
-from scheduler.planning.fleet import FleetPlanner
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.joint import FleetPlan, plan_fleet
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Plan, Region
 from scheduler.planning.planner import OpenJob
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
 from tests.real_data import data_folder
 
 GRID = "carbon/avg_2022_hourly_34zones.csv.gz"

@@ -20,10 +20,10 @@ from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import Curve, curve
-from scheduler.planning.elastic import ElasticJob, Scaling, cleanest_scaling
-from scheduler.planning.power_profile import Phase, cheapest_profiled_window
-from scheduler.planning.preemptible import Work, cheapest_pieces
-from scheduler.planning.window import cheapest_window
+from scheduler.planning.one_job.elastic import ElasticJob, Scaling, cleanest_scaling
+from scheduler.planning.one_job.power_profile import Phase, cheapest_profiled_window
+from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
+from scheduler.planning.one_job.window import cheapest_window
 from tests.real_data import data_folder
 
 TRACE = "carbon/marginal_2023-06_5min_caiso_north.csv.gz"

@@ -23,7 +23,7 @@ from cats.forecast import PointEstimate, WindowedForecast
 from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.planning.curve import curve
-from scheduler.planning.window import Window, cheapest_window
+from scheduler.planning.one_job.window import Window, cheapest_window
 from tests.real_data import data_folder
 
 HORIZON_S, STEP_S = 48 * 3600.0, 300.0

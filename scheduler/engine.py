@@ -34,9 +34,9 @@ from scheduler.events import (
     Tick,
 )
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
+from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
 from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob, Planner
-from scheduler.planning.run_now_queue import RunNowQueue
 from scheduler.quantities import format_instant
 
 _ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.planner import Planner
-from scheduler.planning.run_now import RunNowPlanner
 from shaping.policy import Holding, ShapingPolicy
 from simulations.scenario import PolicyKind, Scenario
 

@@ -17,11 +17,11 @@ from slacktide.terminal import UsageProblem
 if TYPE_CHECKING:
     from intensity_feeds.prices import PriceSeries
     from intensity_feeds.series import IntensitySeries
-    from scheduler.planning.budgets import Budget
-    from scheduler.planning.holds import WeekHours
-    from scheduler.planning.objective import Limit, Limited, Objective, Site, Weights
     from scheduler.planning.plan import Region
-    from scheduler.planning.transfers import Link
+    from scheduler.planning.whole_fleet.budgets import Budget
+    from scheduler.planning.whole_fleet.holds import WeekHours
+    from scheduler.planning.whole_fleet.objective import Limit, Limited, Objective, Site, Weights
+    from scheduler.planning.whole_fleet.transfers import Link
 
 _H_PER_YEAR = 8766.0
 _DEFAULT_LIFETIME_YEARS = 4.0
@@ -48,7 +48,7 @@ class FleetFile:
         """The regions with everything that they hold in the interval."""
         from dataclasses import replace
 
-        from scheduler.planning.holds import together
+        from scheduler.planning.whole_fleet.holds import together
 
         found: list[Region] = []
         for region in self.regions:
@@ -120,8 +120,8 @@ def _column(trace: Path, tables: Tables) -> str | None:
 
 
 def _regions(tables: Tables) -> list[Region]:
-    from scheduler.planning.holds import together
     from scheduler.planning.plan import Region
+    from scheduler.planning.whole_fleet.holds import together
 
     found: list[Region] = []
     for index in range(len(tables.regions)):
@@ -149,7 +149,7 @@ def _sites(tables: Tables, regions: list[Region]) -> dict[str, Site]:
 
 
 def _site(tables: Tables, index: int, price: PriceSeries | None) -> Site:
-    from scheduler.planning.objective import Site
+    from scheduler.planning.whole_fleet.objective import Site
 
     def number(key: str, low: float = 0.0) -> float | None:
         return tables.number(("region", index, key), low=low)
@@ -190,7 +190,7 @@ def _prices(tables: Tables, regions: list[Region]) -> dict[str, PriceSeries]:
 
 
 def _link(tables: Tables) -> Link | None:
-    from scheduler.planning.transfers import Link
+    from scheduler.planning.whole_fleet.transfers import Link
 
     if "transfer" not in tables.values:
         return None
@@ -206,7 +206,7 @@ def _link(tables: Tables) -> Link | None:
 
 
 def _objective(tables: Tables) -> Objective:
-    from scheduler.planning.objective import Limited, Objective
+    from scheduler.planning.whole_fleet.objective import Limited, Objective
 
     weights, limit = _weights(tables), _limit(tables)
     if limit is not None and weights.counts_only(limit.what):
@@ -217,7 +217,7 @@ def _objective(tables: Tables) -> Objective:
 
 
 def _weights(tables: Tables) -> Weights:
-    from scheduler.planning.objective import GRAMS, Weights
+    from scheduler.planning.whole_fleet.objective import GRAMS, Weights
 
     keys = ("gco2e", "usd", "water_l", "waiting_kwh_h", "carbon_usd_per_t")
     gco2e, usd, water_l, waiting_kwh_h, usd_per_t = (tables.number(("objective", key), low=0.0) for key in keys)
@@ -236,7 +236,7 @@ def _weights(tables: Tables) -> Weights:
 
 
 def _limit(tables: Tables) -> Limit | None:
-    from scheduler.planning.objective import Limit, Limited
+    from scheduler.planning.whole_fleet.objective import Limit, Limited
 
     found = {what: tables.number(("objective", key), low=-math.inf) for what, key in _limit_keys().items()}
     given = {what: value for what, value in found.items() if value is not None}
@@ -248,7 +248,7 @@ def _limit(tables: Tables) -> Limit | None:
 
 
 def _limit_keys() -> dict[Limited, str]:
-    from scheduler.planning.objective import Limited
+    from scheduler.planning.whole_fleet.objective import Limited
 
     return {Limited.GCO2E: "at_most_kgco2e", Limited.USD: "at_most_usd"}
 
@@ -261,8 +261,8 @@ def _refuse_unknown_costs(
     found_budgets: Sequence[Budget],
 ) -> None:
     """What counts must be known of every region: a missing price is no price of 0."""
-    from scheduler.planning.budgets import Spent
-    from scheduler.planning.objective import Limited
+    from scheduler.planning.whole_fleet.budgets import Spent
+    from scheduler.planning.whole_fleet.objective import Limited
 
     limited = {None if objective.limit is None else objective.limit.what, *(one.what for one in found_budgets)}
     counts_usd = objective.weights.per_usd > 0 or bool(limited & {Limited.USD, Spent.USD})

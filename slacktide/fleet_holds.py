@@ -10,8 +10,8 @@ from slacktide.fleet_tables import Tables
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from scheduler.planning.holds import WeekHours
     from scheduler.planning.plan import Hold
+    from scheduler.planning.whole_fleet.holds import WeekHours
     from scheduler.toml_positions import KeyPath
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -38,7 +38,7 @@ def maintenance(tables: Tables, index: int, gpus: int) -> tuple[Hold, ...]:
 
 
 def _week_hours(tables: Tables, where: KeyPath, gpus: int) -> WeekHours:
-    from scheduler.planning.holds import WeekHours
+    from scheduler.planning.whole_fleet.holds import WeekHours
 
     return WeekHours(
         days=_days(tables, (*where, "days")),

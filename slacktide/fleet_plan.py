@@ -14,8 +14,8 @@ from slacktide.objective_text import unreachable
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
-    from scheduler.planning.choosing import ChosenPlan
-    from scheduler.planning.fleet_case import FleetCase
+    from scheduler.planning.whole_fleet.choosing import ChosenPlan
+    from scheduler.planning.whole_fleet.fleet_case import FleetCase
 
 # The search draws from a generator that begins the same each time: the same files give the same plan.
 _SEED = 0
@@ -27,12 +27,12 @@ def chosen_plan(jobs: Path, fleet: Path) -> tuple[ChosenPlan, bool]:
     """The plan of every job of the file, and whether nothing but grams and room counted. Raises UsageProblem."""
     import numpy as np
 
-    from scheduler.planning.budgets import Budgets
-    from scheduler.planning.choosing import LimitUnreachableError
-    from scheduler.planning.narrowing import plan_under
-    from scheduler.planning.objective import Objective
-    from scheduler.planning.precedence import Precedence, run_now_in_order
-    from scheduler.planning.transfers import Transfers
+    from scheduler.planning.whole_fleet.budgets import Budgets
+    from scheduler.planning.whole_fleet.choosing import LimitUnreachableError
+    from scheduler.planning.whole_fleet.narrowing import plan_under
+    from scheduler.planning.whole_fleet.objective import Objective
+    from scheduler.planning.whole_fleet.precedence import Precedence, run_now_in_order
+    from scheduler.planning.whole_fleet.transfers import Transfers
 
     known, asked = read_fleet(fleet), read_jobs_file(jobs)
     _refuse_lost_data(known, asked)
@@ -62,7 +62,7 @@ def _refuse_lost_data(known: FleetFile, asked: JobsFile) -> None:
 
 def case_of(known: FleetFile, jobs: Sequence[Job]) -> FleetCase:
     """The jobs on the fleet, with what its regions hold in their time."""
-    from scheduler.planning.fleet_case import FleetCase
+    from scheduler.planning.whole_fleet.fleet_case import FleetCase
 
     from_s = min((job.earliest_start_at_s for job in jobs), default=0.0)
     to_s = max((job.deadline_at_s for job in jobs), default=from_s)

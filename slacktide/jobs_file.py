@@ -15,7 +15,7 @@ from slacktide.terminal import UsageProblem, say
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
-    from scheduler.planning.transfers import Data
+    from scheduler.planning.whole_fleet.transfers import Data
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def read_jobs_file(path: Path) -> JobsFile:
 
 
 def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, Line]) -> None:
-    from scheduler.planning.precedence import cycle_in
+    from scheduler.planning.whole_fleet.precedence import cycle_in
 
     if circle := cycle_in(after):
         told = " after ".join(f"{name} (line {lines[name].number})" for name in circle)
@@ -174,7 +174,7 @@ class Line:
 
     def data(self) -> Data | None:
         """What the job reads; None where it says nothing of it."""
-        from scheduler.planning.transfers import Data
+        from scheduler.planning.whole_fleet.transfers import Data
 
         region = self._text("data_region")
         if bool(region) != bool(self._text("data_gb")):

@@ -32,7 +32,7 @@ from scheduler.job_energy import piece_use
 from scheduler.jobs import Job, JobState, done_after_pause_s
 from scheduler.launchers.contract import CHECKPOINTED_EXIT_CODES
 from scheduler.ledger import EnergyUse
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Placement, Refusal, Region
 
 # A machine that was asleep, or a clock that was set, must not make a job wait longer than this to notice.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from slacktide.terminal import UsageProblem
 
 if TYPE_CHECKING:
-    from scheduler.planning.choosing import ChosenPlan, LimitUnreachableError
-    from scheduler.planning.objective import Components, Objective
+    from scheduler.planning.whole_fleet.choosing import ChosenPlan, LimitUnreachableError
+    from scheduler.planning.whole_fleet.objective import Components, Objective
 
 
 def objective_facts(found: ChosenPlan) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def component_facts(cost: Components) -> dict[str, float | None]:
 
 def unit_of(objective: Objective) -> str:
     """Grams or dollars where the weights make it so, else a weighted sum of several units."""
-    from scheduler.planning.objective import GRAMS
+    from scheduler.planning.whole_fleet.objective import GRAMS
 
     weights = objective.weights
     if weights == GRAMS:

@@ -16,9 +16,9 @@ from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
 
 if TYPE_CHECKING:
     from intensity_feeds.series import IntensitySeries
+    from scheduler.planning.one_job.preemptible import Work
+    from scheduler.planning.one_job.single import Comparison, Run
     from scheduler.planning.plan import Region, Segment
-    from scheduler.planning.preemptible import Work
-    from scheduler.planning.single import Comparison, Run
 
 T = TypeVar("T")
 
@@ -98,8 +98,8 @@ def plan(
     if not (trace and zone and at and duration and within and power):
         raise missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
     from intensity_feeds.series import MixedSignalsError
-    from scheduler.planning.explanation_text import as_json as as_json_of
-    from scheduler.planning.single import NothingKnownError, TooShortError, compare
+    from scheduler.planning.one_job.single import NothingKnownError, TooShortError, compare
+    from scheduler.planning.reasons.explanation_text import as_json as as_json_of
     from slacktide.plan_reasons import explained, show_reasons
 
     work, power_w = _asked(at, duration, within, power, (checkpoint, restore, min_run), step_cost)
@@ -146,7 +146,7 @@ def _asked(
     at: str, duration: str, within: str, power: str, pauses: tuple[str, str, str], step_cost_gco2e: float
 ) -> tuple[Work, float]:
     from scheduler.jobs import Interruption
-    from scheduler.planning.preemptible import Work
+    from scheduler.planning.one_job.preemptible import Work
     from slacktide.bounded import SHORTEST_S, bounded_duration_s, bounded_instant_s, bounded_power_w
 
     power_w = read_option("--power", bounded_power_w, power)

@@ -12,9 +12,9 @@ from slacktide.terminal import UsageProblem, print_json, say
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from scheduler.planning.fleet_case import FleetCase
-    from scheduler.planning.joint import FleetPlan
     from scheduler.planning.plan import Segment
+    from scheduler.planning.whole_fleet.fleet_case import FleetCase
+    from scheduler.planning.whole_fleet.joint import FleetPlan
     from slacktide.plan_told import Told
 
 _SHOWN_JOBS = 30
@@ -87,8 +87,8 @@ def _as_json(told: Told) -> dict[str, object]:
 
 
 def _job_json(told: Told, index: int) -> dict[str, object]:
-    from scheduler.planning.change_text import change_json
-    from scheduler.planning.explanation_text import as_json
+    from scheduler.planning.reasons.change_text import change_json
+    from scheduler.planning.reasons.explanation_text import as_json
 
     job = told.plan.case.jobs[index]
     segments = told.plan.segments.get(job.id, ())
@@ -155,7 +155,7 @@ def _show_refused(told: Told) -> None:
 
 
 def _show_explanation(told: Told, name: str) -> None:
-    from scheduler.planning.explanation_text import sentences
+    from scheduler.planning.reasons.explanation_text import sentences
 
     explanation = told.explanations.get(name)
     said = sentences(explanation) if explanation is not None else [("refused", told.reason(name))]

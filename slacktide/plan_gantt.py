@@ -14,8 +14,8 @@ import numpy as np
 
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.jobs import Job
-from scheduler.planning.fleet_case import Assignment
 from scheduler.planning.plan import Region, Segment
+from scheduler.planning.whole_fleet.fleet_case import Assignment
 from scheduler.quantities import format_instant
 from simulations.charts import shade
 from simulations.svg import (

@@ -11,9 +11,9 @@ from html import escape
 import numpy as np
 
 from scheduler.jobs import Job
-from scheduler.planning.explanation import ground_of_trace
-from scheduler.planning.explanation_text import instant_text, one_line, sentences, span_text
 from scheduler.planning.plan import Region, Segment
+from scheduler.planning.reasons.explanation import ground_of_trace
+from scheduler.planning.reasons.explanation_text import instant_text, one_line, sentences, span_text
 from simulations.charts import Figure
 from simulations.page import card, figure, page, section
 from simulations.summary import NOTHING, mass

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Job, JobKind
-from scheduler.planning.choices import Grid
-from scheduler.planning.explanation import Explanation, ground_of_trace
-from scheduler.planning.explanation_text import sentences
-from scheduler.planning.placed import explain_lone_job
+from scheduler.planning.one_job.preemptible import Work
+from scheduler.planning.one_job.single import Comparison
+from scheduler.planning.open_jobs.choices import Grid
 from scheduler.planning.plan import Region, Segment
-from scheduler.planning.preemptible import Work
-from scheduler.planning.single import Comparison
+from scheduler.planning.reasons.explanation import Explanation, ground_of_trace
+from scheduler.planning.reasons.explanation_text import sentences
+from scheduler.planning.reasons.placed import explain_lone_job
 
 # Tables of pauses that take time, asked some six times for an explanation: tenths of a second together.
 _EXPLAINING_CELLS = 500_000

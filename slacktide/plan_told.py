@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from scheduler.planning.change_text import changes_text
-from scheduler.planning.explanation import Explanation, explain, ground_of_trace
-from scheduler.planning.joint import FleetPlan
-from scheduler.planning.nearest_change import Change
-from scheduler.planning.placed import grid_of, placed_in_fleet
-from scheduler.planning.suggestions import changes_in_fleet
+from scheduler.planning.reasons.change_text import changes_text
+from scheduler.planning.reasons.explanation import Explanation, explain, ground_of_trace
+from scheduler.planning.reasons.nearest_change import Change
+from scheduler.planning.reasons.placed import grid_of, placed_in_fleet
+from scheduler.planning.reasons.suggestions import changes_in_fleet
+from scheduler.planning.whole_fleet.joint import FleetPlan
 
 # An explanation takes about a millisecond; beyond so many jobs only those that are asked for are explained.
 MOST_EXPLAINED = 2000

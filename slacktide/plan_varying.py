@@ -17,9 +17,9 @@ from slacktide.terminal import UsageProblem, print_json, say
 if TYPE_CHECKING:
     from intensity_feeds.series import IntensitySeries
     from scheduler.planning.curve import Curve
-    from scheduler.planning.elastic import ElasticJob, ElasticPlan, ElasticSegment, Scaling
+    from scheduler.planning.one_job.elastic import ElasticJob, ElasticPlan, ElasticSegment, Scaling
+    from scheduler.planning.one_job.power_profile import Phase, ProfiledWindow
     from scheduler.planning.plan import Segment
-    from scheduler.planning.power_profile import Phase, ProfiledWindow
 
 _SHOWN = 24  # lines of a plan in many parts; --json has them all
 
@@ -104,7 +104,7 @@ class _Grid:
 
 def phases_of(text: str) -> list[Phase]:
     """`10m:3kW,2h:10kW`. Raises UsageProblem."""
-    from scheduler.planning.power_profile import Phase
+    from scheduler.planning.one_job.power_profile import Phase
     from slacktide.bounded import bounded_duration_s, bounded_power_w
 
     phases = []
@@ -126,7 +126,7 @@ def phases_of(text: str) -> list[Phase]:
 
 def scaling_of(text: str) -> Scaling:
     """`1:1,2:1.8,4:3`, or the path of a CSV file with the columns gpus and speed. Raises UsageProblem."""
-    from scheduler.planning.elastic import InvalidScalingError, Scaling
+    from scheduler.planning.one_job.elastic import InvalidScalingError, Scaling
 
     pairs = _pairs_of(text) if ":" in text and not text.lower().endswith(".csv") else _pairs_in(Path(text))
     try:
@@ -162,7 +162,7 @@ def _pairs_in(path: Path) -> list[tuple[int, float]]:
 def _plan_profile(asked: Asked, text: str, *, as_json: bool) -> None:
     import numpy as np
 
-    from scheduler.planning.power_profile import cheapest_profiled_window, emissions_gco2e, energy_kwh, run_s
+    from scheduler.planning.one_job.power_profile import cheapest_profiled_window, emissions_gco2e, energy_kwh, run_s
 
     if asked.duration or asked.power:
         raise UsageProblem("--power-profile says duration and power already", "leave out --duration and --power")
@@ -197,7 +197,7 @@ def _phase_text(phases: Sequence[Phase]) -> str:
 
 
 def _plan_elastic(asked: Asked, text: str, *, as_json: bool) -> None:
-    from scheduler.planning.elastic import NotEnoughTimeError, at_once, cleanest_scaling
+    from scheduler.planning.one_job.elastic import NotEnoughTimeError, at_once, cleanest_scaling
 
     if not (asked.trace and asked.zones and asked.at and asked.duration and asked.within and asked.power):
         options = {"duration": asked.duration, "within": asked.within, "power": asked.power}
@@ -222,7 +222,7 @@ def _plan_elastic(asked: Asked, text: str, *, as_json: bool) -> None:
 
 
 def _elastic_job(asked: Asked, scaling: Scaling, grid: _Grid) -> ElasticJob:
-    from scheduler.planning.elastic import ElasticJob
+    from scheduler.planning.one_job.elastic import ElasticJob
     from slacktide.bounded import bounded_duration_s, bounded_power_w
 
     work_s = read_option("--duration", bounded_duration_s, asked.duration or "")

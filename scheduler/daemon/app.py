@@ -55,10 +55,10 @@ from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
 from scheduler.launchers.local import LocalLauncher
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Region
 from scheduler.planning.planner import Planner
-from scheduler.planning.run_now import RunNowPlanner
 from scheduler.store.contract import StoreBrokenError, StoreBusyError
 from scheduler.store.disk import DiskGuard
 from scheduler.store.sql import SqlReader, SqlStore, open_store

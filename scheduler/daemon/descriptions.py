@@ -12,10 +12,10 @@ from scheduler.engine import explain
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
-from scheduler.planning.change_text import changes_text
 from scheduler.planning.durations import declared_s
-from scheduler.planning.nearest_change import Change
 from scheduler.planning.plan import Placement, Refusal, Region
+from scheduler.planning.reasons.change_text import changes_text
+from scheduler.planning.reasons.nearest_change import Change
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
 

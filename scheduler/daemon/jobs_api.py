@@ -37,13 +37,13 @@ from scheduler.engine import explain
 from scheduler.events import CancelRequested, Event, JobSubmitted
 from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
 from scheduler.launchers.contract import run_id_of
-from scheduler.planning.change_text import change_of_submission_json
-from scheduler.planning.choices import Grid
-from scheduler.planning.explanation_text import as_json
-from scheduler.planning.fleet import FleetPlanner
-from scheduler.planning.placed import explain_open_job
+from scheduler.planning.open_jobs.choices import Grid
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Refusal
-from scheduler.planning.suggestions import TIME_TO_ANSWER_S, changes_beside
+from scheduler.planning.reasons.change_text import change_of_submission_json
+from scheduler.planning.reasons.explanation_text import as_json
+from scheduler.planning.reasons.placed import explain_open_job
+from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S, changes_beside
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
     DiskFullError,

@@ -18,6 +18,15 @@ ARROWS: dict[str, frozenset[str]] = {
     "slacktide": frozenset({"simulations", "scheduler", "shaping", "intensity_feeds"}),
 }
 
+# Room of the planner -> the rooms below it that it may import; each may import what stands in the planner's own folder.
+PLANNING = "scheduler.planning"
+ROOMS: dict[str, frozenset[str]] = {
+    "one_job": frozenset(),
+    "open_jobs": frozenset({"one_job"}),
+    "whole_fleet": frozenset({"one_job", "open_jobs"}),
+    "reasons": frozenset({"one_job", "open_jobs", "whole_fleet"}),
+}
+
 
 def wrong_arrows(module: Module) -> list[str]:
     return [
@@ -31,14 +40,30 @@ def _why_wrong(module: Module, one: Import) -> str:
     target = one.target.partition(".")[0]
     if target in {"tests", "benchmarks", "docs", "examples"}:
         return "shipped code knows nothing of tests and documents; move what is needed into a package"
-    if target not in PACKAGES or target == module.package:
+    if target not in PACKAGES:
         return ""
+    if target == module.package:
+        return _why_wrong_room(_room(module.name), _room(one.target))
     if target not in ARROWS[module.package]:
         allowed = ", ".join(sorted(ARROWS[module.package])) or "none of the five packages"
         return f"{module.package} may import {allowed}; pass what is needed as an argument from above"
     if module.package == "simulations" and target == "scheduler" and is_shell(one.target):
         return "simulations drive the scheduler's pure part only; move the rule out of the shell"
     return ""
+
+
+def _room(name: str) -> str | None:
+    """The room of the planner that a dotted name lies in; empty for the planner's own folder, None outside."""
+    if not name.startswith(PLANNING + "."):
+        return None
+    first = name.removeprefix(PLANNING + ".").partition(".")[0]
+    return first if first in ROOMS else ""
+
+
+def _why_wrong_room(here: str | None, there: str | None) -> str:
+    if here is None or not there or here == there or there in ROOMS.get(here, frozenset()):
+        return ""
+    return f"the planner's {here or 'own folder'} knows nothing of {there}; move what both need below them"
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
@@ -66,6 +91,9 @@ def test_no_module_needs_itself_while_it_is_loaded() -> None:
         ("scheduler/daemon/made_up.py", "import simulations\n", "may import intensity_feeds, shaping"),
         ("simulations/made_up.py", "from scheduler.daemon import env\n", "pure part only"),
         ("scheduler/made_up.py", "if x:\n    from tests.real_data import real_data\n", "knows nothing of tests"),
+        ("scheduler/planning/one_job/made_up.py", "import scheduler.planning.open_jobs.fleet\n", "nothing of open_jobs"),
+        ("scheduler/planning/made_up.py", "import scheduler.planning.one_job.window\n", "nothing of one_job"),
+        ("scheduler/planning/reasons/made_up.py", "import scheduler.planning.one_job.window\n", ""),
         ("simulations/a/made_up.py", "from ..serving import x\nfrom . import y\n", ""),
     ],
 )

@@ -17,7 +17,7 @@ from scheduler.daemon.runs import Recipe, Recipes, Runs
 from scheduler.engine import Engine
 from scheduler.jobs import MAX_LOST_ATTEMPTS, MAX_UNSEEN_ATTEMPTS, Job, JobState
 from scheduler.launchers.contract import Recovered, Run, RunEnded, RunSpec, run_id_of
-from scheduler.planning.run_now import RunNowPlanner
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.quantities import format_instant, parse_instant_s
 from scheduler.store.sql import SqlStore, open_store
 from scheduler.store.writer import InlineWriter

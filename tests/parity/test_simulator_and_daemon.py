@@ -31,7 +31,7 @@ from scheduler.events import (
 )
 from scheduler.jobs import Interruption, Job, JobKind
 from scheduler.journal import Decision, replay
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Region
 from simulations.fleet import Fleet, Timetable
 from simulations.launcher import JobWork

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.planning.elastic import ElasticJob, NotEnoughTimeError, Scaling, cleanest_scaling
+from scheduler.planning.one_job.elastic import ElasticJob, NotEnoughTimeError, Scaling, cleanest_scaling
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_curve, a_series
 
 pytestmark = pytest.mark.slow

@@ -31,10 +31,10 @@ from scheduler.events import (
 )
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Interruption, Job, JobState, done_after_pause_s
 from scheduler.journal import Decision, decode, encode_decision, encode_header, replay
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Cause, Region
 from scheduler.planning.planner import Planner
-from scheduler.planning.run_now import RunNowPlanner
 from tests.builders import HOUR_S, a_job, a_series
 
 START_S = 1_640_995_200.0

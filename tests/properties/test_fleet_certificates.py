@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.bound import lower_bound
-from scheduler.planning.certificate import flaws, recomputed_gco2e
-from scheduler.planning.fleet import FleetPlanner
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.joint import FleetPlan, plan_fleet
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.rates import Rates
+from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.certificate import flaws, recomputed_gco2e
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
+from scheduler.planning.whole_fleet.rates import Rates
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 HOURS = 6

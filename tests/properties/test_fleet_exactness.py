@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.bound import lower_bound
-from scheduler.planning.certificate import recomputed_gco2e
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.joint import plan_fleet
 from scheduler.planning.plan import Segment
-from scheduler.planning.rates import Rates
+from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.certificate import recomputed_gco2e
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.joint import plan_fleet
+from scheduler.planning.whole_fleet.rates import Rates
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 highspy = pytest.importorskip("highspy", reason="highspy is not installed: the exact solver is not asked")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Placement, Plan, Region, Segment
 from scheduler.planning.planner import OpenJob, Planner
-from scheduler.planning.run_now import RunNowPlanner
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, held_by, most_taken
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.certificate import flaws
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.joint import FleetPlan, plan_fleet
+from scheduler.planning.whole_fleet.certificate import flaws
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 HOURS = 12

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.planning.fleet import FleetPlanner
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.holds import together
-from scheduler.planning.joint import plan_fleet
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Hold, Region, Segment
 from scheduler.planning.planner import OpenJob
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.holds import together
+from scheduler.planning.whole_fleet.joint import plan_fleet
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_series, most_taken
 
 HOURS, GPUS = 8, 3

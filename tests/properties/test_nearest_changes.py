@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.certificate import flaws
-from scheduler.planning.choices import Choice
-from scheduler.planning.explanation import LimitKind, explain
-from scheduler.planning.fleet import FleetPlanner
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.joint import FleetPlan, plan_fleet
-from scheduler.planning.nearest_change import STEP_S, Change, ChangeKind, with_gpus
-from scheduler.planning.placed import full_room, grid_of, placed_in_fleet
+from scheduler.planning.open_jobs.choices import Choice
+from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.suggestions import changes_beside, changes_in_fleet
+from scheduler.planning.reasons.explanation import LimitKind, explain
+from scheduler.planning.reasons.nearest_change import STEP_S, Change, ChangeKind, with_gpus
+from scheduler.planning.reasons.placed import full_room, grid_of, placed_in_fleet
+from scheduler.planning.reasons.suggestions import changes_beside, changes_in_fleet
+from scheduler.planning.whole_fleet.certificate import flaws
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
 from tests.plan_cases import MIDNIGHT_S, a_job, a_region, a_series, integral_by_hand
 
 HOURS = 12

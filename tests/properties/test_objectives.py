@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from intensity_feeds.prices import PriceSeries
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.certificate import flaws, recomputed_gco2e
-from scheduler.planning.choosing import ChosenPlan, LimitUnreachableError, plan_for
-from scheduler.planning.fleet_case import FleetCase
-from scheduler.planning.joint import plan_fleet
-from scheduler.planning.objective import (
+from scheduler.planning.whole_fleet.certificate import flaws, recomputed_gco2e
+from scheduler.planning.whole_fleet.choosing import ChosenPlan, LimitUnreachableError, plan_for
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.joint import plan_fleet
+from scheduler.planning.whole_fleet.objective import (
     Limit,
     Limited,
     Objective,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.planning.capacity import Occupancy
+from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.plan import Segment
 from tests.plan_cases import a_region
 

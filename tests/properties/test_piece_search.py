@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.trace import read_trace
-from scheduler.planning.piece_search import PieceTask, cheapest_spans
-from scheduler.planning.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
-from scheduler.planning.work_price import INFINITE, best_price, sweep
+from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
+from scheduler.planning.one_job.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
+from scheduler.planning.one_job.work_price import INFINITE, best_price, sweep
 from tests.real_data import real_data
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import curve
-from scheduler.planning.preemptible import Pieces, Work, cheapest_pieces, gap_ratio, lower_bound_g_s_per_kwh
+from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces, gap_ratio, lower_bound_g_s_per_kwh
 from tests.plan_cases import MIDNIGHT_S, best_by_exhaustion
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.planning.curve import Curve, curve
-from scheduler.planning.preemptible import Work, cheapest_pieces
-from scheduler.planning.window import cheapest_window
+from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
+from scheduler.planning.one_job.window import cheapest_window
 from tests.plan_cases import HOUR_S, best_on_the_minute_fast
 from tests.real_data import real_data
 

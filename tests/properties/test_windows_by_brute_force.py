@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.planning.curve import curve
-from scheduler.planning.window import Window, cheapest_window
+from scheduler.planning.one_job.window import Window, cheapest_window
 from tests.plan_cases import MIDNIGHT_S, best_on_the_minute, integral_by_hand
 
 

@@ -28,10 +28,10 @@ from scheduler.events import (
     Tick,
 )
 from scheduler.jobs import Interruption, JobState
-from scheduler.planning.fleet import FleetPlanner
+from scheduler.planning.open_jobs.fleet import FleetPlanner
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Cause, Forecasts, Placement, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob, Planner
-from scheduler.planning.run_now import RunNowPlanner
 from tests.builders import HOUR_S, ScriptedPlanner, a_job, a_region, a_series
 
 

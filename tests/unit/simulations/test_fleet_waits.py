@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scheduler.engine import Engine
 from scheduler.events import Tick
+from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Region
-from scheduler.planning.run_now import RunNowPlanner
 from simulations.fleet import Fleet
 from simulations.loop import Loop
 

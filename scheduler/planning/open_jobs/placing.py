@@ -1,0 +1,320 @@
+"""The place of one job beside what is placed already: cheapest, earliest, or why there is none.
+
+What the planners share. A job waits only for a window that is known to be cleaner and that leaves head-room for jobs
+that are not submitted yet; the earliest start in each region is always a choice and needs none. When no window is fully
+known, the job runs early (Cause.NO_FORECAST). When the forecast ends before the deadline, the windows inside it are
+compared with each other and nothing is assumed of the rest. Regions whose forecast answers another question than the
+first known one (marginal beside average, direct beside life-cycle) count as not known. Knows no order of jobs.
+
+A joint plan tries many places for each job and keeps one. So a place is priced, and a refusal is put into words, only
+when the plan that is returned holds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from intensity_feeds.series import Basis, Signal
+from scheduler.jobs import Interruption, Job
+from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
+from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
+from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
+from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
+from scheduler.planning.planner import OpenJob
+from scheduler.quantities import format_instant
+
+# A table of a job among many: some milliseconds, at a quarter of an hour for two days of time.
+FLEET_MAX_CELLS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What is left of one job and the time it has, at the instant of planning."""
+
+    job: Job
+    work_s: float
+    earliest_s: float
+    restores_first: bool = False
+
+    @property
+    def whole_s(self) -> float:
+        """Time on the GPUs in one piece."""
+        return self.work_s + (self._interruption.restore_s if self.restores_first else 0.0)
+
+    @property
+    def latest_start_at_s(self) -> float:
+        return self.job.deadline_at_s - self.whole_s
+
+    @property
+    def _interruption(self) -> Interruption:
+        return self.job.interruption or Interruption()
+
+    @property
+    def work(self) -> Work:
+        return Work(
+            work_s=self.work_s,
+            earliest_s=self.earliest_s,
+            deadline_s=self.job.deadline_at_s,
+            interruption=self._interruption,
+            restores_first=self.restores_first,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a job would run, not priced yet. `at_once` is the window in one piece that it could have had first."""
+
+    need: Need
+    segments: tuple[Segment, ...]
+    cause: Cause
+    at_once: Segment | None
+    integral_g_s_per_kwh: float | None = None
+
+    @property
+    def start_at_s(self) -> float:
+        return self.segments[0].start_at_s
+
+    @property
+    def end_at_s(self) -> float:
+        return self.segments[-1].end_at_s
+
+    @property
+    def is_in_time(self) -> bool:
+        return self.end_at_s <= self.need.job.deadline_at_s + ROUNDING_S
+
+
+def need(open_job: OpenJob, now_s: float) -> Need | None:
+    """What is still to be placed; None when the running piece does all that is left."""
+    job = open_job.job
+    if open_job.running is None:
+        restores = open_job.done_s > 0 and job.interruption is not None
+        earliest_s = max(job.earliest_start_at_s, now_s)
+        work_s = max(open_job.remaining_s, ROUNDING_S)
+        return Need(job=job, work_s=work_s, earliest_s=earliest_s, restores_first=restores)
+    pause = job.interruption
+    if pause is None:
+        return None
+    restore_s = pause.restore_s if open_job.done_s > 0 else 0.0
+    to_go_s = open_job.remaining_s + restore_s - open_job.running.duration_s
+    if to_go_s <= ROUNDING_S:
+        return None
+    work_s = min(to_go_s + pause.checkpoint_s, open_job.remaining_s)
+    return Need(job=job, work_s=work_s, earliest_s=max(open_job.running.end_at_s, now_s), restores_first=True)
+
+
+def allowed_regions(job: Job, regions: Sequence[Region]) -> list[Region]:
+    """Where the job may run, in its order of preference."""
+    if not job.regions:
+        return list(regions)
+    by_name = {region.name: region for region in regions}
+    return [by_name[name] for name in job.regions if name in by_name]
+
+
+@dataclass(slots=True)
+class Board:
+    """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room."""
+
+    regions: Sequence[Region]
+    forecasts: Forecasts
+    occupancy: Occupancy
+    reserve_ratio: float = 0.0
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def cheapest(self, need: Need) -> Place | None:
+        """The cheapest place in time; None when there is no room in time."""
+        regions = allowed_regions(need.job, self.regions)
+        starts_at_s = self._first_starts(need, regions)
+        at_once = _first_window(need, starts_at_s)
+        curves = self._curves(need, regions)
+        found = self._cheapest_known(need, regions, curves, starts_at_s) if curves else None
+        if found is not None:
+            cause = _cause(need, found)
+            integral = found.integral_g_s_per_kwh
+            return Place(
+                need=need, segments=found.segments, cause=cause, at_once=at_once, integral_g_s_per_kwh=integral
+            )
+        place = self._earliest(need, regions, at_once, Cause.NO_FORECAST)
+        return place if place is not None and place.is_in_time else None
+
+    def earliest(self, need: Need, cause: Cause) -> Place | None:
+        """The place that ends first, in time or not; None when no allowed region has so many GPUs."""
+        regions = allowed_regions(need.job, self.regions)
+        at_once = _first_window(need, self._first_starts(need, regions))
+        return self._earliest(need, regions, at_once, cause)
+
+    def at_once(self, need: Need) -> Segment | None:
+        """The window in one piece that ends first, whatever the deadline; None when no region has so many GPUs."""
+        return _first_window(need, self._first_starts(need, allowed_regions(need.job, self.regions)))
+
+    def obstacle(self, need: Need, at_once: Segment | None) -> Obstacle:
+        """What keeps a job that could run `at_once` from being in time."""
+        if at_once is None:
+            return Obstacle.GPUS if allowed_regions(need.job, self.regions) else Obstacle.REGION
+        too_short = need.earliest_s > need.latest_start_at_s + ROUNDING_S
+        return Obstacle.DEADLINE if too_short else Obstacle.CAPACITY
+
+    def refusal(self, need: Need, at_once: Segment | None) -> Refusal:
+        """Why the job has no place in time, and the first finish that has."""
+        obstacle = self.obstacle(need, at_once)
+        return Refusal(
+            job_id=need.job.id,
+            obstacle=obstacle,
+            what=self._refusal_text(need.job, obstacle),
+            earliest_finish_at_s=None if at_once is None else at_once.end_at_s,
+        )
+
+    def placement(self, place: Place, baseline_gco2e: float | None = None) -> Placement:
+        """The place with what it emits; `baseline_gco2e` of an earlier plan of the same job stays its baseline."""
+        if baseline_gco2e is None and place.at_once is not None:
+            baseline_gco2e = self.emissions_gco2e(place.need.job.power_w, (place.at_once,))
+        return Placement(
+            job_id=place.need.job.id,
+            segments=place.segments,
+            cause=place.cause,
+            emissions_gco2e=self.place_gco2e(place),
+            baseline_emissions_gco2e=baseline_gco2e,
+        )
+
+    def place_gco2e(self, place: Place) -> float | None:
+        if place.integral_g_s_per_kwh is None:
+            return self.emissions_gco2e(place.need.job.power_w, place.segments)
+        return place.need.job.power_w / 1000.0 * place.integral_g_s_per_kwh / 3600.0
+
+    def has_room(self, piece: Segment, job: Job) -> bool:
+        """Whether the job is allowed there and its GPUs are free."""
+        if piece.region not in {region.name for region in allowed_regions(job, self.regions)}:
+            return False
+        return self.occupancy.fits(piece.region, piece.start_at_s, piece.end_at_s, job.gpus)
+
+    def take(self, place: Place) -> None:
+        self.occupancy.take(place.segments, place.need.job.gpus)
+
+    def give_back(self, place: Place) -> None:
+        self.occupancy.give_back(place.segments, place.need.job.gpus)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
+        """What is known between earliest start and deadline, all of one kind."""
+        question: tuple[Signal, Basis] | None = None
+        curves = []
+        for region in regions:
+            series = self.forecasts.get(region.zone)
+            if series is None or question not in (None, (series.signal, series.basis)):
+                continue
+            part = curve(region.name, series, region.pue, need.earliest_s, need.job.deadline_at_s)
+            if part is not None:
+                question = (series.signal, series.basis)
+                curves.append(part)
+        return curves
+
+    def _first_starts(self, need: Need, regions: Sequence[Region]) -> dict[str, float]:
+        """The first instant in each region with room for all of it in one piece, whatever the deadline."""
+        first, whole_s, gpus = self.occupancy.earliest_start_at_s, need.whole_s, need.job.gpus
+        return {region.name: first(region.name, need.earliest_s, whole_s, gpus) for region in regions}
+
+    def _earliest(self, need: Need, regions: Sequence[Region], at_once: Segment | None, cause: Cause) -> Place | None:
+        if at_once is None:
+            return None
+        place = Place(need=need, segments=(at_once,), cause=cause, at_once=at_once)
+        if not place.is_in_time and (packed := self._pieces_in_the_dark(need, regions)):
+            return Place(need=need, segments=packed, cause=cause, at_once=at_once)
+        return place
+
+    def _refusal_text(self, job: Job, obstacle: Obstacle) -> str:
+        match obstacle:
+            case Obstacle.REGION:
+                return f"no region of {', '.join(job.regions) or 'any'} exists"
+            case Obstacle.GPUS:
+                most = max(region.gpus for region in allowed_regions(job, self.regions))
+                return f"needs {job.gpus} GPUs at once, the largest allowed region has {most}"
+            case Obstacle.DEADLINE:
+                because = "there is not so much time"
+            case Obstacle.CAPACITY:
+                because = f"the room for {job.gpus} GPUs is taken"
+        return f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
+
+    def _cheapest_known(
+        self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], starts_at_s: Mapping[str, float]
+    ) -> Pieces | None:
+        """At once anywhere, or later with head-room; later without it only when there is no other way in time."""
+        at_once = _at_once(need, curves, starts_at_s)
+        later = self._search(need, regions, curves, self.reserve_ratio)
+        if at_once is None and later is None and self.reserve_ratio > 0:
+            return self._search(need, regions, curves, 0.0)
+        if at_once is None or later is None:
+            return at_once or later
+        gain = at_once.integral_g_s_per_kwh - later.integral_g_s_per_kwh
+        return later if gain > TIE_RATIO * abs(at_once.integral_g_s_per_kwh) else at_once
+
+    def _search(
+        self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
+    ) -> Pieces | None:
+        if need.job.interruption is not None:
+            return cheapest_pieces(curves, need.work, self._free(need, regions, reserve_ratio), FLEET_MAX_CELLS)
+        free = self._free(need, regions, reserve_ratio, at_least_s=need.whole_s)
+        window = cheapest_window(curves, need.whole_s, need.earliest_s, need.job.deadline_at_s, free)
+        if window is None:
+            return None
+        only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
+        return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
+
+    def _pieces_in_the_dark(self, need: Need, regions: Sequence[Region]) -> tuple[Segment, ...]:
+        """Pieces that meet the deadline on a grid of which nothing is known; empty when there are none."""
+        if need.job.interruption is None or not need.earliest_s + need.whole_s <= need.job.deadline_at_s:
+            return ()
+        curves = [flat(region.name, need.earliest_s, need.job.deadline_at_s) for region in regions]
+        packed = cheapest_pieces(curves, need.work, self._free(need, regions, 0.0), FLEET_MAX_CELLS)
+        return packed.segments if packed else ()
+
+    def _free(
+        self, need: Need, regions: Sequence[Region], reserve_ratio: float, at_least_s: float = 0.0
+    ) -> dict[str, Intervals]:
+        job, free = need.job, self.occupancy.free
+        kept_free = {region.name: int(region.gpus * reserve_ratio) for region in regions}
+        return {
+            name: free(name, need.earliest_s, job.deadline_at_s, job.gpus, kept, at_least_s)
+            for name, kept in kept_free.items()
+        }
+
+    def emissions_gco2e(self, power_w: float, segments: Sequence[Segment]) -> float | None:
+        """What the segments emit at this power, PUE included; None where the forecast does not reach."""
+        by_name = {region.name: region for region in self.regions}
+        total = 0.0
+        for one in segments:
+            region = by_name.get(one.region)
+            series = None if region is None else self.forecasts.get(region.zone)
+            if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
+                return None
+            total += region.pue * series.emissions_gco2e(power_w, one.start_at_s, one.end_at_s)
+        return total
+
+
+def _first_window(need: Need, starts_at_s: Mapping[str, float]) -> Segment | None:
+    """The first of the starts by region, in the region named first among equals."""
+    region = min(starts_at_s, key=lambda name: starts_at_s[name], default=None)
+    if region is None or math.isinf(starts_at_s[region]):
+        return None
+    return Segment(start_at_s=starts_at_s[region], end_at_s=starts_at_s[region] + need.whole_s, region=region)
+
+
+def _at_once(need: Need, curves: Sequence[Curve], starts_at_s: Mapping[str, float]) -> Pieces | None:
+    """The cheapest of the regions' earliest starts, where known and in time."""
+    choices = []
+    for one in curves:
+        start_at_s = starts_at_s[one.region]
+        end_at_s = min(start_at_s + need.whole_s, max(need.job.deadline_at_s, start_at_s))
+        if end_at_s - start_at_s >= need.whole_s - ROUNDING_S and one.knows(start_at_s, end_at_s):
+            only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
+            integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
+            choices.append(Pieces(segments=(only,), integral_g_s_per_kwh=integral))
+    return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
+
+
+def _cause(need: Need, found: Pieces) -> Cause:
+    has_choice = need.latest_start_at_s - need.earliest_s > 1.0
+    return Cause.CLEANEST if has_choice or len(found.segments) > 1 else Cause.NO_SLACK

@@ -1,0 +1,30 @@
+"""The baseline: every job as early as there is room, first come first served, whatever the grid emits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scheduler.planning.open_jobs.fleet import Joint, placed_or_refused, run_now_draft, with_others_taken
+from scheduler.planning.open_jobs.placing import need
+from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region
+from scheduler.planning.planner import OpenJob
+
+
+class RunNowPlanner:
+    """Higher priority first, then in order of submission; each job at the earliest instant beside those before it."""
+
+    def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
+        return run_now_draft(Joint.of(open_jobs, regions, forecasts, now_s)).plan()
+
+    def place(
+        self,
+        newcomer: OpenJob,
+        others: Sequence[OpenJob],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Placement | Refusal:
+        board = with_others_taken(others, regions, forecasts)
+        wanted = need(newcomer, now_s)
+        assert wanted is not None, "a newcomer does not run yet"
+        return placed_or_refused(board, wanted, board.earliest(wanted, Cause.RUN_NOW))

@@ -1,0 +1,124 @@
+"""From a plan to what can be explained: each job with what is free beside all others.
+
+Two ways to have a plan, two functions: a fleet planned from a file, and the open jobs of an engine. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from intensity_feeds.feed import Answer
+from scheduler.jobs import Job
+from scheduler.planning.one_job.single import Comparison
+from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.choices import Beside, Grid
+from scheduler.planning.open_jobs.fleet import with_others_taken
+from scheduler.planning.open_jobs.placing import need
+from scheduler.planning.plan import Cause, Placement, Segment
+from scheduler.planning.planner import OpenJob
+from scheduler.planning.reasons.explanation import Explanation, Ground, Placed, emissions_of, explain, ground_of_answer
+from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
+from scheduler.planning.whole_fleet.joint import FleetPlan
+
+
+def grid_of(case: FleetCase) -> Grid:
+    return Grid(regions=case.regions, forecasts=case.forecasts)
+
+
+def full_room(found: FleetPlan) -> Room:
+    """What is free beside every planned job."""
+    room = Room(found.case)
+    for job in found.case.jobs:
+        room.take(job, found.segments.get(job.id, ()))
+    return room
+
+
+def placed_in_fleet(found: FleetPlan) -> Iterator[Placed]:
+    """Each planned job in turn, with room for all but itself: use one before asking for the next."""
+    grid, room, empty = grid_of(found.case), full_room(found), Room(found.case)
+    not_before_s = min((one.start_at_s for one in found.case.forecasts.values()), default=0.0)
+    for job in found.case.jobs:
+        segments = found.segments.get(job.id)
+        if not segments:
+            continue
+        at_once = found.run_now.segments.get(job.id)
+        room.give_back(job, segments)
+        yield Placed(
+            job=job,
+            segments=segments,
+            cause=Cause.CLEANEST,
+            emissions_gco2e=found.job_gco2e[job.id],
+            room=room,
+            empty=empty,
+            not_before_s=not_before_s,
+            at_once=at_once[0] if at_once else None,
+            at_once_gco2e=emissions_of(grid, job.power_w, at_once) if at_once else None,
+        )
+        room.take(job, segments)
+
+
+def explain_lone_job(
+    job: Job, found: Comparison, grid: Grid, at_once: Segment, grounds: Mapping[str, Ground]
+) -> Explanation:
+    """Why a job without a fleet is where it is: nobody else is there, so capacity never binds."""
+    everywhere = Beside(occupancy=Occupancy(grid.regions), regions=grid.regions)
+    placed = Placed(
+        job=job,
+        segments=found.best.segments,
+        cause=Cause.CLEANEST,
+        emissions_gco2e=found.best.emissions_gco2e,
+        room=everywhere,
+        empty=everywhere,
+        not_before_s=min(series.start_at_s for series in grid.forecasts.values()),
+        at_once=at_once,
+        at_once_gco2e=None if found.at_once is None else found.at_once.emissions_gco2e,
+    )
+    return explain(placed, grid, grounds)
+
+
+def explain_open_job(
+    job_id: str,
+    open_jobs: Sequence[OpenJob],
+    grid: Grid,
+    answers: Mapping[str, Answer | None],
+    now_s: float,
+    reserve_ratio: float,
+) -> Explanation | None:
+    """Why an open job of an engine is where it is; None where it has no place."""
+    one = next((one for one in open_jobs if one.job.id == job_id), None)
+    if one is None or one.planned is None:
+        return None
+    others = [other for other in open_jobs if other.job.id != job_id]
+    grounds = {zone: ground_of_answer(answer, now_s) for zone, answer in answers.items() if answer is not None}
+    return explain(placed_open(one, one.planned, others, grid, now_s, reserve_ratio), grid, grounds)
+
+
+def placed_open(
+    one: OpenJob, placement: Placement, others: Sequence[OpenJob], grid: Grid, now_s: float, reserve_ratio: float
+) -> Placed:
+    """An open job of an engine beside the others; `others` may not hold it."""
+    beside = with_others_taken(others, grid.regions, grid.forecasts).occupancy
+    wanted = need(one, now_s)
+    is_running = one.running is not None or wanted is None
+    return Placed(
+        job=one.job if wanted is None else _left_of(one.job, wanted.work_s, wanted.earliest_s),
+        segments=placement.segments,
+        cause=placement.cause,
+        emissions_gco2e=placement.emissions_gco2e,
+        room=Beside(occupancy=beside, regions=grid.regions, reserve_ratio=reserve_ratio),
+        room_without_reserve=Beside(occupancy=beside, regions=grid.regions) if reserve_ratio > 0 else None,
+        empty=Beside(occupancy=Occupancy(grid.regions), regions=grid.regions),
+        not_before_s=now_s,
+        # The baseline is of the whole job; beside what is left of one it would claim what is behind it as saved.
+        at_once_gco2e=placement.baseline_emissions_gco2e if one.done_s == 0 else None,
+        restores_first=wanted is not None and wanted.restores_first,
+        is_running=is_running,
+    )
+
+
+def _left_of(job: Job, work_s: float, earliest_s: float) -> Job:
+    """The job as it is now; one that is late has a deadline behind its start, which no job may have."""
+    return replace(
+        job, duration_s=work_s, earliest_start_at_s=earliest_s, deadline_at_s=max(job.deadline_at_s, earliest_s + 1.0)
+    )

@@ -1,0 +1,187 @@
+"""A lower bound on what any plan of these jobs emits, by Lagrangian decomposition: prices for capacity.
+
+Give capacity a price y >= 0 at each instant, region and resource. For every plan that keeps within capacity, the sum
+over jobs of emissions plus prices paid, minus capacity times the integral of the price, is at most the plan's
+emissions, because at each instant the use does not exceed the capacity that is subtracted. Let each job now minimise
+emissions plus prices on its own, whatever the others do: the sum can only fall. So for any prices at all the result is
+a lower bound on every plan, wherever between two cells its jobs start. Prices that are constant on cells cost
+tightness, never validity.
+
+What a job would choose alone is exact for one that runs in one piece (own_windows.py), and relaxed for one that may
+pause (own_fillings.py).
+
+The prices are found by ascent: the price of a cell rises where the jobs' choices exceed its capacity and falls where
+they leave room. Each price has a step of its own, the longer the steadier its slope, and all steps shrink from round to
+round by a schedule; so an ascent needs no plan to aim at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from intensity_feeds.series import Floats
+from scheduler.jobs import Job
+from scheduler.planning.whole_fleet.own_fillings import Fillings
+from scheduler.planning.whole_fleet.own_windows import Windows
+from scheduler.planning.whole_fleet.rates import Rates
+
+_J_PER_KWH = 3.6e6
+
+DEFAULT_ROUNDS = 200
+# The first step of a price, beside what a job pays for a GPU in the mean, and the last beside the first.
+FIRST_STEP_RATIO, _LAST_STEP_RATIO = 1.5, 0.01
+# How much of the slope, and of its square, is kept from round to round; measured in docs/decisions/0013.
+_KEPT_RATIO, _KEPT_SQUARE_RATIO = 0.8, 0.9
+_FLAT_RATIO = 1e-2
+# The bound is a difference of large sums. Twice their worst rounding for each cell that is summed, and this share of
+# the result, are given away, so that rounding never makes it too high.
+_ROUNDING_OF_SUMS_RATIO = 2 * float(np.finfo(np.float64).eps)
+_ROUNDING_RATIO = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """No plan of the jobs emits less than `lower_bound_gco2e`; `rates` hold the prices that prove it."""
+
+    lower_bound_gco2e: float
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Answer:
+    """The dual value at some prices, and its slope in them: use minus capacity, as a mean over each cell."""
+
+    value_gco2e: float
+    over_gpus: Floats
+    over_w: Floats
+
+
+def lower_bound(
+    jobs: Sequence[Job], rates: Rates, rounds: int = DEFAULT_ROUNDS, first_step_ratio: float = FIRST_STEP_RATIO
+) -> Bound:
+    """The best bound found for a plan of these jobs of the fleet, from the prices in `rates` on.
+
+    Shorter steps keep to good prices. Each job must have some known window.
+    """
+    if not jobs:
+        return Bound(lower_bound_gco2e=0.0, rates=rates)
+    ascent = _climbed(_Jobs(jobs, rates), rates, rounds, first_step_ratio)
+    return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
+
+
+def _climbed(choices: _Jobs, rates: Rates, rounds: int, first_step_ratio: float) -> _Ascent:
+    answer = choices.answer(rates)
+    ascent = _Ascent(rates=rates, best=rates, best_gco2e=answer.value_gco2e, capacity=choices.capacity)
+    mean_gco2e_per_s = _mean_gco2e_per_s(rates, choices.w_per_gpu)
+    for number in range(1, rounds + 1):
+        ascent.step(answer, first_step_ratio * _LAST_STEP_RATIO ** (number / rounds) * mean_gco2e_per_s)
+        answer = choices.answer(ascent.rates)
+        ascent.remember(answer)
+    return ascent
+
+
+def _mean_gco2e_per_s(rates: Rates, w_per_gpu: float) -> float:
+    """What a GPU pays in the mean over all regions and times: the prices that send jobs elsewhere are of this size."""
+    known = np.isfinite(rates.carbon_g_per_kwh)
+    carbon = float(np.abs(rates.carbon_g_per_kwh[known]).mean()) if known.any() else 0.0
+    return w_per_gpu * carbon / _J_PER_KWH + float(np.abs(rates.gpu_rates_gco2e_per_s).mean())
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ascent:
+    """Where the ascent is: the present prices, the best so far, and the slopes behind it, as shares of capacity."""
+
+    rates: Rates
+    best: Rates
+    best_gco2e: float
+    capacity: tuple[Floats, Floats]
+    slope_ratio: list[Floats] = field(init=False)
+    square_ratio: list[Floats] = field(init=False)
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        nothing = np.zeros_like(self.rates.carbon_g_per_kwh)
+        self.slope_ratio, self.square_ratio = [nothing, nothing], [nothing, nothing]
+
+    def step(self, answer: _Answer, gpu_step_gco2e_per_s: float) -> None:
+        """Move to the next prices."""
+        self.rounds += 1
+        gpus, caps_w = self.capacity
+        gpu = self._aimed(0, answer.over_gpus / gpus)
+        power = self._aimed(1, answer.over_w / caps_w)
+        self.rates = self.rates.with_prices(
+            np.maximum(self.rates.gpu_price_gco2e_per_s + gpu_step_gco2e_per_s * gpu, 0.0),
+            np.maximum(self.rates.power_price_gco2e_per_j + gpu_step_gco2e_per_s * gpus / caps_w * power, 0.0),
+        )
+
+    def _aimed(self, resource: int, slope_ratio: Floats) -> Floats:
+        """The slope so far beside its usual size, both averaged; no more than about one."""
+        keep, keep_square = _KEPT_RATIO, _KEPT_SQUARE_RATIO
+        self.slope_ratio[resource] = keep * self.slope_ratio[resource] + (1 - keep) * slope_ratio
+        self.square_ratio[resource] = keep_square * self.square_ratio[resource] + (1 - keep_square) * slope_ratio**2
+        mean = self.slope_ratio[resource] / (1 - keep**self.rounds)
+        usual = np.sqrt(self.square_ratio[resource] / (1 - keep_square**self.rounds) + _FLAT_RATIO**2)
+        aimed: Floats = mean / usual
+        return aimed
+
+    def remember(self, answer: _Answer) -> None:
+        if answer.value_gco2e > self.best_gco2e:
+            self.best, self.best_gco2e = self.rates, answer.value_gco2e
+
+
+class _Part(Protocol):
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
+        """The jobs' own minimum at these prices, in sum; adds what they use to the cells."""
+        ...
+
+
+class _Jobs:
+    """All jobs at once: what they choose at given prices, and what they use by it."""
+
+    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+        case = rates.case
+        contiguous = [job for job in jobs if job.interruption is None]
+        pausing = [job for job in jobs if job.interruption is not None]
+        self._parts: list[_Part] = []
+        if contiguous:
+            self._parts.append(Windows(contiguous, rates))
+        if pausing:
+            self._parts.append(Fillings(pausing, rates))
+        self.w_per_gpu = sum(job.power_w for job in jobs) / sum(job.gpus for job in jobs)
+        self._all_gpus = sum(job.gpus for job in jobs)
+        self._all_w = sum(job.power_w for job in jobs) * max(region.pue for region in case.regions)
+        self._gpus = rates.free_gpus
+        caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
+        self._caps_w = np.array(caps, dtype=np.float64)
+        self._is_capped = np.isfinite(self._caps_w)
+
+    @property
+    def capacity(self) -> tuple[Floats, Floats]:
+        """GPUs and watts of each region, (regions, 1); one where there is none."""
+        return np.maximum(self._gpus, 1.0), np.where(self._is_capped, np.maximum(self._caps_w, 1e-9), 1.0)
+
+    def answer(self, rates: Rates) -> _Answer:
+        gpu_s, facility_j = np.zeros_like(rates.carbon_g_per_kwh), np.zeros_like(rates.carbon_g_per_kwh)
+        value_gco2e = 0.0
+        for part in self._parts:
+            value_gco2e += part.choose(rates, gpu_s, facility_j)
+        lengths_s = rates.lengths_s
+        caps_w = np.where(self._is_capped, self._caps_w, 0.0)
+        earned_gco2e = float((rates.gpu_price_gco2e_per_s * self._gpus * lengths_s).sum())
+        earned_gco2e += float((rates.power_price_gco2e_per_j * caps_w * lengths_s).sum())
+        value_gco2e -= earned_gco2e + self._rounding_gco2e(rates, value_gco2e, earned_gco2e)
+        over_w = np.where(self._is_capped, facility_j / lengths_s - caps_w, 0.0)
+        over_gpus = gpu_s / lengths_s - self._gpus
+        return _Answer(value_gco2e=value_gco2e, over_gpus=over_gpus, over_w=over_w)
+
+    def _rounding_gco2e(self, rates: Rates, *sums_gco2e: float) -> float:
+        """The most that rounding can have added: each window's price is a difference of sums over all cells."""
+        lengths_s = rates.lengths_s
+        per_gpu = float((rates.gpu_price_gco2e_per_s * lengths_s).sum())
+        per_w = float((rates.power_price_gco2e_per_j * lengths_s).sum())
+        largest_gco2e = self._all_gpus * per_gpu + self._all_w * per_w + sum(abs(one) for one in sums_gco2e)
+        return _ROUNDING_OF_SUMS_RATIO * len(lengths_s) * largest_gco2e

@@ -1,0 +1,245 @@
+"""A whole fleet planned at once, every job known from the start: the best plan found, and how far from the best it is.
+
+Several plans are made on slots: the largest or the most urgent first, by carbon or by the prices of the bound. The best
+is searched for better ones, and compared with the greedy plan, with running everything at once and, where a job finds
+no place, with the earliest deadline first. So the plan never refuses more jobs than these have late, and with as many
+jobs never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
+saves carbon. Knows no file and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from scheduler.jobs import Job
+from scheduler.planning.open_jobs.fleet import FleetPlanner
+from scheduler.planning.plan import Segment
+from scheduler.planning.planner import OpenJob
+from scheduler.planning.whole_fleet import slot_search
+from scheduler.planning.whole_fleet.bound import Bound, lower_bound
+from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
+from scheduler.planning.whole_fleet.exchange import Exchange
+from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
+from scheduler.planning.whole_fleet.local_search import Draft, polished
+from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.slot_grid import View
+from scheduler.planning.whole_fleet.slot_plan import SlotPlan
+from scheduler.planning.whole_fleet.slot_search import Search, fill, reinsert
+from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, never_possible
+
+# How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
+CELLS_PER_JOB, MOST_CELLS = 1_000_000, 500_000_000
+# Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
+_LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
+# Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
+_MOST_POLISHED, _MOST_EXCHANGED, TRIES = 4000, 100, 200
+# A plan this close to the bound is good enough; searching on would cost time and save nothing that can be measured.
+ENOUGH_GAP_RATIO = 0.002
+_POLISH_ROUNDS = 4
+# At the full prices many places cost the same, and the dirtiest of them is as good as any.
+_DAMPED_RATIO = 0.8
+# The search changes who is planned but little: the prices that guided it are good ones to prove it with.
+_PROVING_ROUNDS, _PROVING_STEP_RATIO = 70, 0.03
+_MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNow:
+    """Every job as early as there is room, by earliest start: what it emits (None: not known) and how many are late."""
+
+    segments: Assignment
+    emissions_gco2e: float | None
+    late: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlan:
+    """Where each planned job runs, why each other is refused, and what is proved about the whole.
+
+    The certificate's bound holds for every plan of the jobs that are planned here.
+    """
+
+    case: FleetCase
+    segments: Assignment
+    reasons: Mapping[str, Reason]
+    certificate: Certificate
+    run_now: RunNow
+    job_gco2e: Mapping[str, float] = field(default_factory=dict)
+
+
+def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
+    """The best plan found; the same arguments give the same plan."""
+    reasons = {job.id: reason for job in case.jobs if (reason := never_possible(case, job)) is not None}
+    at_once = run_now(case)
+    possible = replace(case, jobs=[job for job in case.jobs if job.id not in reasons])
+    if not possible.jobs:
+        nothing = Certificate(emissions_gco2e=0.0, lower_bound_gco2e=0.0)
+        return FleetPlan(case=case, segments={}, reasons=reasons, certificate=nothing, run_now=at_once)
+    best, bound_gco2e = _searched(possible, at_once, generator)
+    reasons |= {job.id: crowded_out(job) for job in possible.jobs if job.id not in best}
+    jobs = {job.id: job for job in possible.jobs}
+    emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.items()}
+    certificate = Certificate(emissions_gco2e=sum(emissions.values()), lower_bound_gco2e=bound_gco2e)
+    assert not (found := flaws(case, best)), found
+    return FleetPlan(
+        case=case,
+        segments=best,
+        reasons=reasons,
+        certificate=certificate,
+        run_now=at_once,
+        job_gco2e=emissions,
+    )
+
+
+def _taken(case: FleetCase, assignment: Assignment) -> Room:
+    room = Room(case)
+    for job in _planned(case, assignment):
+        room.take(job, assignment[job.id])
+    return room
+
+
+def run_now(case: FleetCase) -> RunNow:
+    """In one piece each, in order of earliest start, then of the file, where it can start first."""
+    room, segments, late = Room(case), {}, 0
+    emissions_gco2e = 0.0
+    for job in sorted(case.jobs, key=lambda one: one.earliest_start_at_s):
+        only = first_window(case, room, job, job.earliest_start_at_s)
+        if only is None:
+            late += 1
+            continue
+        segments[job.id] = (only,)
+        room.take(job, (only,))
+        late += only.end_at_s > job.deadline_at_s + 1e-6
+        emissions_gco2e += recomputed_gco2e(case, job, (only,))
+    known = None if np.isnan(emissions_gco2e) else emissions_gco2e
+    return RunNow(segments=segments, emissions_gco2e=known, late=late)
+
+
+def first_window(case: FleetCase, room: Room, job: Job, ready_s: float) -> Segment | None:
+    """In one piece where it can start first from then on; None where it never can."""
+    names = [case.regions[index].name for index in case.allowed(job)]
+    starts = {name: room.earliest_start_at_s(job, name, ready_s, job.duration_s) for name in names}
+    if not starts:
+        return None
+    first = min(starts, key=lambda name: starts[name])
+    return Segment(start_at_s=starts[first], end_at_s=starts[first] + job.duration_s, region=first)
+
+
+def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
+    """The best plan, and the bound for the jobs it plans."""
+    carbon = Rates.of(case)
+    known = [_in_known_time(case, one) for one in (_greedy(case), at_once.segments)]
+    plan = _first_plan(case, carbon)
+    guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
+    damped = plan.view(guide.rates.damped(_DAMPED_RATIO))
+    plan = min((plan, _priced_plan(case, carbon, damped)), key=lambda one: one.rank)
+    if (cells := _searched_cells(plan)) > 0:
+        search = Search(plan, plan.view(guide.rates), damped, generator)
+        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    if plan.refused:
+        known.append(_in_known_time(case, _by_deadline(case)))
+    best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
+    if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
+        best = _polished([best, *known], guide, carbon, generator)
+    proof = lower_bound(_planned(case, best), guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    return best, min(proof.lower_bound_gco2e, _rank(case, best)[1])
+
+
+def _guiding_rounds(case: FleetCase) -> int:
+    """As many as a few seconds hold: what a round takes grows with jobs times regions."""
+    rounds = _GUIDED_PAIRS // (len(case.jobs) * len(case.regions))
+    return min(max(rounds, _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+
+
+def _is_large(case: FleetCase) -> bool:
+    return len(case.jobs) * len(case.regions) >= _LARGE_PAIRS
+
+
+def _searched_cells(plan: SlotPlan) -> int:
+    if _is_large(plan.grid.case):
+        return _LARGE_CELLS if plan.refused else 0
+    return min(CELLS_PER_JOB * len(plan.asks), MOST_CELLS)
+
+
+def _first_plan(case: FleetCase, carbon: Rates) -> SlotPlan:
+    """The better of two orders, each job at its cleanest place in turn."""
+    plans: list[SlotPlan] = []
+    for order in (slot_search.by_size, slot_search.by_latest_start):
+        plan = SlotPlan(case, carbon)
+        fill(plan, sorted(plan.asks, key=order), plan.carbon)
+        plans.append(plan)
+        if _is_large(case) and not plan.refused:
+            break
+    return min(plans, key=lambda plan: plan.rank)
+
+
+def _priced_plan(case: FleetCase, carbon: Rates, priced: View) -> SlotPlan:
+    """The largest first, each where carbon and prices are least; then each where carbon is, beside the others."""
+    plan = SlotPlan(case, carbon)
+    largest_first = sorted(plan.asks, key=slot_search.by_size)
+    fill(plan, largest_first, priced)
+    reinsert(plan, largest_first)
+    return plan
+
+
+def _polished(known: Sequence[Assignment], guide: Bound, carbon: Rates, generator: np.random.Generator) -> Assignment:
+    """Off the slots: jobs moved to the instant, one by one and, in a small fleet, by exchanges."""
+    drafts = []
+    for one in known:
+        draft = Draft(carbon.case, carbon)
+        draft.take_over(one, carbon.case.jobs)
+        drafts.append(polished(draft, _POLISH_ROUNDS))
+    best = min(drafts, key=lambda draft: draft.rank)
+    if len(carbon.case.jobs) <= _MOST_EXCHANGED:
+        Exchange(best, guide.rates, generator).run(TRIES, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+        polished(best, _POLISH_ROUNDS)
+    return best.places
+
+
+def _rank(case: FleetCase, assignment: Assignment) -> tuple[int, float]:
+    """Fewer refused jobs first, then fewer grams."""
+    emissions = (recomputed_gco2e(case, job, assignment[job.id]) for job in case.jobs if job.id in assignment)
+    return len(case.jobs) - len(assignment), sum(emissions)
+
+
+def _greedy(case: FleetCase) -> Assignment:
+    """What the planner of the daemon makes of it when no job is still to come, so without head-room."""
+    now_s = min(job.earliest_start_at_s for job in case.jobs)
+    planner = FleetPlanner(reserve_ratio=0.0)
+    plan = planner.plan([OpenJob(job=job) for job in case.jobs], case.regions, case.forecasts, now_s)
+    return {name: placement.segments for name, placement in plan.placements.items()}
+
+
+def _by_deadline(case: FleetCase) -> Assignment:
+    """Earliest deadline first, each as early as there is room, and only those in time."""
+    room, segments = Room(case), {}
+    for job in sorted(case.jobs, key=lambda one: one.deadline_at_s):
+        only = first_window(case, room, job, job.earliest_start_at_s)
+        if only is not None and only.end_at_s <= job.deadline_at_s:
+            segments[job.id] = (only,)
+            room.take(job, (only,))
+    return segments
+
+
+def _in_known_time(case: FleetCase, assignment: Assignment) -> dict[str, tuple[Segment, ...]]:
+    """Without the jobs that are late, and those that run where nothing is known."""
+    zones = {region.name: region.zone for region in case.regions}
+    deadlines = {job.id: job.deadline_at_s for job in case.jobs}
+    return {
+        name: segments
+        for name, segments in assignment.items()
+        if name in deadlines
+        and segments[-1].end_at_s <= deadlines[name]
+        and all(_is_known(case, zones[one.region], one) for one in segments)
+    }
+
+
+def _planned(case: FleetCase, assignment: Assignment) -> list[Job]:
+    return [job for job in case.jobs if job.id in assignment]
+
+
+def _is_known(case: FleetCase, zone: str, one: Segment) -> bool:
+    return zone in case.forecasts and case.forecasts[zone].covers(one.start_at_s, one.end_at_s)

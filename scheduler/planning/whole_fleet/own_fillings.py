@@ -1,0 +1,107 @@
+"""When every job that may pause would run alone, at given prices of capacity.
+
+Relaxed: each takes its cheapest instants, in the cheapest region at each, which no choice of pieces can undercut as
+long as pauses cost nothing. Knows no capacity and moves no price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intensity_feeds.series import Floats
+from scheduler.jobs import Job
+from scheduler.planning.whole_fleet.rates import Rates
+
+Indexes = NDArray[np.intp]
+
+_J_PER_KWH = 3.6e6
+# Jobs filled together: enough to be quick, few enough that their windows are alike.
+_TOGETHER = 256
+
+
+class Fillings:
+    """Jobs that may pause, relaxed.
+
+    Those of equal power per GPU and equal regions order their instants alike.
+    """
+
+    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+        case = rates.case
+        kinds: dict[tuple[float, tuple[int, ...]], list[Job]] = {}
+        for job in sorted(jobs, key=lambda one: one.earliest_start_at_s):
+            kinds.setdefault((job.power_w / job.gpus, tuple(case.allowed(job))), []).append(job)
+        self._kinds = [
+            (power_w, np.array(allowed, dtype=np.intp), _batches(some, rates.edges_at_s))
+            for (power_w, allowed), some in kinds.items()
+        ]
+        self._pue = np.array([[region.pue] for region in case.regions])
+
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
+        carbon = np.where(np.isnan(rates.carbon_g_per_kwh), np.inf, rates.carbon_g_per_kwh) / _J_PER_KWH
+        held = rates.gpu_price_gco2e_per_s + rates.gpu_rates_gco2e_per_s[:, None]
+        power = rates.power_price_gco2e_per_j * self._pue
+        value = 0.0
+        for power_w, allowed, batches in self._kinds:
+            # An unknown cell stays infinite for a job without power too.
+            unknown = np.isinf(carbon[allowed])
+            costs = power_w * (np.where(unknown, 0.0, carbon[allowed]) + power[allowed]) + held[allowed]
+            costs[unknown] = np.inf
+            row = costs.argmin(axis=0)
+            least, region = costs[row, np.arange(len(row))], allowed[row]
+            for batch in batches:
+                value += batch.fill(least, region, power_w, self._pue, gpu_s, facility_j)
+        return value
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Batch:
+    """Jobs of one kind: the cells from `first` on in which any of them may run, and for how long, (jobs, cells)."""
+
+    first: int
+    open_s: Floats
+    need_s: Floats
+    gpus: Floats
+
+    def fill(
+        self,
+        rate_gco2e_per_s: Floats,
+        region: Indexes,
+        power_w: float,
+        pue_ratio: Floats,
+        gpu_s: Floats,
+        facility_j: Floats,
+    ) -> float:
+        """The sum of the least costs; adds what is used to the cells."""
+        cells = slice(self.first, self.first + self.open_s.shape[1])
+        rate = rate_gco2e_per_s[cells]
+        order = rate.argsort(kind="stable")
+        order = order[np.isfinite(rate[order])]
+        open_s = self.open_s[:, order]
+        left_s = self.need_s - (np.cumsum(open_s, axis=1) - open_s)
+        taken_gpu_s = self.gpus @ np.clip(left_s, 0.0, open_s)
+        at = (region[cells][order], self.first + order)
+        gpu_s[at] += taken_gpu_s
+        facility_j[at] += power_w * pue_ratio[at[0], 0] * taken_gpu_s
+        return float(taken_gpu_s @ rate[order])
+
+
+def _batches(jobs: Sequence[Job], edges_at_s: Floats) -> list[_Batch]:
+    return [_batch(jobs[first : first + _TOGETHER], edges_at_s) for first in range(0, len(jobs), _TOGETHER)]
+
+
+def _batch(jobs: Sequence[Job], edges_at_s: Floats) -> _Batch:
+    earliest_s = np.array([[job.earliest_start_at_s] for job in jobs])
+    deadline_s = np.array([[job.deadline_at_s] for job in jobs])
+    first = max(int(edges_at_s.searchsorted(earliest_s.min(), side="right")) - 1, 0)
+    last = int(edges_at_s.searchsorted(deadline_s.max()))
+    edges = edges_at_s[first : last + 1]
+    return _Batch(
+        first=first,
+        open_s=np.maximum(np.minimum(edges[1:], deadline_s) - np.maximum(edges[:-1], earliest_s), 0.0),
+        need_s=np.array([[job.duration_s] for job in jobs]),
+        gpus=np.array([float(job.gpus) for job in jobs]),
+    )

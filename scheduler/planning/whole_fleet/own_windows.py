@@ -1,0 +1,293 @@
+"""Where every job that runs in one piece would run alone, at given prices of capacity.
+
+Exact: such a job pays a piecewise linear function of its start that bends only where one end of the run meets an edge
+of the cells or its own limits, so only these starts are looked at, all of them in every round. Regions that are known
+at the same times share their starts. Knows no capacity and moves no price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intensity_feeds.series import Floats
+from scheduler.jobs import Job
+from scheduler.planning.curve import ROUNDING_S, Intervals
+from scheduler.planning.whole_fleet.rates import Rates, cumulated
+
+Indexes = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+_J_PER_KWH = 3.6e6
+
+# Starts looked at in one go: so few that what is computed of them stays in the processor's cache.
+_MOST_STARTS = 20_000
+# Emissions of this many pairs of start and region are kept, 240 MB; beyond it they are computed anew in each round.
+_MOST_KEPT = 30_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Prices:
+    """What a GPU and a watt of the facility pay up to each edge and within each cell, (regions, cells + 1)."""
+
+    gpu_sums_gco2e: Floats
+    gpu_gco2e_per_s: Floats
+    power_sums_gco2e_per_w: Floats | None
+    power_gco2e_per_j: Floats
+
+    @classmethod
+    def of(cls, rates: Rates) -> Prices:
+        gpu, power = rates.gpu_price_gco2e_per_s, rates.power_price_gco2e_per_j
+        lengths_s = rates.lengths_s
+        return cls(
+            gpu_sums_gco2e=cumulated(gpu * lengths_s),
+            gpu_gco2e_per_s=_padded(gpu),
+            power_sums_gco2e_per_w=cumulated(power * lengths_s) if power.any() else None,
+            power_gco2e_per_j=_padded(power),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Ends:
+    """Begin and end of runs: the cell, and the seconds into it."""
+
+    begin: Indexes
+    into_begin_s: Floats
+    end: Indexes
+    into_end_s: Floats
+
+    def between(self, sums_gco2e: Floats, gco2e_per_s: Floats) -> Floats:
+        """What is paid from begin to end in one region."""
+        paid = sums_gco2e.take(self.end) - sums_gco2e.take(self.begin)
+        paid += gco2e_per_s.take(self.end) * self.into_end_s
+        paid -= gco2e_per_s.take(self.begin) * self.into_begin_s
+        return paid
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Chosen:
+    """The least cost of each job, and its ends in flat cells of all regions."""
+
+    least_gco2e: Floats
+    region: Indexes
+    ends: _Ends
+
+    def or_cheaper(self, other: _Chosen) -> _Chosen:
+        is_other = other.least_gco2e < self.least_gco2e
+        mine, its = self.ends, other.ends
+        return _Chosen(
+            least_gco2e=np.where(is_other, other.least_gco2e, self.least_gco2e),
+            region=np.where(is_other, other.region, self.region),
+            ends=_Ends(
+                begin=np.where(is_other, its.begin, mine.begin),
+                into_begin_s=np.where(is_other, its.into_begin_s, mine.into_begin_s),
+                end=np.where(is_other, its.end, mine.end),
+                into_end_s=np.where(is_other, its.into_end_s, mine.into_end_s),
+            ),
+        )
+
+
+class Windows:
+    """Jobs in one piece, where they may run; each has some known window."""
+
+    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+        shape = rates.carbon_g_per_kwh.shape
+        self._shape = (shape[0], shape[1] + 1)
+        ordered = sorted(jobs, key=lambda job: job.earliest_start_at_s)
+        self._parts = [_Part(ordered[first:after], rates) for first, after in _borders(ordered, rates)]
+        if sum(part.pairs for part in self._parts) <= _MOST_KEPT:
+            for part in self._parts:
+                part.keep_emissions()
+
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
+        """The sum of the least costs; adds what is used to the cells."""
+        prices, value_gco2e = Prices.of(rates), 0.0
+        used = (np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape))
+        for part in self._parts:
+            chosen = part.chosen(prices)
+            value_gco2e += float(chosen.least_gco2e.sum())
+            facility_w = part.power_w * part.pue[chosen.region]
+            for weights, partly_s, ended_w in ((part.gpus, *used[:2]), (facility_w, *used[2:])):
+                self._count(weights, chosen.ends, partly_s, ended_w)
+        gpu_s += _spread(*used[:2], rates.lengths_s)
+        facility_j += _spread(*used[2:], rates.lengths_s)
+        return value_gco2e
+
+    def _count(self, weights: Floats, ends: _Ends, partly_s: Floats, ended_w: Floats) -> None:
+        size = partly_s.size
+        for cell, into_s, sign in ((ends.end, ends.into_end_s, 1.0), (ends.begin, ends.into_begin_s, -1.0)):
+            partly_s += np.bincount(cell, sign * weights * into_s, size).reshape(self._shape)
+            ended_w += np.bincount(cell, sign * weights, size).reshape(self._shape)
+
+
+class _Part:
+    """Some of the jobs: every start at which a minimum can lie, for each group of regions that are known alike."""
+
+    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+        case = rates.case
+        self.gpus = np.array([float(job.gpus) for job in jobs])
+        self.power_w = np.array([job.power_w for job in jobs])
+        self.pue = np.array([region.pue for region in case.regions])
+        self._rates = rates
+        self._width = rates.carbon_g_per_kwh.shape[1] + 1
+        allowed = [set(case.allowed(job)) for job in jobs]
+        groups: dict[Intervals, list[int]] = {}
+        for index, known in enumerate(rates.known):
+            groups.setdefault(tuple(known), []).append(index)
+        made = (_Group(jobs, regions, known, allowed, rates) for known, regions in groups.items())
+        self._groups = [group for group in made if len(group.job)]
+        self._kept: list[list[Floats]] | None = None
+
+    @property
+    def pairs(self) -> int:
+        return sum(len(group.job) * len(group.regions) for group in self._groups)
+
+    def keep_emissions(self) -> None:
+        self._kept = [[self._own_gco2e(group, row) for row in range(len(group.regions))] for group in self._groups]
+
+    def chosen(self, prices: Prices) -> _Chosen:
+        best = _Chosen(
+            least_gco2e=np.full(len(self.gpus), np.inf),
+            region=np.zeros(len(self.gpus), dtype=np.intp),
+            ends=_Ends(
+                begin=np.zeros(len(self.gpus), dtype=np.intp),
+                into_begin_s=np.zeros(len(self.gpus)),
+                end=np.zeros(len(self.gpus), dtype=np.intp),
+                into_end_s=np.zeros(len(self.gpus)),
+            ),
+        )
+        for number, group in enumerate(self._groups):
+            best = best.or_cheaper(self._chosen_in(group, self._costs_gco2e(number, group, prices)))
+        assert np.isfinite(best.least_gco2e).all(), "a job without a known window has no bound"
+        return best
+
+    def _chosen_in(self, group: _Group, costs_gco2e: Floats) -> _Chosen:
+        """The first of the cheapest starts of each job that has any in this group."""
+        of_start = costs_gco2e.min(axis=0)
+        least = np.full(len(self.gpus), np.inf)
+        least[group.owner] = np.minimum.reduceat(of_start, group.first)
+        hits = np.flatnonzero(of_start == least[group.job])
+        start = np.zeros(len(self.gpus), dtype=np.intp)
+        start[group.job[hits[::-1]]] = hits[::-1]
+        region = np.array(group.regions)[costs_gco2e[:, start].argmin(axis=0)]
+        ends, offset = group.ends, region * self._width
+        return _Chosen(
+            least_gco2e=least,
+            region=region,
+            ends=_Ends(
+                begin=ends.begin[start] + offset,
+                into_begin_s=ends.into_begin_s[start],
+                end=ends.end[start] + offset,
+                into_end_s=ends.into_end_s[start],
+            ),
+        )
+
+    def _own_gco2e(self, group: _Group, row: int) -> Floats:
+        return group.own_gco2e(row, self._rates, self.power_w, self.gpus)
+
+    def _costs_gco2e(self, number: int, group: _Group, prices: Prices) -> Floats:
+        """Of each start in each region of the group."""
+        costs = np.empty((len(group.regions), len(group.job)))
+        gpus = self.gpus[group.job]
+        for row, index in enumerate(group.regions):
+            held = group.ends.between(prices.gpu_sums_gco2e[index], prices.gpu_gco2e_per_s[index])
+            np.multiply(gpus, held, costs[row])
+            costs[row] += self._kept[number][row] if self._kept is not None else self._own_gco2e(group, row)
+            if prices.power_sums_gco2e_per_w is not None:
+                drawn = group.ends.between(prices.power_sums_gco2e_per_w[index], prices.power_gco2e_per_j[index])
+                costs[row] += (self.power_w * self.pue[index])[group.job] * drawn
+        return costs
+
+
+class _Group:
+    """Starts of some jobs in regions whose forecasts are known at the same times."""
+
+    def __init__(
+        self, jobs: Sequence[Job], regions: Sequence[int], known: Intervals, allowed: Sequence[set[int]], rates: Rates
+    ) -> None:
+        self.regions = regions
+        at_all = np.array([not one.isdisjoint(regions) for one in allowed])
+        self._is_allowed = np.array([[index in one for one in allowed] for index in regions])
+        earliest_s = np.array([job.earliest_start_at_s for job in jobs])
+        deadline_s = np.array([job.deadline_at_s for job in jobs])
+        duration_s = np.array([job.duration_s for job in jobs])
+        self.job, begin_s = _starts(earliest_s, deadline_s, duration_s, at_all, known, rates.edges_at_s)
+        self.duration_s = duration_s[self.job]
+        self.first = np.flatnonzero(np.diff(self.job, prepend=-1))
+        self.owner = self.job[self.first]
+        begin, into_begin_s = _place(rates.edges_at_s, begin_s)
+        end, into_end_s = _place(rates.edges_at_s, begin_s + self.duration_s)
+        self.ends = _Ends(begin=begin, into_begin_s=into_begin_s, end=end, into_end_s=into_end_s)
+
+    def own_gco2e(self, row: int, rates: Rates, power_w: Floats, gpus: Floats) -> Floats:
+        """Emissions and charges of each start in one of the regions; infinite where the job may not be."""
+        index = self.regions[row]
+        carbon = np.nan_to_num(rates.carbon_g_per_kwh[index])
+        sums = cumulated(carbon * rates.lengths_s)
+        own = power_w[self.job] / _J_PER_KWH * self.ends.between(sums, np.append(carbon, 0.0))
+        own += (gpus * rates.gpu_rates_gco2e_per_s[index])[self.job] * self.duration_s
+        own[~self._is_allowed[row][self.job]] = np.inf
+        return own
+
+
+def _borders(jobs: Sequence[Job], rates: Rates) -> list[tuple[int, int]]:
+    """Where to cut the jobs into parts of few starts."""
+    edges = rates.edges_at_s
+    earliest_s = np.array([job.earliest_start_at_s for job in jobs])
+    deadline_s = np.array([job.deadline_at_s for job in jobs])
+    starts = 2 * (edges.searchsorted(deadline_s) - edges.searchsorted(earliest_s) + 2)
+    part = np.cumsum(starts) // _MOST_STARTS
+    return list(pairwise([*np.flatnonzero(np.diff(part, prepend=-1)).tolist(), len(jobs)]))
+
+
+def _starts(
+    earliest_s: Floats, deadline_s: Floats, duration_s: Floats, at_all: Bools, known: Intervals, edges_at_s: Floats
+) -> tuple[Indexes, Floats]:
+    """Where the cost of a window can have its minimum over all known starts: (job, start), by job."""
+    jobs: list[Indexes] = []
+    starts: list[Floats] = []
+    for from_s, to_s in known:
+        first_s, last_s = np.maximum(earliest_s, from_s), np.minimum(deadline_s, to_s)
+        which = np.flatnonzero(at_all & (last_s - first_s >= duration_s - ROUNDING_S))
+        low_s, lasts_s = first_s[which], duration_s[which]
+        high_s = np.maximum(low_s, last_s[which] - lasts_s)
+        for shift_s in (np.zeros_like(lasts_s), lasts_s):
+            owner, edge = _ragged(
+                edges_at_s.searchsorted(low_s + shift_s), edges_at_s.searchsorted(high_s + shift_s, side="right")
+            )
+            jobs.append(which[owner])
+            starts.append(np.clip(edges_at_s[edge] - shift_s[owner], low_s[owner], high_s[owner]))
+        jobs += [which, which]
+        starts += [low_s, high_s]
+    if not jobs:
+        return np.zeros(0, dtype=np.intp), np.zeros(0)
+    job = np.concatenate(jobs)
+    order = job.argsort(kind="stable")
+    return job[order], np.concatenate(starts)[order]
+
+
+def _ragged(first: Indexes, after: Indexes) -> tuple[Indexes, Indexes]:
+    """(row, value) of all values from `first` to before `after`, row by row."""
+    counts = np.maximum(after - first, 0)
+    row = np.arange(len(counts)).repeat(counts)
+    return row, np.arange(len(row)) - (counts.cumsum() - counts - first)[row]
+
+
+def _place(edges_at_s: Floats, instants_s: Floats) -> tuple[Indexes, Floats]:
+    cell = np.clip(edges_at_s.searchsorted(instants_s, side="right") - 1, 0, len(edges_at_s) - 2)
+    return cell, instants_s - edges_at_s[cell]
+
+
+def _spread(partly_s: Floats, ended_w: Floats, lengths_s: Floats) -> Floats:
+    """Amount times time in each cell: everything up to the end, less everything up to the begin."""
+    behind = ended_w[:, ::-1].cumsum(axis=1)[:, ::-1] - ended_w
+    used: Floats = partly_s[:, :-1] + behind[:, :-1] * lengths_s
+    return used
+
+
+def _padded(per_cell_gco2e: Floats) -> Floats:
+    return np.pad(per_cell_gco2e, ((0, 0), (0, 1)))

@@ -1,0 +1,263 @@
+"""A plan in the making on slots: what is free in every region, and the cheapest place for one more job.
+
+One look at a job's whole window in all regions is a dozen operations on arrays. A place keeps what it emits, so that to
+undo a move costs nothing but the room. Knows no order and no search; slot_search.py has them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intensity_feeds.series import Floats
+from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
+from scheduler.planning.whole_fleet.holds import free_gpus
+from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.slot_grid import Ask, Bools, Grid, Indexes, View
+
+_MILLI, _ROUNDING_MW = 1000, 1e-3
+_NO_CAP_MW = 2**60
+# Rates this close are those of one step of the forecast.
+_EQUAL_RATIO = 1e-9
+NOWHERE = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Place:
+    """Slots of one job: from `begin` to `end` in one region, or `cells` (regions, slots) of a job that pauses."""
+
+    region: int
+    begin: int
+    end: int
+    gco2e: float
+    cells: tuple[Indexes, Indexes] | None = None
+
+
+class SlotPlan:
+    """Places by the job's number in the case. `put` and `take` are its only verbs."""
+
+    def __init__(self, case: FleetCase, carbon: Rates) -> None:
+        self.grid = grid = Grid.of(carbon)
+        self.carbon = self.view(carbon)
+        gpus = free_gpus(case.regions, grid.edges_at_s).astype(np.int64)
+        self.most_free = np.where(grid.is_known, gpus, 0)
+        self.free = self.most_free.copy()
+        self._free_mw = _capped_mw(case, grid) if case.power_caps_w else None
+        self.asks = [grid.ask(number, job, self._milliwatts(case, job.power_w)) for number, job in enumerate(case.jobs)]
+        count = len(self.asks)
+        self.places: list[Place | None] = [None] * count
+        self.gco2e = np.zeros(count)
+        self.refused = count
+        # Of windows; a job that pauses is found slot by slot instead.
+        self.begin, self.end = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self.region = np.full(count, NOWHERE, dtype=np.int64)
+        self._pausing = np.array([ask.number for ask in self.asks if ask.pauses], dtype=np.intp)
+        self._column = {number: column for column, number in enumerate(self._pausing.tolist())}
+        self._where = np.full((grid.slots, len(self._pausing)), NOWHERE, dtype=np.int16)
+
+    def view(self, rates: Rates) -> View:
+        return View.of(rates, self.grid.edges_at_s)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Fewer refused jobs first, then fewer grams."""
+        return self.refused, float(self.gco2e.sum())
+
+    # -- where a job could go ----------------------------------------------------------------------------------------
+
+    def cheapest(self, ask: Ask, view: View) -> Place | None:
+        """The cheapest place in what is free."""
+        return self._cheapest(ask, view, self._has_room(ask))
+
+    def ideal(self, ask: Ask, view: View) -> Place | None:
+        """The cheapest place if nobody else were there."""
+        return self._cheapest(ask, view, self.most_free[self._rows(ask), ask.first : ask.stop] >= ask.gpus)
+
+    def cheapest_start_within(self, ask: Ask, view: View, row: int, first: int, count: int) -> Place | None:
+        """As `ideal`, in one region and only `count` starts from one slot on."""
+        stop = min(first + count - 1 + ask.length, ask.stop)
+        is_open = self.most_free[row : row + 1, first:stop] >= ask.gpus
+        return self._window(ask, view, is_open, slice(row, row + 1), first, stop)
+
+    def cost_gco2e(self, ask: Ask, place: Place, view: View) -> float:
+        """What a place pays in some view."""
+        if place.cells is not None:
+            rows, slots = place.cells
+            rates = _rates(ask, view, rows, slots)
+            return float(rates.sum() - (1.0 - ask.used_ratio) * rates.max())
+        row, first, last = slice(place.region, place.region + 1), place.begin, place.end
+        return float(self._window_costs(ask, view.sums(ask, row, first, last), 1)[0, 0])
+
+    def _rows(self, ask: Ask) -> Indexes | slice:
+        return slice(None) if ask.is_anywhere else ask.rows
+
+    def _has_room(self, ask: Ask) -> Bools:
+        rows, slots = self._rows(ask), slice(ask.first, ask.stop)
+        room: Bools = self.free[rows, slots] >= ask.gpus
+        if self._free_mw is not None and ask.milliwatts is not None:
+            room &= self._free_mw[rows, slots] >= ask.milliwatts[ask.rows, None]
+        return room
+
+    def _cheapest(self, ask: Ask, view: View, is_open: Bools) -> Place | None:
+        if len(ask.rows) == 0 or ask.stop - ask.first < ask.length:
+            return None
+        if ask.pauses:
+            return self._pieces(ask, view, is_open)
+        return self._window(ask, view, is_open, self._rows(ask), ask.first, ask.stop)
+
+    def _window(
+        self, ask: Ask, view: View, is_open: Bools, rows: Indexes | slice, first: int, stop: int
+    ) -> Place | None:
+        count = stop - first - ask.length + 1
+        if count < 1:
+            return None
+        costs = self._window_costs(ask, view.sums(ask, rows, first, stop), count)
+        if not is_open.all():
+            closed = np.zeros((len(is_open), stop - first + 1), dtype=np.int32)
+            np.cumsum(~is_open, axis=1, out=closed[:, 1:])
+            costs[closed[:, ask.length :] != closed[:, :count]] = np.inf
+        row, start = divmod(int(costs.argmin()), count)
+        cost = float(costs[row, start])
+        if math.isinf(cost):
+            return None
+        region = int(ask.rows[row]) if not isinstance(rows, slice) else row + (rows.start or 0)
+        place = Place(region=region, begin=first + start, end=first + start + ask.length, gco2e=cost)
+        return place if view is self.carbon else self._emitting(ask, place)
+
+    def _window_costs(self, ask: Ask, sums_gco2e: Floats, count: int) -> Floats:
+        """Of every start: everything up to the last slot's used part, less everything before the start."""
+        before_last = sums_gco2e[:, ask.length - 1 : ask.length - 1 + count]
+        costs = before_last - sums_gco2e[:, :count]
+        costs += ask.used_ratio * (sums_gco2e[:, ask.length : ask.length + count] - before_last)
+        if ask.offset_s:
+            costs -= ask.offset_s / self.grid.slot_s * (sums_gco2e[:, 1 : 1 + count] - sums_gco2e[:, :count])
+        return costs
+
+    def _pieces(self, ask: Ask, view: View, is_open: Bools) -> Place | None:
+        """The cheapest slots, in the cheapest region at each; the earliest among equals."""
+        rates = np.diff(view.sums(ask, self._rows(ask), ask.first, ask.stop), axis=1)
+        rates[~is_open] = np.inf
+        row = rates.argmin(axis=0)
+        least = rates[row, np.arange(len(row))]
+        dearest = float(np.partition(least, ask.length - 1)[ask.length - 1])
+        if math.isinf(dearest):
+            return None
+        equal = _EQUAL_RATIO * abs(dearest)
+        is_taken = least < dearest - equal
+        ties = (np.abs(least - dearest) <= equal).nonzero()[0]
+        is_taken[ties[: ask.length - int(is_taken.sum())]] = True
+        slots = is_taken.nonzero()[0]
+        cells = (ask.rows[row[slots]], ask.first + slots)
+        place = Place(
+            region=int(cells[0][0]), begin=int(cells[1][0]), end=int(cells[1][-1]) + 1, gco2e=0.0, cells=cells
+        )
+        return self._emitting(ask, place)
+
+    def _emitting(self, ask: Ask, place: Place) -> Place:
+        gco2e = self.cost_gco2e(ask, place, self.carbon)
+        return Place(region=place.region, begin=place.begin, end=place.end, gco2e=gco2e, cells=place.cells)
+
+    def _milliwatts(self, case: FleetCase, power_w: float) -> NDArray[np.int64] | None:
+        """What the job draws in each region, rounded up so that no sum can exceed a cap."""
+        if self._free_mw is None:
+            return None
+        drawn = [math.ceil(power_w * region.pue * _MILLI - _ROUNDING_MW) for region in case.regions]
+        return np.array(drawn, dtype=np.int64)
+
+    # -- who is where ------------------------------------------------------------------------------------------------
+
+    def put(self, ask: Ask, place: Place) -> None:
+        self._hold(ask, place, 1)
+        number = ask.number
+        if place.cells is None:
+            self.begin[number], self.end[number], self.region[number] = place.begin, place.end, place.region
+        else:
+            self._where[place.cells[1], self._column[number]] = place.cells[0]
+        self.places[number], self.gco2e[number] = place, place.gco2e
+        self.refused -= 1
+
+    def take(self, ask: Ask) -> Place:
+        number = ask.number
+        place = self.places[number]
+        assert place is not None, "only a job that is placed can be taken out"
+        self._hold(ask, place, -1)
+        if place.cells is None:
+            self.region[number] = NOWHERE
+        else:
+            self._where[place.cells[1], self._column[number]] = NOWHERE
+        self.places[number], self.gco2e[number] = None, 0.0
+        self.refused += 1
+        return place
+
+    def _hold(self, ask: Ask, place: Place, times: int) -> None:
+        where = (place.region, slice(place.begin, place.end)) if place.cells is None else place.cells
+        self.free[where] -= times * ask.gpus
+        if self._free_mw is not None and ask.milliwatts is not None:
+            self._free_mw[where] -= times * ask.milliwatts[where[0]]
+
+    def short_of_room(self, ask: Ask, place: Place) -> Indexes:
+        """Which of the place's slots are too full, counted from its first one."""
+        where = (place.region, slice(place.begin, place.end)) if place.cells is None else place.cells
+        short = self.free[where] < ask.gpus
+        if self._free_mw is not None and ask.milliwatts is not None:
+            short |= self._free_mw[where] < ask.milliwatts[where[0]]
+        found: Indexes = short.nonzero()[0]
+        return found
+
+    def occupants(self, region: int, slot: int) -> Indexes:
+        """The jobs that hold GPUs of a region in a slot."""
+        windows = ((self.region == region) & (self.begin <= slot) & (self.end > slot)).nonzero()[0]
+        pausing = self._pausing[(self._where[slot] == region).nonzero()[0]]
+        return np.concatenate((windows, pausing))
+
+    def assignment(self) -> Assignment:
+        placed = ((ask, self.places[ask.number]) for ask in self.asks)
+        return {ask.job.id: self._segments(ask, place) for ask, place in placed if place is not None}
+
+    def _segments(self, ask: Ask, place: Place) -> tuple[Segment, ...]:
+        grid = self.grid
+        if place.cells is None:
+            start_at_s = float(grid.edges_at_s[place.begin]) + ask.offset_s
+            end_at_s = min(start_at_s + ask.job.duration_s, ask.job.deadline_at_s)
+            return (Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=grid.case.regions[place.region].name),)
+        return _pieces_of_slots(ask, place.cells, self.carbon, grid)
+
+
+def _rates(ask: Ask, view: View, rows: Indexes, slots: Indexes) -> Floats:
+    rates = ask.power_w * (view.carbon_gco2e_per_w[rows, slots + 1] - view.carbon_gco2e_per_w[rows, slots])
+    if view.held_gco2e is not None:
+        rates += ask.gpus * (view.held_gco2e[rows, slots + 1] - view.held_gco2e[rows, slots])
+    if view.power_gco2e_per_w is not None:
+        rates += ask.power_w * (view.power_gco2e_per_w[rows, slots + 1] - view.power_gco2e_per_w[rows, slots])
+    return rates
+
+
+def _pieces_of_slots(ask: Ask, cells: tuple[Indexes, Indexes], carbon: View, grid: Grid) -> tuple[Segment, ...]:
+    """Adjacent slots joined. The dearest slot is run in part: one at the end of a piece where there is one, so that it
+    makes no further piece."""
+    rows, slots = cells
+    rates = _rates(ask, carbon, rows, slots)
+    is_last = np.append((np.diff(slots) != 1) | (np.diff(rows) != 0), True)
+    is_dear = rates >= rates.max() - _EQUAL_RATIO * abs(rates.max())
+    candidates = (is_dear & is_last).nonzero()[0]
+    partly = int(candidates[0]) if len(candidates) else int(is_dear.nonzero()[0][-1])
+    is_last[partly] = True
+    borders = [0, *(is_last.nonzero()[0] + 1).tolist()]
+    segments: list[Segment] = []
+    for first, after in pairwise(borders):
+        start_at_s, end_at_s = float(grid.edges_at_s[slots[first]]), float(grid.edges_at_s[slots[after - 1] + 1])
+        if after - 1 == partly:
+            end_at_s -= (1.0 - ask.used_ratio) * grid.slot_s
+        segments.append(Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=grid.case.regions[rows[first]].name))
+    return tuple(segments)
+
+
+def _capped_mw(case: FleetCase, grid: Grid) -> NDArray[np.int64]:
+    caps = [case.power_caps_w.get(region.name, math.inf) for region in case.regions]
+    most = [_NO_CAP_MW if math.isinf(cap_w) else math.floor(cap_w * _MILLI + _ROUNDING_MW) for cap_w in caps]
+    return np.repeat(np.array(most, dtype=np.int64)[:, None], grid.slots, axis=1)

@@ -1,0 +1,140 @@
+"""Data that has to follow its job to another region: what moving it costs, how long it takes, and whether it pays.
+
+The data leaves when the job may start first, and the job waits for it. Where the plan sends a job away from its data,
+the regions are compared by what the job would pay in each alone, the move included, and the job is bound to the best.
+So the choice knows carbon and prices but no crowd. Decides no price of energy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scheduler.jobs import Job
+from scheduler.planning.curve import ROUNDING_S
+from scheduler.planning.one_job.window import cheapest_window
+from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
+from scheduler.planning.whole_fleet.narrowing import Change
+from scheduler.planning.whole_fleet.objective import Components, Sites, Weights, energy_components, value_of
+from scheduler.planning.whole_fleet.rates import Rates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What a job reads, and the region where it lies."""
+
+    region: str
+    size_gb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Between any two regions of the fleet."""
+
+    gb_per_s: float
+    kwh_per_gb: float = 0.0
+    usd_per_gb: float = 0.0
+
+
+class Transfers:
+    """The rule that a job away from its data has paid for it and waited for it."""
+
+    def __init__(
+        self, case: FleetCase, sites: Sites, weights: Weights, data: Mapping[str, Data], link: Link | None
+    ) -> None:
+        self._case, self._sites, self._weights = case, sites, weights
+        self._data, self._link = data if link is not None else {}, link
+        self._asked = {job.id: job for job in case.jobs}
+        self._bound: set[str] = set()
+
+    def prepared(self, jobs: Mapping[str, Job]) -> Change:
+        """Nothing: a job may go anywhere as long as it is worth it."""
+        return Change()
+
+    def change(self, case: FleetCase, places: Assignment) -> Change:
+        away = [job for job in case.jobs if job.id in places and self._is_away(job.id, places[job.id])]
+        away = [job for job in away if job.id not in self._bound]
+        if not away:
+            return Change()
+        rates = Rates.of(case)
+        self._bound |= {job.id for job in away}
+        bound = {job.id: self._cheapest(job, case, rates) for job in away}
+        return Change(
+            jobs={name: job for name, job in bound.items() if job is not None},
+            refused={name: "region: its data arrives too late anywhere" for name, job in bound.items() if job is None},
+        )
+
+    def charges(self, job: Job, segments: Sequence[Segment]) -> Components:
+        """What moving the data of a job to where it runs costs."""
+        regions = {one.region for one in segments}
+        return self._charge(job.id, regions.pop()) if self._is_away(job.id, segments) else Components()
+
+    @property
+    def at_home(self) -> list[Job]:
+        """The jobs of the case, each where its data lies if it may run there: what they do without a plan."""
+        found: list[Job] = []
+        for job in self._case.jobs:
+            home = self._data[job.id].region if job.id in self._data else ""
+            is_allowed = bool(home) and (not job.regions or home in job.regions)
+            found.append(replace(job, regions=(home,)) if is_allowed else job)
+        return found
+
+    @property
+    def least_cost(self) -> float:
+        """What all moves together cost at least: nothing, unless moving data is paid for."""
+        return sum(self._least_cost(name) for name in self._data)
+
+    def _least_cost(self, name: str) -> float:
+        every = [value_of(self._weights, self._charge(name, region.name)) for region in self._case.regions]
+        return min([0.0, *(one for one in every if not math.isnan(one))])
+
+    def _is_away(self, name: str, segments: Sequence[Segment]) -> bool:
+        return name in self._data and any(one.region != self._data[name].region for one in segments)
+
+    def _cheapest(self, job: Job, case: FleetCase, rates: Rates) -> Job | None:
+        """The job bound to the region where it pays least alone, the move included."""
+        best, best_cost = None, math.inf
+        for curve in rates.curves(job):
+            here = self._here(job, curve.region)
+            if here is None:
+                continue
+            window = cheapest_window([curve], here.duration_s, here.earliest_start_at_s, here.deadline_at_s)
+            if window is not None:
+                # The curves count in units of the first weight.
+                move_cost = value_of(self._weights, self._charge(job.id, curve.region)) / self._weights.first_factor
+                cost = window.integral_g_s_per_kwh + (math.inf if math.isnan(move_cost) else move_cost)
+                if cost < best_cost:
+                    best, best_cost = here, cost
+        return best
+
+    def _here(self, job: Job, region: str) -> Job | None:
+        """The job in one region, from when its data is there; None where that is too late."""
+        ready_s = max(job.earliest_start_at_s, self._ready_s(job.id, region))
+        if ready_s + job.duration_s > job.deadline_at_s + ROUNDING_S:
+            return None
+        return replace(job, regions=(region,), earliest_start_at_s=ready_s)
+
+    def _ready_s(self, name: str, region: str) -> float:
+        data, asked = self._data[name], self._asked[name]
+        if region == data.region or self._link is None:
+            return asked.earliest_start_at_s
+        return asked.earliest_start_at_s + data.size_gb / self._link.gb_per_s
+
+    def _charge(self, name: str, region: str) -> Components:
+        """Energy of the network at the grid and price of where the data lies, while it is under way."""
+        data, link = self._data[name], self._link
+        if region == data.region or link is None or data.size_gb == 0:
+            return Components()
+        under_way = Segment(
+            start_at_s=self._asked[name].earliest_start_at_s, end_at_s=self._ready_s(name, region), region=data.region
+        )
+        energy = energy_components(self._case, self._sites, data.size_gb * link.kwh_per_gb, under_way)
+        return Components(
+            transfer_kwh=energy.energy_kwh,
+            transfer_gco2e=energy.grid_gco2e,
+            transfer_usd=None
+            if energy.electricity_usd is None and link.kwh_per_gb
+            else ((energy.electricity_usd or 0.0) + data.size_gb * link.usd_per_gb),
+        )
