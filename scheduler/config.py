@@ -33,12 +33,6 @@ Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_na
 Power = Annotated[float, BeforeValidator(_power), Field(ge=0, allow_inf_nan=False)]
 
 
-LATENCY_PRICE_DESCRIPTION = (
-    "policy adaptive: grams worth saving for an hour that one interactive request waits; "
-    "a tenth of it for flex, a hundredth for batch."
-)
-
-
 class FeedKind(StrEnum):
     UK_CARBON = "uk_carbon"
     ELECTRICITY_MAPS = "electricity_maps"
@@ -162,44 +156,61 @@ class ModelPoolSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class ShapingSettings:
-    """[shaping]: how long requests may be held, and for what."""
+class HoldSettings:
+    """How requests are held for company: the same for a daemon and for a what-if, which name the rule itself."""
 
     interactive_hold_s: Annotated[
         Duration, Field(description="Longest hold of an interactive request to form a denser batch.")
     ] = 0.02
     min_group: Annotated[int, Field(ge=1, description="Group size worth releasing before the hold is over.")] = 8
-    flex_deadline_s: Annotated[Duration, Field(description="Deadline of a flex request that names none.")] = 540.0
-    flex_margin_s: Annotated[Duration, Field(description="Time kept free before a flex deadline, beyond service.")] = (
-        5.0
-    )
-    max_held: Annotated[int, Field(ge=1, description="Requests held at once; more are answered 429.")] = 10_000
-    policy: Annotated[Holding, Field(description="Rule by which requests are held for company, see shaping.md.")] = (
-        Holding.GROUP
-    )
-    max_delay_s: Annotated[Duration, Field(description="policy window: longest wait of the first of a batch.")] = 0.05
+    max_delay_s: Annotated[Duration, Field(description="Rule window: longest wait of the first of a batch.")] = 0.05
     max_batch: Annotated[
-        int | None, Field(ge=1, description="policy window: batch that goes at once; unset: only the delay counts.")
+        int | None, Field(ge=1, description="Rule window: batch that goes at once; unset: only the delay counts.")
     ] = None
-    pace_gap_s: Annotated[Duration, Field(description="policy paced: time between two requests.")] = 0.05
+    pace_gap_s: Annotated[Duration, Field(description="Rule paced: time between two requests.")] = 0.05
     latency_price_gco2e_per_h: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description=LATENCY_PRICE_DESCRIPTION)
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Rule adaptive: grams worth saving for an hour that one interactive request waits; "
+            "a tenth of it for flex, a hundredth for batch.",
+        ),
     ] = 0.3
-    length_lanes: Annotated[bool, Field(description="Group requests whose `max_tokens` are about the same.")] = False
+    length_lanes: Annotated[
+        bool, Field(description="Group requests whose outputs, by their `max_tokens`, are about as long.")
+    ] = False
 
-    @property
-    def hold_policy(self) -> ShapingPolicy:
+    def held_by(self, rule: Holding) -> ShapingPolicy:
         """The same in the shaper's words."""
         return ShapingPolicy(
             interactive_hold_s=self.interactive_hold_s,
             min_group=self.min_group,
             max_group=self.max_batch,
-            holding=self.policy,
+            holding=rule,
             max_delay_s=self.max_delay_s,
             pace_gap_s=self.pace_gap_s,
             latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
             has_length_lanes=self.length_lanes,
         )
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ShapingSettings(HoldSettings):
+    """[shaping]: how long requests may be held, and for what."""
+
+    policy: Annotated[Holding, Field(description="Rule by which requests are held for company, see shaping.md.")] = (
+        Holding.GROUP
+    )
+    flex_deadline_s: Annotated[Duration, Field(description="Deadline of a flex request that names none.")] = 540.0
+    flex_margin_s: Annotated[Duration, Field(description="Time kept free before a flex deadline, beyond service.")] = (
+        5.0
+    )
+    max_held: Annotated[int, Field(ge=1, description="Requests held at once; more are answered 429.")] = 10_000
+
+    @property
+    def hold_policy(self) -> ShapingPolicy:
+        return self.held_by(self.policy)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

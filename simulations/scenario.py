@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from scheduler.config import LATENCY_PRICE_DESCRIPTION, Duration, Power
+from scheduler.config import Duration, HoldSettings, Power
 from scheduler.quantities import parse_instant_s
 from shaping.policy import Holding, ShapingPolicy
 
@@ -120,39 +120,18 @@ class JobSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class PolicySettings:
+class PolicySettings(HoldSettings):
     """[policy]: what is compared with running everything at once."""
 
     kind: Annotated[PolicyKind, Field(description="carbon_aware or run_now.")] = PolicyKind.CARBON_AWARE
     replan_s: Annotated[Duration, Field(ge=60, description="Time between whole new plans.")] = 6 * 3600.0
-    interactive_hold_s: Annotated[Duration, Field(description="Longest hold of an interactive request.")] = 0.02
-    min_group: Annotated[int, Field(ge=1, description="Group size worth releasing before the hold is over.")] = 8
     shaping: Annotated[Holding, Field(description="Rule by which requests are held for company, see shaping.md.")] = (
         Holding.GROUP
     )
-    max_delay_s: Annotated[Duration, Field(description="shaping window: longest wait of the first of a batch.")] = 0.05
-    max_batch: Annotated[
-        int | None, Field(ge=1, description="shaping window: batch that goes at once; unset: only the delay counts.")
-    ] = None
-    pace_gap_s: Annotated[Duration, Field(description="shaping paced: time between two requests.")] = 0.05
-    latency_price_gco2e_per_h: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description=LATENCY_PRICE_DESCRIPTION)
-    ] = 0.3
-    length_lanes: Annotated[bool, Field(description="Group requests whose outputs are about as long.")] = False
 
     @property
     def hold_policy(self) -> ShapingPolicy:
-        """How requests are held, in the shaper's words."""
-        return ShapingPolicy(
-            interactive_hold_s=self.interactive_hold_s,
-            min_group=self.min_group,
-            max_group=self.max_batch,
-            holding=self.shaping,
-            max_delay_s=self.max_delay_s,
-            pace_gap_s=self.pace_gap_s,
-            latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
-            has_length_lanes=self.length_lanes,
-        )
+        return self.held_by(self.shaping)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scheduler.daemon.batch_lines import Line, number_of, numbered, read_line
+from scheduler.launchers.whole_lines import keys_of_whole_lines
 
 
 class TooLongLineError(Exception):
@@ -63,7 +64,7 @@ class BatchFolder:
 
     def recovered(self) -> tuple[set[int], set[int]]:
         """The numbers of the lines that were answered with 200, and of those that failed."""
-        return _recovered(self.output), _recovered(self.errors)
+        return keys_of_whole_lines(self.output, number_of), keys_of_whole_lines(self.errors, number_of)
 
     def append(self, path: Path, lines: Sequence[bytes]) -> None:
         """To the output or the errors; on the disk when it returns, and nothing of it is there when it fails."""
@@ -88,18 +89,3 @@ class BatchFolder:
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _recovered(path: Path) -> set[int]:
-    if not path.exists():
-        return set()
-    numbers: set[int] = set()
-    with path.open("r+b") as file:
-        whole_bytes = 0
-        for line in file:
-            if (number := number_of(line)) is None:
-                break
-            numbers.add(number)
-            whole_bytes += len(line)
-        file.truncate(whole_bytes)
-    return numbers

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import aiohttp
 
 from scheduler.launchers.contract import JOB_HEADER
+from scheduler.launchers.whole_lines import keys_of_whole_lines
 
 # A restart of the daemon is over in seconds; a worker that is gone may take minutes to come back.
 _FIRST_RETRY_S = 0.5
@@ -29,18 +30,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=900.0)
 
 def answered_ids(output: Path) -> set[str]:
     """The lines whose answer is whole; cuts the file off before the first that is not, as a crash may leave it."""
-    if not output.exists():
-        return set()
-    answered: set[str] = set()
-    with output.open("r+b") as file:
-        whole_bytes = 0
-        for line in file:
-            if (custom_id := _custom_id(line)) is None:
-                break
-            answered.add(custom_id)
-            whole_bytes += len(line)
-        file.truncate(whole_bytes)
-    return answered
+    return keys_of_whole_lines(output, _custom_id)
 
 
 def _custom_id(line: bytes) -> str | None:
