@@ -1,10 +1,8 @@
-"""What every store promises, whatever keeps it. SQLite always; PostgreSQL where SLACKTIDE_TEST_POSTGRES names one."""
+"""What every store promises, whatever keeps it. SQLite always; PostgreSQL where a server is installed or named."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,18 +20,7 @@ from scheduler.store.contract import (
     UnstorableError,
 )
 from scheduler.store.sql import SqlReader, open_store
-from tests.stores import POSTGRES_VARIABLE, a_job, emptied, sqlite_store_url
-
-POSTGRES_URL = os.environ.get(POSTGRES_VARIABLE, "")
-BACKENDS = ("sqlite", "postgresql") if POSTGRES_URL else ("sqlite",)
-
-
-@pytest.fixture(params=BACKENDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_store_url(tmp_path)
-    emptied(POSTGRES_URL)
-    return POSTGRES_URL
+from tests.stores import a_job
 
 
 @pytest.fixture
@@ -65,11 +52,6 @@ def claim_of(store: Store, job_id: str, *, now_s: float = 10.0, holder: str = "d
 
 def state_of(store: Store, job_id: str) -> JobState:
     return store.job(job_id).standing.state
-
-
-@pytest.mark.skipif(not POSTGRES_URL, reason=f"no PostgreSQL held to the contract: set {POSTGRES_VARIABLE} to a URL")
-def test_postgresql_is_held_to_the_contract_too() -> None:
-    assert "postgresql" in BACKENDS
 
 
 # -- acceptance ------------------------------------------------------------------------------------------------------

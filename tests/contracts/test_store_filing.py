@@ -1,4 +1,4 @@
-"""What every store promises of files and batches. SQLite always; PostgreSQL where SLACKTIDE_TEST_POSTGRES names one."""
+"""What every store promises of files and batches. SQLite always; PostgreSQL where a server is installed or named."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ from scheduler.batches import Batch, BatchStatus, FilePurpose, LineCounts, LineP
 from scheduler.store.contract import Store
 from scheduler.store.filing_contract import UnknownBatchError, UnknownFileError
 from scheduler.store.sql import SqlReader, open_store
-from tests.contracts.test_store import BACKENDS, POSTGRES_URL
-from tests.stores import emptied, sqlite_store_url
-
-
-@pytest.fixture(params=BACKENDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_store_url(tmp_path)
-    emptied(POSTGRES_URL)
-    return POSTGRES_URL
 
 
 @pytest.fixture
@@ -137,7 +127,7 @@ def test_a_database_of_the_release_before_gets_the_new_tables_and_keeps_its_jobs
     from sqlalchemy import create_engine, text
 
     from scheduler.store import migrating
-    from tests.stores import a_job
+    from tests.stores import a_job, sqlite_store_url
 
     url = sqlite_store_url(tmp_path)
     config = Config()
