@@ -12,6 +12,7 @@ from slacktide.demo import demo
 from slacktide.doctor import doctor
 from slacktide.emulate_feeds import emulate_feeds
 from slacktide.estimate import estimate
+from slacktide.import_trace import import_trace
 from slacktide.intensity import intensity
 from slacktide.jobs import jobs
 from slacktide.plan import plan
@@ -52,6 +53,7 @@ app.command("doctor", short_help="Look for what is wrong here.")(doctor)
 app.command("emulate-feeds", short_help="Serve the feeds' APIs from a trace.")(emulate_feeds)
 app.command("estimate", short_help="Estimate a training, here and elsewhere.")(estimate)
 app.command("explain", short_help="Say why a job is where it is.")(explain)
+app.command("import-trace", short_help="Read a public trace.")(import_trace)
 app.command("intensity", short_help="Show what a grid emits.")(intensity)
 app.command("jobs", short_help="List the daemon's jobs.")(jobs)
 app.command("plan", short_help="Find the cleanest window of one job.")(plan)

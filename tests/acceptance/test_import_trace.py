@@ -1,0 +1,88 @@
+"""`slacktide import-trace` from outside: a log as another scheduler writes it becomes jobs of a what-if."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from slacktide.main import app
+from slacktide.terminal import UsageProblem
+
+SACCT = """JobID|Submit|Elapsed|AllocTRES|State
+101|2022-03-01T10:00:00|02:00:00|cpu=16,gres/gpu=4,node=1|COMPLETED
+102|2022-03-01T11:30:00|01:00:00|cpu=16,gres/gpu=1,node=1|COMPLETED
+103|2022-03-01T12:00:00|00:10:00|cpu=2,node=1|COMPLETED
+"""
+SCENARIO = """name = "last month"
+start = "2022-03-01T10:00Z"
+[grid]
+archetypes = { SUNNY = "solar" }
+[[region]]
+name = "here"
+zone = "SUNNY"
+gpus = 8
+[[jobs]]
+name = "training"
+trace = "jobs.csv"
+slack_s = "1d"
+"""
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=True)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_accounting_of_slurm_becomes_the_jobs_of_a_scenario(tmp_path: Path) -> None:
+    log, jobs, scenario, result = (tmp_path / name for name in ("acct.txt", "jobs.csv", "scenario.toml", "result.json"))
+    log.write_text(SACCT)
+    scenario.write_text(SCENARIO)
+
+    said = json.loads(run("import-trace", str(log), "--out", str(jobs), "--json"))
+    run("simulate", str(scenario), "--json", str(result))
+
+    assert said == {
+        "columns": ["submit_s", "duration_s", "gpus"],
+        "rows": 2,
+        "span_s": 5400.0,
+        "begins": "2022-03-01T10:00:00Z",
+        "left_out": {"no GPU": 1},
+    }
+    assert json.loads(result.read_text())["policy"]["jobs"] == 2
+
+
+def test_packed_files_are_read_and_written(tmp_path: Path) -> None:
+    log, jobs = tmp_path / "acct.gz", tmp_path / "jobs.csv.gz"
+    log.write_bytes(gzip.compress(SACCT.encode()))
+
+    run("import-trace", str(log), "--out", str(jobs))
+
+    assert gzip.decompress(jobs.read_bytes()).decode() == "submit_s,duration_s,gpus\n0,7200,4\n5400,3600,1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "what", "hint"),
+    [
+        ("hello\n", [], "shows no format", "--format, one of azure"),
+        (SACCT, ["--format", "nqs"], "no format 'nqs'", "known are azure"),
+        (SACCT.replace("02:00:00", "soon"), [], "line 2, Elapsed", "it is read as sacct"),
+        (SACCT.splitlines()[0], [], "nothing that could be run again", "right file"),
+    ],
+)
+def test_a_file_that_is_no_trace_is_refused_with_the_remedy(
+    tmp_path: Path, text: str, options: list[str], what: str, hint: str
+) -> None:
+    (tmp_path / "log").write_text(text)
+
+    with pytest.raises(UsageProblem, match=what) as refused:
+        run("import-trace", str(tmp_path / "log"), "--out", str(tmp_path / "out.csv"), *options)
+
+    assert hint in refused.value.hint
+    assert not (tmp_path / "out.csv").exists()
