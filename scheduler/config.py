@@ -289,6 +289,36 @@ class TemplateSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class HyperparameterSettings:
+    """[fine_tuning.hyperparameters.NAME]: a number that clients may set, and its placeholder in the template."""
+
+    default: Annotated[float, Field(allow_inf_nan=False, description='Value for "auto", and where none is given.')]
+    low: Annotated[float, Field(allow_inf_nan=False, description="Smallest value allowed.")] = 0.0
+    high: Annotated[float, Field(allow_inf_nan=False, description="Largest value allowed.")] = 1e9
+    is_whole: Annotated[bool, Field(description="Whole numbers only.")] = False
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class FineTuningSettings:
+    """[[fine_tuning]]: a model that clients of /v1/fine_tuning/jobs may train, and what that takes."""
+
+    model: Annotated[str, Field(min_length=1, description="Name by which clients ask for it.")]
+    template: Annotated[str, Field(min_length=1, description="The template that trains it; see fine-tuning.md.")]
+    duration_s: Annotated[Duration, Field(gt=0, description="Expected run time.")]
+    within_s: Annotated[Duration, Field(gt=0, description="Finish this long after the call at the latest.")] = 86400.0
+    gpus: Annotated[int, Field(ge=0, description="GPUs it holds.")] = 1
+    power_w: Annotated[Power, Field(description="IT power while it runs, of all GPUs and their host share.")] = 700.0
+    interruptible: Annotated[bool, Field(description="May be paused (SIGTERM, checkpoint) and started again.")] = False
+    checkpoint_s: Annotated[Duration, Field(description="Time to write a checkpoint.")] = 0.0
+    restore_s: Annotated[Duration, Field(description="Time to load one.")] = 0.0
+    min_run_s: Annotated[Duration, Field(description="Shortest piece worth running, without its overheads.")] = 0.0
+    regions: Annotated[tuple[str, ...], Field(description="Where it may run; empty: anywhere.")] = ()
+    hyperparameters: Annotated[
+        dict[str, HyperparameterSettings], Field(description="What clients may set, by name.")
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class LaunchSettings:
     """[[launch]]: a training or other command that recurs."""
 
@@ -336,6 +366,7 @@ class Settings:
     model_pool: tuple[ModelPoolSettings, ...] = ()
     template: tuple[TemplateSettings, ...] = ()
     launch: tuple[LaunchSettings, ...] = ()
+    fine_tuning: tuple[FineTuningSettings, ...] = ()
 
 
 @functools.cache

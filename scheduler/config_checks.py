@@ -16,7 +16,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import Signal
-from scheduler.config import FeedKind, FeedSettings, LaunchSettings, RegionSettings, Server, Settings
+from scheduler.config import (
+    FeedKind,
+    FeedSettings,
+    FineTuningSettings,
+    LaunchSettings,
+    RegionSettings,
+    Server,
+    Settings,
+)
+from scheduler.fine_tuning import OWN_PLACEHOLDERS
+from scheduler.templates import placeholders
 from scheduler.toml_positions import KeyPath
 
 ARCHETYPES = ("solar", "wind", "hydro", "coal")
@@ -65,6 +75,7 @@ def findings(settings: Settings) -> list[Finding]:
         *_model_pools(settings),
         *_templates(settings),
         *_launches(settings),
+        *_fine_tunings(settings),
     ]
 
 
@@ -238,6 +249,43 @@ def _launches(settings: Settings) -> Iterator[Finding]:
         yield from _room(path, launch, [regions[name] for name in launch.regions or regions if name in regions])
 
 
+def _fine_tunings(settings: Settings) -> Iterator[Finding]:
+    regions = {region.name: region for region in settings.region}
+    commands = {template.name: template.command for template in settings.template}
+    yield from _repeated("fine_tuning", "model", [one.model for one in settings.fine_tuning])
+    for index, one in enumerate(settings.fine_tuning):
+        path: KeyPath = ("fine_tuning", index)
+        if one.template not in commands:
+            hint = nearest(one.template, commands) or "add one with name and command"
+            yield Finding(path=(*path, "template"), what=f"no [[template]] is called {one.template!r}", hint=hint)
+        else:
+            yield from _placeholders(path, one, placeholders(commands[one.template]))
+        if one.within_s < one.duration_s:
+            yield Finding(path=(*path, "within_s"), what="is shorter than duration_s: no run can be in time")
+        for place, name in enumerate(one.regions):
+            if name not in regions:
+                yield _unknown_region((*path, "regions", place), name, list(regions))
+        yield from _room(path, one, [regions[name] for name in one.regions or regions if name in regions])
+
+
+def _placeholders(path: KeyPath, one: FineTuningSettings, wanted: frozenset[str]) -> Iterator[Finding]:
+    """Something fills each placeholder, and each number that a client may set reaches the trainer."""
+    for name in sorted(wanted - {*OWN_PLACEHOLDERS, *one.hyperparameters}):
+        yield Finding(
+            path=(*path, "template"),
+            what=f"nothing fills {{{name}}} of the template {one.template!r}",
+            hint=f"add [fine_tuning.hyperparameters.{name}]; filled by themselves: {', '.join(OWN_PLACEHOLDERS)}",
+        )
+    for name in sorted(one.hyperparameters.keys() - wanted):
+        yield Finding(
+            path=(*path, "hyperparameters", name),
+            what=f"the template {one.template!r} has no {{{name}}}: the trainer would never hear of it",
+        )
+    for name, limits in one.hyperparameters.items():
+        if not limits.low <= limits.default <= limits.high:
+            yield Finding(path=(*path, "hyperparameters", name, "default"), what="lies outside low and high")
+
+
 def _schedule(path: KeyPath, launch: LaunchSettings) -> Iterator[Finding]:
     try:
         zone = ZoneInfo(launch.timezone)
@@ -273,7 +321,9 @@ def _end(path: KeyPath, launch: LaunchSettings) -> Iterator[Finding]:
         yield Finding(path=(*path, "finish_by"), what=f"{launch.finish_by!r} is no time of day", hint="00:00 to 23:59")
 
 
-def _room(path: KeyPath, launch: LaunchSettings, allowed: list[RegionSettings]) -> Iterator[Finding]:
+def _room(
+    path: KeyPath, launch: LaunchSettings | FineTuningSettings, allowed: list[RegionSettings]
+) -> Iterator[Finding]:
     most = max((region.gpus for region in allowed), default=0)
     if not allowed and not launch.regions:
         yield Finding(path=path, what="no [[region]] to run in", hint="add one with name and zone")

@@ -28,7 +28,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
-from scheduler.daemon import batches_api, files_api, jobs_api
+from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api
 from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.batches import Batches
@@ -110,6 +110,7 @@ class Daemon:
         await self.cron.submit_due()
         await self.files.recover()
         await self.batches.recover()
+        await self.fine_tuning.recover()
         await self.gateway.start()
         await self.listener.start()
         self.cookbook.base_url = self.listener.base_url
@@ -230,6 +231,16 @@ class Daemon:
             logs=self.launcher.log_path,
             past=self.past,
         )
+        self.fine_tuning = fine_tuning_api.FineTuningApi(
+            env=env,
+            settings=settings,
+            reads=self.reads,
+            jobs=self.api,
+            files=self.files,
+            uploads=self.files.folder,
+            folder=self._folder / "fine_tunes",
+            placement_of=lambda job_id: self.runner.engine.placement(job_id),
+        )
         self._listen()
         self._set_timers()
 
@@ -268,6 +279,7 @@ class Daemon:
             **gateway_routes.POLICIES,
             **files_api.POLICIES,
             **batches_api.POLICIES,
+            **fine_tuning_api.POLICIES,
             **jobs_api.POLICIES,
             **status_api.POLICIES,
             **status_page.POLICIES,
@@ -283,6 +295,7 @@ class Daemon:
         self.gateway.add_routes(app)
         self.files.add_routes(app)
         self.batches_api.add_routes(app)
+        self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
         self._status().add_routes(app)
         status_page.Page().add_routes(app)

@@ -120,7 +120,7 @@ class JobsApi:
     async def submit(self, request: web.Request) -> web.Response:
         """201 with the new job, 200 with the one an idempotency key stands for, 422 where no plan is in time."""
         if self.is_draining:
-            raise unavailable("The daemon is stopping.", code="draining", retry_after_s=_RETRY_AFTER_STORE_S)
+            raise _draining()
         body = await self._body(request)
         with _naming_the_field():
             fields = await self.env.in_thread(read_submission, body)  # megabytes, where it is a batch
@@ -133,12 +133,7 @@ class JobsApi:
         if request.query.get("dry_run") in ("1", "true"):
             return _json(200, draft)
         payload = {"requests": fields.requests} if fields.requests else None
-        idempotency = None if key is None else IdempotencyKey.of(key, body)
-        submission: Submission = await self._write(
-            lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
-            lambda accepted: JobSubmitted(at_s=job.submitted_at_s, job=job) if accepted.is_new else None,
-            is_admission=True,
-        )
+        submission = await self._submit(job, payload, None if key is None else IdempotencyKey.of(key, body))
         return await self._described(201 if submission.is_new else 200, submission.job_id)
 
     async def listing(self, request: web.Request) -> web.Response:
@@ -200,11 +195,8 @@ class JobsApi:
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a job; one that has ended already answers 409."""
-        job_id, now_s = request.match_info["id"], self.env.now_s()
-        await self._write(
-            lambda store: store.cancel(job_id, now_s=now_s, reason="cancelled by request"),
-            lambda _: CancelRequested(at_s=now_s, job_id=job_id),
-        )
+        job_id = request.match_info["id"]
+        await self.cancel_job(job_id)
         return await self._described(200, job_id)
 
     async def requeue(self, request: web.Request) -> web.Response:
@@ -215,6 +207,23 @@ class JobsApi:
             lambda record: restored(record, now_s),
         )
         return await self._described(200, job_id)
+
+    # -- for other fronts of the queue ------------------------------------------------------------------------------
+
+    async def admit(self, job: Job, payload: Mapping[str, Any]) -> None:
+        """Plan a job and accept it. Raises ApiError: 422 where no plan is in time, 503 where it cannot be kept."""
+        if self.is_draining:
+            raise _draining()
+        job, _ = await self._draft(job)
+        await self._submit(job, payload, None)
+
+    async def cancel_job(self, job_id: str) -> None:
+        """Raises ApiError: 409 for one that has ended already."""
+        now_s = self.env.now_s()
+        await self._write(
+            lambda store: store.cancel(job_id, now_s=now_s, reason="cancelled by request"),
+            lambda _: CancelRequested(at_s=now_s, job_id=job_id),
+        )
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
@@ -306,6 +315,15 @@ class JobsApi:
             raise _refused(error) from None
         return None if known is None else await self._described(200, known)
 
+    async def _submit(
+        self, job: Job, payload: Mapping[str, Any] | None, idempotency: IdempotencyKey | None
+    ) -> Submission:
+        return await self._write(
+            lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
+            lambda accepted: JobSubmitted(at_s=job.submitted_at_s, job=job) if accepted.is_new else None,
+            is_admission=True,
+        )
+
     async def _write(
         self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], *, is_admission: bool = False
     ) -> T:
@@ -355,6 +373,10 @@ def _naming_the_store() -> Iterator[None]:
         yield
     except (StoreBusyError, DiskFullError) as error:
         raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
+
+
+def _draining() -> ApiError:
+    return unavailable("The daemon is stopping.", code="draining", retry_after_s=_RETRY_AFTER_STORE_S)
 
 
 def _refused(error: Exception) -> ApiError:

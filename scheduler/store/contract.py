@@ -137,6 +137,7 @@ class JobFilter:
 
     states: frozenset[JobState] | None = None
     tenant: str | None = None
+    id_prefix: str | None = None
 
 
 class Reads(filing_contract.FilingReads, Protocol):

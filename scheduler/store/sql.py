@@ -53,6 +53,8 @@ class SqlReads(FilingReads):
             query = query.where(JOBS.c.state.in_(sorted(chosen.states)))
         if chosen.tenant is not None:
             query = query.where(JOBS.c.tenant == chosen.tenant)
+        if chosen.id_prefix is not None:
+            query = query.where(JOBS.c.id.startswith(chosen.id_prefix, autoescape=True))
         if before is not None:
             query = query.where(JOBS.c.sequence < before)
         with self._connected() as connection:

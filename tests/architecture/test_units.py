@@ -27,6 +27,8 @@ DIMENSIONLESS: dict[str, str] = {
     "factor": "a pure number that multiplies",
     "cost": "what a planner's objective weighs: grams, dollars, or a sum of both",
     "costs": "the same, one for each choice",
+    "default": "the value of a setting whose name an administrator chose",
+    "hyperparameters": "numbers of a trainer, each in a unit of its own",
     "low": "one end of an axis, in the axis's unit",
     "high": "the other end of an axis",
     "buckets": "edges of a histogram, in the unit of its metric's name",

@@ -1,0 +1,300 @@
+"""`/v1/fine_tuning/jobs`: create, list, show and cancel fine-tunings, as OpenAI's clients do.
+
+    state_dir/fine_tunes/ID/training.jsonl     a second name of the uploaded file, which may be deleted meanwhile
+                            validation.jsonl
+                            output/            the trainer's; checkpoints.jsonl and events.jsonl are read from it
+
+Translates and decides nothing: the job goes the way of every other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from scheduler.batches import FilePurpose
+from scheduler.config import Settings
+from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
+from scheduler.daemon.env import Env
+from scheduler.daemon.file_folder import FileFolder
+from scheduler.daemon.files_api import FilesApi, json_answer, listed
+from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
+from scheduler.daemon.jobs_api import JobsApi
+from scheduler.engine import explain
+from scheduler.fine_tuning import STATUS, FineTuning, checked, job_of, read_fields, settings_of
+from scheduler.jobs import InvalidJobError, Job, JobState
+from scheduler.planning.plan import Placement
+from scheduler.store.contract import JobFilter, JobRecord, Reads, StoreBusyError, UnknownJobError
+from scheduler.templates import filled, placeholders
+
+POLICIES: Policies = {
+    "POST /v1/fine_tuning/jobs": Scope.TRAIN,
+    "GET /v1/fine_tuning/jobs": Scope.READ,
+    "GET /v1/fine_tuning/jobs/{id}": Scope.READ,
+    "GET /v1/fine_tuning/jobs/{id}/events": Scope.READ,
+    "GET /v1/fine_tuning/jobs/{id}/checkpoints": Scope.READ,
+    "POST /v1/fine_tuning/jobs/{id}/cancel": Scope.TRAIN,
+}
+
+_MAX_BODY_BYTES = 64 * 1024
+_DEFAULT_PAGE, _LONGEST_PAGE = 20, 100
+_RETRY_AFTER_S = 5.0
+# A trainer's file of lines is read to here at most.
+_MAX_LINES_BYTES = 4 * 1024 * 1024
+_ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUARANTINED})
+_PAYLOAD, _ID = "fine_tuning", "ftjob"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuningApi:
+    """The handlers."""
+
+    env: Env
+    settings: Settings
+    reads: Reads
+    jobs: JobsApi
+    files: FilesApi
+    uploads: FileFolder
+    folder: Path
+    placement_of: Callable[[str], Placement | None]
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/v1/fine_tuning/jobs", self.create)
+        app.router.add_get("/v1/fine_tuning/jobs", self.listing, allow_head=False)
+        app.router.add_get("/v1/fine_tuning/jobs/{id}", self.show, allow_head=False)
+        app.router.add_get("/v1/fine_tuning/jobs/{id}/events", self.events, allow_head=False)
+        app.router.add_get("/v1/fine_tuning/jobs/{id}/checkpoints", self.checkpoints, allow_head=False)
+        app.router.add_post("/v1/fine_tuning/jobs/{id}/cancel", self.cancel)
+
+    async def recover(self) -> None:
+        """Remove what a crash left of calls that were never answered."""
+        await self.env.in_thread(self._remove_unknown)
+
+    async def create(self, request: web.Request) -> web.Response:
+        """The fine-tuning once it is durable; 422 where no plan is in time."""
+        body = await read_json_body(request, max_bytes=_MAX_BODY_BYTES)
+        try:
+            fields = read_fields(body)
+            settings = settings_of(fields.model, self.settings.fine_tuning)
+            asked = checked(fields, settings)
+            job_id = self.env.new_id(_ID)
+            paths = await self._paths(asked, job_id)
+            template = next(one for one in self.settings.template if one.name == settings.template)
+            arguments = asked.arguments(placeholders(template.command), paths)
+            filled(template.command, arguments)
+            job = job_of(asked, settings, arguments, job_id, self.env.now_s())
+        except InvalidJobError as error:
+            raise invalid(f"{error.field}: {error.what}", param=error.field) from None
+        return await self._admitted(job, asked)
+
+    async def _admitted(self, job: Job, asked: FineTuning) -> web.Response:
+        folder = self.folder / job.id
+        try:
+            await self.env.in_thread(self._lay_out, folder, asked)
+            await self.jobs.admit(job, {_PAYLOAD: asdict(asked)})
+        except FileNotFoundError:
+            raise not_found(f"There is no file {asked.training_file!r}.") from None
+        except ApiError:
+            await self.env.in_thread(shutil.rmtree, folder, True)
+            raise
+        return json_answer(self._described(await self._record(job.id)))
+
+    async def listing(self, request: web.Request) -> web.Response:
+        """Newest first, `after` an id; `metadata[...]` filters are not looked at."""
+        limit = whole(request, "limit", _DEFAULT_PAGE, _LONGEST_PAGE)
+        after = request.query.get("after")
+        before = None if after is None else (await self._record(after)).sequence
+        chosen = JobFilter(id_prefix=_ID)
+        found = await self._asked(self.reads.jobs, chosen, limit=limit + 1, before=before)
+        whole_records = [await self._record(one.job.id) for one in found[:limit]]
+        return json_answer(listed([self._described(one) for one in whole_records], has_more=len(found) > limit))
+
+    async def show(self, request: web.Request) -> web.Response:
+        return json_answer(self._described(await self._record(request.match_info["id"])))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancelled at once; what runs is told to stop. The body is not looked at."""
+        refuse_other_origins(request)
+        record = await self._record(request.match_info["id"])
+        await self.jobs.cancel_job(record.job.id)
+        return json_answer(self._described(await self._record(record.job.id)))
+
+    async def events(self, request: web.Request) -> web.Response:
+        """What we know of the job, then what the trainer says; newest first."""
+        record = await self._record(request.match_info["id"])
+        own = _own_events(record, self.placement_of(record.job.id))
+        said = await self.env.in_thread(_lines, self.folder / record.job.id / "output" / "events.jsonl")
+        all_events = [*own, *(_event(record.job.id, len(own) + number, one) for number, one in enumerate(said))]
+        return json_answer(_page(request, sorted(all_events, key=lambda one: one["created_at"], reverse=True)))
+
+    async def checkpoints(self, request: web.Request) -> web.Response:
+        """What the trainer wrote down, newest first."""
+        record = await self._record(request.match_info["id"])
+        written = await self.env.in_thread(_lines, self.folder / record.job.id / "output" / "checkpoints.jsonl")
+        found = [_checkpoint(record, number, one) for number, one in enumerate(written)]
+        return json_answer(_page(request, found[::-1]))
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    async def _paths(self, asked: FineTuning, job_id: str) -> dict[str, str]:
+        """What the trainer is told of its files. Raises ApiError for a file that is none, or one for something else."""
+        folder = self.folder / job_id
+        paths = {"training_file": str(folder / "training.jsonl"), "output": str(folder / "output")}
+        if asked.validation_file is not None:
+            paths["validation_file"] = str(folder / "validation.jsonl")
+        for name in ("training_file", "validation_file"):
+            if (file_id := getattr(asked, name)) is None:
+                continue
+            file = await self.files.known(file_id, param=name)
+            if file.purpose is not FilePurpose.FINE_TUNE:
+                raise invalid(f"File {file_id} was uploaded with purpose {file.purpose}, not fine-tune.", param=name)
+        return paths
+
+    def _lay_out(self, folder: Path, asked: FineTuning) -> None:
+        (folder / "output").mkdir(mode=0o700, parents=True)
+        os.link(self.uploads.path(asked.training_file), folder / "training.jsonl")
+        if asked.validation_file is not None:
+            os.link(self.uploads.path(asked.validation_file), folder / "validation.jsonl")
+
+    def _remove_unknown(self) -> None:
+        for folder in self.folder.iterdir() if self.folder.exists() else ():
+            try:
+                self.reads.job(folder.name)
+            except UnknownJobError:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    async def _record(self, job_id: str) -> JobRecord:
+        unknown = not_found(f"There is no fine-tuning job {job_id[:60]!r}.")
+        try:
+            record: JobRecord = await self._asked(self.reads.job, job_id)
+        except UnknownJobError:
+            raise unknown from None
+        if _PAYLOAD not in (record.payload or {}):
+            raise unknown
+        return record
+
+    async def _asked(self, question: Callable[..., Any], *told: Any, **named: Any) -> Any:
+        try:
+            return await self.env.in_thread(question, *told, **named)
+        except StoreBusyError as error:
+            raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_S) from None
+
+    def _described(self, record: JobRecord) -> dict[str, Any]:
+        return described(record, self.placement_of(record.job.id))
+
+
+def described(record: JobRecord, placement: Placement | None) -> dict[str, Any]:
+    """OpenAI's fine-tuning object. What it would bill for is not known: `trained_tokens` stays null."""
+    asked = _asked_of(record)
+    state, job = record.standing.state, record.job
+    has_failed = state in (JobState.FAILED, JobState.QUARANTINED)
+    ended_at_s = record.standing.changed_at_s if state in _ENDED else None
+    return {
+        "object": "fine_tuning.job",
+        "id": job.id,
+        "model": asked.model,
+        "created_at": int(job.submitted_at_s),
+        "finished_at": None if ended_at_s is None else int(ended_at_s),
+        "fine_tuned_model": asked.name_of_result(job.id) if state is JobState.SUCCEEDED else None,
+        "organization_id": job.tenant,
+        "result_files": [],
+        "status": STATUS[state],
+        "validation_file": asked.validation_file,
+        "training_file": asked.training_file,
+        "hyperparameters": _hyperparameters(asked),
+        "method": {"type": asked.method, asked.method: {"hyperparameters": _hyperparameters(asked)}},
+        "trained_tokens": None,
+        "seed": asked.seed,
+        "estimated_finish": int(placement.end_at_s) if placement and ended_at_s is None else None,
+        "integrations": [],
+        "metadata": asked.metadata,
+        "error": {"code": state, "message": record.standing.reason, "param": None} if has_failed else None,
+    }
+
+
+def _asked_of(record: JobRecord) -> FineTuning:
+    assert record.payload is not None, "only lists leave it out"
+    return msgspec.convert(record.payload[_PAYLOAD], FineTuning)
+
+
+def _hyperparameters(asked: FineTuning) -> dict[str, float | int]:
+    return {name: int(value) if value == int(value) else value for name, value in asked.hyperparameters.items()}
+
+
+# -- events and checkpoints -------------------------------------------------------------------------------------------
+
+
+def _own_events(record: JobRecord, placement: Placement | None) -> list[dict[str, Any]]:
+    job, standing = record.job, record.standing
+    told = [(job.submitted_at_s, "info", f"Created fine-tuning job: {job.id}")]
+    if placement is not None:
+        told.append((job.submitted_at_s, "info", f"Planned: {explain(placement, None)}"))
+    if standing.changed_at_s > job.submitted_at_s:
+        level = "error" if standing.state in (JobState.FAILED, JobState.QUARANTINED) else "info"
+        told.append((standing.changed_at_s, level, f"The job is {standing.state}. {standing.reason}".strip()))
+    return [
+        _event(job.id, number, {"created_at": at_s, "level": level, "message": message})
+        for number, (at_s, level, message) in enumerate(told)
+    ]
+
+
+def _event(job_id: str, number: int, said: Mapping[str, Any]) -> dict[str, Any]:
+    level = said.get("level")
+    return {
+        "object": "fine_tuning.job.event",
+        "id": f"ftevent-{job_id}-{number}",
+        "created_at": int(said.get("created_at") or 0),
+        "level": level if level in ("info", "warn", "error") else "info",
+        "message": str(said.get("message", "")),
+        "type": "metrics" if said.get("data") else "message",
+        "data": said.get("data"),
+    }
+
+
+def _checkpoint(record: JobRecord, number: int, written: Mapping[str, Any]) -> dict[str, Any]:
+    step, metrics = written.get("step", number), written.get("metrics")
+    name = _asked_of(record).name_of_result(record.job.id)
+    return {
+        "object": "fine_tuning.job.checkpoint",
+        "id": f"ftckpt-{record.job.id}-{number}",
+        "created_at": int(written.get("created_at") or 0),
+        "fine_tuned_model_checkpoint": f"{name}:ckpt-step-{step}",
+        "fine_tuning_job_id": record.job.id,
+        "step_number": int(step),
+        "metrics": {**(metrics if isinstance(metrics, dict) else {}), "step": step},
+    }
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file that a trainer writes while we read; what is no JSON object is passed over."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_LINES_BYTES)
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in text.splitlines(keepends=True):
+        try:
+            value = msgspec.json.decode(line) if line.endswith(b"\n") else None
+        except msgspec.DecodeError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
+def _page(request: web.Request, found: list[dict[str, Any]]) -> dict[str, Any]:
+    limit = whole(request, "limit", _DEFAULT_PAGE, _LONGEST_PAGE)
+    after = request.query.get("after")
+    ids = [one["id"] for one in found]
+    if after is not None and after not in ids:
+        raise not_found(f"There is nothing called {after[:60]!r} here.")
+    first = 0 if after is None else ids.index(after) + 1
+    return listed(found[first : first + limit], has_more=len(found) > first + limit)
