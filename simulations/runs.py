@@ -238,6 +238,11 @@ def _works_of(
         submitted_at_s = start_at_s + float(trace.submit_s[index])
         true_s, gpus = float(trace.duration_s[index]), int(trace.gpus[index])
         slack_s = settings.slack_s + settings.slack_ratio * true_s
+        if trace.slack_s is not None:
+            slack_s = settings.recorded_slack_ratio * float(trace.slack_s[index])
+        power_per_gpu_w = settings.power_per_gpu_w
+        if trace.power_per_gpu_w is not None:
+            power_per_gpu_w = float(trace.power_per_gpu_w[index])
         job = Job(
             id=f"{settings.name}-{index:0{width}d}",
             kind=JobKind.FINE_TUNING,
@@ -245,7 +250,7 @@ def _works_of(
             earliest_start_at_s=submitted_at_s,
             deadline_at_s=submitted_at_s + true_s + slack_s,
             duration_s=true_s * settings.estimate_ratio,
-            power_w=settings.power_per_gpu_w * gpus,
+            power_w=power_per_gpu_w * gpus,
             gpus=gpus,
             interruption=interruption if interruptible[index] else None,
             regions=settings.regions,

@@ -97,7 +97,7 @@ class JobSettings:
     """[[jobs]]: training and batch jobs."""
 
     name: Annotated[str, Field(min_length=1, description="Name in results.")] = "jobs"
-    trace: Annotated[str, Field(description="CSV with submit_s, duration_s, gpus.")] = ""
+    trace: Annotated[str, Field(description="CSV with submit_s, duration_s, gpus; slack_s, power_per_gpu_w.")] = ""
     limit: Annotated[int | None, Field(ge=1, description="Only the first so many jobs of the trace.")] = None
     gpus_column: Annotated[str, Field(description="Column of the trace that holds the GPUs.")] = "gpus"
     count: Annotated[int, Field(ge=1, description="Without a trace: number of jobs.")] = 100
@@ -106,6 +106,9 @@ class JobSettings:
     max_gpus: Annotated[int, Field(ge=1, description="Without a trace: largest job.")] = 8
     slack_s: Annotated[Duration, Field(gt=0, description="Deadline: submission + run time + slack.")] = 86400.0
     slack_ratio: Annotated[float, Field(ge=0, description="Slack in addition, as a share of run time.")] = 0.0
+    recorded_slack_ratio: Annotated[
+        float, Field(ge=0, description="A trace with a column slack_s: this times that is the whole slack.")
+    ] = 1.0
     estimate_ratio: Annotated[float, Field(gt=0, description="Estimated over true run time; 1 is a perfect guess.")] = (
         1.0
     )

@@ -15,6 +15,8 @@ import numpy as np
 
 from simulations.workloads import Floats, JobTrace, RequestTrace
 
+_RECORDED_OF_JOBS = ("slack_s", "power_per_gpu_w")
+
 
 class WorkloadError(ValueError):
     """A trace that cannot be read; says which file, line and column."""
@@ -43,13 +45,28 @@ def read_request_trace(path: Path, limit: int | None = None) -> RequestTrace:
 def read_job_trace(path: Path, limit: int | None = None, gpus_column: str = "gpus") -> JobTrace:
     """Columns `submit_s, duration_s` and `gpus_column` of a CSV or CSV.gz. Raises WorkloadError.
 
-    Fractions of a GPU are rounded up to whole ones.
+    `slack_s` and `power_per_gpu_w` are read where there are such columns. Fractions of a GPU are rounded up.
     """
-    table, left_out = _read_columns(path, ("submit_s", "duration_s", gpus_column), limit)
-    submits, durations, gpus = _sorted_by_first(table)
+    recorded = [column for column in _RECORDED_OF_JOBS if column in _header(path)]
+    table, left_out = _read_columns(path, ("submit_s", "duration_s", gpus_column, *recorded), limit)
+    submits, durations, gpus, *others = _sorted_by_first(table)
     if len(durations) and durations.min() <= 0:
         raise WorkloadError(path, "a job lasts more than 0 s", column="duration_s")
-    return JobTrace(submit_s=submits, duration_s=durations, gpus=np.ceil(gpus).astype(np.int64), left_out=left_out)
+    return JobTrace(
+        submit_s=submits,
+        duration_s=durations,
+        gpus=np.ceil(gpus).astype(np.int64),
+        left_out=left_out,
+        **dict(zip(recorded, others, strict=True)),
+    )
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with _open_text(path) as file:
+            return next(csv.reader(file), [])
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise WorkloadError(path, f"cannot be read: {_reason(error)}") from error
 
 
 def _read_columns(path: Path, columns: Sequence[str], limit: int | None) -> tuple[Floats, int]:
@@ -105,9 +122,9 @@ def _numbers(path: Path, line: int, columns: Sequence[str], fields: Sequence[str
     return numbers
 
 
-def _sorted_by_first(table: Floats) -> tuple[Floats, Floats, Floats]:
+def _sorted_by_first(table: Floats) -> tuple[Floats, ...]:
     ordered = table[np.argsort(table[:, 0], kind="stable")]
-    return ordered[:, 0], ordered[:, 1], ordered[:, 2]
+    return tuple(ordered.T)
 
 
 def _reason(error: Exception) -> str:

@@ -36,11 +36,16 @@ class RequestTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JobTrace:
-    """Jobs in order of submission, all of shape (n,); `submit_s` counts from the start of the trace."""
+    """Jobs in order of submission, all of shape (n,); `submit_s` counts from the start of the trace.
+
+    Where the trace records what slack a job had and what it drew, these are not None.
+    """
 
     submit_s: Floats
     duration_s: Floats
     gpus: Integers
+    slack_s: Floats | None = None
+    power_per_gpu_w: Floats | None = None
     left_out: int = 0
 
     def __len__(self) -> int:

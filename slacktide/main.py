@@ -18,6 +18,7 @@ from slacktide.jobs import jobs
 from slacktide.plan import plan
 from slacktide.profiles import profiles_app
 from slacktide.regions import regions
+from slacktide.replay import replay
 from slacktide.reproduce import reproduce
 from slacktide.router import router_app
 from slacktide.run import run
@@ -58,6 +59,7 @@ app.command("intensity", short_help="Show what a grid emits.")(intensity)
 app.command("jobs", short_help="List the daemon's jobs.")(jobs)
 app.command("plan", short_help="Find the cleanest window of one job.")(plan)
 app.command("regions", short_help="List cloud regions and their grids.")(regions)
+app.command("replay", short_help="Turn a daemon's past into a scenario.")(replay)
 app.command("reproduce", short_help="Recompute published tables.")(reproduce)
 app.command(
     "run", short_help="Run a command in clean hours, no daemon.", context_settings={"allow_interspersed_args": False}
