@@ -29,7 +29,7 @@ from scheduler.daemon.descriptions import (
     restored,
 )
 from scheduler.daemon.env import Env
-from scheduler.daemon.http import Policies, Scope, read_json_body, whole
+from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
@@ -195,12 +195,14 @@ class JobsApi:
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a job; one that has ended already answers 409."""
+        refuse_other_origins(request)
         job_id = request.match_info["id"]
         await self.cancel_job(job_id)
         return await self._described(200, job_id)
 
     async def requeue(self, request: web.Request) -> web.Response:
         """Let a job out of quarantine."""
+        refuse_other_origins(request)
         job_id, now_s = request.match_info["id"], self.env.now_s()
         await self._write(
             lambda store: store.requeue(job_id, now_s=now_s),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -22,6 +21,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.http import make_app
 from scheduler.daemon.metrics import Metrics
 from scheduler.quantities import parse_instant_s
+from tests.browser import FLAGS, a_browser, a_tab
 from tests.builders import YEAR_2022_AT_S
 from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
 
@@ -156,20 +156,10 @@ async def test_what_the_page_asks_needs_the_key_that_other_reads_need(tmp_path: 
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
-def a_browser() -> str:
-    """Chromium, or the test is skipped with the reason."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
-    return found
-
-
 async def dom_of(address: str, profile: Path) -> str:
     """The page after its first looks at the daemon, as the browser's own markup."""
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    more = "--disable-component-update --disable-sync --virtual-time-budget=4000 --dump-dom"
-    command = [a_browser(), *flags.split(), *more.split(), f"--user-data-dir={profile}", address]
+    more = ("--virtual-time-budget=4000", "--dump-dom", f"--user-data-dir={profile}")
+    command = [a_browser(), *FLAGS, *more, address]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
@@ -229,3 +219,41 @@ async def test_a_page_whose_daemon_does_not_answer_says_so(tmp_path: Path) -> No
 
     assert "The daemon does not answer: /api/v1/status answers 404." in dom
     assert '<div id="status" hidden="">' in dom
+
+
+@pytest.mark.slow
+async def test_a_job_is_looked_into_and_cancelled_on_the_page(tmp_path: Path) -> None:
+    a_browser()
+    async with a_daemon(tmp_path / "state", speed=1.0) as (daemon, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission(label=NASTY, within="30h"))
+
+        async with a_tab(daemon.listener.base_url, tmp_path / "profile") as tab:
+            await tab.until("document.querySelector('#jobs tbody a') !== null")
+            await tab.says("document.querySelector('#jobs tbody a').click()")
+            said = await tab.until("document.querySelector('#job .facts')?.innerText")
+            title = await tab.says("document.querySelector('#job-title').innerText")
+            address = await tab.says("location.hash")
+            await tab.says("document.querySelector('#cancel').click()")
+            kept = (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["state"]
+            await tab.says("document.querySelector('#cancel-yes').click()")
+            await tab.until("document.querySelector('#job .state.cancelled') !== null")
+            await tab.until("document.querySelector('#jobs .state.cancelled') !== null")
+            await tab.says("document.querySelector('#job .close').click()")
+            after = await tab.says("[document.querySelector('#job').open, location.hash]")
+
+        assert (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["state"] == "cancelled"
+    assert NASTY in title
+    assert address == f"#job={job['id']}"
+    assert "forecast" in said
+    assert "it has to start by" in said
+    assert kept == "waiting"  # the first click only asks
+    assert after == [False, ""]
+
+
+async def test_a_page_of_another_origin_cancels_nothing(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (_, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission())
+        status, refusal = await posted(client, f"/api/v1/jobs/{job['id']}/cancel", {}, Origin="http://evil.example")
+
+        assert (status, refusal["error"]["code"]) == (403, "other_origin")
+        assert (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["state"] == "waiting"

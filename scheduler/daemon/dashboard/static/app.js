@@ -1,6 +1,7 @@
 // The status page: asks the daemon every two seconds while someone looks, and shows what it says.
 
 import { askForGrid, askForState, forgetKey, keepKey, keptKey, KeyWanted, NoAnswer } from "./daemon.js";
+import { watchJobs } from "./details.js";
 import { element, show } from "./dom.js";
 import { counted, duration, fullInstant, instantMs } from "./format.js";
 import { numbers, planned } from "./numbers.js";
@@ -126,5 +127,6 @@ at("forget").addEventListener("click", () => {
   poll();
 });
 document.addEventListener("visibilitychange", poll);
+watchJobs(at("job"), poll);
 new ResizeObserver(() => seen.grid !== null && render()).observe(at("main"));
 poll();

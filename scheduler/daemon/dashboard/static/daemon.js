@@ -19,23 +19,33 @@ const ENDED_JOBS = "/api/v1/jobs?limit=30&state=succeeded&state=failed&state=can
 /** Counts, jobs and account: what changes from one look to the next. Raises KeyWanted, NoAnswer. */
 export async function askForState() {
   const paths = ["/api/v1/status", "/api/v1/plan", OPEN_JOBS, ENDED_JOBS];
-  const [status, plan, open, ended] = await Promise.all(paths.map(asked));
+  const [status, plan, open, ended] = await Promise.all(paths.map((path) => asked(path)));
   return { status, regions: plan.regions, open: open.data, ended: ended.data };
 }
 
 /** The intensity, past and expected: large, and changing with the grid only. Raises KeyWanted, NoAnswer. */
 export async function askForGrid() {
-  const [expected, past] = await Promise.all(["/api/v1/intensity", "/api/v1/intensity/past"].map(asked));
+  const [expected, past] = await Promise.all(["/api/v1/intensity", "/api/v1/intensity/past"].map((path) => asked(path)));
   const pastOf = new Map(past.zones.map((zone) => [zone.zone, zone]));
   return new Map(expected.zones.map((zone) => [zone.zone, { ...zone, past: pastOf.get(zone.zone) }]));
 }
 
-async function asked(path) {
+/** One job, and why it is where it is. Raises KeyWanted, NoAnswer. */
+export async function askWhy(id) {
+  const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
+  const [job, why] = await Promise.all([asked(path), asked(`${path}/explain`)]);
+  return { job, why };
+}
+
+/** Raises KeyWanted, NoAnswer with what the daemon says against it. */
+export const cancelJob = (id) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/cancel`, "POST");
+
+async function asked(path, method = "GET") {
   const key = keptKey();
   const headers = key === null ? {} : { Authorization: `Bearer ${key}` };
   try {
-    const response = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (response.status === 401) throw new KeyWanted();
+    const response = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (response.status === 401 || response.status === 403) throw new KeyWanted();
     if (!response.ok) throw new NoAnswer(`${path} answers ${response.status}`);
     return await response.json();
   } catch (error) {

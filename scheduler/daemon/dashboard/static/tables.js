@@ -1,6 +1,7 @@
 // Jobs and accounts as tables. On a narrow screen the rows become cards, so every cell carries the name of its column.
 
 import { element } from "./dom.js";
+import { addressOf } from "./addresses.js";
 import { counted, duration, energy, instant, instantMs, isLoss, mass, percent, power, span, UNKNOWN } from "./format.js";
 
 const STATE_ORDER = ["running", "starting", "paused", "waiting", "quarantined"];
@@ -26,7 +27,7 @@ export const nameOf = (job) => job.label || job.template || job.id;
 function jobRow(job, nowMs) {
   const window = span(instantMs(job.earliest_start), instantMs(job.deadline), nowMs);
   return [
-    [element("strong", {}, nameOf(job)), element("span", { class: "quiet id" }, job.id)],
+    [element("a", { href: addressOf(job.id) }, element("strong", {}, nameOf(job))), element("span", { class: "quiet id" }, job.id)],
     [element("span", { class: `state ${job.state}` }, job.state)],
     [window],
     [whenAndWhere(job, nowMs)],
