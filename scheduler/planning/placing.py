@@ -13,7 +13,7 @@ when the plan that is returned holds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from intensity_feeds.series import Basis, Signal
@@ -140,6 +140,21 @@ class Board:
         place = self._earliest(need, regions, at_once, Cause.NO_FORECAST)
         return place if place is not None and place.is_in_time else None
 
+    def cheaper(self, need: Need, than_g_s_per_kwh: float) -> Place | None:
+        """The cheapest place this instant, or later with head-room, that costs less; for a job that has one already.
+
+        It spares what only a first place needs: the earliest start in every region.
+        """
+        regions = allowed_regions(need.job, self.regions)
+        curves = self._curves(need, regions)
+        later = self._search(need, regions, curves, self.reserve_ratio) if curves else None
+        choices = [*self._this_instant(need, curves, than_g_s_per_kwh), *([later] if later is not None else [])]
+        found = min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
+        if found is None or not found.integral_g_s_per_kwh < than_g_s_per_kwh:
+            return None
+        cause, integral = _cause(need, found), found.integral_g_s_per_kwh
+        return Place(need=need, segments=found.segments, cause=cause, at_once=None, integral_g_s_per_kwh=integral)
+
     def earliest(self, need: Need, cause: Cause) -> Place | None:
         """The place that ends first, in time or not; None when no allowed region has so many GPUs."""
         regions = allowed_regions(need.job, self.regions)
@@ -217,6 +232,17 @@ class Board:
         first, whole_s, gpus = self.occupancy.earliest_start_at_s, need.whole_s, need.job.gpus
         return {region.name: first(region.name, need.earliest_s, whole_s, gpus) for region in regions}
 
+    def _this_instant(self, need: Need, curves: Sequence[Curve], below_g_s_per_kwh: float) -> Iterator[Pieces]:
+        """The start at the earliest instant in each region with room, where it costs less."""
+        start_at_s, end_at_s = need.earliest_s, need.earliest_s + need.whole_s
+        if end_at_s > need.job.deadline_at_s + ROUNDING_S:
+            return
+        for one in (one for one in curves if one.knows(start_at_s, end_at_s)):
+            integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
+            if integral < below_g_s_per_kwh and self.occupancy.fits(one.region, start_at_s, end_at_s, need.job.gpus):
+                only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
+                yield Pieces(segments=(only,), integral_g_s_per_kwh=integral)
+
     def _earliest(self, need: Need, regions: Sequence[Region], at_once: Segment | None, cause: Cause) -> Place | None:
         if at_once is None:
             return None
@@ -283,6 +309,11 @@ class Board:
 
     def emissions_gco2e(self, power_w: float, segments: Sequence[Segment]) -> float | None:
         """What the segments emit at this power, PUE included; None where the forecast does not reach."""
+        integral = self.integral_g_s_per_kwh(segments)
+        return None if integral is None else power_w / 1000.0 * integral / 3600.0
+
+    def integral_g_s_per_kwh(self, segments: Sequence[Segment]) -> float | None:
+        """What the segments emit for each kW, times 3600, PUE included; None where the forecast does not reach."""
         by_name = {region.name: region for region in self.regions}
         total = 0.0
         for one in segments:
@@ -290,7 +321,7 @@ class Board:
             series = None if region is None else self.forecasts.get(region.zone)
             if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
                 return None
-            total += region.pue * series.emissions_gco2e(power_w, one.start_at_s, one.end_at_s)
+            total += region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
         return total
 
 
