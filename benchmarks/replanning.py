@@ -41,7 +41,7 @@ STARTS_S = (1_630_454_400.0, 1_635_724_800.0)  # 2021-09-01T00:00Z, 2021-11-01T0
 LOAD_RATIOS = (0.3, 0.6)
 SLACK_S = 36 * HOUR_S
 PAUSE = Interruption(checkpoint_s=300.0, restore_s=300.0, min_run_s=1800.0)
-HYSTERESIS_RATIOS = (None, 0.0, 0.01, 0.02, 0.05)
+HYSTERESIS_RATIOS = (None, 0.0, 0.02, 0.05)
 
 # -- moves -----------------------------------------------------------------------------------------------------------
 

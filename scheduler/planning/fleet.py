@@ -13,6 +13,10 @@ the forecast: a GPU that idles would only push work from hours that are known in
 first served is in time but the greedy plan is crowded, every job starts from its turn and moves to its cheapest place
 while the others stay.
 
+A place that was chosen for its carbon is kept while it holds and no other is cleaner (replanning.py); what has none
+finds one beside those. Only where that leaves somebody without room in time is everything placed anew. An early end
+gives room and changes nothing else: then only jobs are looked at that could gain by it.
+
 Head-room: work that waits takes room that jobs not yet submitted may need. It therefore waits only where
 `reserve_ratio` of the region's GPUs stay free beside it, or where it would be alone; starting at once needs none.
 """

@@ -201,9 +201,11 @@ class Board:
 
     def has_room(self, piece: Segment, job: Job) -> bool:
         """Whether the job is allowed there and its GPUs are free."""
-        if piece.region not in {region.name for region in allowed_regions(job, self.regions)}:
-            return False
-        return self.occupancy.fits(piece.region, piece.start_at_s, piece.end_at_s, job.gpus)
+        return self._has_room(piece, job, 0.0)
+
+    def has_head_room(self, piece: Segment, job: Job) -> bool:
+        """Whether the job is allowed there, its GPUs are free, and the head-room is left beside it."""
+        return self._has_room(piece, job, self.reserve_ratio)
 
     def take(self, place: Place) -> None:
         self.occupancy.take(place.segments, place.need.job.gpus)
@@ -212,6 +214,13 @@ class Board:
         self.occupancy.give_back(place.segments, place.need.job.gpus)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _has_room(self, piece: Segment, job: Job, reserve_ratio: float) -> bool:
+        region = next((one for one in allowed_regions(job, self.regions) if one.name == piece.region), None)
+        if region is None:
+            return False
+        kept_free = int(region.gpus * reserve_ratio)
+        return self.occupancy.fits(region.name, piece.start_at_s, piece.end_at_s, job.gpus, kept_free)
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
