@@ -13,6 +13,10 @@ the forecast: a GPU that idles would only push work from hours that are known in
 first served is in time but the greedy plan is crowded, every job starts from its turn and moves to its cheapest place
 while the others stay.
 
+A place that was chosen for its carbon is kept while it holds and no other is cleaner (replanning.py); what has none
+finds one beside those. Only where that leaves somebody without room in time is everything placed anew. An early end
+gives room and changes nothing else: then only jobs are looked at that could gain by it.
+
 Head-room: work that waits takes room that jobs not yet submitted may need. It therefore waits only where
 `reserve_ratio` of the region's GPUs stay free beside it, or where it would be alone; starting at once needs none.
 """
@@ -25,8 +29,15 @@ from dataclasses import dataclass, field, replace
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.placing import Board, Need, Place, need
+from scheduler.planning.open_jobs.replanning import (
+    DEFAULT_HYSTERESIS_RATIO,
+    NewRoom,
+    better_place,
+    kept_place,
+    priced_place,
+)
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Refusal, Region, Segment
-from scheduler.planning.planner import OpenJob
+from scheduler.planning.planner import Freed, OpenJob
 
 # Measured: docs/decisions/0003-head-room.md.
 DEFAULT_RESERVE_RATIO = 0.375
@@ -34,9 +45,14 @@ DEFAULT_RESERVE_RATIO = 0.375
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetPlanner:
-    """The carbon-aware planner. `reserve_ratio` of each region's GPUs is left to jobs that are not known yet."""
+    """The carbon-aware planner.
+
+    `reserve_ratio` of each region's GPUs is left to jobs that are not known yet; a job that waits moves to a place that
+    emits less by more than `hysteresis_ratio`.
+    """
 
     reserve_ratio: float = DEFAULT_RESERVE_RATIO
+    hysteresis_ratio: float = DEFAULT_HYSTERESIS_RATIO
 
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
         joint = Joint.of(open_jobs, regions, forecasts, now_s, self.reserve_ratio)
@@ -46,8 +62,38 @@ class FleetPlanner:
         if any(_begins_in_the_dark(place.segments[0], regions, forecasts) for place in in_turn.places.values()):
             return in_turn.plan()
         order = sorted(joint.needs, key=least_latest_start)
+        resumed = _resumed(joint, order, self.hysteresis_ratio)
+        if not resumed.is_crowded:
+            return resumed.plan()
         greedy = _greedy(joint, order)
         return (greedy if not greedy.is_crowded else _improved(in_turn, order)).plan()
+
+    def refill(
+        self,
+        open_jobs: Sequence[OpenJob],
+        freed: Sequence[Freed],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Plan:
+        """Whoever gains by the room moves there, in the order of a plan, and then others to what that leaves."""
+        board = with_others_taken(open_jobs, regions, forecasts, self.reserve_ratio)
+        waiting = {one.job.id: one.planned for one in open_jobs if one.running is None and one.planned is not None}
+        needs = [wanted for one in open_jobs if one.job.id in waiting and (wanted := need(one, now_s)) is not None]
+        kept = [priced_place(board, waiting[wanted.job.id], wanted) for wanted in sorted(needs, key=least_latest_start)]
+        if not all(kept):  # somebody does not wait for carbon, or has no place that holds
+            return self.plan(open_jobs, regions, forecasts, now_s)
+        room = _new_room(board, freed, now_s)
+        placements: dict[str, Placement] = {}
+        for place in (one for one in kept if one is not None and room.may_serve(one)):
+            board.give_back(place)
+            better = better_place(board, place, self.hysteresis_ratio)
+            board.take(better or place)
+            if better is not None:
+                room.forget()
+                name = place.need.job.id
+                placements[name] = board.placement(better, _baseline(waiting[name]))
+        return Plan(made_at_s=now_s, placements=placements)
 
     def place(
         self,
@@ -166,6 +212,14 @@ def with_others_taken(
     return Board(regions, forecasts, occupancy, reserve_ratio)
 
 
+def _new_room(board: Board, freed: Iterable[Freed], now_s: float) -> NewRoom:
+    """What the freed pieces leave, and whatever moves after them."""
+    before = board.occupancy.copy()
+    for piece, gpus in freed:
+        before.take((piece,), gpus)
+    return NewRoom(board=board, before=before, from_s=now_s)
+
+
 def placed_or_refused(board: Board, wanted: Need, place: Place | None) -> Placement | Refusal:
     if place is not None and place.is_in_time:
         return board.placement(place)
@@ -275,6 +329,24 @@ def _kept(joint: Joint) -> Draft:
 def _greedy(joint: Joint, order: Sequence[Need]) -> Draft:
     draft = Draft(joint=joint, board=joint.fresh_board())
     _fill(draft, order, draft.board.cheapest, postpones_late=True)
+    return draft
+
+
+def _resumed(joint: Joint, order: Sequence[Need], hysteresis_ratio: float) -> Draft:
+    """The plan so far where it holds, everything else beside it, and then each job moved for which that pays."""
+    draft = Draft(joint=joint, board=joint.fresh_board())
+    planned = {one.job.id: one.planned for one in joint.open_jobs}
+    kept: list[Place] = []
+    for wanted in order:
+        if (place := kept_place(draft.board, planned[wanted.job.id], wanted)) is not None:
+            kept.append(place)
+            draft.put(place)
+    _fill(draft, [one for one in order if one.job.id not in draft.places], draft.board.cheapest, postpones_late=True)
+    if draft.is_crowded:
+        return draft
+    for place in kept:
+        draft.board.give_back(place)
+        draft.put(better_place(draft.board, place, hysteresis_ratio) or place)
     return draft
 
 
