@@ -31,6 +31,13 @@ def first(jobs: list[Job], row: list[float], other: list[float]) -> Plan:
     return FREE.plan([OpenJob(job=one) for one in jobs], REGIONS, forecasts_of(row, other), MIDNIGHT_S)
 
 
+def grams(plan: Plan) -> tuple[int, float]:
+    """How many places nobody can price, and what the others emit."""
+    every = [place.emissions_gco2e for place in plan.placements.values()]
+    known = [one for one in every if one is not None]
+    return len(every) - len(known), sum(known)
+
+
 @settings(max_examples=40, deadline=None)
 @given(some_jobs(), margins, rows, rows, rows)
 def test_a_plan_made_again_on_a_revised_forecast_holds_all_that_a_plan_holds(
@@ -49,16 +56,15 @@ def test_a_plan_made_again_on_a_revised_forecast_holds_all_that_a_plan_holds(
 
 @settings(max_examples=40, deadline=None)
 @given(some_jobs(), margins, rows, rows)
-def test_a_plan_made_again_on_the_same_forecast_is_no_dirtier_for_anyone(
+def test_a_plan_made_again_on_the_same_forecast_is_no_dirtier_in_sum(
     jobs: list[Job], margin: float, row: list[float], other: list[float]
 ) -> None:
     before = first(jobs, row, other)
     if before.refusals:
         return
-    after = again(jobs, before, row, other, margin)
-    for name, place in before.placements.items():
-        was, is_now = place.emissions_gco2e, after.placements[name].emissions_gco2e
-        assert was is None or (is_now is not None and is_now <= was * (1 + 1e-9))
+    was, is_now = (grams(plan) for plan in (before, again(jobs, before, row, other, margin)))
+    assert is_now[0] <= was[0]
+    assert is_now[0] < was[0] or is_now[1] <= was[1] * (1 + 1e-9)
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,8 @@ time, has room with head-room beside it, and the newest forecast knows what it e
 emits less by more than the margin, a share of what it emits itself. A place with another cause (late, at once for want
 of room, nothing known) was never chosen for its carbon, and is found anew.
 
-A contiguous job that runs is no question here, since it has nothing left to place. Knows no order of jobs and no fleet.
+A contiguous job that runs is no question here, since it has nothing left to place. Several jobs that change
+places together are held to the same margin. Knows no order of jobs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from scheduler.planning.curve import ROUNDING_S, Intervals, curve, overlap
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
 from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.draft import Draft
 from scheduler.planning.open_jobs.placing import Board, Need, Place, allowed_regions
 from scheduler.planning.plan import Cause, Placement, Region, Segment
 
@@ -56,6 +58,16 @@ def better_place(board: Board, kept: Place, hysteresis_ratio: float) -> Place | 
     assert now_g_s_per_kwh is not None, "a kept place has its price"
     least_gain = max(hysteresis_ratio, TIE_RATIO) * abs(now_g_s_per_kwh)
     return board.cheaper(kept.need, now_g_s_per_kwh - least_gain)
+
+
+def is_worth_moving(anew: Draft, mended: Draft, hysteresis_ratio: float) -> bool:
+    """Whether a plan made from nothing should replace the plan so far, mended: the same margin for all that moves."""
+    if anew.rank[:-1] != mended.rank[:-1]:
+        return anew.rank < mended.rank
+    moving = [place for name, place in mended.places.items() if place.segments != anew.places[name].segments]
+    now_gco2e = sum(mended.board.place_gco2e(place) or 0.0 for place in moving)
+    least_gain = max(hysteresis_ratio, TIE_RATIO) * abs(now_gco2e)
+    return anew.rank[-1] < mended.rank[-1] - least_gain
 
 
 @dataclass(slots=True, kw_only=True)

@@ -60,6 +60,13 @@ def test_two_jobs_do_not_change_places_because_the_one_with_less_slack_now_choos
     assert starts_h([OpenJob(job=urgent), OpenJob(job=patient)], FALLING) == {"urgent": 3, "patient": 2}
 
 
+def test_a_new_plan_is_taken_where_two_jobs_together_do_better_than_each_in_its_turn() -> None:
+    # "wide" needs both GPUs. Each stands at its best beside the other, but together 1 kW at 100 and 2 kW at 200 beat it.
+    revised = a_series(500, 400, 200, 100)
+    narrow, wide = at_hour(a_job("narrow", within_s=3 * HOUR_S), 1), at_hour(a_job("wide", gpus=2, power_w=2000.0), 2)
+    assert starts_h([narrow, wide], revised, gpus=2) == {"narrow": 2, "wide": 3}
+
+
 def test_a_place_whose_room_is_gone_is_found_anew() -> None:
     runs = OpenJob(job=a_job("runs", duration_s=3 * HOUR_S), running=a_piece(0, 3))
     assert starts_h([runs, at_hour(a_job(), 2)], FALLING)["job"] == 3
