@@ -64,7 +64,10 @@ def is_worth_moving(anew: Draft, mended: Draft, hysteresis_ratio: float) -> bool
     """Whether a plan made from nothing should replace the plan so far, mended: the same margin for all that moves."""
     if anew.rank[:-1] != mended.rank[:-1]:
         return anew.rank < mended.rank
-    moving = [place for name, place in mended.places.items() if place.segments != anew.places[name].segments]
+    held = {one.job.id for one in mended.joint.open_jobs if one.planned is not None}
+    moving = [
+        place for name, place in mended.places.items() if name in held and place.segments != anew.places[name].segments
+    ]
     now_gco2e = sum(mended.board.place_gco2e(place) or 0.0 for place in moving)
     least_gain = max(hysteresis_ratio, TIE_RATIO) * abs(now_gco2e)
     return anew.rank[-1] < mended.rank[-1] - least_gain
