@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Job
+from scheduler.planning.open_jobs import cleanest
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Plan
 from scheduler.planning.planner import OpenJob
@@ -86,3 +87,19 @@ def test_room_that_came_free_is_filled_within_what_there_is_and_makes_nobody_dir
     for name, place in moved.placements.items():
         was = before.placements[name].emissions_gco2e
         assert was is None or (place.emissions_gco2e is not None and place.emissions_gco2e <= was * (1 + 1e-9))
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_jobs(), rows, rows)
+def test_a_plan_is_never_dirtier_than_each_job_in_turn_at_its_cheapest_place(
+    jobs: list[Job], row: list[float], other: list[float]
+) -> None:
+    plan = first(jobs, row, other)
+    with pytest.MonkeyPatch.context() as without_new_plans:
+        without_new_plans.setattr(cleanest, "_MOST_SEARCHES", -1)
+        greedy = first(jobs, row, other)
+    assert plan.refusals.keys() <= greedy.refusals.keys()
+    if plan.refusals == greedy.refusals:
+        (unpriced, gco2e), (greedy_unpriced, greedy_gco2e) = grams(plan), grams(greedy)
+        assert unpriced <= greedy_unpriced
+        assert unpriced < greedy_unpriced or gco2e <= greedy_gco2e * (1 + 1e-9)

@@ -60,11 +60,39 @@ def test_two_jobs_do_not_change_places_because_the_one_with_less_slack_now_choos
     assert starts_h([OpenJob(job=urgent), OpenJob(job=patient)], FALLING) == {"urgent": 3, "patient": 2}
 
 
-def test_a_new_plan_is_taken_where_two_jobs_together_do_better_than_each_in_its_turn() -> None:
-    # "wide" needs both GPUs. Each stands at its best beside the other, but together 1 kW at 100 and 2 kW at 200 beat it.
-    revised = a_series(500, 400, 200, 100)
-    narrow, wide = at_hour(a_job("narrow", within_s=3 * HOUR_S), 1), at_hour(a_job("wide", gpus=2, power_w=2000.0), 2)
-    assert starts_h([narrow, wide], revised, gpus=2) == {"narrow": 2, "wide": 3}
+@pytest.mark.parametrize(("margin", "narrow_h", "wide_h"), [(0.1, 2, 3), (0.25, 3, 2)])
+def test_two_jobs_change_places_where_that_saves_more_than_the_margin_of_what_both_emit(
+    margin: float, narrow_h: float, wide_h: float
+) -> None:
+    # "wide" needs both GPUs, so neither can move alone. Together they emit 500 g before and 400 g after.
+    narrow, wide = at_hour(a_job("narrow", within_s=4 * HOUR_S), 3), at_hour(a_job("wide", gpus=2, power_w=2000.0), 2)
+    found = starts_h([narrow, wide], FALLING, hysteresis_ratio=margin, gpus=2)
+    assert found == {"narrow": narrow_h, "wide": wide_h}
+
+
+def test_the_job_with_the_most_gpu_time_has_the_clean_hour_where_all_of_it_emits_less_by_that() -> None:
+    narrow, wide = a_job("narrow", within_s=4 * HOUR_S), a_job("wide", gpus=2, power_w=2000.0)
+    assert starts_h([OpenJob(job=narrow), OpenJob(job=wide)], FALLING, gpus=2) == {"narrow": 2, "wide": 3}
+
+
+def test_with_more_jobs_than_can_be_searched_quickly_the_plan_so_far_is_only_mended() -> None:
+    narrow = at_hour(a_job("narrow", within_s=4 * HOUR_S, regions=("DE",)), 3)
+    wide = at_hour(a_job("wide", gpus=2, power_w=2000.0, regions=("DE",)), 2)
+    pauses = [
+        OpenJob(job=a_job(f"pauses-{number}", regions=("FR",), within_s=HOUR_S, interruption=Interruption()))
+        for number in range(21)
+    ]
+    regions, forecasts = (a_region(gpus=2), a_region("FR", gpus=21)), {"DE": FALLING, "FR": a_series(100, zone="FR")}
+    plan = FleetPlanner(reserve_ratio=0.0).plan([narrow, wide, *pauses], regions, forecasts, MIDNIGHT_S)
+    assert plan.placements["narrow"].segments == (a_piece(3, 4),)
+    fewer = FleetPlanner(reserve_ratio=0.0).plan([narrow, wide], regions, forecasts, MIDNIGHT_S)
+    assert fewer.placements["narrow"].segments == (a_piece(2, 3),)
+
+
+def test_a_baseline_is_known_for_a_job_that_was_moved_within_its_first_plan() -> None:
+    jobs = [OpenJob(job=a_job(f"job-{number}", gpus=1 + number % 2)) for number in range(4)]
+    plan = FleetPlanner(reserve_ratio=0.0).plan(jobs, (a_region(gpus=2),), {"DE": FALLING}, MIDNIGHT_S)
+    assert all(place.baseline_emissions_gco2e is not None for place in plan.placements.values())
 
 
 def test_a_place_whose_room_is_gone_is_found_anew() -> None:
