@@ -36,7 +36,7 @@ from scheduler.events import (
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
 from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment
-from scheduler.planning.planner import OpenJob, Planner
+from scheduler.planning.planner import Freed, OpenJob, Planner
 from scheduler.quantities import format_instant
 
 _ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
@@ -95,6 +95,7 @@ class Engine:
     _newcomers: list[str] = field(default_factory=list)
     _at_once: RunNowQueue = field(init=False)
     _wants_plan: bool = False
+    _freed: list[Freed] = field(default_factory=list)  # by runs that ended early, nothing else being changed
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
 
@@ -111,8 +112,10 @@ class Engine:
         if self._wants_plan:
             self._plan_all(now_s)
         else:
+            self._refill(now_s)
             self._place_newcomers(now_s)
         self._newcomers.clear()
+        self._freed.clear()
         self._wants_plan = False
         self._pause_due(now_s)
         self._start_due(now_s)
@@ -207,7 +210,7 @@ class Engine:
             case RunFinished():
                 succeeded = event.outcome is Outcome.SUCCEEDED
                 entry.state = next_state(entry.state, JobAction.SUCCEED if succeeded else JobAction.FAIL)
-                self._wants_plan |= _is_unexpected(entry, event.at_s)
+                self._take_in_end(entry, event.at_s)
                 self._forget(entry, _run_length_s(entry, event.at_s) if succeeded else None)
             case RunPaused():
                 entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
@@ -215,6 +218,14 @@ class Engine:
                 self._newcomers.append(entry.job.id)
             case RunLost():
                 self._lose(entry, now_s)
+
+    def _take_in_end(self, entry: _Entry, ended_at_s: float) -> None:
+        if entry.running is None or _later_segments(entry):
+            self._wants_plan = True
+        elif entry.running.end_at_s > ended_at_s + SAME_INSTANT_S:
+            self._freed.append((replace(entry.running, start_at_s=ended_at_s), entry.job.gpus))
+        else:
+            self._wants_plan |= entry.running.end_at_s < ended_at_s - SAME_INSTANT_S
 
     def _add(self, entry: _Entry) -> None:
         if entry.job.id in self._jobs:  # the same submission told twice
@@ -296,7 +307,14 @@ class Engine:
             self._adopt(entry, answer, now_s)
 
     def _plan_all(self, now_s: float) -> None:
-        plan = self.planner.plan(self._open_jobs(now_s), self.regions, self.forecasts, now_s)
+        self._adopt_all(self.planner.plan(self._open_jobs(now_s), self.regions, self.forecasts, now_s), now_s)
+
+    def _refill(self, now_s: float) -> None:
+        if self._freed:
+            open_jobs = self._open_jobs(now_s)
+            self._adopt_all(self.planner.refill(open_jobs, self._freed, self.regions, self.forecasts, now_s), now_s)
+
+    def _adopt_all(self, plan: Plan, now_s: float) -> None:
         for job_id, entry in sorted(self._jobs.items()):
             if (refusal := plan.refusals.get(job_id)) and not entry.is_reported_late:
                 entry.is_reported_late = True
@@ -454,10 +472,6 @@ def _run_length_s(entry: _Entry, ended_at_s: float) -> float | None:
     if entry.running is None or entry.job.interruption is not None:
         return None
     return ended_at_s - entry.running.start_at_s
-
-
-def _is_unexpected(entry: _Entry, ended_at_s: float) -> bool:
-    return entry.running is None or abs(entry.running.end_at_s - ended_at_s) > SAME_INSTANT_S
 
 
 def _current_segment(entry: _Entry, now_s: float) -> Segment:

@@ -9,7 +9,7 @@ from typing import Any
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Job, JobKind
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
-from scheduler.planning.planner import OpenJob
+from scheduler.planning.planner import Freed, OpenJob
 
 # 2022-01-01T00:00Z, where the real traces of 2022 begin.
 YEAR_2022_AT_S = 1_640_995_200.0
@@ -55,6 +55,16 @@ class ScriptedPlanner:
         self.whole_plans += 1
         placed = [self.place(job, (), regions, forecasts, now_s) for job in open_jobs if job.running is None]
         return Plan(made_at_s=now_s, placements={one.job_id: one for one in placed if isinstance(one, Placement)})
+
+    def refill(
+        self,
+        open_jobs: Sequence[OpenJob],
+        freed: Sequence[Freed],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Plan:
+        return self.plan(open_jobs, regions, forecasts, now_s)
 
     def place(
         self,

@@ -9,6 +9,9 @@ from typing import Protocol
 from scheduler.jobs import Job
 from scheduler.planning.plan import Forecasts, Placement, Plan, Refusal, Region, Segment
 
+# A piece that is not needed any more, and the GPUs that it held.
+Freed = tuple[Segment, int]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenJob:
@@ -36,6 +39,17 @@ class Planner(Protocol):
 
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
         """A whole new plan for all open jobs. A job that cannot be in time is refused and still placed, cause LATE."""
+        ...
+
+    def refill(
+        self,
+        open_jobs: Sequence[OpenJob],
+        freed: Sequence[Freed],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Plan:
+        """Room came free and nothing else changed: who moves there, or a whole new plan. The rest stays."""
         ...
 
     def place(

@@ -59,8 +59,12 @@ class Occupancy:
         steps = self._steps[region]
         return int(steps.taken[steps.index_at(instant_s)])
 
-    def fits(self, region: str, start_at_s: float, end_at_s: float, gpus: int) -> bool:
-        return self.earliest_start_at_s(region, start_at_s, end_at_s - start_at_s, gpus) == start_at_s
+    def fits(self, region: str, start_at_s: float, end_at_s: float, gpus: int, kept_free: int = 0) -> bool:
+        """Whether so many more GPUs fit all the time, with `kept_free` as in `free`."""
+        capacity = self._gpus[region]
+        most_taken = max(capacity - gpus - kept_free, 0)
+        first_s = self._steps[region].first_stretch_at_s(start_at_s, end_at_s - start_at_s, most_taken)
+        return gpus <= capacity and first_s == start_at_s
 
     def earliest_start_at_s(self, region: str, from_s: float, duration_s: float, gpus: int) -> float:
         """The first instant with room for so long; infinite when the region has too few GPUs at all."""

@@ -13,7 +13,7 @@ when the plan that is returned holds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from intensity_feeds.series import Basis, Signal
@@ -140,6 +140,21 @@ class Board:
         place = self._earliest(need, regions, at_once, Cause.NO_FORECAST)
         return place if place is not None and place.is_in_time else None
 
+    def cheaper(self, need: Need, than_g_s_per_kwh: float) -> Place | None:
+        """The cheapest place this instant, or later with head-room, that costs less; for a job that has one already.
+
+        It spares what only a first place needs: the earliest start in every region.
+        """
+        regions = allowed_regions(need.job, self.regions)
+        curves = self._curves(need, regions)
+        later = self._search(need, regions, curves, self.reserve_ratio) if curves else None
+        choices = [*self._this_instant(need, curves, than_g_s_per_kwh), *([later] if later is not None else [])]
+        found = min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
+        if found is None or not found.integral_g_s_per_kwh < than_g_s_per_kwh:
+            return None
+        cause, integral = _cause(need, found), found.integral_g_s_per_kwh
+        return Place(need=need, segments=found.segments, cause=cause, at_once=None, integral_g_s_per_kwh=integral)
+
     def earliest(self, need: Need, cause: Cause) -> Place | None:
         """The place that ends first, in time or not; None when no allowed region has so many GPUs."""
         regions = allowed_regions(need.job, self.regions)
@@ -186,9 +201,11 @@ class Board:
 
     def has_room(self, piece: Segment, job: Job) -> bool:
         """Whether the job is allowed there and its GPUs are free."""
-        if piece.region not in {region.name for region in allowed_regions(job, self.regions)}:
-            return False
-        return self.occupancy.fits(piece.region, piece.start_at_s, piece.end_at_s, job.gpus)
+        return self._has_room(piece, job, 0.0)
+
+    def has_head_room(self, piece: Segment, job: Job) -> bool:
+        """Whether the job is allowed there, its GPUs are free, and the head-room is left beside it."""
+        return self._has_room(piece, job, self.reserve_ratio)
 
     def take(self, place: Place) -> None:
         self.occupancy.take(place.segments, place.need.job.gpus)
@@ -197,6 +214,13 @@ class Board:
         self.occupancy.give_back(place.segments, place.need.job.gpus)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _has_room(self, piece: Segment, job: Job, reserve_ratio: float) -> bool:
+        region = next((one for one in allowed_regions(job, self.regions) if one.name == piece.region), None)
+        if region is None:
+            return False
+        kept_free = int(region.gpus * reserve_ratio)
+        return self.occupancy.fits(region.name, piece.start_at_s, piece.end_at_s, job.gpus, kept_free)
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
@@ -216,6 +240,17 @@ class Board:
         """The first instant in each region with room for all of it in one piece, whatever the deadline."""
         first, whole_s, gpus = self.occupancy.earliest_start_at_s, need.whole_s, need.job.gpus
         return {region.name: first(region.name, need.earliest_s, whole_s, gpus) for region in regions}
+
+    def _this_instant(self, need: Need, curves: Sequence[Curve], below_g_s_per_kwh: float) -> Iterator[Pieces]:
+        """The start at the earliest instant in each region with room, where it costs less."""
+        start_at_s, end_at_s = need.earliest_s, need.earliest_s + need.whole_s
+        if end_at_s > need.job.deadline_at_s + ROUNDING_S:
+            return
+        for one in (one for one in curves if one.knows(start_at_s, end_at_s)):
+            integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
+            if integral < below_g_s_per_kwh and self.occupancy.fits(one.region, start_at_s, end_at_s, need.job.gpus):
+                only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
+                yield Pieces(segments=(only,), integral_g_s_per_kwh=integral)
 
     def _earliest(self, need: Need, regions: Sequence[Region], at_once: Segment | None, cause: Cause) -> Place | None:
         if at_once is None:
@@ -283,6 +318,11 @@ class Board:
 
     def emissions_gco2e(self, power_w: float, segments: Sequence[Segment]) -> float | None:
         """What the segments emit at this power, PUE included; None where the forecast does not reach."""
+        integral = self.integral_g_s_per_kwh(segments)
+        return None if integral is None else power_w / 1000.0 * integral / 3600.0
+
+    def integral_g_s_per_kwh(self, segments: Sequence[Segment]) -> float | None:
+        """What the segments emit for each kW, times 3600, PUE included; None where the forecast does not reach."""
         by_name = {region.name: region for region in self.regions}
         total = 0.0
         for one in segments:
@@ -290,7 +330,7 @@ class Board:
             series = None if region is None else self.forecasts.get(region.zone)
             if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
                 return None
-            total += region.pue * series.emissions_gco2e(power_w, one.start_at_s, one.end_at_s)
+            total += region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
         return total
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduler.planning.open_jobs.fleet import Joint, placed_or_refused, run_now_draft, with_others_taken
+from scheduler.planning.open_jobs.draft import Joint, run_now_draft
+from scheduler.planning.open_jobs.fleet import placed_or_refused, with_others_taken
 from scheduler.planning.open_jobs.placing import need
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region
-from scheduler.planning.planner import OpenJob
+from scheduler.planning.planner import Freed, OpenJob
 
 
 class RunNowPlanner:
@@ -15,6 +16,16 @@ class RunNowPlanner:
 
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
         return run_now_draft(Joint.of(open_jobs, regions, forecasts, now_s)).plan()
+
+    def refill(
+        self,
+        open_jobs: Sequence[OpenJob],
+        freed: Sequence[Freed],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Plan:
+        return self.plan(open_jobs, regions, forecasts, now_s)
 
     def place(
         self,

@@ -155,6 +155,21 @@ def test_an_early_finish_makes_a_new_plan_for_those_who_wait_and_an_expected_one
     assert planner.whole_plans == 1
 
 
+def test_who_waits_moves_into_the_room_of_a_run_that_ended_early() -> None:
+    engine = Engine(regions=[a_region(gpus=1)], planner=FleetPlanner(reserve_ratio=0.0))
+    cleanest_in_the_middle = ForecastUpdated(at_s=0.0, zone="DE", series=a_series([5, 1, 3, 3]), rung=Rung.LIVE)
+    engine.decide([cleanest_in_the_middle, *submitted("long", duration_s=2 * HOUR_S, deadline_at_s=2 * HOUR_S)], 0.0)
+    engine.decide(submitted("waits", at_s=60.0), 60.0)
+    assert (placement := engine.placement("waits")) is not None
+    assert placement.start_at_s == 2 * HOUR_S
+
+    commands = engine.decide([RunFinished(at_s=1800.0, job_id="long", attempt=1, outcome=Outcome.SUCCEEDED)], 1800.0)
+
+    assert [(type(one), one.placement.start_at_s) for one in commands if isinstance(one, RecordPlacement)] == [
+        (RecordPlacement, HOUR_S)
+    ]
+
+
 class TwoPieces(ScriptedPlanner):
     """One hour now, the rest from hour 5."""
 
