@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from scheduler.held_settings import MaintenanceSettings, ReservedSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
 from shaping.policy import Holding, ShapingPolicy
 
@@ -79,6 +80,12 @@ class RegionSettings:
     devices: Annotated[
         tuple[str, ...],
         Field(description="Indices or UUIDs of its GPUs: each job sees its own as CUDA_VISIBLE_DEVICES; empty: all."),
+    ] = ()
+    reserved: Annotated[
+        tuple[ReservedSettings, ...], Field(description="GPUs kept for traffic that cannot wait, by hours of the week.")
+    ] = ()
+    maintenance: Annotated[
+        tuple[MaintenanceSettings, ...], Field(description="Windows in which GPUs are out of service.")
     ] = ()
 
 

@@ -131,12 +131,27 @@ def _regions(settings: Settings) -> Iterator[Finding]:
                 what=f"{len(set(region.devices))} different devices are named for {region.gpus} GPUs",
                 hint="name each GPU once, or none",
             )
+        yield from _held(index, region)
         if region.zone not in fed:
             yield Finding(
                 path=("region", index, "zone"),
                 what=f"no [[feed]] answers for zone {region.zone!r}; work there is planned as if it were flat",
                 hint=nearest(region.zone, fed) or "add the zone to a feed",
                 is_warning=True,
+            )
+
+
+def _held(index: int, region: RegionSettings) -> Iterator[Finding]:
+    wanted = [
+        *(("reserved", place, rule.gpus) for place, rule in enumerate(region.reserved)),
+        *(("maintenance", place, rule.gpus) for place, rule in enumerate(region.maintenance)),
+    ]
+    for key, place, gpus in wanted:
+        if gpus is not None and gpus > region.gpus:
+            yield Finding(
+                path=("region", index, key, place, "gpus"),
+                what=f"gpus = {gpus} in a region of {region.gpus}",
+                hint=f"write {region.gpus} or fewer",
             )
 
 

@@ -162,8 +162,8 @@ def _class_at(path: KeyPath) -> type[Any]:
 
 
 def keys_of(path: KeyPath) -> tuple[str, ...]:
-    """Names of the settings in the table at `path`."""
-    return tuple(field.name for field in fields(_class_at(path)))
+    """Names of the settings in the table at `path`; a name that Python keeps for itself ends in _ in the code."""
+    return tuple(field.name.rstrip("_") for field in fields(_class_at(path)))
 
 
 def _finding(error: Mapping[str, Any], tables: Mapping[str, Any]) -> Finding:

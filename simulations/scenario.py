@@ -10,22 +10,16 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.config import LATENCY_PRICE_DESCRIPTION, Duration, Power
-from scheduler.quantities import parse_instant_s
+from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
 from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
 
 
-def _instant(value: object) -> object:
-    return parse_instant_s(value) if isinstance(value, str) else value
-
-
-# In the file "2022-03-01T00:00Z"; in the code UTC epoch seconds.
-Instant = Annotated[float, BeforeValidator(_instant)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -61,6 +55,12 @@ class RegionSettings:
     zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as the grid's source spells it.")]
     gpus: Annotated[int, Field(ge=0, description="All GPUs of the region; request pools take theirs first.")]
     pue: Annotated[float, Field(ge=1, description="Facility energy over IT energy.")] = 1.2
+    reserved: Annotated[
+        tuple[ReservedSettings, ...], Field(description="GPUs kept for traffic that cannot wait, by hours of the week.")
+    ] = ()
+    maintenance: Annotated[
+        tuple[MaintenanceSettings, ...], Field(description="Windows in which GPUs are out of service.")
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

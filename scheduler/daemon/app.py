@@ -32,6 +32,7 @@ from scheduler.daemon import batches_api, files_api, jobs_api
 from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.batches import Batches
+from scheduler.daemon.capacity import REFRESH_S, Capacity
 from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
@@ -57,8 +58,8 @@ from scheduler.jobs import Job, JobKind
 from scheduler.launchers.local import LocalLauncher
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
-from scheduler.planning.plan import Region
 from scheduler.planning.planner import Planner
+from scheduler.regions_ahead import regions_ahead
 from scheduler.store.contract import StoreBrokenError, StoreBusyError
 from scheduler.store.disk import DiskGuard
 from scheduler.store.sql import SqlReader, SqlStore, open_store
@@ -90,6 +91,7 @@ class Daemon:
         self._settings, self._env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._capacity_wanted = asyncio.Event()
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
@@ -173,21 +175,21 @@ class Daemon:
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
+            group.create_task(_whenever(self._capacity_wanted, self.capacity.refresh), name="capacity")
             group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
     def _compose(self, store: SqlStore, intensity: Intensity) -> None:
         settings, env = self._settings, self._env
-        regions = [
-            Region(name=region.name, zone=region.zone, gpus=region.gpus, pue=region.pue) for region in settings.region
-        ]
+        regions = regions_ahead(settings.region, env.now_s())
         planner = PLANNERS[settings.planning.policy]()
         self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
         self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
+        self.capacity = Capacity(env, settings.region, self.runner)
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics)
@@ -310,6 +312,7 @@ class Daemon:
         add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
         add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
         add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
+        add(_wake, "interval", (self._capacity_wanted,), seconds=every(REFRESH_S), id="capacity")
         for launch in self._settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
             add(_wake, trigger, (self._cron_wanted,), id=f"cron {launch.name}")

@@ -137,12 +137,14 @@ def describe_account(account: Account) -> Json:
     }
 
 
-def describe_region(region: Region, free_gpus: Mapping[str, int]) -> Json:
+def describe_region(region: Region, free_gpus: Mapping[str, int], now_s: float) -> Json:
+    """`free_gpus` no run occupies; of those, `held_gpus` are reserved or in maintenance now, and no job's."""
     return {
         "name": region.name,
         "zone": region.zone,
         "gpus": region.gpus,
         "free_gpus": free_gpus.get(region.name),
+        "held_gpus": region.held_gpus(now_s, now_s),
         "pue": region.pue,
     }
 

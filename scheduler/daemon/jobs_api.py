@@ -219,12 +219,12 @@ class JobsApi:
     # -- the rest ---------------------------------------------------------------------------------------------------
 
     async def plan(self, request: web.Request) -> web.Response:
-        plan, free = self.runner.engine.plan(), self.runner.engine.free_gpus()
+        plan, free, now_s = self.runner.engine.plan(), self.runner.engine.free_gpus(), self.env.now_s()
         return _json(
             200,
             {
-                "made_at": format_instant(self.env.now_s()),
-                "regions": [describe_region(region, free) for region in self.runner.engine.regions],
+                "made_at": format_instant(now_s),
+                "regions": [describe_region(region, free, now_s) for region in self.runner.engine.regions],
                 "placements": [describe_placement(one) for one in plan.placements.values()],
             },
         )

@@ -31,6 +31,13 @@ class Region:
     pue: float = 1.0
     held: tuple[Hold, ...] = ()
 
+    def held_gpus(self, from_s: float, to_s: float) -> int:
+        """The most that is held at once in the interval; at its one instant where it has no length."""
+        return max(
+            (one.gpus for one in self.held if one.end_at_s > from_s and not from_s < one.start_at_s >= to_s),
+            default=0,
+        )
+
 
 # The forecast of each grid zone; a zone that is absent is unknown and is planned as if it were flat.
 Forecasts = Mapping[str, IntensitySeries]
@@ -98,6 +105,7 @@ class Obstacle(StrEnum):
 
     DEADLINE = "deadline"  # not enough time between earliest start and deadline
     CAPACITY = "capacity"  # enough time, but the GPUs are taken
+    HELD = "held"  # enough time, but regions hold the GPUs: in maintenance, or reserved for other traffic
     GPUS = "gpus"  # no allowed region has so many GPUs at all
     REGION = "region"  # no allowed region exists
 

@@ -16,6 +16,7 @@ from scheduler.planning.curve import Curve, Intervals, curve
 from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from scheduler.planning.one_job.window import cheapest_window
 from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.head_room import waiting_room
 from scheduler.planning.open_jobs.placing import FLEET_MAX_CELLS, allowed_regions
 from scheduler.planning.plan import Forecasts, Region, Segment
 
@@ -59,8 +60,9 @@ class Beside:
     reserve_ratio: float = 0.0
 
     def free(self, job: Job, region: str, at_least_s: float = 0.0) -> Intervals:
-        kept = next(int(one.gpus * self.reserve_ratio) for one in self.regions if one.name == region)
-        return self.occupancy.free(region, job.earliest_start_at_s, job.deadline_at_s, job.gpus, kept, at_least_s)
+        where = next(one for one in self.regions if one.name == region)
+        from_s, to_s = job.earliest_start_at_s, job.deadline_at_s
+        return waiting_room(self.occupancy, where, from_s, to_s, job.gpus, self.reserve_ratio, at_least_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

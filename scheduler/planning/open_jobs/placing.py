@@ -22,6 +22,7 @@ from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
 from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.head_room import waiting_room
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.quantities import format_instant
@@ -154,8 +155,19 @@ class Board:
         """What keeps a job that could run `at_once` from being in time."""
         if at_once is None:
             return Obstacle.GPUS if allowed_regions(need.job, self.regions) else Obstacle.REGION
-        too_short = need.earliest_s > need.latest_start_at_s + ROUNDING_S
-        return Obstacle.DEADLINE if too_short else Obstacle.CAPACITY
+        if need.earliest_s > need.latest_start_at_s + ROUNDING_S:
+            return Obstacle.DEADLINE
+        is_held = self.alone_start_at_s(need) > need.latest_start_at_s + ROUNDING_S
+        return Obstacle.HELD if is_held else Obstacle.CAPACITY
+
+    def alone_start_at_s(self, need: Need) -> float:
+        """When the job could start were nobody else there: later than it may only where regions hold GPUs."""
+        regions = allowed_regions(need.job, self.regions)
+        if not any(region.held for region in regions):
+            return need.earliest_s
+        empty = Occupancy(regions)
+        firsts = (empty.earliest_start_at_s(one.name, need.earliest_s, need.whole_s, need.job.gpus) for one in regions)
+        return min(firsts)
 
     def refusal(self, need: Need, at_once: Segment | None) -> Refusal:
         """Why the job has no place in time, and the first finish that has."""
@@ -234,6 +246,8 @@ class Board:
                 return f"needs {job.gpus} GPUs at once, the largest allowed region has {most}"
             case Obstacle.DEADLINE:
                 because = "there is not so much time"
+            case Obstacle.HELD:
+                because = "GPUs are reserved or in maintenance"
             case Obstacle.CAPACITY:
                 because = f"the room for {job.gpus} GPUs is taken"
         return f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
@@ -274,11 +288,12 @@ class Board:
     def _free(
         self, need: Need, regions: Sequence[Region], reserve_ratio: float, at_least_s: float = 0.0
     ) -> dict[str, Intervals]:
-        job, free = need.job, self.occupancy.free
-        kept_free = {region.name: int(region.gpus * reserve_ratio) for region in regions}
+        job = need.job
         return {
-            name: free(name, need.earliest_s, job.deadline_at_s, job.gpus, kept, at_least_s)
-            for name, kept in kept_free.items()
+            region.name: waiting_room(
+                self.occupancy, region, need.earliest_s, job.deadline_at_s, job.gpus, reserve_ratio, at_least_s
+            )
+            for region in regions
         }
 
     def emissions_gco2e(self, power_w: float, segments: Sequence[Segment]) -> float | None:

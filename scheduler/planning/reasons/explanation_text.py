@@ -32,6 +32,7 @@ _RUNGS = {
 _WORDS = {
     LimitKind.CAPACITY: ("capacity", "but others hold the room {taken}", "in hours that others hold"),
     LimitKind.HEAD_ROOM: ("head-room", "but those GPUs are kept free for jobs still to come", "without it"),
+    LimitKind.HELD: ("held GPUs", "but GPUs are reserved or in maintenance {taken}", "on GPUs that are held"),
     LimitKind.DEADLINE: ("deadline", "were there a day more", "with a day more"),
     LimitKind.EARLIEST_START: ("earliest start", "could it begin earlier", "if earlier"),
     LimitKind.REGIONS: ("allowed regions", "were it allowed there", "in {region}"),
