@@ -81,6 +81,15 @@ class RegionSettings:
         tuple[str, ...],
         Field(description="Indices or UUIDs of its GPUs: each job sees its own as CUDA_VISIBLE_DEVICES; empty: all."),
     ] = ()
+    interactive_gpus: Annotated[
+        int, Field(ge=0, description="GPUs kept for interactive requests, where jobs and workers share them; 0: none.")
+    ] = 0
+    learn_interactive: Annotated[
+        bool,
+        Field(
+            description="Learn that figure by hour of the week from the ledger; `interactive_gpus` until it is known."
+        ),
+    ] = False
     reserved: Annotated[
         tuple[ReservedSettings, ...], Field(description="GPUs kept for traffic that cannot wait, by hours of the week.")
     ] = ()
@@ -264,6 +273,10 @@ class PlanningSettings:
         Field(
             ge=0, lt=1, description="Share of past runs of a label that the planned duration covers; 0: as declared."
         ),
+    ] = 0.9
+    interactive_quantile_ratio: Annotated[
+        float,
+        Field(gt=0, lt=1, description="Share of past weeks that the GPUs learned for interactive requests cover."),
     ] = 0.9
     correct_forecasts: Annotated[
         bool, Field(description="Plan on forecasts corrected by what they have been wrong by; false: as the feed says.")

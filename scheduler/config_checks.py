@@ -123,6 +123,7 @@ def _repeated(table: str, key: str, values: list[str]) -> Iterator[Finding]:
 
 
 def _regions(settings: Settings) -> Iterator[Finding]:
+    served = {worker.region for worker in settings.worker}
     fed = {zone for feed in settings.feed for zone in feed.zones}
     for index, region in enumerate(settings.region):
         if region.devices and len(set(region.devices)) != region.gpus:
@@ -132,6 +133,13 @@ def _regions(settings: Settings) -> Iterator[Finding]:
                 hint="name each GPU once, or none",
             )
         yield from _held(index, region)
+        if region.learn_interactive and region.name not in served:
+            yield Finding(
+                path=("region", index, "learn_interactive"),
+                what=f"no [[worker]] stands in {region.name!r}: there is nothing to learn",
+                hint="leave it out, or add the worker",
+                is_warning=True,
+            )
         if region.zone not in fed:
             yield Finding(
                 path=("region", index, "zone"),
@@ -142,6 +150,12 @@ def _regions(settings: Settings) -> Iterator[Finding]:
 
 
 def _held(index: int, region: RegionSettings) -> Iterator[Finding]:
+    if region.interactive_gpus > region.gpus:
+        yield Finding(
+            path=("region", index, "interactive_gpus"),
+            what=f"interactive_gpus = {region.interactive_gpus} in a region of {region.gpus}",
+            hint=f"write {region.gpus} or fewer",
+        )
     wanted = [
         *(("reserved", place, rule.gpus) for place, rule in enumerate(region.reserved)),
         *(("maintenance", place, rule.gpus) for place, rule in enumerate(region.maintenance)),

@@ -42,6 +42,7 @@ from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.http import make_app
+from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
@@ -182,14 +183,17 @@ class Daemon:
 
     def _compose(self, store: SqlStore, intensity: Intensity) -> None:
         settings, env = self._settings, self._env
-        regions = regions_ahead(settings.region, env.now_s())
+        interactive = InteractiveHours(settings.region, settings.worker, settings.planning.interactive_quantile_ratio)
+        regions = regions_ahead(settings.region, env.now_s(), interactive.holds(env.now_s()))
         planner = PLANNERS[settings.planning.policy]()
         self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
         self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
-        self.capacity = Capacity(env, settings.region, self.runner)
+        self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
+        if interactive.is_learning:
+            self._capacity_wanted.set()  # what is known already is read beside the first requests
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics)

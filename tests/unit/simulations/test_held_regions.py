@@ -55,6 +55,6 @@ def test_weekly_hours_of_a_scenario_are_held_all_year_and_come_back_as_they_were
 
 
 def test_a_misspelled_key_of_a_nested_table_is_told() -> None:
-    with pytest.raises(ScenarioError, match="unknown key 'region.reserved.form'") as caught:
+    with pytest.raises(ScenarioError, match=r"unknown key 'region\.reserved\.form'") as caught:
         parse_scenario(SCENARIO.replace("from =", "form ="), "held.toml")
     assert caught.value.hint == "did you mean 'from'?"
