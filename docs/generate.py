@@ -14,7 +14,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
-from inspect import cleandoc
+from inspect import cleandoc, get_annotations
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -68,8 +68,10 @@ def _table_of(table: Field[Any], whole: type = Settings) -> str:
     hint = get_type_hints(whole)[table.name]
     settings_class = get_args(hint)[0] if get_origin(hint) is tuple else hint
     heading = f"[[{table.name}]]" if get_origin(hint) is tuple else f"[{table.name}]"
-    inner = [one for one in fields(settings_class) if _is_table(get_type_hints(settings_class)[one.name])]
-    rows = _rows_of(settings_class, [one for one in fields(settings_class) if one not in inner])
+    own = get_annotations(settings_class)
+    every = sorted(fields(settings_class), key=lambda one: one.name not in own)
+    inner = [one for one in every if _is_table(get_type_hints(settings_class)[one.name])]
+    rows = _rows_of(settings_class, [one for one in every if one not in inner])
     nested = "".join(_nested_table_of(table.name, one, settings_class) for one in inner)
     return f"\n## `{heading}`\n\n{_sentence(settings_class)}\n\n{rows}{nested}"
 

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scheduler.held_settings import MaintenanceSettings, ReservedSettings
+from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
 from shaping.policy import Holding, ShapingPolicy
 
@@ -69,7 +70,7 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class RegionSettings:
+class RegionSettings(SiteSettings):
     """[[region]]: a place that runs work."""
 
     name: Annotated[str, Field(min_length=1, description="Name that workers, launches and jobs refer to.")]
@@ -338,6 +339,8 @@ class Settings:
     consolidation: ConsolidationSettings = ConsolidationSettings()
     batches: BatchesSettings = BatchesSettings()
     planning: PlanningSettings = PlanningSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    price: PriceSettings = PriceSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()

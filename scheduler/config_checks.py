@@ -17,6 +17,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import Signal
 from scheduler.config import FeedKind, FeedSettings, LaunchSettings, RegionSettings, Server, Settings
+from scheduler.objective_settings import unpriced
 from scheduler.toml_positions import KeyPath
 
 ARCHETYPES = ("solar", "wind", "hydro", "coal")
@@ -60,6 +61,7 @@ def findings(settings: Settings) -> list[Finding]:
         *_server(settings.server),
         *_names(settings),
         *_regions(settings),
+        *_objective(settings),
         *_feeds(settings.feed),
         *_workers(settings),
         *_model_pools(settings),
@@ -147,6 +149,12 @@ def _regions(settings: Settings) -> Iterator[Finding]:
                 hint=nearest(region.zone, fed) or "add the zone to a feed",
                 is_warning=True,
             )
+
+
+def _objective(settings: Settings) -> Iterator[Finding]:
+    weights, has_trace = settings.objective.weights, bool(settings.price.trace)
+    for index, what, hint in unpriced(settings.region, weights, has_trace=has_trace):
+        yield Finding(path=("region", index), what=what, hint=hint)
 
 
 def _held(index: int, region: RegionSettings) -> Iterator[Finding]:

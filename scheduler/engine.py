@@ -398,10 +398,12 @@ def explain(placement: Placement, before: Placement | None) -> str:
 def _because(placement: Placement) -> str:
     match placement.cause:
         case Cause.CLEANEST:
-            saves = placement.savings_ratio
+            what, saves = "cleanest window", placement.savings_ratio
+            if placement.objective_cost is not None:
+                what, saves = "best window by the objective", placement.objective_savings_ratio
             if saves is None or round(saves, 2) == 0:  # not known, or nothing to show for it
-                return "cleanest window"
-            return f"cleanest window, saves {saves:.0%} against starting at once"
+                return what
+            return f"{what}, saves {saves:.0%} against starting at once"
         case Cause.NO_SLACK:
             return "the deadline leaves no choice"
         case Cause.NO_FORECAST:

@@ -7,10 +7,11 @@ profiles, the grid) comes as `Inputs`; everything drawn comes from the scenario'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated
@@ -45,6 +46,7 @@ class Inputs:
     requests: tuple[RequestTrace, ...]
     jobs: tuple[JobTrace, ...]
     deployments: tuple[Deployment, ...]
+    prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,12 @@ def run_both(
     baseline = _Running(inputs, works, traffics, run_now(), lambda ratio: progress(ratio / 2))
     baseline.loop.run()
     policy = _Running(
-        inputs, works, traffics, conduct_of(inputs.scenario), lambda ratio: progress((1 + ratio) / 2), watch
+        inputs,
+        works,
+        traffics,
+        conduct_of(inputs.scenario, inputs.prices),
+        lambda ratio: progress((1 + ratio) / 2),
+        watch,
     )
     policy.loop.run()
     # Workers stay warm equally long on both sides, or the longer run would be charged for its length.

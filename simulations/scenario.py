@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from scheduler.config import LATENCY_PRICE_DESCRIPTION, Duration, Power
 from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
+from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
 from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
@@ -48,7 +49,7 @@ class GridSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class RegionSettings:
+class RegionSettings(SiteSettings):
     """[[region]]: a place that runs work."""
 
     name: Annotated[str, Field(min_length=1, description="Name that workloads refer to.")]
@@ -178,6 +179,8 @@ class Scenario:
     jobs: tuple[JobSettings, ...] = ()
     policy: PolicySettings = PolicySettings()
     forecast: ForecastSettings = ForecastSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    price: PriceSettings = PriceSettings()
 
     def __post_init__(self) -> None:
         if bool(self.grid.trace) == bool(self.grid.archetypes):
@@ -193,6 +196,8 @@ class Scenario:
         for jobs in self.jobs:
             _refuse_unknown_region(f"jobs {jobs.name!r}", jobs.regions, self.region)
         self._refuse_crowded_regions()
+        for _, what, remedy in unpriced(self.region, self.objective.weights, has_trace=bool(self.price.trace)):
+            raise ValueError(f"{what}: {remedy}")
 
     @property
     def zones(self) -> tuple[str, ...]:

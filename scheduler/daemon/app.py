@@ -26,6 +26,8 @@ from typing import IO
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from intensity_feeds.price_trace import read_prices
+from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
 from scheduler.daemon import batches_api, files_api, jobs_api
@@ -57,6 +59,7 @@ from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
 from scheduler.launchers.local import LocalLauncher
+from scheduler.objective_settings import price_zones, sites_of, weighed
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.planner import Planner
@@ -105,7 +108,7 @@ class Daemon:
         """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, OSError, and what the door refuses."""
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
-        self._compose(store, await self._intensity())
+        self._compose(store, await self._intensity(), await self._prices())
         self.writer.start()
         await self._env.in_thread(self.past.read, self.reads)
         await self._first_poll()
@@ -181,11 +184,12 @@ class Daemon:
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
-    def _compose(self, store: SqlStore, intensity: Intensity) -> None:
+    def _compose(self, store: SqlStore, intensity: Intensity, prices: Mapping[str, PriceSeries]) -> None:
         settings, env = self._settings, self._env
         interactive = InteractiveHours(settings.region, settings.worker, settings.planning.interactive_quantile_ratio)
         regions = regions_ahead(settings.region, env.now_s(), interactive.holds(env.now_s()))
-        planner = PLANNERS[settings.planning.policy]()
+        sites = sites_of(settings.region, prices)
+        planner = weighed(PLANNERS[settings.planning.policy](), settings.objective.weights, sites)
         self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
@@ -391,6 +395,12 @@ class Daemon:
         return await self._env.in_thread(
             Intensity.of, self._settings, self._environment, self._folder / "intensity", self._env, self.metrics
         )
+
+    async def _prices(self) -> Mapping[str, PriceSeries]:
+        return await self._env.in_thread(self._read_prices) if self._settings.price.trace else {}
+
+    def _read_prices(self) -> Mapping[str, PriceSeries]:
+        return read_prices(Path(self._settings.price.trace).expanduser(), price_zones(self._settings.region))
 
     def _database_url(self) -> str:
         return self._settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"

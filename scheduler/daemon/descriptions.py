@@ -16,6 +16,7 @@ from scheduler.planning.durations import declared_s
 from scheduler.planning.plan import Placement, Refusal, Region
 from scheduler.planning.reasons.change_text import changes_text
 from scheduler.planning.reasons.nearest_change import Change
+from scheduler.planning.whole_fleet.objective import Components
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
 
@@ -69,7 +70,22 @@ def describe_placement(placement: Placement) -> Json:
         "emissions_gco2e": placement.emissions_gco2e,
         "baseline_emissions_gco2e": placement.baseline_emissions_gco2e,
         "savings_ratio": placement.savings_ratio,
+        "value": placement.objective_cost,
+        "baseline_value": placement.baseline_cost,
+        "value_savings_ratio": placement.objective_savings_ratio,
         "basis": "forecast",
+    }
+
+
+def describe_costs(cost: Components) -> Json:
+    """What a place costs in every unit."""
+    return {
+        "grid_gco2e": known_or_none(cost.grid_gco2e),
+        "embodied_gco2e": cost.embodied_gco2e,
+        "electricity_usd": cost.electricity_usd,
+        "hire_usd": cost.hire_usd,
+        "water_l": cost.water_l,
+        "waiting_kwh_h": known_or_none(cost.waiting_kwh_h),
     }
 
 

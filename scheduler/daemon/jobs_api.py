@@ -21,6 +21,7 @@ from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailabl
 from scheduler.daemon.descriptions import (
     describe_account,
     describe_answer,
+    describe_costs,
     describe_draft,
     describe_job,
     describe_placement,
@@ -38,12 +39,13 @@ from scheduler.events import CancelRequested, Event, JobSubmitted
 from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
 from scheduler.launchers.contract import run_id_of
 from scheduler.planning.open_jobs.choices import Grid
-from scheduler.planning.open_jobs.fleet import FleetPlanner
-from scheduler.planning.plan import Refusal
+from scheduler.planning.plan import Placement, Refusal
+from scheduler.planning.reasons.by_objective import explain_by_objective
 from scheduler.planning.reasons.change_text import change_of_submission_json
 from scheduler.planning.reasons.explanation_text import as_json
 from scheduler.planning.reasons.placed import explain_open_job
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S, changes_beside
+from scheduler.planning.weighed.planner import WeighedPlanner, reserve_ratio_of
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
     DiskFullError,
@@ -173,6 +175,7 @@ class JobsApi:
                 "why": explain(placement, None) if placement else record.standing.reason or "it has ended",
                 "latest_start": format_instant(record.job.latest_start_at_s),
                 "plan": describe_placement(placement) if placement else None,
+                "costs": self._costs(record.job, placement) if placement else None,
                 "explanation": await self._explanation(record.job.id),
                 "forecasts": {
                     zone: {"rung": answer.rung, "feed": answer.feed, "age_s": answer.age_s} if answer else None
@@ -287,13 +290,25 @@ class JobsApi:
             suggestions=[change_of_submission_json(one) for one in changes],
         )
 
+    def _costs(self, job: Job, placement: Placement) -> dict[str, float | None] | None:
+        """What the place is expected to cost in every unit; null where plans are made by grams alone."""
+        engine = self.runner.engine
+        if not isinstance(engine.planner, WeighedPlanner):
+            return None
+        cost = engine.planner.components(job, placement.segments, engine.regions, engine.forecasts)
+        return describe_costs(cost)
+
     async def _explanation(self, job_id: str) -> dict[str, Any] | None:
         """Computed when somebody asks, on a thread; null for a job without a place."""
         engine, now_s = self.runner.engine, self.env.now_s()
-        grid = Grid(regions=engine.regions, forecasts=dict(engine.forecasts))
-        reserve_ratio = engine.planner.reserve_ratio if isinstance(engine.planner, FleetPlanner) else 0.0
-        told = (job_id, engine.open_jobs(now_s), grid, dict(self.poller.answers), now_s, reserve_ratio)
-        explanation = await self.env.in_thread(explain_open_job, *told)
+        regions, forecasts, answers = engine.regions, dict(engine.forecasts), dict(self.poller.answers)
+        open_jobs, planner = engine.open_jobs(now_s), engine.planner
+        if isinstance(planner, WeighedPlanner):
+            known = (job_id, open_jobs, planner, regions, forecasts, answers, now_s, reserve_ratio_of(planner))
+            explanation = await self.env.in_thread(explain_by_objective, *known)
+        else:
+            told = (job_id, open_jobs, Grid(regions=regions, forecasts=forecasts), answers, now_s)
+            explanation = await self.env.in_thread(explain_open_job, *told, reserve_ratio_of(planner))
         return None if explanation is None else as_json(explanation)
 
     async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:

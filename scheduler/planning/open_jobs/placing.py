@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from intensity_feeds.series import Basis, Signal
+from intensity_feeds.series import Basis, IntensitySeries, Signal
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
@@ -29,6 +29,8 @@ from scheduler.quantities import format_instant
 
 # A table of a job among many: some milliseconds, at a quarter of an hour for two days of time.
 FLEET_MAX_CELLS = 20_000
+
+_W_S_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,14 @@ def allowed_regions(job: Job, regions: Sequence[Region]) -> list[Region]:
     return [by_name[name] for name in job.regions if name in by_name]
 
 
+def job_curve(job: Job, region: Region, series: IntensitySeries, from_s: float, to_s: float) -> Curve | None:
+    """What a kilowatt of the job costs in a region, the GPUs that it holds there included."""
+    part = curve(region.name, series, region.pue, from_s, to_s)
+    if part is None or region.gpu_gco2e_per_s == 0 or job.power_w == 0:
+        return part
+    return part.raised(job.gpus * region.gpu_gco2e_per_s * _W_S_PER_KWH / job.power_w)
+
+
 @dataclass(slots=True)
 class Board:
     """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room."""
@@ -189,6 +199,7 @@ class Board:
             cause=place.cause,
             emissions_gco2e=self.place_gco2e(place),
             baseline_emissions_gco2e=baseline_gco2e,
+            at_once=place.at_once,
         )
 
     def place_gco2e(self, place: Place) -> float | None:
@@ -218,7 +229,7 @@ class Board:
             series = self.forecasts.get(region.zone)
             if series is None or question not in (None, (series.signal, series.basis)):
                 continue
-            part = curve(region.name, series, region.pue, need.earliest_s, need.job.deadline_at_s)
+            part = job_curve(need.job, region, series, need.earliest_s, need.job.deadline_at_s)
             if part is not None:
                 question = (series.signal, series.basis)
                 curves.append(part)

@@ -24,6 +24,8 @@ from scheduler.planning.plan import Cause, Segment
 LEAST_GAIN_RATIO = 1e-3
 # How far the deadline and the earliest start are lifted: the grid's rhythm is a day.
 LIFTED_S = 86_400.0
+# What amounts are in, unless an objective is asked.
+GRAMS_UNIT = "gCO2e"
 # A start nearer than this to the chosen one is the same choice, moved a little.
 APART_S = 3600.0
 
@@ -74,6 +76,7 @@ class Explanation:
 
     `at_once` is the start without waiting; its emissions are `at_once_gco2e`, None where they are not known.
     `next_best` starts at least an hour apart, or runs in another region. Without `has_choice` neither was sought.
+    Amounts are grams, or whatever `unit` says where plans are made by an objective.
     """
 
     job_id: str
@@ -86,6 +89,7 @@ class Explanation:
     next_best: Choice | None
     grounds: tuple[Ground, ...]
     has_choice: bool = True
+    unit: str = GRAMS_UNIT
 
     @property
     def start_at_s(self) -> float:
