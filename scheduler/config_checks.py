@@ -153,7 +153,8 @@ def _regions(settings: Settings) -> Iterator[Finding]:
 
 def _objective(settings: Settings) -> Iterator[Finding]:
     weights, has_trace = settings.objective.weights, bool(settings.price.trace)
-    for index, what, hint in unpriced(settings.region, weights, has_trace=has_trace):
+    counts_usd = any(one.usd is not None for one in settings.budget)
+    for index, what, hint in unpriced(settings.region, weights, has_trace=has_trace, counts_usd=counts_usd):
         yield Finding(path=("region", index), what=what, hint=hint)
 
 

@@ -29,6 +29,7 @@ from apscheduler.triggers.cron import CronTrigger
 from intensity_feeds.price_trace import read_prices
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
+from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
 from scheduler.daemon import batches_api, files_api, jobs_api
 from scheduler.daemon import gateway as gateway_routes
@@ -54,6 +55,7 @@ from scheduler.daemon.recipes import BatchEstimates, Cookbook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
+from scheduler.daemon.tenants import TenantBudgets
 from scheduler.deferral import release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
@@ -77,6 +79,8 @@ PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "
 _CRON_LOOK_S = 60.0
 _SHORTEST_LOOK_S = 0.25  # real, under a clock that runs ahead
 _COUNT_S = 5.0
+# What grids really emitted is known hours later.
+_BUDGETS_S = 3600.0
 _FIRST_POLL_S = 15.0
 
 
@@ -95,7 +99,7 @@ class Daemon:
         self._settings, self._env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._capacity_wanted = asyncio.Event()
+        self._capacity_wanted, self._budgets_wanted = asyncio.Event(), asyncio.Event()
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
@@ -112,6 +116,7 @@ class Daemon:
         self.writer.start()
         await self._env.in_thread(self.past.read, self.reads)
         await self._first_poll()
+        await self.budgets.read(self.reads)
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
         await self.cron.submit_due()
         await self.files.recover()
@@ -179,6 +184,7 @@ class Daemon:
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
+            group.create_task(_whenever(self._budgets_wanted, self.budgets.refresh), name="budgets")
             group.create_task(_whenever(self._capacity_wanted, self.capacity.refresh), name="capacity")
             group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
 
@@ -200,7 +206,9 @@ class Daemon:
             self._capacity_wanted.set()  # what is known already is read beside the first requests
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
-        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics)
+        budgets = budgets_of(settings.budget)
+        self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
+        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self.budgets.count)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
         self.runs = Runs(
@@ -239,6 +247,7 @@ class Daemon:
             outputs=self.cookbook.output_of,
             logs=self.launcher.log_path,
             past=self.past,
+            budgets=self.budgets,
         )
         self._listen()
         self._set_timers()
@@ -320,6 +329,7 @@ class Daemon:
         add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
         add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
         add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
+        add(_wake, "interval", (self._budgets_wanted,), seconds=every(_BUDGETS_S), id="budgets")
         add(_wake, "interval", (self._capacity_wanted,), seconds=every(REFRESH_S), id="capacity")
         for launch in self._settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
@@ -361,6 +371,7 @@ class Daemon:
         return found
 
     def _on_forecast_changed(self) -> None:
+        self.budgets.on_forecast_changed()
         self.gateway.on_forecast_changed()
         self.batches.on_forecast_changed()
 

@@ -6,7 +6,7 @@ A job is acknowledged after it is durable, never before. Reads have a reader of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,15 +25,17 @@ from scheduler.daemon.descriptions import (
     describe_draft,
     describe_job,
     describe_placement,
-    describe_refusal,
     describe_region,
+    describe_standing,
     restored,
+    told_with,
 )
 from scheduler.daemon.env import Env
 from scheduler.daemon.http import Policies, Scope, read_json_body, whole
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
+from scheduler.daemon.tenants import TenantBudgets
 from scheduler.engine import explain
 from scheduler.events import CancelRequested, Event, JobSubmitted
 from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
@@ -43,8 +45,10 @@ from scheduler.planning.plan import Placement, Refusal
 from scheduler.planning.reasons.by_objective import explain_by_objective
 from scheduler.planning.reasons.change_text import change_of_submission_json
 from scheduler.planning.reasons.explanation_text import as_json
+from scheduler.planning.reasons.nearest_change import Change
 from scheduler.planning.reasons.placed import explain_open_job
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S, changes_beside
+from scheduler.planning.weighed.admission import Admitted, Overdrawn
 from scheduler.planning.weighed.planner import WeighedPlanner, reserve_ratio_of
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
@@ -76,6 +80,7 @@ POLICIES: Policies = {
     "GET /api/v1/plan": Scope.READ,
     "GET /api/v1/intensity": Scope.READ,
     "GET /api/v1/savings": Scope.READ,
+    "GET /api/v1/budgets": Scope.READ,
 }
 
 T = TypeVar("T")
@@ -101,6 +106,7 @@ class JobsApi:
     outputs: Callable[[str], Path]
     logs: Callable[[str], Path]
     past: PastWork
+    budgets: TenantBudgets
     is_draining: bool = False
     _telling: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -116,6 +122,7 @@ class JobsApi:
         app.router.add_get("/api/v1/plan", self.plan, allow_head=False)
         app.router.add_get("/api/v1/intensity", self.intensity, allow_head=False)
         app.router.add_get("/api/v1/savings", self.savings, allow_head=False)
+        app.router.add_get("/api/v1/budgets", self.budgets_left, allow_head=False)
 
     # -- jobs -------------------------------------------------------------------------------------------------------
 
@@ -131,16 +138,24 @@ class JobsApi:
         if key is not None and (known := await self._known(fields, key, body)):
             return known
         job = await self.env.in_thread(self._job, fields)
-        job, draft = await self._draft(job)
+        accepted = await self._accepted(job)
         if request.query.get("dry_run") in ("1", "true"):
-            return _json(200, draft)
+            return _json(200, describe_draft(accepted.job, accepted.placement))
+        job = accepted.job
         payload = {"requests": fields.requests} if fields.requests else None
         idempotency = None if key is None else IdempotencyKey.of(key, body)
-        submission: Submission = await self._write(
-            lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
-            lambda accepted: JobSubmitted(at_s=job.submitted_at_s, job=job) if accepted.is_new else None,
-            is_admission=True,
-        )
+        self.budgets.promise(accepted)
+        try:
+            submission: Submission = await self._write(
+                lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
+                lambda told: JobSubmitted(at_s=job.submitted_at_s, job=job) if told.is_new else None,
+                is_admission=True,
+            )
+        except ApiError:
+            self.budgets.take_back(job.id)
+            raise
+        if not submission.is_new:
+            self.budgets.take_back(job.id)
         return await self._described(201 if submission.is_new else 200, submission.job_id)
 
     async def listing(self, request: web.Request) -> web.Response:
@@ -249,6 +264,12 @@ class JobsApi:
         described = describe_account(account)
         return _json(200, {"since": format_instant(since_s), "until": format_instant(now_s), **described})
 
+    async def budgets_left(self, request: web.Request) -> web.Response:
+        """What each tenant's budget has left in its period under way; `tenant` narrows it down."""
+        tenant = request.query.get("tenant")
+        found = [one for one in self.budgets.standings(self.env.now_s()) if tenant in (None, one.budget.tenant)]
+        return _json(200, {"object": "list", "data": [describe_standing(one) for one in found]})
+
     # -- inside -----------------------------------------------------------------------------------------------------
 
     async def _body(self, request: web.Request) -> bytes:
@@ -269,26 +290,24 @@ class JobsApi:
                 filled(templates[fields.template].command, fields.arguments)
         return job
 
-    async def _draft(self, job: Job) -> tuple[Job, dict[str, Any]]:
+    async def _accepted(self, job: Job) -> Admitted:
         """The job as it is planned, and where. What its past asks for never refuses it."""
         engine, now_s = self.runner.engine, self.env.now_s()
         guarded = self.past.guarded(job)
-        answer = engine.appraise(guarded, now_s)
-        if isinstance(answer, Refusal) and guarded is not job:
-            guarded, answer = job, engine.appraise(job, now_s)
-        if not isinstance(answer, Refusal):
-            return guarded, describe_draft(guarded, answer)
-        # On a thread: a dozen places are tried, and nobody else should wait for that.
-        beside = (engine.open_jobs(now_s), engine.regions, dict(engine.forecasts))
-        changes = await self.env.in_thread(changes_beside, job, *beside, now_s + TIME_TO_ANSWER_S)
-        raise ApiError(
-            422,
-            describe_refusal(answer, changes),
-            kind="invalid_request_error",
-            param=answer.obstacle,
-            code="infeasible",
-            suggestions=[change_of_submission_json(one) for one in changes],
-        )
+        answer = self.budgets.admitted(guarded, lambda one: engine.appraise(one, now_s), now_s)
+        if not isinstance(answer, Admitted) and guarded is not job:
+            answer = self.budgets.admitted(job, lambda one: engine.appraise(one, now_s), now_s)
+        match answer:
+            case Admitted():
+                return answer
+            case Overdrawn():
+                changes = await self.env.in_thread(self.budgets.suggesting(job, now_s))
+                raise _infeasible(told_with(answer.text, changes), "budget", changes)
+            case Refusal():
+                # On a thread: a dozen places are tried, and nobody else should wait for that.
+                beside = (engine.open_jobs(now_s), engine.regions, dict(engine.forecasts))
+                changes = await self.env.in_thread(changes_beside, job, *beside, now_s + TIME_TO_ANSWER_S)
+                raise _infeasible(told_with(answer.what, changes), answer.obstacle, changes)
 
     def _costs(self, job: Job, placement: Placement) -> dict[str, float | None] | None:
         """What the place is expected to cost in every unit; null where plans are made by grams alone."""
@@ -370,6 +389,17 @@ def _naming_the_store() -> Iterator[None]:
         yield
     except (StoreBusyError, DiskFullError) as error:
         raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
+
+
+def _infeasible(message: str, obstacle: str, changes: Sequence[Change]) -> ApiError:
+    return ApiError(
+        422,
+        message,
+        kind="invalid_request_error",
+        param=obstacle,
+        code="infeasible",
+        suggestions=[change_of_submission_json(one) for one in changes],
+    )
 
 
 def _refused(error: Exception) -> ApiError:

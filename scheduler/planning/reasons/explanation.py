@@ -39,6 +39,7 @@ class LimitKind(StrEnum):
     REGIONS = "regions"
     HEAD_ROOM = "head_room"
     HELD = "held"
+    BUDGET = "budget"
     PLAN = "plan"  # no limit: a cleaner place is free, and the plan has not taken it
     FORECAST_END = "forecast_end"
 
@@ -223,9 +224,11 @@ def _lifted(placed: Placed) -> Iterator[tuple[LimitKind, Job, FreeTime]]:
     if placed.unheld is not None:
         yield LimitKind.HELD, job, placed.unheld
     yield LimitKind.DEADLINE, replace(job, deadline_at_s=job.deadline_at_s + LIFTED_S), room
-    earlier_s = max(placed.not_before_s, job.earliest_start_at_s - LIFTED_S)
+    asked_s = job.asked_earliest_start_at_s
+    kind = LimitKind.EARLIEST_START if asked_s is None else LimitKind.BUDGET
+    earlier_s = max(placed.not_before_s, job.earliest_start_at_s - LIFTED_S if asked_s is None else asked_s)
     if earlier_s < job.earliest_start_at_s - ROUNDING_S:
-        yield LimitKind.EARLIEST_START, replace(job, earliest_start_at_s=earlier_s), room
+        yield kind, replace(job, earliest_start_at_s=earlier_s), room
     if job.regions:
         yield LimitKind.REGIONS, replace(job, regions=()), room
 

@@ -52,6 +52,9 @@ def test_the_planner_of_grams_stays_itself_until_something_else_counts() -> None
         (f"{REGION}[objective]\ncarbon_usd_per_t = 1\nusd = 1\n", "leave out gco2e and usd"),
         (f"{REGION}[objective]\nusd = 0\n", "every weight is 0"),
         (f"{REGION}[objective]\nuds = 1\n", "did you mean 'usd'?"),
+        (f'{REGION}[[budget]]\ntenant = "red"\nusd = 1\n', "dollars count and here has no price"),
+        (f'{REGION}[[budget]]\ntenant = "red"\n', "limits nothing: write gco2e, kwh or usd"),
+        (f'{REGION}[[budget]]\ntenant = "red"\nkwh = 1\nper = "week"\n', "should be 'day' or 'month'"),
     ],
 )
 def test_a_mistake_is_told_with_the_remedy(text: str, what: str) -> None:

@@ -221,3 +221,22 @@ def test_held_gpus_bind_and_the_hours_are_named_in_which_they_are_held() -> None
     assert found.limits[0].taken == ((hours(2, 3).start_at_s, hours(2, 3).end_at_s),)
     assert "but GPUs are reserved or in maintenance from" in dict(sentences(found))["held by"]
     assert one_line(found) == "held GPUs: 66.7% less on GPUs that are held"
+
+
+def test_a_budget_binds_when_the_job_would_have_started_in_a_cleaner_hour_of_the_period_before() -> None:
+    job = a_job(earliest_s=MIDNIGHT_S + 2 * HOUR_S, within_s=2 * HOUR_S)
+    waiting = replace(job, asked_earliest_start_at_s=MIDNIGHT_S)
+    found = explained(waiting, hours(3, 4), series=(a_series(200, 100, 500, 400),))
+    assert limits(found) == {LimitKind.BUDGET: 300}
+    assert dict(sentences(found))["held by"].endswith("but its tenant's budget pays from the next period on")
+    # What it never asked for is not the budget's fault.
+    assert (
+        limits(
+            explained(
+                replace(job, asked_earliest_start_at_s=job.earliest_start_at_s),
+                hours(3, 4),
+                series=(a_series(200, 100, 500, 400),),
+            )
+        )
+        == {}
+    )
