@@ -14,7 +14,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
-from inspect import cleandoc
+from inspect import cleandoc, get_annotations
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -22,9 +22,10 @@ from typer.main import get_command
 
 from scheduler.config import Duration, Power, Settings
 from scheduler.config_text import ENVIRONMENT_PREFIX, OVERRIDABLE
+from scheduler.held_settings import Instant
 from scheduler.jobs import TRANSITIONS, JobState
 from scheduler.quantities import format_duration
-from simulations.scenario import Instant, Scenario
+from simulations.scenario import Scenario
 from slacktide.main import app
 
 DOCS = Path(__file__).resolve().parent
@@ -67,17 +68,37 @@ def _table_of(table: Field[Any], whole: type = Settings) -> str:
     hint = get_type_hints(whole)[table.name]
     settings_class = get_args(hint)[0] if get_origin(hint) is tuple else hint
     heading = f"[[{table.name}]]" if get_origin(hint) is tuple else f"[{table.name}]"
-    about = cleandoc(settings_class.__doc__).partition(": ")[2]
-    return f"\n## `{heading}`\n\n{about[:1].upper()}{about[1:]}\n\n{_rows_of(settings_class, fields(settings_class))}"
+    own = get_annotations(settings_class)
+    every = sorted(fields(settings_class), key=lambda one: one.name not in own)
+    inner = [one for one in every if _is_table(get_type_hints(settings_class)[one.name])]
+    rows = _rows_of(settings_class, [one for one in every if one not in inner])
+    nested = "".join(_nested_table_of(table.name, one, settings_class) for one in inner)
+    return f"\n## `{heading}`\n\n{_sentence(settings_class)}\n\n{rows}{nested}"
+
+
+def _nested_table_of(outer: str, table: Field[Any], whole: type) -> str:
+    settings_class = get_args(get_type_hints(whole)[table.name])[0]
+    rows = _rows_of(settings_class, fields(settings_class))
+    return f"\n### `[[{outer}.{table.name}]]`\n\n{_sentence(settings_class)}\n\n{rows}"
+
+
+def _sentence(settings_class: type) -> str:
+    about = cleandoc(settings_class.__doc__ or "").partition(": ")[2]
+    return f"{about[:1].upper()}{about[1:]}"
 
 
 def _rows_of(settings_class: type, shown: Iterable[Field[Any]]) -> str:
     hints = get_type_hints(settings_class, include_extras=True)
     rows = [
-        f"| `{one.name}` | {kind_of(hints[one.name])} | {_default(one, hints[one.name])} | {_about(hints, one)} |\n"
+        f"| `{_key(one)}` | {kind_of(hints[one.name])} | {_default(one, hints[one.name])} | {_about(hints, one)} |\n"
         for one in shown
     ]
     return f"| key | value | default | meaning |\n|---|---|---|---|\n{''.join(rows)}"
+
+
+def _key(one: Field[Any]) -> str:
+    """As it is written; a name that Python keeps for itself ends in _ in the code."""
+    return one.name.rstrip("_")
 
 
 def _about(hints: Mapping[str, Any], one: Field[Any]) -> str:

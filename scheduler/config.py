@@ -14,6 +14,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from scheduler.budget_settings import BudgetSettings
+from scheduler.held_settings import MaintenanceSettings, ReservedSettings
+from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
 from shaping.policy import Holding, ShapingPolicy
 
@@ -62,7 +65,7 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class RegionSettings:
+class RegionSettings(SiteSettings):
     """[[region]]: a place that runs work."""
 
     name: Annotated[str, Field(min_length=1, description="Name that workers, launches and jobs refer to.")]
@@ -73,6 +76,21 @@ class RegionSettings:
     devices: Annotated[
         tuple[str, ...],
         Field(description="Indices or UUIDs of its GPUs: each job sees its own as CUDA_VISIBLE_DEVICES; empty: all."),
+    ] = ()
+    interactive_gpus: Annotated[
+        int, Field(ge=0, description="GPUs kept for interactive requests, where jobs and workers share them; 0: none.")
+    ] = 0
+    learn_interactive: Annotated[
+        bool,
+        Field(
+            description="Learn that figure by hour of the week from the ledger; `interactive_gpus` until it is known."
+        ),
+    ] = False
+    reserved: Annotated[
+        tuple[ReservedSettings, ...], Field(description="GPUs kept for traffic that cannot wait, by hours of the week.")
+    ] = ()
+    maintenance: Annotated[
+        tuple[MaintenanceSettings, ...], Field(description="Windows in which GPUs are out of service.")
     ] = ()
 
 
@@ -269,6 +287,10 @@ class PlanningSettings:
             ge=0, lt=1, description="Share of past runs of a label that the planned duration covers; 0: as declared."
         ),
     ] = 0.9
+    interactive_quantile_ratio: Annotated[
+        float,
+        Field(gt=0, lt=1, description="Share of past weeks that the GPUs learned for interactive requests cover."),
+    ] = 0.9
     correct_forecasts: Annotated[
         bool, Field(description="Plan on forecasts corrected by what they have been wrong by; false: as the feed says.")
     ] = True
@@ -359,11 +381,14 @@ class Settings:
     consolidation: ConsolidationSettings = ConsolidationSettings()
     batches: BatchesSettings = BatchesSettings()
     planning: PlanningSettings = PlanningSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    price: PriceSettings = PriceSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()
     worker: tuple[WorkerSettings, ...] = ()
     model_pool: tuple[ModelPoolSettings, ...] = ()
+    budget: tuple[BudgetSettings, ...] = ()
     template: tuple[TemplateSettings, ...] = ()
     launch: tuple[LaunchSettings, ...] = ()
     fine_tuning: tuple[FineTuningSettings, ...] = ()

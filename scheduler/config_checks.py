@@ -26,6 +26,7 @@ from scheduler.config import (
     Settings,
 )
 from scheduler.fine_tuning import OWN_PLACEHOLDERS
+from scheduler.objective_settings import unpriced
 from scheduler.templates import placeholders
 from scheduler.toml_positions import KeyPath
 
@@ -70,6 +71,7 @@ def findings(settings: Settings) -> list[Finding]:
         *_server(settings.server),
         *_names(settings),
         *_regions(settings),
+        *_objective(settings),
         *_feeds(settings.feed),
         *_workers(settings),
         *_model_pools(settings),
@@ -134,6 +136,7 @@ def _repeated(table: str, key: str, values: list[str]) -> Iterator[Finding]:
 
 
 def _regions(settings: Settings) -> Iterator[Finding]:
+    served = {worker.region for worker in settings.worker}
     fed = {zone for feed in settings.feed for zone in feed.zones}
     for index, region in enumerate(settings.region):
         if region.devices and len(set(region.devices)) != region.gpus:
@@ -142,12 +145,47 @@ def _regions(settings: Settings) -> Iterator[Finding]:
                 what=f"{len(set(region.devices))} different devices are named for {region.gpus} GPUs",
                 hint="name each GPU once, or none",
             )
+        yield from _held(index, region)
+        if region.learn_interactive and region.name not in served:
+            yield Finding(
+                path=("region", index, "learn_interactive"),
+                what=f"no [[worker]] stands in {region.name!r}: there is nothing to learn",
+                hint="leave it out, or add the worker",
+                is_warning=True,
+            )
         if region.zone not in fed:
             yield Finding(
                 path=("region", index, "zone"),
                 what=f"no [[feed]] answers for zone {region.zone!r}; work there is planned as if it were flat",
                 hint=nearest(region.zone, fed) or "add the zone to a feed",
                 is_warning=True,
+            )
+
+
+def _objective(settings: Settings) -> Iterator[Finding]:
+    weights, has_trace = settings.objective.weights, bool(settings.price.trace)
+    counts_usd = any(one.usd is not None for one in settings.budget)
+    for index, what, hint in unpriced(settings.region, weights, has_trace=has_trace, counts_usd=counts_usd):
+        yield Finding(path=("region", index), what=what, hint=hint)
+
+
+def _held(index: int, region: RegionSettings) -> Iterator[Finding]:
+    if region.interactive_gpus > region.gpus:
+        yield Finding(
+            path=("region", index, "interactive_gpus"),
+            what=f"interactive_gpus = {region.interactive_gpus} in a region of {region.gpus}",
+            hint=f"write {region.gpus} or fewer",
+        )
+    wanted = [
+        *(("reserved", place, rule.gpus) for place, rule in enumerate(region.reserved)),
+        *(("maintenance", place, rule.gpus) for place, rule in enumerate(region.maintenance)),
+    ]
+    for key, place, gpus in wanted:
+        if gpus is not None and gpus > region.gpus:
+            yield Finding(
+                path=("region", index, key, place, "gpus"),
+                what=f"gpus = {gpus} in a region of {region.gpus}",
+                hint=f"write {region.gpus} or fewer",
             )
 
 

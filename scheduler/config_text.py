@@ -20,7 +20,7 @@ from scheduler.toml_positions import KeyPath, Position, positions
 
 ENVIRONMENT_PREFIX = "SLACKTIDE_"
 # Tables of single values; what comes in lists is set in the file.
-OVERRIDABLE = ("server", "shaping", "batches", "planning", "telemetry")
+OVERRIDABLE = ("server", "shaping", "batches", "planning", "objective", "price", "telemetry")
 _PLACE_IN_TOML_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -162,8 +162,8 @@ def _class_at(path: KeyPath) -> type[Any]:
 
 
 def keys_of(path: KeyPath) -> tuple[str, ...]:
-    """Names of the settings in the table at `path`."""
-    return tuple(field.name for field in fields(_class_at(path)))
+    """Names of the settings in the table at `path`; a name that Python keeps for itself ends in _ in the code."""
+    return tuple(field.name.rstrip("_") for field in fields(_class_at(path)))
 
 
 def _finding(error: Mapping[str, Any], tables: Mapping[str, Any]) -> Finding:

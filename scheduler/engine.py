@@ -362,7 +362,8 @@ class Engine:
         wanted = [planned]
         if now_s >= entry.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
             wanted += entry.job.regions or [region.name for region in self.regions]
-        return next((name for name in wanted if free.get(name, 0) >= entry.job.gpus), None)
+        held = _held_at_start(entry, self.regions, now_s)
+        return next((name for name in wanted if free.get(name, 0) - held.get(name, 0) >= entry.job.gpus), None)
 
     def _start(self, entry: _Entry, region: str, now_s: float) -> None:
         assert entry.placement is not None
@@ -398,6 +399,7 @@ class Engine:
                 yield pause_at_s
         if someone_waits:  # a run that outlasts its estimate changes what the others can have
             yield from (entry.running.end_at_s for entry in self._jobs.values() if entry.running)
+            yield from (hold.end_at_s for region in self.regions for hold in region.held)
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
@@ -414,10 +416,12 @@ def explain(placement: Placement, before: Placement | None) -> str:
 def _because(placement: Placement) -> str:
     match placement.cause:
         case Cause.CLEANEST:
-            saves = placement.savings_ratio
+            what, saves = "cleanest window", placement.savings_ratio
+            if placement.objective_cost is not None:
+                what, saves = "best window by the objective", placement.objective_savings_ratio
             if saves is None or round(saves, 2) == 0:  # not known, or nothing to show for it
-                return "cleanest window"
-            return f"cleanest window, saves {saves:.0%} against starting at once"
+                return what
+            return f"{what}, saves {saves:.0%} against starting at once"
         case Cause.NO_SLACK:
             return "the deadline leaves no choice"
         case Cause.NO_FORECAST:
@@ -463,8 +467,20 @@ def _expected(entry: _Entry, now_s: float) -> Segment | None:
     running = entry.running
     if running is None or running.end_at_s > now_s:
         return running
-    longer_s = max(MIN_OVERRUN_S, OVERRUN_RATIO * entry.job.duration_s)
-    return Segment(start_at_s=running.start_at_s, end_at_s=now_s + longer_s, region=running.region)
+    return Segment(start_at_s=running.start_at_s, end_at_s=now_s + _overrun_s(entry), region=running.region)
+
+
+def _overrun_s(entry: _Entry) -> float:
+    return max(MIN_OVERRUN_S, OVERRUN_RATIO * entry.job.duration_s)
+
+
+def _held_at_start(entry: _Entry, regions: Sequence[Region], now_s: float) -> dict[str, int]:
+    """GPUs that each region holds during the run that would start now.
+
+    A start is a little late, and a run may outlast its estimate: so far it may reach into what is held after it.
+    """
+    end_at_s = now_s + _piece_s(entry, now_s) - _overrun_s(entry)
+    return {region.name: region.held_gpus(now_s, max(now_s, end_at_s)) for region in regions if region.held}
 
 
 def _run_length_s(entry: _Entry, ended_at_s: float) -> float | None:

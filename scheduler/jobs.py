@@ -167,6 +167,8 @@ class Job:
     arguments: tuple[tuple[str, str], ...] = ()
     # What the submitter said, where `duration_s` is longer because past runs like it were.
     declared_duration_s: float | None = None
+    # What the submitter said, where `earliest_start_at_s` is later because the tenant's budget pays from then on.
+    asked_earliest_start_at_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.duration_s > 0:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 _DURATION_UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _POWER_UNITS_W = {"w": 1.0, "kw": 1e3, "mw": 1e6}
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
 
@@ -43,6 +44,26 @@ def parse_instant_s(text: str) -> float:
     if instant.tzinfo is None:
         raise QuantityError(f"{text!r} has no time zone: append Z for UTC, or an offset such as +01:00")
     return instant.timestamp()
+
+
+def parse_week_days(text: str) -> frozenset[int]:
+    """`Mon-Fri`, `Sat,Sun`, `Fri-Mon`; 0 is Monday."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = (one.strip().capitalize() for one in part.partition("-"))
+        if first not in _DAYS or (last or first) not in _DAYS:
+            raise QuantityError(f'{text!r} names no days: write "Mon-Fri" or "Sat,Sun"')
+        begin, end = _DAYS.index(first), _DAYS.index(last or first)
+        found |= {(begin + day) % 7 for day in range((end - begin) % 7 + 1)}
+    return frozenset(found)
+
+
+def parse_time_of_day(text: str) -> time:
+    """`08:00`."""
+    try:
+        return time.fromisoformat(text)
+    except ValueError:
+        raise QuantityError(f'{text!r} is no time of day: write "08:00"') from None
 
 
 def format_instant(instant_s: float) -> str:

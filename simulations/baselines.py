@@ -5,8 +5,11 @@ Both sides run through the same engine, queue, capacity and workers; only what i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from intensity_feeds.prices import PriceSeries
+from scheduler.objective_settings import sites_of, weighed
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.planner import Planner
@@ -30,20 +33,21 @@ def run_now() -> Conduct:
     return Conduct(planner=RunNowPlanner(), shaping=shaping, lets_requests_wait=False, lets_workers_sleep=False)
 
 
-def carbon_aware(scenario: Scenario) -> Conduct:
-    """The daemon's own policy with the scenario's settings."""
+def carbon_aware(scenario: Scenario, prices: Mapping[str, PriceSeries] | None = None) -> Conduct:
+    """The daemon's own policy with the scenario's settings; `prices` by zone."""
+    sites = sites_of(scenario.region, prices or {})
     return Conduct(
-        planner=FleetPlanner(),
+        planner=weighed(FleetPlanner(), scenario.objective.weights, sites),
         shaping=scenario.policy.hold_policy,
         lets_requests_wait=True,
         lets_workers_sleep=True,
     )
 
 
-def conduct_of(scenario: Scenario) -> Conduct:
+def conduct_of(scenario: Scenario, prices: Mapping[str, PriceSeries] | None = None) -> Conduct:
     """What the scenario's policy table names."""
     match scenario.policy.kind:
         case PolicyKind.CARBON_AWARE:
-            return carbon_aware(scenario)
+            return carbon_aware(scenario, prices)
         case PolicyKind.RUN_NOW:
             return run_now()

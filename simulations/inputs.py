@@ -6,12 +6,16 @@ The only place where a scenario meets the disk. Decides nothing about the run.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from intensity_feeds.feed import Rung
 from intensity_feeds.forecasting import LOOK_BACK_DAYS
+from intensity_feeds.price_trace import read_prices
+from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from intensity_feeds.synthetic import archetype
 from intensity_feeds.trace import TraceError, read_trace
+from scheduler.objective_settings import price_zones
 from shaping.energy import Deployment, ProfileError
 from shaping.profiles import deployment
 from simulations.grid import Forecaster, Grid, blind, perfect, seasonal
@@ -34,6 +38,7 @@ def gather_inputs(loaded: LoadedScenario) -> Inputs:
             requests=tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests)),
             jobs=tuple(_jobs(loaded, settings, place) for place, settings in enumerate(scenario.jobs)),
             deployments=tuple(_deployment(settings) for settings in scenario.requests),
+            prices=_prices(loaded),
         )
     except (WorkloadError, TraceError, ProfileError) as error:
         raise ScenarioError(scenario.name, str(error)) from error
@@ -48,6 +53,13 @@ def _grid(loaded: LoadedScenario) -> Grid:
             raise ScenarioError(scenario.name, f"the grid of {zone} is not known at the start of the scenario")
     forecaster, rung = _forecaster(scenario)
     return Grid(realised=realised, forecaster=forecaster, rung=rung)
+
+
+def _prices(loaded: LoadedScenario) -> Mapping[str, PriceSeries]:
+    scenario = loaded.scenario
+    if not scenario.price.trace:
+        return {}
+    return read_prices(loaded.path(scenario.price.trace), price_zones(scenario.region))
 
 
 def _archetypes(scenario: Scenario) -> dict[str, IntensitySeries]:

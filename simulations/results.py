@@ -18,6 +18,7 @@ from shaping.deployment import Deployment
 from shaping.uncertainty import Band
 from simulations.accounts import Accounts, Floats, Items, accounts_of
 from simulations.bands import band_of, item_factors, plain_pools
+from simulations.job_costs import JobCosts, job_costs, plain_costs
 from simulations.runs import Inputs, PoolRun, Runs, Side
 
 Booleans = NDArray[np.bool_]
@@ -121,6 +122,7 @@ class Results:
     policy: SideResult
     by_class: Sequence[ClassSavings]
     deadline_misses_baseline_met: int
+    job_costs: JobCosts | None = None
 
     @property
     def avoided_gco2e(self) -> float:
@@ -150,6 +152,7 @@ def results_of(runs: Runs) -> Results:
         policy=_side_result(runs.policy, policy, runs.inputs.deployments, counted, late[1]),
         by_class=_by_class(runs, baseline, policy, counted),
         deadline_misses_baseline_met=int((late[1] & ~late[0]).sum()),
+        job_costs=job_costs(runs),
     )
 
 
@@ -327,6 +330,7 @@ def plain_results(results: Results) -> dict[str, Any]:
         "avoided_gco2e": results.avoided_gco2e,
         "savings_ratio": results.savings_ratio,
         "deadline_misses_baseline_met": results.deadline_misses_baseline_met,
+        "job_costs": plain_costs(results.job_costs),
         "by_class": [_plain_class(one) for one in results.by_class],
         "rows_left_out": _rows_left_out(results.runs.inputs),
     }

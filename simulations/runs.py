@@ -7,13 +7,15 @@ profiles, the grid) comes as `Inputs`; everything drawn comes from the scenario'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated
+from scheduler.held_settings import holds_between
 from scheduler.jobs import Interruption, Job, JobKind
 from scheduler.journal import Decision
 from scheduler.planning.plan import Region
@@ -25,11 +27,14 @@ from simulations.grid import Grid
 from simulations.launcher import JobWork, Stretch
 from simulations.loop import Loop
 from simulations.roster import SleepSpec
-from simulations.scenario import JobSettings, RequestSettings, Scenario
+from simulations.scenario import JobSettings, RegionSettings, RequestSettings, Scenario
 from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
 from simulations.workloads import JobTrace, RequestTrace
 
 Progress = Callable[[float], None]
+
+# What is held is laid out once, for longer than the traces that are usual here: a year and a month.
+HELD_AHEAD_S = 396 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,7 @@ class Inputs:
     requests: tuple[RequestTrace, ...]
     jobs: tuple[JobTrace, ...]
     deployments: tuple[Deployment, ...]
+    prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,12 @@ def run_both(
     baseline = _Running(inputs, works, traffics, run_now(), lambda ratio: progress(ratio / 2))
     baseline.loop.run()
     policy = _Running(
-        inputs, works, traffics, conduct_of(inputs.scenario), lambda ratio: progress((1 + ratio) / 2), watch
+        inputs,
+        works,
+        traffics,
+        conduct_of(inputs.scenario, inputs.prices),
+        lambda ratio: progress((1 + ratio) / 2),
+        watch,
     )
     policy.loop.run()
     # Workers stay warm equally long on both sides, or the longer run would be charged for its length.
@@ -176,11 +187,14 @@ class _Running:
 
 
 def regions_for_jobs(scenario: Scenario) -> list[Region]:
-    """The regions as the engine sees them: what the request pools take is gone."""
-    return [
-        Region(name=region.name, zone=region.zone, gpus=scenario.gpus_for_jobs(region), pue=region.pue)
-        for region in scenario.region
-    ]
+    """The regions as the engine sees them: what the request pools take is gone, what is held is held."""
+    return [_region_for_jobs(region, scenario) for region in scenario.region]
+
+
+def _region_for_jobs(settings: RegionSettings, scenario: Scenario) -> Region:
+    gpus, until_s = scenario.gpus_for_jobs(settings), scenario.start + HELD_AHEAD_S
+    held = holds_between(settings.reserved, settings.maintenance, gpus, scenario.start, until_s)
+    return Region(name=settings.name, zone=settings.zone, gpus=gpus, pue=settings.pue, held=held)
 
 
 def pool_spec(inputs: Inputs, settings: RequestSettings, place: int) -> PoolSpec:

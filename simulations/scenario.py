@@ -10,22 +10,17 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.config import Duration, HoldSettings, Power
-from scheduler.quantities import parse_instant_s
+from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
+from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
 from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
 
 
-def _instant(value: object) -> object:
-    return parse_instant_s(value) if isinstance(value, str) else value
-
-
-# In the file "2022-03-01T00:00Z"; in the code UTC epoch seconds.
-Instant = Annotated[float, BeforeValidator(_instant)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -54,13 +49,19 @@ class GridSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class RegionSettings:
+class RegionSettings(SiteSettings):
     """[[region]]: a place that runs work."""
 
     name: Annotated[str, Field(min_length=1, description="Name that workloads refer to.")]
     zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as the grid's source spells it.")]
     gpus: Annotated[int, Field(ge=0, description="All GPUs of the region; request pools take theirs first.")]
     pue: Annotated[float, Field(ge=1, description="Facility energy over IT energy.")] = 1.2
+    reserved: Annotated[
+        tuple[ReservedSettings, ...], Field(description="GPUs kept for traffic that cannot wait, by hours of the week.")
+    ] = ()
+    maintenance: Annotated[
+        tuple[MaintenanceSettings, ...], Field(description="Windows in which GPUs are out of service.")
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -160,6 +161,8 @@ class Scenario:
     jobs: tuple[JobSettings, ...] = ()
     policy: PolicySettings = PolicySettings()
     forecast: ForecastSettings = ForecastSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    price: PriceSettings = PriceSettings()
 
     def __post_init__(self) -> None:
         if bool(self.grid.trace) == bool(self.grid.archetypes):
@@ -175,6 +178,8 @@ class Scenario:
         for jobs in self.jobs:
             _refuse_unknown_region(f"jobs {jobs.name!r}", jobs.regions, self.region)
         self._refuse_crowded_regions()
+        for _, what, remedy in unpriced(self.region, self.objective.weights, has_trace=bool(self.price.trace)):
+            raise ValueError(f"{what}: {remedy}")
 
     @property
     def zones(self) -> tuple[str, ...]:

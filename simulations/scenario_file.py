@@ -154,7 +154,7 @@ def _keys_beside(path: KeyPath) -> list[str]:
     for part in path[:-1]:
         if isinstance(part, str):
             table = _table_in(get_type_hints(table)[part])
-    return [*(field.name for field in fields(table)), *((INCLUDE,) if table is Scenario else ())]
+    return [*(field.name.rstrip("_") for field in fields(table)), *((INCLUDE,) if table is Scenario else ())]
 
 
 def _table_in(annotation: Any) -> Any:
@@ -166,5 +166,5 @@ def _table_in(annotation: Any) -> Any:
 
 def plain_settings(scenario: Scenario) -> Mapping[str, Any]:
     """The scenario as JSON can hold it, defaults included."""
-    plain: dict[str, Any] = _ADAPTER.dump_python(scenario, mode="json")
+    plain: dict[str, Any] = _ADAPTER.dump_python(scenario, mode="json", by_alias=True)
     return plain

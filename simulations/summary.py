@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduler.quantities import format_duration
+from simulations.job_costs import JobCosts
 from simulations.results import FLEX, IDLE, Results, SideResult, Spread
 
 Row = tuple[str, ...]
@@ -41,6 +42,8 @@ def side_rows(results: Results) -> list[Row]:
         rows.append(("energy left out, grid unknown", *(energy(side.unpriced_kwh) for side in sides)))
     if results.runs.inputs.jobs:
         rows += _job_rows(sides)
+    if results.job_costs is not None:
+        rows += _cost_rows(results.job_costs)
     if results.runs.inputs.requests:
         rows += _request_rows(sides)
     return rows
@@ -64,6 +67,23 @@ def _job_rows(sides: tuple[SideResult, SideResult]) -> list[Row]:
     ]
     if any(side.jobs_never_run for side in sides):
         rows.insert(1, ("jobs too large for any region", *(f"{side.jobs_never_run:,}" for side in sides)))
+    return rows
+
+
+def _cost_rows(costs: JobCosts) -> list[Row]:
+    """What jobs cost beside the grams of their energy; a unit that is not known on a side is left out."""
+    sides = (costs.baseline, costs.policy)
+    rows: list[Row] = []
+    if any(side.embodied_gco2e for side in sides):
+        rows.append(("jobs: embodied carbon", *(mass(side.embodied_gco2e) for side in sides)))
+    usd, water = [side.usd for side in sides], [side.water_l for side in sides]
+    if None not in usd:
+        rows.append(("jobs: electricity and hire", *(f"{one:,.2f} USD" for one in usd)))
+    if None not in water:
+        rows.append(("jobs: water", *(f"{one:,.0f} l" for one in water)))
+    values = (costs.baseline_cost, costs.policy_cost)
+    if costs.unit == "weighted" and None not in values:
+        rows.append(("jobs: objective", *(f"{one:,.6g}" for one in values)))
     return rows
 
 

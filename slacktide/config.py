@@ -134,7 +134,7 @@ def in_force(read: SettingsText) -> list[tuple[KeyPath, Any, str]]:
 def leaves(path: KeyPath, value: Any) -> list[tuple[KeyPath, Any]]:
     """The single values of nested tables; a list of plain values is one."""
     if isinstance(value, dict) and value:
-        return [leaf for key, inner in value.items() for leaf in leaves((*path, key), inner)]
+        return [leaf for key, inner in value.items() for leaf in leaves((*path, key.rstrip("_")), inner)]
     if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
         return [leaf for index, inner in enumerate(value) for leaf in leaves((*path, index), inner)]
     return [(path, list(value) if isinstance(value, tuple) else value)]

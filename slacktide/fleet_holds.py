@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from scheduler.planning.whole_fleet.holds import WeekHours
     from scheduler.toml_positions import KeyPath
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
 
 def week_hours(tables: Tables, index: int, gpus: int) -> tuple[WeekHours, ...]:
     """The weekly rules of a region that has so many GPUs."""
@@ -62,14 +60,12 @@ def _days(tables: Tables, where: KeyPath) -> frozenset[int]:
     given = tables.value(where)
     if given is None:
         return frozenset(range(7))
-    found: set[int] = set()
-    for part in str(given).split(","):
-        first, _, last = (one.strip().capitalize() for one in part.partition("-"))
-        if first not in _DAYS or (last or first) not in _DAYS:
-            raise tables.wrong(where, f"days = {given!r}", 'write "Mon-Fri" or "Sat,Sun"')
-        begin, end = _DAYS.index(first), _DAYS.index(last or first)
-        found |= {(begin + day) % 7 for day in range((end - begin) % 7 + 1)}
-    return frozenset(found)
+    from scheduler.quantities import QuantityError, parse_week_days
+
+    try:
+        return parse_week_days(str(given))
+    except QuantityError:
+        raise tables.wrong(where, f"days = {given!r}", 'write "Mon-Fri" or "Sat,Sun"') from None
 
 
 def _time(tables: Tables, where: KeyPath) -> time:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.env import Env
@@ -27,7 +27,16 @@ MAX_BUFFERED = 100_000
 class Accounts:
     """The daemon's ledger: takes uses, writes them in batches, answers with sums."""
 
-    def __init__(self, env: Env, writer: Writing, reads: Reads, poller: Poller, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        env: Env,
+        writer: Writing,
+        reads: Reads,
+        poller: Poller,
+        metrics: Metrics,
+        on_use: Callable[[EnergyUse], None] = lambda use: None,
+    ) -> None:
+        self._on_use = on_use
         self._env, self._writer, self._reads = env, writer, reads
         self._poller, self._metrics = poller, metrics
         self._unwritten: list[EnergyUse] = []
@@ -46,6 +55,7 @@ class Accounts:
     def count(self, use: EnergyUse) -> None:
         """Show a use in the metrics; one of a job is written together with the end of its run, not here."""
         self._metrics.energy(use.subject, use.basis, use.energy_kwh)
+        self._on_use(use)
 
     async def flush(self) -> None:
         """Write what is booked; what cannot be written now is kept for the next time."""

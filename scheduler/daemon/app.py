@@ -26,12 +26,16 @@ from typing import IO
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from intensity_feeds.price_trace import read_prices
+from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
+from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
 from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api
 from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.batches import Batches
+from scheduler.daemon.capacity import REFRESH_S, Capacity
 from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
@@ -41,6 +45,7 @@ from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.http import make_app
+from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
@@ -50,15 +55,17 @@ from scheduler.daemon.recipes import BatchEstimates, Cookbook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
+from scheduler.daemon.tenants import TenantBudgets
 from scheduler.deferral import release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
 from scheduler.launchers.local import LocalLauncher
+from scheduler.objective_settings import price_zones, sites_of, weighed
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
-from scheduler.planning.plan import Region
 from scheduler.planning.planner import Planner
+from scheduler.regions_ahead import regions_ahead
 from scheduler.store.contract import StoreBrokenError, StoreBusyError
 from scheduler.store.disk import DiskGuard
 from scheduler.store.sql import SqlReader, SqlStore, open_store
@@ -72,6 +79,8 @@ PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "
 _CRON_LOOK_S = 60.0
 _SHORTEST_LOOK_S = 0.25  # real, under a clock that runs ahead
 _COUNT_S = 5.0
+# What grids really emitted is known hours later.
+_BUDGETS_S = 3600.0
 _FIRST_POLL_S = 15.0
 
 
@@ -90,6 +99,7 @@ class Daemon:
         self._settings, self._env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._capacity_wanted, self._budgets_wanted = asyncio.Event(), asyncio.Event()
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
@@ -102,10 +112,11 @@ class Daemon:
         """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, OSError, and what the door refuses."""
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
-        self._compose(store, await self._intensity())
+        self._compose(store, await self._intensity(), await self._prices())
         self.writer.start()
         await self._env.in_thread(self.past.read, self.reads)
         await self._first_poll()
+        await self.budgets.read(self.reads)
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
         await self.cron.submit_due()
         await self.files.recover()
@@ -174,24 +185,31 @@ class Daemon:
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
+            group.create_task(_whenever(self._budgets_wanted, self.budgets.refresh), name="budgets")
+            group.create_task(_whenever(self._capacity_wanted, self.capacity.refresh), name="capacity")
             group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
-    def _compose(self, store: SqlStore, intensity: Intensity) -> None:
+    def _compose(self, store: SqlStore, intensity: Intensity, prices: Mapping[str, PriceSeries]) -> None:
         settings, env = self._settings, self._env
-        regions = [
-            Region(name=region.name, zone=region.zone, gpus=region.gpus, pue=region.pue) for region in settings.region
-        ]
-        planner = PLANNERS[settings.planning.policy]()
+        interactive = InteractiveHours(settings.region, settings.worker, settings.planning.interactive_quantile_ratio)
+        regions = regions_ahead(settings.region, env.now_s(), interactive.holds(env.now_s()))
+        sites = sites_of(settings.region, prices)
+        planner = weighed(PLANNERS[settings.planning.policy](), settings.objective.weights, sites)
         self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
         self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
+        self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
+        if interactive.is_learning:
+            self._capacity_wanted.set()  # what is known already is read beside the first requests
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
-        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics)
+        budgets = budgets_of(settings.budget)
+        self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
+        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self.budgets.count)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
         self.runs = Runs(
@@ -230,6 +248,7 @@ class Daemon:
             outputs=self.cookbook.output_of,
             logs=self.launcher.log_path,
             past=self.past,
+            budgets=self.budgets,
         )
         self.fine_tuning = fine_tuning_api.FineTuningApi(
             env=env,
@@ -323,6 +342,8 @@ class Daemon:
         add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
         add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
         add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
+        add(_wake, "interval", (self._budgets_wanted,), seconds=every(_BUDGETS_S), id="budgets")
+        add(_wake, "interval", (self._capacity_wanted,), seconds=every(REFRESH_S), id="capacity")
         for launch in self._settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
             add(_wake, trigger, (self._cron_wanted,), id=f"cron {launch.name}")
@@ -363,6 +384,7 @@ class Daemon:
         return found
 
     def _on_forecast_changed(self) -> None:
+        self.budgets.on_forecast_changed()
         self.gateway.on_forecast_changed()
         self.batches.on_forecast_changed()
 
@@ -397,6 +419,12 @@ class Daemon:
         return await self._env.in_thread(
             Intensity.of, self._settings, self._environment, self._folder / "intensity", self._env, self.metrics
         )
+
+    async def _prices(self) -> Mapping[str, PriceSeries]:
+        return await self._env.in_thread(self._read_prices) if self._settings.price.trace else {}
+
+    def _read_prices(self) -> Mapping[str, PriceSeries]:
+        return read_prices(Path(self._settings.price.trace).expanduser(), price_zones(self._settings.region))
 
     def _database_url(self) -> str:
         return self._settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"

@@ -13,9 +13,11 @@ from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
 from scheduler.planning.durations import declared_s
-from scheduler.planning.plan import Placement, Refusal, Region
+from scheduler.planning.plan import Placement, Region
 from scheduler.planning.reasons.change_text import changes_text
 from scheduler.planning.reasons.nearest_change import Change
+from scheduler.planning.weighed.admission import BudgetStanding
+from scheduler.planning.whole_fleet.objective import Components
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
 
@@ -37,6 +39,7 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "priority": job.priority,
         "submitted_at": format_instant(job.submitted_at_s),
         "earliest_start": format_instant(job.earliest_start_at_s),
+        "asked_earliest_start": _instant(job.asked_earliest_start_at_s),
         "deadline": format_instant(job.deadline_at_s),
         "duration_s": job.duration_s,
         "declared_duration_s": declared_s(job),
@@ -69,14 +72,47 @@ def describe_placement(placement: Placement) -> Json:
         "emissions_gco2e": placement.emissions_gco2e,
         "baseline_emissions_gco2e": placement.baseline_emissions_gco2e,
         "savings_ratio": placement.savings_ratio,
+        "value": placement.objective_cost,
+        "baseline_value": placement.baseline_cost,
+        "value_savings_ratio": placement.objective_savings_ratio,
         "basis": "forecast",
     }
 
 
-def describe_refusal(refusal: Refusal, changes: Sequence[Change]) -> str:
+def describe_costs(cost: Components) -> Json:
+    """What a place costs in every unit."""
+    return {
+        "grid_gco2e": known_or_none(cost.grid_gco2e),
+        "embodied_gco2e": cost.embodied_gco2e,
+        "electricity_usd": cost.electricity_usd,
+        "hire_usd": cost.hire_usd,
+        "water_l": cost.water_l,
+        "waiting_kwh_h": known_or_none(cost.waiting_kwh_h),
+    }
+
+
+def told_with(what: str, changes: Sequence[Change]) -> str:
     """One sentence with the nearest feasible changes."""
     told = changes_text(changes)
-    return f"{refusal.what}; {told}" if told else refusal.what
+    return f"{what}; {told}" if told else what
+
+
+def describe_standing(one: BudgetStanding) -> Json:
+    """A budget in its period under way; what is not known is null."""
+    return {
+        "tenant": one.budget.tenant,
+        "unit": one.budget.what,
+        "per": one.budget.per,
+        "period": one.budget.per.named(one.begin),
+        "at_most": one.budget.most_cost,
+        "settled": _finite(one.settled_cost),
+        "planned": _finite(one.planned_cost),
+        "left": _finite(one.left_cost),
+    }
+
+
+def _finite(cost: float) -> float | None:
+    return cost if math.isfinite(cost) else None
 
 
 def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:
@@ -137,19 +173,27 @@ def describe_account(account: Account) -> Json:
     }
 
 
-def describe_region(region: Region, free_gpus: Mapping[str, int]) -> Json:
+def describe_region(region: Region, free_gpus: Mapping[str, int], now_s: float) -> Json:
+    """`free_gpus` no run occupies; of those, `held_gpus` are reserved or in maintenance now, and no job's."""
     return {
         "name": region.name,
         "zone": region.zone,
         "gpus": region.gpus,
         "free_gpus": free_gpus.get(region.name),
+        "held_gpus": region.held_gpus(now_s, now_s),
         "pue": region.pue,
     }
 
 
 def describe_draft(job: Job, placement: Placement) -> Json:
     """A job that was only asked about."""
-    return {"object": "job.draft", "duration_s": job.duration_s, "plan": describe_placement(placement)}
+    return {
+        "object": "job.draft",
+        "duration_s": job.duration_s,
+        "earliest_start": format_instant(job.earliest_start_at_s),
+        "asked_earliest_start": _instant(job.asked_earliest_start_at_s),
+        "plan": describe_placement(placement),
+    }
 
 
 def restored(record: JobRecord, now_s: float) -> JobRestored:

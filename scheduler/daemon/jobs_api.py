@@ -6,7 +6,7 @@ A job is acknowledged after it is durable, never before. Reads have a reader of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,29 +21,35 @@ from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailabl
 from scheduler.daemon.descriptions import (
     describe_account,
     describe_answer,
+    describe_costs,
     describe_draft,
     describe_job,
     describe_placement,
-    describe_refusal,
     describe_region,
+    describe_standing,
     restored,
+    told_with,
 )
 from scheduler.daemon.env import Env
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
+from scheduler.daemon.tenants import TenantBudgets
 from scheduler.engine import explain
 from scheduler.events import CancelRequested, Event, JobSubmitted
 from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
 from scheduler.launchers.contract import run_id_of
 from scheduler.planning.open_jobs.choices import Grid
-from scheduler.planning.open_jobs.fleet import FleetPlanner
-from scheduler.planning.plan import Refusal
+from scheduler.planning.plan import Placement, Refusal
+from scheduler.planning.reasons.by_objective import explain_by_objective
 from scheduler.planning.reasons.change_text import change_of_submission_json
 from scheduler.planning.reasons.explanation_text import as_json
+from scheduler.planning.reasons.nearest_change import Change
 from scheduler.planning.reasons.placed import explain_open_job
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S, changes_beside
+from scheduler.planning.weighed.admission import Admitted, Overdrawn
+from scheduler.planning.weighed.planner import WeighedPlanner, reserve_ratio_of
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
     DiskFullError,
@@ -74,6 +80,7 @@ POLICIES: Policies = {
     "GET /api/v1/plan": Scope.READ,
     "GET /api/v1/intensity": Scope.READ,
     "GET /api/v1/savings": Scope.READ,
+    "GET /api/v1/budgets": Scope.READ,
 }
 
 T = TypeVar("T")
@@ -99,6 +106,7 @@ class JobsApi:
     outputs: Callable[[str], Path]
     logs: Callable[[str], Path]
     past: PastWork
+    budgets: TenantBudgets
     is_draining: bool = False
     _telling: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -114,6 +122,7 @@ class JobsApi:
         app.router.add_get("/api/v1/plan", self.plan, allow_head=False)
         app.router.add_get("/api/v1/intensity", self.intensity, allow_head=False)
         app.router.add_get("/api/v1/savings", self.savings, allow_head=False)
+        app.router.add_get("/api/v1/budgets", self.budgets_left, allow_head=False)
 
     # -- jobs -------------------------------------------------------------------------------------------------------
 
@@ -129,11 +138,11 @@ class JobsApi:
         if key is not None and (known := await self._known(fields, key, body)):
             return known
         job = await self.env.in_thread(self._job, fields)
-        job, draft = await self._draft(job)
+        accepted = await self._accepted(job)
         if request.query.get("dry_run") in ("1", "true"):
-            return _json(200, draft)
+            return _json(200, describe_draft(accepted.job, accepted.placement))
         payload = {"requests": fields.requests} if fields.requests else None
-        submission = await self._submit(job, payload, None if key is None else IdempotencyKey.of(key, body))
+        submission = await self._submit(accepted, payload, None if key is None else IdempotencyKey.of(key, body))
         return await self._described(201 if submission.is_new else 200, submission.job_id)
 
     async def listing(self, request: web.Request) -> web.Response:
@@ -168,6 +177,7 @@ class JobsApi:
                 "why": explain(placement, None) if placement else record.standing.reason or "it has ended",
                 "latest_start": format_instant(record.job.latest_start_at_s),
                 "plan": describe_placement(placement) if placement else None,
+                "costs": self._costs(record.job, placement) if placement else None,
                 "explanation": await self._explanation(record.job.id),
                 "forecasts": {
                     zone: {"rung": answer.rung, "feed": answer.feed, "age_s": answer.age_s} if answer else None
@@ -216,8 +226,7 @@ class JobsApi:
         """Plan a job and accept it. Raises ApiError: 422 where no plan is in time, 503 where it cannot be kept."""
         if self.is_draining:
             raise _draining()
-        job, _ = await self._draft(job)
-        await self._submit(job, payload, None)
+        await self._submit(await self._accepted(job), payload, None)
 
     async def cancel_job(self, job_id: str) -> None:
         """Raises ApiError: 409 for one that has ended already."""
@@ -230,12 +239,12 @@ class JobsApi:
     # -- the rest ---------------------------------------------------------------------------------------------------
 
     async def plan(self, request: web.Request) -> web.Response:
-        plan, free = self.runner.engine.plan(), self.runner.engine.free_gpus()
+        plan, free, now_s = self.runner.engine.plan(), self.runner.engine.free_gpus(), self.env.now_s()
         return _json(
             200,
             {
-                "made_at": format_instant(self.env.now_s()),
-                "regions": [describe_region(region, free) for region in self.runner.engine.regions],
+                "made_at": format_instant(now_s),
+                "regions": [describe_region(region, free, now_s) for region in self.runner.engine.regions],
                 "placements": [describe_placement(one) for one in plan.placements.values()],
             },
         )
@@ -257,6 +266,12 @@ class JobsApi:
         described = describe_account(account)
         return _json(200, {"since": format_instant(since_s), "until": format_instant(now_s), **described})
 
+    async def budgets_left(self, request: web.Request) -> web.Response:
+        """What each tenant's budget has left in its period under way; `tenant` narrows it down."""
+        tenant = request.query.get("tenant")
+        found = [one for one in self.budgets.standings(self.env.now_s()) if tenant in (None, one.budget.tenant)]
+        return _json(200, {"object": "list", "data": [describe_standing(one) for one in found]})
+
     # -- inside -----------------------------------------------------------------------------------------------------
 
     async def _body(self, request: web.Request) -> bytes:
@@ -277,34 +292,44 @@ class JobsApi:
                 filled(templates[fields.template].command, fields.arguments)
         return job
 
-    async def _draft(self, job: Job) -> tuple[Job, dict[str, Any]]:
+    async def _accepted(self, job: Job) -> Admitted:
         """The job as it is planned, and where. What its past asks for never refuses it."""
         engine, now_s = self.runner.engine, self.env.now_s()
         guarded = self.past.guarded(job)
-        answer = engine.appraise(guarded, now_s)
-        if isinstance(answer, Refusal) and guarded is not job:
-            guarded, answer = job, engine.appraise(job, now_s)
-        if not isinstance(answer, Refusal):
-            return guarded, describe_draft(guarded, answer)
-        # On a thread: a dozen places are tried, and nobody else should wait for that.
-        beside = (engine.open_jobs(now_s), engine.regions, dict(engine.forecasts))
-        changes = await self.env.in_thread(changes_beside, job, *beside, now_s + TIME_TO_ANSWER_S)
-        raise ApiError(
-            422,
-            describe_refusal(answer, changes),
-            kind="invalid_request_error",
-            param=answer.obstacle,
-            code="infeasible",
-            suggestions=[change_of_submission_json(one) for one in changes],
-        )
+        answer = self.budgets.admitted(guarded, lambda one: engine.appraise(one, now_s), now_s)
+        if not isinstance(answer, Admitted) and guarded is not job:
+            answer = self.budgets.admitted(job, lambda one: engine.appraise(one, now_s), now_s)
+        match answer:
+            case Admitted():
+                return answer
+            case Overdrawn():
+                changes = await self.env.in_thread(self.budgets.suggesting(job, now_s))
+                raise _infeasible(told_with(answer.text, changes), "budget", changes)
+            case Refusal():
+                # On a thread: a dozen places are tried, and nobody else should wait for that.
+                beside = (engine.open_jobs(now_s), engine.regions, dict(engine.forecasts))
+                changes = await self.env.in_thread(changes_beside, job, *beside, now_s + TIME_TO_ANSWER_S)
+                raise _infeasible(told_with(answer.what, changes), answer.obstacle, changes)
+
+    def _costs(self, job: Job, placement: Placement) -> dict[str, float | None] | None:
+        """What the place is expected to cost in every unit; null where plans are made by grams alone."""
+        engine = self.runner.engine
+        if not isinstance(engine.planner, WeighedPlanner):
+            return None
+        cost = engine.planner.components(job, placement.segments, engine.regions, engine.forecasts)
+        return describe_costs(cost)
 
     async def _explanation(self, job_id: str) -> dict[str, Any] | None:
         """Computed when somebody asks, on a thread; null for a job without a place."""
         engine, now_s = self.runner.engine, self.env.now_s()
-        grid = Grid(regions=engine.regions, forecasts=dict(engine.forecasts))
-        reserve_ratio = engine.planner.reserve_ratio if isinstance(engine.planner, FleetPlanner) else 0.0
-        told = (job_id, engine.open_jobs(now_s), grid, dict(self.poller.answers), now_s, reserve_ratio)
-        explanation = await self.env.in_thread(explain_open_job, *told)
+        regions, forecasts, answers = engine.regions, dict(engine.forecasts), dict(self.poller.answers)
+        open_jobs, planner = engine.open_jobs(now_s), engine.planner
+        if isinstance(planner, WeighedPlanner):
+            known = (job_id, open_jobs, planner, regions, forecasts, answers, now_s, reserve_ratio_of(planner))
+            explanation = await self.env.in_thread(explain_by_objective, *known)
+        else:
+            told = (job_id, open_jobs, Grid(regions=regions, forecasts=forecasts), answers, now_s)
+            explanation = await self.env.in_thread(explain_open_job, *told, reserve_ratio_of(planner))
         return None if explanation is None else as_json(explanation)
 
     async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:
@@ -318,13 +343,23 @@ class JobsApi:
         return None if known is None else await self._described(200, known)
 
     async def _submit(
-        self, job: Job, payload: Mapping[str, Any] | None, idempotency: IdempotencyKey | None
+        self, accepted: Admitted, payload: Mapping[str, Any] | None, idempotency: IdempotencyKey | None
     ) -> Submission:
-        return await self._write(
-            lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
-            lambda accepted: JobSubmitted(at_s=job.submitted_at_s, job=job) if accepted.is_new else None,
-            is_admission=True,
-        )
+        """Its budget is promised to it before it is durable, and given back where it is not new."""
+        job = accepted.job
+        self.budgets.promise(accepted)
+        try:
+            submission: Submission = await self._write(
+                lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
+                lambda told: JobSubmitted(at_s=job.submitted_at_s, job=job) if told.is_new else None,
+                is_admission=True,
+            )
+        except ApiError:
+            self.budgets.take_back(job.id)
+            raise
+        if not submission.is_new:
+            self.budgets.take_back(job.id)
+        return submission
 
     async def _write(
         self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], *, is_admission: bool = False
@@ -379,6 +414,17 @@ def _naming_the_store() -> Iterator[None]:
 
 def _draining() -> ApiError:
     return unavailable("The daemon is stopping.", code="draining", retry_after_s=_RETRY_AFTER_STORE_S)
+
+
+def _infeasible(message: str, obstacle: str, changes: Sequence[Change]) -> ApiError:
+    return ApiError(
+        422,
+        message,
+        kind="invalid_request_error",
+        param=obstacle,
+        code="infeasible",
+        suggestions=[change_of_submission_json(one) for one in changes],
+    )
 
 
 def _refused(error: Exception) -> ApiError:

@@ -75,6 +75,9 @@ class Metrics:
     def _declare_account(self) -> None:
         self.energy_kwh = self._counter("energy_kwh", "IT energy of served requests and jobs.", "subject", "basis")
         self.emissions_gco2e = self._counter("emissions_gco2e", "Emissions booked, by side.", "side")
+        self.budget = self._gauge(
+            "budget_left", "What a tenant's budget has left, beside what is planned.", "tenant", "unit", "per"
+        )
         self.uncounted = self._counter("uncounted_requests", "Requests whose energy nobody knows.", "model")
 
     def for_requests(self, endpoint: str, model: str, latency_class: str) -> RequestMetrics:
@@ -113,6 +116,10 @@ class Metrics:
     def energy(self, subject: str, basis: str, energy_kwh: float) -> None:
         """IT energy used by requests or jobs."""
         self.energy_kwh.labels(subject, basis).inc(energy_kwh)
+
+    def budget_left(self, tenant: str, unit: str, per: str, left_cost: float) -> None:
+        """A budget in its period under way; -inf where what was spent is not known."""
+        self.budget.labels(tenant, unit, per).set(left_cost)
 
     def emissions(self, emitted_gco2e: float, at_once_gco2e: float) -> None:
         """Priced emissions beside what running at once would have emitted."""

@@ -9,7 +9,7 @@ compared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,15 @@ class Curve:
     def rate_gco2e_per_kwh(self, steps: NDArray[np.intp]) -> Floats:
         """What an hour of one kW emits in each step, PUE included."""
         return self.pue * self.gco2e_per_kwh[steps]
+
+    def raised(self, rate_gco2e_per_kwh: float) -> Curve:
+        """The same with so much more at every instant, PUE included: what is paid for time, not for power."""
+        more = rate_gco2e_per_kwh / self.pue
+        return replace(
+            self,
+            gco2e_per_kwh=self.gco2e_per_kwh + more,
+            cumulative_g_s_per_kwh=self.cumulative_g_s_per_kwh + more * (self.edges_at_s - self.edges_at_s[0]),
+        )
 
     def knows(self, start_at_s: float, end_at_s: float) -> bool:
         return any(from_s <= start_at_s + ROUNDING_S and end_at_s <= to_s + ROUNDING_S for from_s, to_s in self.known)

@@ -22,7 +22,8 @@ class Hold:
 class Region:
     """A place that runs work. `gpus` is its capacity; `pue` is facility energy over IT energy.
 
-    `held` is taken off the capacity; holds of one region do not overlap.
+    `held` is taken off the capacity; holds of one region do not overlap. `gpu_gco2e_per_s` is charged for each GPU
+    while a job holds it, in grams or in whatever the forecasts count.
     """
 
     name: str
@@ -30,6 +31,14 @@ class Region:
     gpus: int = 1
     pue: float = 1.0
     held: tuple[Hold, ...] = ()
+    gpu_gco2e_per_s: float = 0.0
+
+    def held_gpus(self, from_s: float, to_s: float) -> int:
+        """The most that is held at once in the interval; at its one instant where it has no length."""
+        return max(
+            (one.gpus for one in self.held if one.end_at_s > from_s and not from_s < one.start_at_s >= to_s),
+            default=0,
+        )
 
 
 # The forecast of each grid zone; a zone that is absent is unknown and is planned as if it were flat.
@@ -64,7 +73,8 @@ class Placement:
     """Where and when one job runs, and what that is expected to emit beside starting at once.
 
     Emissions include PUE; both are None where the forecast does not reach. `baseline` is the start at the earliest
-    instant in the first allowed region that has room then, as it was when the job was first planned.
+    instant in the first allowed region that has room then, as it was when the job was first planned; `at_once` is that
+    start as this plan sees it. Where an objective chose, `objective_cost` and `baseline_cost` are in its unit.
     """
 
     job_id: str
@@ -72,6 +82,9 @@ class Placement:
     cause: Cause
     emissions_gco2e: float | None = None
     baseline_emissions_gco2e: float | None = None
+    at_once: Segment | None = None
+    objective_cost: float | None = None
+    baseline_cost: float | None = None
 
     @property
     def start_at_s(self) -> float:
@@ -92,12 +105,20 @@ class Placement:
             return None
         return 1.0 - self.emissions_gco2e / self.baseline_emissions_gco2e
 
+    @property
+    def objective_savings_ratio(self) -> float | None:
+        """The same of the objective; None where it is not known, or starting at once costs nothing or earns."""
+        if self.objective_cost is None or self.baseline_cost is None or not self.baseline_cost > 0:
+            return None
+        return 1.0 - self.objective_cost / self.baseline_cost
+
 
 class Obstacle(StrEnum):
     """Which limit makes a job infeasible."""
 
     DEADLINE = "deadline"  # not enough time between earliest start and deadline
     CAPACITY = "capacity"  # enough time, but the GPUs are taken
+    HELD = "held"  # enough time, but regions hold the GPUs: in maintenance, or reserved for other traffic
     GPUS = "gpus"  # no allowed region has so many GPUs at all
     REGION = "region"  # no allowed region exists
 

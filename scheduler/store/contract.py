@@ -158,6 +158,12 @@ class Reads(filing_contract.FilingReads, Protocol):
     def uses(self, since_at_s: float, until_at_s: float, *, tenant: str | None = None) -> Sequence[EnergyUse]:
         """Uses that started in [since, until), by start."""
 
+    def spans(self, category: str, since_at_s: float, until_at_s: float) -> Sequence[tuple[str, str, float, float]]:
+        """Region, model, start and end of each use of that category that started in [since, until)."""
+
+    def first_use_at_s(self) -> float | None:
+        """When the oldest use in the ledger started; None where there is none."""
+
     def submission_of(self, tenant: str, idempotency: IdempotencyKey) -> str | None:
         """The job that the key stands for, if it was used. Raises IdempotencyConflictError for another body."""
 

@@ -83,6 +83,19 @@ class SqlReads(FilingReads):
         with self._connected() as connection:
             return [use_of(row) for row in connection.execute(query).mappings()]
 
+    def spans(self, category: str, since_at_s: float, until_at_s: float) -> Sequence[tuple[str, str, float, float]]:
+        column, started_at_s = ENERGY_USES.c, ENERGY_USES.c.started_at_s
+        query = select(column.region, column.model, started_at_s, column.ended_at_s).where(
+            started_at_s >= since_at_s, started_at_s < until_at_s, column.category == category
+        )
+        with self._connected() as connection:
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
+    def first_use_at_s(self) -> float | None:
+        with self._connected() as connection:
+            first: float | None = connection.execute(select(func.min(ENERGY_USES.c.started_at_s))).scalar_one()
+            return first
+
     def submission_of(self, tenant: str, idempotency: IdempotencyKey) -> str | None:
         with self._connected() as connection:
             return _job_of_key(connection, tenant, idempotency)

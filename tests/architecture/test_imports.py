@@ -24,7 +24,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "one_job": frozenset(),
     "open_jobs": frozenset({"one_job"}),
     "whole_fleet": frozenset({"one_job", "open_jobs"}),
-    "reasons": frozenset({"one_job", "open_jobs", "whole_fleet"}),
+    "weighed": frozenset({"one_job", "open_jobs", "whole_fleet"}),
+    "reasons": frozenset({"one_job", "open_jobs", "whole_fleet", "weighed"}),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.sources import ROOT, Module, modules, parsed
 
-_TIME = "s|ms|us|h|hours|days"
+_TIME = "s|ms|us|h|hours|days|years"
 _ENERGY = "w|kw|mw|wh|kwh|mwh|j|kj|mj"
 _CARBON = "g|gco2e|kgco2e|lbs"
 _OTHER = "usd|eur|l|hz|c|deg|bytes?|px|gib|gb|flops?|tflops?|ratio|percent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -354,6 +355,16 @@ def test_uses_read_back_exactly_by_their_start(store: Store) -> None:
     assert store.uses(0.0, 1000.0) == [early, late]
     assert store.uses(100.0, 200.0) == [early]
     assert store.uses(0.0, 1000.0, tenant="red") == [early]
+
+
+def test_spans_are_of_one_category_and_the_oldest_use_is_known(store: Store) -> None:
+    assert store.first_use_at_s() is None
+    uses = [a_use("late", 200.0), a_use("early", 100.0)]
+    store.record_uses([*uses, replace(a_use("flex", 150.0), category="flex")])
+    category = uses[0].category
+    assert sorted(store.spans(category, 0.0, 200.0)) == [("DE", "", 100.0, 160.0)]
+    assert len(store.spans(category, 0.0, 201.0)) == 2
+    assert store.first_use_at_s() == 100.0
 
 
 def test_a_note_is_kept_and_replaced(store: Store) -> None:

@@ -12,11 +12,12 @@ from typing import Protocol
 
 from intensity_feeds.series import Basis, Signal
 from scheduler.jobs import Job
-from scheduler.planning.curve import Curve, Intervals, curve
+from scheduler.planning.curve import Curve, Intervals
 from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from scheduler.planning.one_job.window import cheapest_window
 from scheduler.planning.open_jobs.capacity import Occupancy
-from scheduler.planning.open_jobs.placing import FLEET_MAX_CELLS, allowed_regions
+from scheduler.planning.open_jobs.head_room import waiting_room
+from scheduler.planning.open_jobs.placing import FLEET_MAX_CELLS, allowed_regions, job_curve
 from scheduler.planning.plan import Forecasts, Region, Segment
 
 _W_S_PER_KWH = 3.6e6
@@ -59,8 +60,9 @@ class Beside:
     reserve_ratio: float = 0.0
 
     def free(self, job: Job, region: str, at_least_s: float = 0.0) -> Intervals:
-        kept = next(int(one.gpus * self.reserve_ratio) for one in self.regions if one.name == region)
-        return self.occupancy.free(region, job.earliest_start_at_s, job.deadline_at_s, job.gpus, kept, at_least_s)
+        where = next(one for one in self.regions if one.name == region)
+        from_s, to_s = job.earliest_start_at_s, job.deadline_at_s
+        return waiting_room(self.occupancy, where, from_s, to_s, job.gpus, self.reserve_ratio, at_least_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ class Grid:
             series = self.forecasts.get(region.zone)
             if series is None or kind not in (None, (series.signal, series.basis)):
                 continue
-            part = curve(region.name, series, region.pue, job.earliest_start_at_s, job.deadline_at_s)
+            part = job_curve(job, region, series, job.earliest_start_at_s, job.deadline_at_s)
             if part is not None:
                 kind = (series.signal, series.basis)
                 found.append(part)

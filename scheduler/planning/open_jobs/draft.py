@@ -129,7 +129,7 @@ def is_crowded_out(board: Board, wanted: Need, at_once: Segment | None) -> bool:
     """
     if at_once is None:
         return False
-    is_waiting = at_once.start_at_s > wanted.earliest_s + ROUNDING_S
+    is_waiting = at_once.start_at_s > board.alone_start_at_s(wanted) + ROUNDING_S
     return is_waiting or board.obstacle(wanted, at_once) is Obstacle.CAPACITY
 
 

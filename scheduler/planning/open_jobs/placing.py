@@ -16,18 +16,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from intensity_feeds.series import Basis, Signal
+from intensity_feeds.series import Basis, IntensitySeries, Signal
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
 from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.head_room import waiting_room
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.quantities import format_instant
 
 # A table of a job among many: some milliseconds, at a quarter of an hour for two days of time.
 FLEET_MAX_CELLS = 20_000
+
+_W_S_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,14 @@ def allowed_regions(job: Job, regions: Sequence[Region]) -> list[Region]:
     return [by_name[name] for name in job.regions if name in by_name]
 
 
+def job_curve(job: Job, region: Region, series: IntensitySeries, from_s: float, to_s: float) -> Curve | None:
+    """What a kilowatt of the job costs in a region, the GPUs that it holds there included."""
+    part = curve(region.name, series, region.pue, from_s, to_s)
+    if part is None or region.gpu_gco2e_per_s == 0 or job.power_w == 0:
+        return part
+    return part.raised(job.gpus * region.gpu_gco2e_per_s * _W_S_PER_KWH / job.power_w)
+
+
 @dataclass(slots=True)
 class Board:
     """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room."""
@@ -169,8 +180,19 @@ class Board:
         """What keeps a job that could run `at_once` from being in time."""
         if at_once is None:
             return Obstacle.GPUS if allowed_regions(need.job, self.regions) else Obstacle.REGION
-        too_short = need.earliest_s > need.latest_start_at_s + ROUNDING_S
-        return Obstacle.DEADLINE if too_short else Obstacle.CAPACITY
+        if need.earliest_s > need.latest_start_at_s + ROUNDING_S:
+            return Obstacle.DEADLINE
+        is_held = self.alone_start_at_s(need) > need.latest_start_at_s + ROUNDING_S
+        return Obstacle.HELD if is_held else Obstacle.CAPACITY
+
+    def alone_start_at_s(self, need: Need) -> float:
+        """When the job could start were nobody else there: later than it may only where regions hold GPUs."""
+        regions = allowed_regions(need.job, self.regions)
+        if not any(region.held for region in regions):
+            return need.earliest_s
+        empty = Occupancy(regions)
+        firsts = (empty.earliest_start_at_s(one.name, need.earliest_s, need.whole_s, need.job.gpus) for one in regions)
+        return min(firsts)
 
     def refusal(self, need: Need, at_once: Segment | None) -> Refusal:
         """Why the job has no place in time, and the first finish that has."""
@@ -192,6 +214,7 @@ class Board:
             cause=place.cause,
             emissions_gco2e=self.place_gco2e(place),
             baseline_emissions_gco2e=baseline_gco2e,
+            at_once=place.at_once,
         )
 
     def place_gco2e(self, place: Place) -> float | None:
@@ -230,7 +253,7 @@ class Board:
             series = self.forecasts.get(region.zone)
             if series is None or question not in (None, (series.signal, series.basis)):
                 continue
-            part = curve(region.name, series, region.pue, need.earliest_s, need.job.deadline_at_s)
+            part = job_curve(need.job, region, series, need.earliest_s, need.job.deadline_at_s)
             if part is not None:
                 question = (series.signal, series.basis)
                 curves.append(part)
@@ -269,6 +292,8 @@ class Board:
                 return f"needs {job.gpus} GPUs at once, the largest allowed region has {most}"
             case Obstacle.DEADLINE:
                 because = "there is not so much time"
+            case Obstacle.HELD:
+                because = "GPUs are reserved or in maintenance"
             case Obstacle.CAPACITY:
                 because = f"the room for {job.gpus} GPUs is taken"
         return f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
@@ -309,11 +334,12 @@ class Board:
     def _free(
         self, need: Need, regions: Sequence[Region], reserve_ratio: float, at_least_s: float = 0.0
     ) -> dict[str, Intervals]:
-        job, free = need.job, self.occupancy.free
-        kept_free = {region.name: int(region.gpus * reserve_ratio) for region in regions}
+        job = need.job
         return {
-            name: free(name, need.earliest_s, job.deadline_at_s, job.gpus, kept, at_least_s)
-            for name, kept in kept_free.items()
+            region.name: waiting_room(
+                self.occupancy, region, need.earliest_s, job.deadline_at_s, job.gpus, reserve_ratio, at_least_s
+            )
+            for region in regions
         }
 
     def emissions_gco2e(self, power_w: float, segments: Sequence[Segment]) -> float | None:

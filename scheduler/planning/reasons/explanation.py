@@ -24,6 +24,8 @@ from scheduler.planning.plan import Cause, Segment
 LEAST_GAIN_RATIO = 1e-3
 # How far the deadline and the earliest start are lifted: the grid's rhythm is a day.
 LIFTED_S = 86_400.0
+# What amounts are in, unless an objective is asked.
+GRAMS_UNIT = "gCO2e"
 # A start nearer than this to the chosen one is the same choice, moved a little.
 APART_S = 3600.0
 
@@ -36,6 +38,8 @@ class LimitKind(StrEnum):
     CAPACITY = "capacity"
     REGIONS = "regions"
     HEAD_ROOM = "head_room"
+    HELD = "held"
+    BUDGET = "budget"
     PLAN = "plan"  # no limit: a cleaner place is free, and the plan has not taken it
     FORECAST_END = "forecast_end"
 
@@ -73,6 +77,7 @@ class Explanation:
 
     `at_once` is the start without waiting; its emissions are `at_once_gco2e`, None where they are not known.
     `next_best` starts at least an hour apart, or runs in another region. Without `has_choice` neither was sought.
+    Amounts are grams, or whatever `unit` says where plans are made by an objective.
     """
 
     job_id: str
@@ -85,6 +90,7 @@ class Explanation:
     next_best: Choice | None
     grounds: tuple[Ground, ...]
     has_choice: bool = True
+    unit: str = GRAMS_UNIT
 
     @property
     def start_at_s(self) -> float:
@@ -121,7 +127,8 @@ class Placed:
     """A job in its place. `job` is what is left of it: `duration_s` to run between its two limits of time.
 
     `room` is free beside the others with the head-room kept, `room_without_reserve` beside the others alone (None: none
-    is kept), `empty` is the fleet without them. Nothing starts before `not_before_s`.
+    is kept), `empty` is the fleet without them, `unheld` is free beside them where regions hold nothing (None: they
+    hold nothing). Nothing starts before `not_before_s`.
     """
 
     job: Job
@@ -132,6 +139,7 @@ class Placed:
     empty: FreeTime
     not_before_s: float
     room_without_reserve: FreeTime | None = None
+    unheld: FreeTime | None = None
     at_once: Segment | None = None
     at_once_gco2e: float | None = None
     restores_first: bool = False
@@ -194,7 +202,7 @@ def _limits(placed: Placed, grid: Grid, emissions_gco2e: float) -> Iterator[Limi
         instead = grid.cheapest(job, room, kind=kind, restores_first=placed.restores_first)
         if instead is None or not _is_less(instead.emissions_gco2e, least_gco2e):
             continue
-        taken = _taken(placed, instead) if which is LimitKind.CAPACITY else ()
+        taken = _taken(placed, instead) if which in (LimitKind.CAPACITY, LimitKind.HELD) else ()
         saves_gco2e = emissions_gco2e - instead.emissions_gco2e
         found.append(Limit(kind=which, instead=instead, saves_gco2e=saves_gco2e, taken=taken))
     yield from sorted(found, key=lambda limit: -(limit.saves_gco2e or 0.0))
@@ -213,16 +221,20 @@ def _lifted(placed: Placed) -> Iterator[tuple[LimitKind, Job, FreeTime]]:
     yield LimitKind.CAPACITY, job, placed.empty
     if placed.room_without_reserve is not None:
         yield LimitKind.HEAD_ROOM, job, placed.room_without_reserve
+    if placed.unheld is not None:
+        yield LimitKind.HELD, job, placed.unheld
     yield LimitKind.DEADLINE, replace(job, deadline_at_s=job.deadline_at_s + LIFTED_S), room
-    earlier_s = max(placed.not_before_s, job.earliest_start_at_s - LIFTED_S)
+    asked_s = job.asked_earliest_start_at_s
+    kind = LimitKind.EARLIEST_START if asked_s is None else LimitKind.BUDGET
+    earlier_s = max(placed.not_before_s, job.earliest_start_at_s - LIFTED_S if asked_s is None else asked_s)
     if earlier_s < job.earliest_start_at_s - ROUNDING_S:
-        yield LimitKind.EARLIEST_START, replace(job, earliest_start_at_s=earlier_s), room
+        yield kind, replace(job, earliest_start_at_s=earlier_s), room
     if job.regions:
         yield LimitKind.REGIONS, replace(job, regions=()), room
 
 
 def _taken(placed: Placed, instead: Choice) -> Intervals:
-    """When others hold the room in a better place, joined where it is one stretch."""
+    """When the room in a better place is taken, or held, joined where it is one stretch."""
     room = placed.room_without_reserve or placed.room
     held: list[tuple[float, float]] = []
     for one in instead.segments:

@@ -12,7 +12,7 @@ from intensity_feeds.feed import Rung
 from scheduler.planning.curve import Intervals
 from scheduler.planning.open_jobs.choices import Choice
 from scheduler.planning.plan import Cause, Segment
-from scheduler.planning.reasons.explanation import Explanation, Ground, Limit, LimitKind
+from scheduler.planning.reasons.explanation import GRAMS_UNIT, Explanation, Ground, Limit, LimitKind
 from scheduler.quantities import format_instant
 
 Json = dict[str, Any]
@@ -32,6 +32,8 @@ _RUNGS = {
 _WORDS = {
     LimitKind.CAPACITY: ("capacity", "but others hold the room {taken}", "in hours that others hold"),
     LimitKind.HEAD_ROOM: ("head-room", "but those GPUs are kept free for jobs still to come", "without it"),
+    LimitKind.HELD: ("held GPUs", "but GPUs are reserved or in maintenance {taken}", "on GPUs that are held"),
+    LimitKind.BUDGET: ("budget", "but its tenant's budget pays from the next period on", "did the budget pay"),
     LimitKind.DEADLINE: ("deadline", "were there a day more", "with a day more"),
     LimitKind.EARLIEST_START: ("earliest start", "could it begin earlier", "if earlier"),
     LimitKind.REGIONS: ("allowed regions", "were it allowed there", "in {region}"),
@@ -49,7 +51,7 @@ def sentences(explanation: Explanation) -> list[tuple[str, str]]:
     if explanation.emissions_gco2e is not None and not explanation.limits:
         said.append(("held by", _unheld(explanation)))
     if explanation.next_best is not None:
-        said.append(("next best", _next_best(explanation.next_best, explanation.emissions_gco2e or 0.0)))
+        said.append(("next best", _next_best(explanation.next_best, explanation)))
     said += [("forecast", one) for one in _grounds(explanation.grounds)]
     return [(heading, sentence) for heading, sentence in said if sentence]
 
@@ -59,7 +61,7 @@ def one_line(explanation: Explanation) -> str:
     if explanation.emissions_gco2e is None:
         return "forecast: nothing is known of that time"
     if not explanation.limits:
-        return "nothing: no place is cleaner" if explanation.has_choice else "it has no choice any more"
+        return f"nothing: no place is {_better(explanation)}" if explanation.has_choice else "it has no choice any more"
     limit, emissions_gco2e = explanation.limits[0], explanation.emissions_gco2e
     if limit.instead is None or limit.saves_gco2e is None:
         return f"forecast: it ends {instant_text(limit.known_until_s or 0.0)}"
@@ -69,8 +71,26 @@ def one_line(explanation: Explanation) -> str:
 
 
 def as_json(explanation: Explanation) -> Json:
-    """Every field; instants are ISO 8601 UTC."""
+    """Every field; instants are ISO 8601 UTC. Amounts that are not grams are called `value`, not `gco2e`."""
+    plain = _plain(explanation)
+    return plain if explanation.unit == GRAMS_UNIT else _not_in_grams(plain)
+
+
+def _not_in_grams(plain: Json) -> Json:
     return {
+        key.replace("emissions_gco2e", "value").replace("gco2e", "value"): _renamed(one) for key, one in plain.items()
+    }
+
+
+def _renamed(one: Any) -> Any:
+    if isinstance(one, list):
+        return [_renamed(inner) for inner in one]
+    return _not_in_grams(one) if isinstance(one, dict) else one
+
+
+def _plain(explanation: Explanation) -> Json:
+    return {
+        "unit": explanation.unit,
         "cause": explanation.cause,
         "start": format_instant(explanation.start_at_s),
         "end": format_instant(explanation.end_at_s),
@@ -103,8 +123,21 @@ def span_text(from_s: float, to_s: float) -> str:
 
 def mass_text(emissions_gco2e: float) -> str:
     """Three digits or more: `0.42 g`, `812 g`, `1,204 g`."""
-    grams = abs(emissions_gco2e)
-    return f"{grams:,.0f} g" if grams >= 100 else f"{grams:.3g} g"
+    return f"{_number(emissions_gco2e)} g"
+
+
+def _amount(explanation: Explanation, cost: float) -> str:
+    """In grams, dollars or units of a weighted objective."""
+    shown = {GRAMS_UNIT: "g", "USD": "USD"}.get(explanation.unit, "of the objective")
+    return f"{_number(cost)} {shown}"
+
+
+def _number(cost: float) -> str:
+    return f"{abs(cost):,.0f}" if abs(cost) >= 100 else f"{abs(cost):.3g}"
+
+
+def _better(explanation: Explanation) -> str:
+    return "cleaner" if explanation.unit == GRAMS_UNIT else "better"
 
 
 def _place(segments: tuple[Segment, ...]) -> str:
@@ -115,22 +148,22 @@ def _place(segments: tuple[Segment, ...]) -> str:
 
 
 def _saving(explanation: Explanation) -> str:
+    is_grams = explanation.unit == GRAMS_UNIT
     ratio, saves_gco2e, at_once = explanation.saves_ratio, explanation.saves_gco2e, explanation.at_once
     if explanation.cause is Cause.LATE:
         return "nothing: it cannot be in time any more, so it runs as early as it can"
     if explanation.emissions_gco2e is None:
         return "nothing that is known: the forecast does not reach, so it runs early"
     if saves_gco2e is None or ratio is None:
-        return "an amount that is not known: what starting at once emits is not known"
+        return "an cost that is not known: what starting at once emits is not known"
     where = "" if at_once is None else f" in {at_once.region} at {instant_text(at_once.start_at_s)}"
     against = f"starting at once{where}"
     if abs(ratio) < _LEAST_SHOWN_RATIO:
-        return f"nothing: {against} is as clean"
+        return f"nothing: {against} is as {'clean' if is_grams else 'good'}"
     if ratio < 0:
-        return (
-            f"nothing: it emits {mass_text(saves_gco2e)} ({-ratio:.1%}) more than {against}, so that others emit less"
-        )
-    return f"{mass_text(saves_gco2e)} ({ratio:.1%}) against {against}"
+        more = f"{_amount(explanation, saves_gco2e)} ({-ratio:.1%}) more than {against}"
+        return f"nothing: it emits {more}, so that others emit less" if is_grams else f"nothing: it costs {more}"
+    return f"{_amount(explanation, saves_gco2e)} ({ratio:.1%}) against {against}"
 
 
 def _limit(limit: Limit, explanation: Explanation) -> str:
@@ -139,13 +172,13 @@ def _limit(limit: Limit, explanation: Explanation) -> str:
         return f"the forecast's end at {ends}: nothing is assumed of the time after it"
     name, at_length, _ = _WORDS[limit.kind]
     share = limit.saves_gco2e / abs(explanation.emissions_gco2e) if explanation.emissions_gco2e else 0.0
-    gain = f"{mass_text(limit.saves_gco2e)} ({share:.1%}) less {_place(limit.instead.segments)}"
+    gain = f"{_amount(explanation, limit.saves_gco2e)} ({share:.1%}) less {_place(limit.instead.segments)}"
     return f"{name}: {gain}, {at_length.format(taken=_stretches(limit.taken))}"
 
 
 def _unheld(explanation: Explanation) -> str:
     if explanation.has_choice:
-        return "nothing: no place is cleaner, whatever limit were lifted"
+        return f"nothing: no place is {_better(explanation)}, whatever limit were lifted"
     return "" if explanation.cause is Cause.LATE else "its run: it has begun, and is not moved"
 
 
@@ -157,11 +190,12 @@ def _stretches(taken: Intervals) -> str:
     return " and ".join([*shown, *more])
 
 
-def _next_best(choice: Choice, emissions_gco2e: float) -> str:
+def _next_best(choice: Choice, explanation: Explanation) -> str:
+    emissions_gco2e = explanation.emissions_gco2e or 0.0
     extra_gco2e = choice.emissions_gco2e - emissions_gco2e
     share = f" ({abs(extra_gco2e / emissions_gco2e):.1%})" if emissions_gco2e else ""
     word = "more" if extra_gco2e >= 0 else "less"
-    return f"{_place(choice.segments)}: {mass_text(extra_gco2e)}{share} {word}"
+    return f"{_place(choice.segments)}: {_amount(explanation, extra_gco2e)}{share} {word}"
 
 
 def _grounds(grounds: Sequence[Ground]) -> list[str]:

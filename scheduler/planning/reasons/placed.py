@@ -15,7 +15,7 @@ from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.choices import Beside, Grid
 from scheduler.planning.open_jobs.fleet import with_others_taken
 from scheduler.planning.open_jobs.placing import need
-from scheduler.planning.plan import Cause, Placement, Segment
+from scheduler.planning.plan import Cause, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.reasons.explanation import Explanation, Ground, Placed, emissions_of, explain, ground_of_answer
 from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
@@ -37,13 +37,16 @@ def full_room(found: FleetPlan) -> Room:
 def placed_in_fleet(found: FleetPlan) -> Iterator[Placed]:
     """Each planned job in turn, with room for all but itself: use one before asking for the next."""
     grid, room, empty = grid_of(found.case), full_room(found), Room(found.case)
+    unheld = full_room(replace(found, case=_unheld(found.case))) if _holds(found.case.regions) else None
     not_before_s = min((one.start_at_s for one in found.case.forecasts.values()), default=0.0)
     for job in found.case.jobs:
         segments = found.segments.get(job.id)
         if not segments:
             continue
         at_once = found.run_now.segments.get(job.id)
-        room.give_back(job, segments)
+        for one in (room, unheld):
+            if one is not None:
+                one.give_back(job, segments)
         yield Placed(
             job=job,
             segments=segments,
@@ -51,11 +54,14 @@ def placed_in_fleet(found: FleetPlan) -> Iterator[Placed]:
             emissions_gco2e=found.job_gco2e[job.id],
             room=room,
             empty=empty,
+            unheld=unheld,
             not_before_s=not_before_s,
             at_once=at_once[0] if at_once else None,
             at_once_gco2e=emissions_of(grid, job.power_w, at_once) if at_once else None,
         )
-        room.take(job, segments)
+        for one in (room, unheld):
+            if one is not None:
+                one.take(job, segments)
 
 
 def explain_lone_job(
@@ -99,6 +105,8 @@ def placed_open(
 ) -> Placed:
     """An open job of an engine beside the others; `others` may not hold it."""
     beside = with_others_taken(others, grid.regions, grid.forecasts).occupancy
+    free = [replace(region, held=()) for region in grid.regions]
+    unheld = with_others_taken(others, free, grid.forecasts).occupancy
     wanted = need(one, now_s)
     is_running = one.running is not None or wanted is None
     return Placed(
@@ -108,6 +116,7 @@ def placed_open(
         emissions_gco2e=placement.emissions_gco2e,
         room=Beside(occupancy=beside, regions=grid.regions, reserve_ratio=reserve_ratio),
         room_without_reserve=Beside(occupancy=beside, regions=grid.regions) if reserve_ratio > 0 else None,
+        unheld=Beside(occupancy=unheld, regions=free, reserve_ratio=reserve_ratio) if _holds(grid.regions) else None,
         empty=Beside(occupancy=Occupancy(grid.regions), regions=grid.regions),
         not_before_s=now_s,
         # The baseline is of the whole job; beside what is left of one it would claim what is behind it as saved.
@@ -115,6 +124,14 @@ def placed_open(
         restores_first=wanted is not None and wanted.restores_first,
         is_running=is_running,
     )
+
+
+def _holds(regions: Sequence[Region]) -> bool:
+    return any(region.held for region in regions)
+
+
+def _unheld(case: FleetCase) -> FleetCase:
+    return replace(case, regions=[replace(region, held=()) for region in case.regions])
 
 
 def _left_of(job: Job, work_s: float, earliest_s: float) -> Job:

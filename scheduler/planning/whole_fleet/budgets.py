@@ -98,7 +98,7 @@ class Budgets:
                     # Paid where the run begins, as far as a day can tell.
                     first = found.setdefault(budget.per.begin(places[job.id][0].start_at_s), {})
                     first[job.id] = budget.what.of(self._charged.charges(job, places[job.id]))
-                for begin, piece in _cut(places[job.id], budget.per):
+                for begin, piece in cut(places[job.id], budget.per):
                     spent = budget.what.of(components(self._case, self._sites, job, (piece,)))
                     period = found.setdefault(begin, {})
                     period[job.id] = period.get(job.id, 0.0) + spent
@@ -135,7 +135,7 @@ class Budgets:
                 continue
             spent = [
                 (start, budget.what.of(components(self._case, self._sites, job, (piece,))))
-                for start, piece in _cut(place, budget.per)
+                for start, piece in cut(place, budget.per)
             ]
             sums = [sum(ledger.get(start, {}).values()) + cost for start, cost in spent]
             if not any(self._is_over(one, budget) for one in sums):
@@ -149,7 +149,7 @@ class Budgets:
         return spent_cost > budget.most_cost + _ROUNDING_RATIO * abs(budget.most_cost)
 
 
-def _cut(segments: Sequence[Segment], per: Per) -> Iterator[tuple[datetime, Segment]]:
+def cut(segments: Sequence[Segment], per: Per) -> Iterator[tuple[datetime, Segment]]:
     """The segments by period, cut where one period ends."""
     for one in segments:
         start_at_s = one.start_at_s

@@ -56,11 +56,15 @@ def free_gpus(regions: Sequence[Region], edges_at_s: Floats) -> Floats:
 
 def together(holds: Iterable[Hold], gpus: int) -> tuple[Hold, ...]:
     """The sum of several rules, without overlaps and never more than a region has."""
-    every = list(holds)
-    edges = sorted({edge for one in every for edge in (one.start_at_s, one.end_at_s)})
+    changes: dict[float, int] = {}
+    for one in holds:
+        changes[one.start_at_s] = changes.get(one.start_at_s, 0) + one.gpus
+        changes[one.end_at_s] = changes.get(one.end_at_s, 0) - one.gpus
     found: list[Hold] = []
-    for from_s, to_s in pairwise(edges):
-        held = min(gpus, sum(one.gpus for one in every if one.start_at_s <= from_s and one.end_at_s >= to_s))
+    asked = 0
+    for from_s, to_s in pairwise(sorted(changes)):
+        asked += changes[from_s]
+        held = min(gpus, asked)
         if found and found[-1].end_at_s == from_s and found[-1].gpus == held:
             found[-1] = Hold(start_at_s=found[-1].start_at_s, end_at_s=to_s, gpus=held)
         elif held:

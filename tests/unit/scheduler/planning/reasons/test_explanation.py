@@ -11,7 +11,7 @@ from intensity_feeds.series import IntensitySeries, Signal
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.choices import Beside, Grid
-from scheduler.planning.plan import Cause, Region, Segment
+from scheduler.planning.plan import Cause, Hold, Region, Segment
 from scheduler.planning.reasons.explanation import (
     Explanation,
     LimitKind,
@@ -204,3 +204,39 @@ def test_a_saving_without_a_base_has_no_share(at_once_gco2e: float | None) -> No
     )
     assert found.saves_ratio is None
     assert "not known" in dict(sentences(found))["saves"]
+
+
+def test_held_gpus_bind_and_the_hours_are_named_in_which_they_are_held() -> None:
+    hold = Hold(start_at_s=hours(2, 3).start_at_s, end_at_s=hours(2, 3).end_at_s, gpus=8)
+    fleet = (replace(a_region(gpus=8), held=(hold,)),)
+    free = (a_region(gpus=8),)
+    found = explained(
+        a_job(within_s=4 * HOUR_S),
+        hours(3, 4),
+        series=(a_series(500, 400, 100, 300),),
+        regions=fleet,
+        unheld=Beside(occupancy=Occupancy(free), regions=free),
+    )
+    assert limits(found) == {LimitKind.HELD: 200}
+    assert found.limits[0].taken == ((hours(2, 3).start_at_s, hours(2, 3).end_at_s),)
+    assert "but GPUs are reserved or in maintenance from" in dict(sentences(found))["held by"]
+    assert one_line(found) == "held GPUs: 66.7% less on GPUs that are held"
+
+
+def test_a_budget_binds_when_the_job_would_have_started_in_a_cleaner_hour_of_the_period_before() -> None:
+    job = a_job(earliest_s=MIDNIGHT_S + 2 * HOUR_S, within_s=2 * HOUR_S)
+    waiting = replace(job, asked_earliest_start_at_s=MIDNIGHT_S)
+    found = explained(waiting, hours(3, 4), series=(a_series(200, 100, 500, 400),))
+    assert limits(found) == {LimitKind.BUDGET: 300}
+    assert dict(sentences(found))["held by"].endswith("but its tenant's budget pays from the next period on")
+    # What it never asked for is not the budget's fault.
+    assert (
+        limits(
+            explained(
+                replace(job, asked_earliest_start_at_s=job.earliest_start_at_s),
+                hours(3, 4),
+                series=(a_series(200, 100, 500, 400),),
+            )
+        )
+        == {}
+    )

@@ -1,0 +1,188 @@
+"""What tenants have spent and planned beside their budgets: keeps the numbers, and asks admission.py.
+
+The ledger is the memory: the periods under way are read from it once at start, and every use after that is counted as
+it is booked. Uses are priced on what is known of the grid by now: realised as far as a feed tells, forecast after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from intensity_feeds.series import IntensitySeries, SeriesError
+from scheduler.daemon.env import Env
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.poller import Poller
+from scheduler.daemon.runner import Runner
+from scheduler.jobs import Job, JobKind
+from scheduler.ledger import EnergyUse, Subject, realised_then_expected
+from scheduler.planning.plan import Placement, Refusal, Segment
+from scheduler.planning.planner import OpenJob
+from scheduler.planning.reasons.nearest_change import Change, nearest_changes
+from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S
+from scheduler.planning.weighed.admission import (
+    Admitted,
+    Bill,
+    BudgetStanding,
+    Overdrawn,
+    Place,
+    admitted,
+    planned,
+)
+from scheduler.planning.weighed.spending import Spending
+from scheduler.planning.whole_fleet.budgets import Budget, Per
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.objective import Components, Sites, components
+from scheduler.store.contract import Reads, UnknownJobError
+
+# A job and the segments that it is charged for.
+Placed = tuple[Job, Sequence[Segment]]
+
+
+class TenantBudgets:
+    """Nothing is asked of it where no budget is set."""
+
+    def __init__(
+        self, env: Env, budgets: Sequence[Budget], sites: Sites, runner: Runner, poller: Poller, metrics: Metrics
+    ) -> None:
+        self._env, self._budgets, self._sites = env, tuple(budgets), sites
+        self._runner, self._poller, self._metrics = runner, poller, metrics
+        self._tenants = {one.tenant for one in budgets}
+        self._spending = Spending()
+        self._known: dict[str, IntensitySeries] = {}
+        # Accepted a moment ago: durable, but the engine has not heard of them yet.
+        self._promised: dict[str, Admitted] = {}
+
+    def limits(self, tenant: str) -> bool:
+        """Whether this tenant has a budget."""
+        return tenant in self._tenants
+
+    # -- what was spent -----------------------------------------------------------------------------------------------
+
+    async def read(self, reads: Reads) -> None:
+        """The periods under way, from the ledger."""
+        if self._budgets:
+            now_s = self._env.now_s()
+            await self._env.in_thread(self._read, reads, self._begin_s(now_s), now_s)
+            await self.refresh()
+
+    def count(self, use: EnergyUse) -> None:
+        """A use has been booked; that of a job while the engine still knows it."""
+        if use.tenant in self._tenants:
+            job = self._runner.engine.job(use.subject_id) if use.subject is Subject.JOB else None
+            self._spending.add(use, 0 if job is None else job.gpus)
+
+    def on_forecast_changed(self) -> None:
+        """Keep what was last expected of hours that nobody measures."""
+        for zone, series in self._poller.forecasts().items():
+            before = self._known.get(zone)
+            try:
+                self._known[zone] = series if before is None else before.followed_by(series)
+            except SeriesError:  # marginal after average: what was known answers another question
+                self._known[zone] = series
+
+    async def refresh(self) -> None:
+        """Ask what the grid really emitted in the periods under way, and show what is left."""
+        if not self._budgets:
+            return
+        now_s = self._env.now_s()
+        begin_s = self._begin_s(now_s)
+        self._spending.forget_before(begin_s)
+        for zone in sorted({region.zone for region in self._runner.engine.regions}):
+            history = await self._poller.history(zone, begin_s, now_s)
+            known = realised_then_expected(history, self._known.get(zone))
+            if known is not None:
+                self._known[zone] = known
+        self.standings(now_s)
+
+    def standings(self, now_s: float) -> list[BudgetStanding]:
+        """Every budget as it stands now, shown in the metrics too."""
+        bill, places = self._bill(), self._places(now_s)
+        found = [self._standing(budget, now_s, places, bill) for budget in self._budgets]
+        for one in found:
+            self._metrics.budget_left(one.budget.tenant, one.budget.what, one.budget.per, one.left_cost)
+        return found
+
+    # -- what may be spent --------------------------------------------------------------------------------------------
+
+    def admitted(self, job: Job, place: Place, now_s: float) -> Admitted | Overdrawn | Refusal:
+        """The job in the first period in which its tenant can pay for it, or why there is none."""
+        standings = self.standings(now_s) if self.limits(job.tenant) else []
+        return admitted(job, place, standings, self._bill())
+
+    def promise(self, accepted: Admitted) -> None:
+        """It is being made durable: whoever asks next finds its cost planned."""
+        if self.limits(accepted.job.tenant):
+            self._promised[accepted.job.id] = accepted
+
+    def take_back(self, job_id: str) -> None:
+        """It was not accepted after all."""
+        self._promised.pop(job_id, None)
+
+    def suggesting(self, job: Job, now_s: float) -> Callable[[], list[Change]]:
+        """Finds the changes with which the job has a place that its tenant can pay for. Slow: for a thread."""
+        engine, from_s = self._runner.engine, now_s + TIME_TO_ANSWER_S
+        planner, standings, bill = engine.planner, self.standings(now_s), self._bill()
+        others, regions, forecasts = engine.open_jobs(now_s), engine.regions, dict(engine.forecasts)
+
+        def place(changed: Job) -> Placement | Refusal:
+            return planner.place(OpenJob(job=changed), others, regions, forecasts, from_s)
+
+        def is_feasible(changed: Job) -> bool:
+            return isinstance(admitted(changed, place, standings, bill), Admitted)
+
+        return lambda: nearest_changes(job, regions, is_feasible, not_before_s=from_s)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _read(self, reads: Reads, begin_s: float, now_s: float) -> None:
+        gpus: dict[str, int] = {}
+        for tenant in sorted(self._tenants):
+            for use in reads.uses(begin_s, now_s, tenant=tenant):
+                if use.subject is Subject.JOB and use.subject_id not in gpus:
+                    gpus[use.subject_id] = _gpus_of(reads, use.subject_id)
+                self._spending.add(use, gpus.get(use.subject_id, 0))
+
+    def _begin_s(self, now_s: float) -> float:
+        """When the longest of the periods under way began."""
+        per = Per.MONTH if any(one.per is Per.MONTH for one in self._budgets) else Per.DAY
+        return per.begin(now_s).timestamp()
+
+    def _standing(self, budget: Budget, now_s: float, places: Sequence[Placed], bill: Bill) -> BudgetStanding:
+        begin = budget.per.begin(now_s)
+        from_s, to_s = begin.timestamp(), budget.per.end(begin).timestamp()
+        spent_cost = self._spending.spent_cost(budget.tenant, budget.what, from_s, to_s, self._known, self._sites)
+        return BudgetStanding(
+            budget=budget, begin=begin, settled_cost=spent_cost, planned=planned(budget, places, bill)
+        )
+
+    def _places(self, now_s: float) -> list[Placed]:
+        """The places of all open jobs, and of those that the engine has not heard of yet."""
+        engine = self._runner.engine
+        self._promised = {name: one for name, one in self._promised.items() if engine.job(name) is None}
+        known = [(one.job, _uncounted(one, now_s)) for one in engine.open_jobs(now_s)]
+        return [*known, *((one.job, one.placement.segments) for one in self._promised.values())]
+
+    def _bill(self) -> Bill:
+        """What segments cost on what is known now; to be asked on any thread."""
+        regions, forecasts = self._runner.engine.regions, {**self._runner.engine.forecasts, **self._known}
+
+        def bill(job: Job, segments: Sequence[Segment]) -> Components:
+            return components(FleetCase(jobs=[job], regions=regions, forecasts=forecasts), self._sites, job, segments)
+
+        return bill
+
+
+def _uncounted(one: OpenJob, now_s: float) -> Sequence[Segment]:
+    """What of a job's place is not in the ledger: a batch is booked request by request, others when a piece ends."""
+    segments = () if one.planned is None else one.planned.segments
+    if one.job.kind is not JobKind.INFERENCE_BATCH:
+        return segments
+    return [replace(piece, start_at_s=max(piece.start_at_s, now_s)) for piece in segments if piece.end_at_s > now_s]
+
+
+def _gpus_of(reads: Reads, job_id: str) -> int:
+    try:
+        return reads.job(job_id).job.gpus
+    except UnknownJobError:
+        return 0

@@ -1,0 +1,87 @@
+"""Tenants' budgets in a whole daemon: who waits, who is refused, what is left, and that a restart forgets nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.quantities import parse_instant_s
+from tests.builders import DAY_S, YEAR_2022_AT_S
+from tests.daemons import a_daemon, a_submission, got, posted, until_state
+
+pytestmark = pytest.mark.slow
+
+
+def tables(**budget: Any) -> dict[str, Any]:
+    return {"budget": [{"tenant": "red", **budget}]}
+
+
+def red(**fields: Any) -> dict[str, Any]:
+    """An hour at a kilowatt."""
+    return a_submission(tenant="red", **fields)
+
+
+async def test_the_second_job_of_a_day_waits_for_the_next_and_the_budget_is_named(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, tables(kwh=1.5), speed=60.0) as (_, client):
+        first = await posted(client, "/api/v1/jobs", red(within="20h"))
+        status, second = await posted(client, "/api/v1/jobs", red(within="30h"))
+        other = await posted(client, "/api/v1/jobs", a_submission(tenant="blue", within="20h"))
+        _, left = await got(client, "/api/v1/budgets")
+        _, explained = await got(client, f"/api/v1/jobs/{second['id']}/explain")
+
+        assert (first[0], status, other[0]) == (201, 201, 201)
+        assert first[1]["asked_earliest_start"] is None
+        assert parse_instant_s(second["earliest_start"]) == YEAR_2022_AT_S + DAY_S
+        assert parse_instant_s(second["asked_earliest_start"]) == pytest.approx(YEAR_2022_AT_S, abs=3600)
+        assert parse_instant_s(second["plan"]["start"]) >= YEAR_2022_AT_S + DAY_S
+        (standing,) = left["data"]
+        assert (standing["unit"], standing["period"], standing["at_most"]) == ("kwh", "2022-01-01", 1.5)
+        assert [standing["settled"], standing["planned"], standing["left"]] == pytest.approx([0, 1, 0.5])
+        # Today's noon is cleaner than the small hours of tomorrow.
+        (held,) = (one for one in explained["explanation"]["limits"] if one["limit"] == "budget")
+        assert held["saves_gco2e"] > 0
+        assert "earliest_start" not in {one["limit"] for one in explained["explanation"]["limits"]}
+        async with client.get("/metrics") as response:
+            assert 'slacktide_budget_left{per="day",tenant="red",unit="kwh"} 0.5' in await response.text()
+
+
+async def test_a_job_that_cannot_wait_is_refused_with_a_finish_that_the_next_day_pays_for(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, tables(kwh=1.5), speed=1.0) as (_, client):
+        await posted(client, "/api/v1/jobs", red(within="20h"))
+        status, answer = await posted(client, "/api/v1/jobs", red(within="20h"))
+
+        assert (status, answer["error"]["param"]) == (422, "budget")
+        assert "needs 1 kwh in 2022-01-01, where red has used or planned 1 of 1.5" in answer["error"]["message"]
+        assert "; finish by 2022-01-02T01:00Z" in answer["error"]["message"]
+        (later,) = (one for one in answer["error"]["suggestions"] if one["changes"][0]["field"] == "deadline")
+        taken_up = red(within="", deadline=later["changes"][0]["value"])
+        assert (await posted(client, "/api/v1/jobs", taken_up))[0] == 201
+
+
+async def test_submissions_at_the_same_moment_do_not_spend_the_same_money(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, tables(kwh=2.5), speed=1.0) as (_, client):
+        answers = await asyncio.gather(*(posted(client, "/api/v1/jobs", red(within="20h")) for _ in range(5)))
+        assert sorted(status for status, _ in answers) == [201, 201, 422, 422, 422]
+
+
+async def test_what_was_spent_is_known_after_a_restart_in_grams_and_kilowatt_hours(tmp_path: Path) -> None:
+    limits = {"kwh": 1.5, "gco2e": 1e6, "per": "month"}
+    async with a_daemon(tmp_path, tables(**limits)) as (_, client):
+        _, job = await posted(client, "/api/v1/jobs", red(within="90m", arguments={"seconds": "1.0"}))
+        await until_state(client, job["id"], "succeeded")
+        _, before = await got(client, "/api/v1/budgets")
+
+    async with a_daemon(tmp_path, tables(**limits), epoch_s=YEAR_2022_AT_S + DAY_S, speed=60.0) as (_, client):
+        _, after = await got(client, "/api/v1/budgets?tenant=red")
+        status, answer = await posted(client, "/api/v1/jobs", red(within="20h"))
+
+        grams, energy = after["data"]
+        assert [one["planned"] for one in after["data"]] == [0, 0]
+        assert energy["settled"] == pytest.approx(before["data"][1]["settled"])
+        assert 0.5 < energy["settled"] < 1.5
+        assert grams["settled"] == pytest.approx(before["data"][0]["settled"], rel=0.05)
+        assert (status, answer["error"]["param"]) == (422, "budget")
+        assert (await got(client, "/api/v1/budgets?tenant=blue"))[1]["data"] == []
