@@ -126,7 +126,7 @@ def test_whatever_the_price_the_bound_is_a_bound(task: PieceTask, price_cost: fl
     # Pieces of the table that touch are one piece, which the bound is not about.
     if any(end == start for (_, _, end), (_, start, _) in pairwise(by_table)):
         return
-    cost, line = total_cost(grid_task(task), by_table), (task if task.suits_cells else task.fine()).in_cells()
+    cost, line = total_cost(grid_task(task), by_table), task.line()
     assert sweep(line, price_cost).least_cost() <= cost + 1e-6
     best = best_price(line, INFINITE)
     assert best is not None

@@ -42,7 +42,8 @@ def pieces_bound_g_s_per_kwh(
     rates = np.nan_to_num(one.rate_gco2e_per_kwh(step))
     first, inner, last = (int(length_s / cell_s + ROUNDING_S) for length_s in least_s)
     line = PieceLine(
-        slot_cost=rates * cell_s,
+        instants=np.arange(cells + 1),
+        sums_cost=np.concatenate(([0.0], np.cumsum(rates * cell_s))),
         stretches=_in_cells(allowed, begin_s, cell_s),
         first=first,
         middle=inner,

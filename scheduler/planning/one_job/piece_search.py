@@ -10,17 +10,28 @@ is found below it; that choice is the optimum, since none below the limit was le
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from intensity_feeds.series import Floats
-from scheduler.planning.one_job.work_price import INFINITE, PieceLine, Span, Sweep, best_price, least_ahead, sweep
+from scheduler.planning.one_job.work_price import (
+    INFINITE,
+    Ints,
+    PieceLine,
+    Span,
+    Sweep,
+    best_price,
+    price_near,
+    sweep,
+)
 
-# The limit above the bound: first so many cells at the price, then so many times more.
-_FIRST_LIMIT_CELLS, _LIMIT_FACTOR = 0.05, 3.0
-_LEAST_STEP_RATIO = 1e-4
+# How many places the first limit leaves, to be searched or to be made tight; then so many times more.
+_FIRST_PLACES, _FIRST_LOOSE_PLACES, _FACTOR = 60, 150, 3
+# A tight line of more instants than these takes longer than a loose one saves.
+_MANY_VERTICES = 2500
 # What sums of some thousand slots lose, as a share of them.
 _ROUNDING_RATIO = 1e-12
 
@@ -52,6 +63,10 @@ class PieceTask:
     pause_cost: float
     cell: int = 1
     first_cell: int = 1
+    sums_cost: Floats = field(init=False)  # what all slots up to each instant cost
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sums_cost", np.concatenate(([0.0], np.cumsum(self.slot_cost))))
 
     @property
     def slots(self) -> int:
@@ -79,15 +94,17 @@ class PieceTask:
         """Slots of the first cell that lie before the line."""
         return self.cell - self.first_cell
 
-    def fine(self) -> PieceTask:
-        """The same task with each slot its own cell."""
-        return replace(self, cell=1, first_cell=1)
-
     @property
     def suits_cells(self) -> bool:
-        """Whether a line in cells tells more than it costs: pieces as long as a cell, and no pause for nothing."""
-        pauses_cost = self.overhead > 0 or self.pause_cost > 0
-        return self.cell > 1 and pauses_cost and min(self.first, self.middle, self.last) >= self.cell
+        """Whether a line in cells tells enough: no pause for nothing."""
+        return self.overhead > 0 or self.pause_cost > 0
+
+    def line(self) -> PieceLine:
+        """The one on which a bound comes fastest."""
+        if self.cell == 1:
+            return self.among(np.arange(self.slots + 1), is_all=True)
+        vertices = self.at_vertices()
+        return self.in_cells() if self.suits_cells and len(vertices.instants) > _MANY_VERTICES else vertices
 
     def in_cells(self) -> PieceLine:
         """A looser line: stretches reach to the borders of their cells, pieces may touch and be shorter by part of one.
@@ -95,7 +112,8 @@ class PieceTask:
         A pause that is shorter than a cell lies between one that is a cell long and none.
         """
         cell, early = self.cell, self.early
-        inside = np.clip(np.arange(-(-(self.slots + early) // cell)) * cell - early, 0, None)
+        borders = np.arange(-(-(self.slots + early) // cell) + 1) * cell - early
+        rates_cost = self.slot_cost[np.clip(borders[:-1], 0, None)]
         stretches: list[Span] = []
         for since, to in self.stretches:
             looser = (since + early) // cell, -(-(to + early) // cell)
@@ -103,15 +121,46 @@ class PieceTask:
                 looser = stretches.pop()[0], looser[1]
             stretches.append(looser)
         return PieceLine(
-            slot_cost=self.slot_cost[inside] * cell,
+            instants=borders,
+            sums_cost=np.concatenate(([0.0], np.cumsum(rates_cost * cell))),
             stretches=tuple(stretches),
-            first=self.first // cell,
-            middle=self.middle // cell,
-            last=self.last // cell,
-            held_steps=(self.work + self.first_restore) / cell,
-            overhead_steps=self.overhead / cell,
+            first=self.first // cell * cell,
+            middle=self.middle // cell * cell,
+            last=self.last // cell * cell,
+            held_steps=self.work + self.first_restore,
+            overhead_steps=self.overhead,
             pause_cost=self.pause_cost,
+            cell=cell,
             may_touch=cell > 1,
+        )
+
+    def at_vertices(self) -> PieceLine:
+        """The tight line: the borders of cells and stretches, and what lies a shortest piece off them.
+
+        At any price some cheapest choice has all its borders there, and the others would only be between two of them.
+        """
+        edges = np.arange(self.first_cell - self.cell, self.slots + self.cell, self.cell)
+        edges = np.concatenate((edges, np.array(self.stretches).ravel()))
+        lengths = {0, self.first, self.middle, self.last}
+        return self.among(np.concatenate([edges + way * length for length in lengths for way in (-1, 1)]), is_all=False)
+
+    def among(self, instants: Ints, *, is_all: bool) -> PieceLine:
+        """The tight line with borders at some instants only."""
+        inside = np.unique(instants[(instants >= 0) & (instants <= self.slots)])
+        spans = [inside.searchsorted((since, to + 1)).tolist() for since, to in self.stretches]
+        return PieceLine(
+            instants=inside,
+            sums_cost=self.sums_cost[inside],
+            stretches=tuple((since, upto - 1) for since, upto in spans if upto - 1 > since),
+            first=self.first,
+            middle=self.middle,
+            last=self.last,
+            held_steps=self.work + self.first_restore,
+            overhead_steps=self.overhead,
+            pause_cost=self.pause_cost,
+            cell=self.cell,
+            may_touch=not is_all,  # what ends between two instants is less than half of what ends at either
+            is_all=is_all,
         )
 
     def is_kept_by(self, pieces: list[Span]) -> bool:
@@ -132,13 +181,11 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
     """
     if task.work < 2 * task.shortest or not task.stretches:
         return None
-    if not task.suits_cells:
-        task = task.fine()
     most_cost = min(most_cost, _dearest_cost(task))
-    priced = best_price(task.in_cells(), most_cost)
+    priced = best_price(task.line(), most_cost)
     if priced is None:
         return None
-    pieces = [(start * task.cell - task.early, end * task.cell - task.early) for start, end in priced.pieces()]
+    pieces = priced.pieces()
     if task.is_kept_by(pieces):
         return pieces
     return _raised(task, priced, most_cost, max_kept)
@@ -152,22 +199,35 @@ def _dearest_cost(task: PieceTask) -> float:
 
 
 def _raised(task: PieceTask, onward: Sweep, most_cost: float, max_kept: int) -> list[Span] | None:
-    """The search below one limit after another."""
+    """The search below one limit after another, or of what a tight line leaves there."""
     through = _Through.of(task, onward, sweep(onward.line.mirrored(), onward.price_cost))
-    bound_cost, offset_cost = onward.least_cost(), onward.offset_cost
-    # The best price can be nothing at all; the steps must be something.
-    above_cost = max(_FIRST_LIMIT_CELLS * abs(onward.price_cost), _LEAST_STEP_RATIO * (most_cost - bound_cost))
+    offset_cost, is_tight = onward.offset_cost, onward.line.is_all
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
-    while True:
-        limit_cost = min(most_cost, bound_cost + above_cost) + slip_cost
-        found = _Search(task, onward.price_cost / task.cell, through.places(limit_cost - offset_cost), max_kept)
-        if found.best_cost + offset_cost <= limit_cost:
-            return found.pieces()
-        if limit_cost >= most_cost:
-            return None
-        # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
-        most_cost = min(most_cost, found.best_cost + offset_cost)
-        above_cost *= _LIMIT_FACTOR
+    known: list[Span] | None = None
+    for rise in itertools.count():
+        most_places = (_FIRST_PLACES if is_tight or rise == 0 else _FIRST_LOOSE_PLACES) * _FACTOR**rise
+        limit_cost = min(most_cost, through.reach_cost(most_places) + offset_cost)
+        places = through.places(limit_cost + slip_cost - offset_cost)
+        if is_tight or rise == 0:
+            search = _Search(task, onward.price_cost, places, max_kept)
+            # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
+            if (cost := search.best_cost + offset_cost) <= most_cost + slip_cost:
+                most_cost, known = min(cost, most_cost), search.pieces()
+        elif found := _tightened(task, places, onward, limit_cost, max_kept):
+            return found
+        if limit_cost >= most_cost and (is_tight or rise > 0):
+            return known
+    raise AssertionError("the limit reaches every place")
+
+
+def _tightened(
+    task: PieceTask, places: _Places, loose: Sweep, limit_cost: float, max_kept: int
+) -> list[Span] | None:
+    """The search below a limit, on the tight line of the places that are left below it."""
+    left = places.first_starts | places.starts | places.ends | places.last_ends
+    line = task.among(np.fromiter(left, dtype=np.int64, count=len(left)), is_all=True)
+    priced = price_near(line, loose.price_cost, limit_cost)
+    return None if priced is None else _raised(task, priced, limit_cost, max_kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -177,42 +237,59 @@ class _Through:
     first_start_cost: Floats
     start_cost: Floats
     end_cost: Floats
+    last_end_cost: Floats
 
     @classmethod
     def of(cls, task: PieceTask, onward: Sweep, back: Sweep) -> _Through:
-        """From the sweeps of the line in cells; `back` is that of the mirrored one."""
+        """From the sweeps over a line; `back` is that of the mirrored one."""
         line, earned, fee_cost = onward.line, onward.earned_cost, onward.fee_cost
         to_come = back.paused_before_cost()[::-1]  # of the pieces that begin after an instant
         end_cost = onward.running_cost + earned + fee_cost + to_come
         begun = back.running_cost[::-1] + back.earned_cost[::-1]  # of the piece that begins there and all that follow
         start_cost = onward.paused_before_cost() + fee_cost + begun
-        first_start_cost = least_ahead(earned + fee_cost + to_come, line.stretches, line.first) - earned
+        first_start_cost = line.least_ahead(earned + fee_cost + to_come, line.first) - earned
+        last_start_cost = onward.paused_before_cost() + fee_cost - earned
+        last_end_cost = back.line.least_ahead(last_start_cost[::-1], line.last)[::-1] + earned
         return cls(
-            first_start_cost=_between(first_start_cost, task),
-            start_cost=_between(start_cost, task),
-            end_cost=_between(end_cost, task),
+            first_start_cost=_between(first_start_cost, line, task),
+            start_cost=_between(start_cost, line, task),
+            end_cost=_between(end_cost, line, task),
+            last_end_cost=_between(last_end_cost, line, task),
         )
+
+    def reach_cost(self, places: int) -> float:
+        """The limit below which so many are left."""
+        costs = np.concatenate((self.first_start_cost, self.start_cost, self.end_cost))
+        costs = costs[np.isfinite(costs)]
+        return float(np.partition(costs, places)[places]) if places < len(costs) else INFINITE
 
     def places(self, limit_cost: float) -> _Places:
         return _Places(
             first_starts=_at_most(self.first_start_cost, limit_cost),
             starts=_at_most(self.start_cost, limit_cost),
             ends=_at_most(self.end_cost, limit_cost),
+            last_ends=_at_most(self.last_end_cost, limit_cost),
         )
 
 
-def _between(border_cost: Floats, task: PieceTask) -> Floats:
-    """Straight lines between the borders of cells; infinite where a border is: nothing in that cell is possible."""
-    if task.cell == 1:
-        return border_cost
-    position, inside = np.divmod(np.arange(task.slots + 1) + task.early, task.cell)
-    ratio = inside / task.cell
-    following = np.minimum(position + 1, len(border_cost) - 1)
+def _between(cost: Floats, line: PieceLine, task: PieceTask) -> Floats:
+    """Straight lines between the instants of a line; infinite where an instant is: nothing is possible next to it."""
+    if len(line.instants) == task.slots + 1:
+        return cost
+    if line.is_all:
+        alone = np.full(task.slots + 1, INFINITE)
+        alone[line.instants] = cost
+        return alone
+    slots = np.arange(task.slots + 1)
+    following = np.clip(line.instants.searchsorted(slots), 1, len(cost) - 1)
+    before = following - 1
+    ratio = (slots - line.instants[before]) / (line.instants[following] - line.instants[before])
     with np.errstate(invalid="ignore"):  # no share of what is infinite
-        lines: Floats = np.where(
-            inside == 0, border_cost[position], border_cost[position] * (1 - ratio) + border_cost[following] * ratio
-        )
-    return lines
+        between: Floats = cost[before] * (1 - ratio) + cost[following] * ratio
+    between[~np.isfinite(between)] = INFINITE
+    inside = line.instants[(line.instants >= 0) & (line.instants <= task.slots)]
+    between[inside] = cost[line.instants.searchsorted(inside)]
+    return between
 
 
 def _at_most(array: Floats, cost: float) -> frozenset[int]:
@@ -226,6 +303,7 @@ class _Places:
     first_starts: frozenset[int]
     starts: frozenset[int]
     ends: frozenset[int]
+    last_ends: frozenset[int]
 
     def instants(self, task: PieceTask) -> list[int]:
         """All at which something changes: a piece may begin, has run long enough to end, or ends."""
@@ -255,7 +333,7 @@ class _Search:
         wide = self.task.work - self.task.shortest + 1
         if (kept := wide * len(self.places.ends)) > self.max_kept:
             raise TooWideError(kept)
-        self.sums_cost = np.concatenate(([0.0], np.cumsum(self.task.slot_cost - self.price_cost)))
+        self.sums_cost = self.task.sums_cost - self.price_cost * np.arange(self.task.slots + 1)
         self.earned_cost = self.sums_cost.tolist()
         self.fee_cost = self.task.pause_cost + self.price_cost * self.task.overhead
         self.paused_cost = np.full(wide, INFINITE)
