@@ -10,9 +10,9 @@ is found below it; that choice is the optimum, since none below the limit was le
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,7 +29,13 @@ from scheduler.planning.one_job.work_price import (
 )
 
 # How many places the first limit leaves, to be searched or to be made tight; then so many times more.
-_FIRST_PLACES, _FIRST_LOOSE_PLACES, _FACTOR = 60, 150, 3
+_FIRST_PLACES, _FACTOR = 60, 3
+# So many times fewer are searched of what a tight line left of them.
+_LOOSENESS = 3
+# Windows on the work done are worth their sweeps above so many places and so much work; at these prices beside the best.
+_MANY_PLACES, _WIDE = 400, 400
+_OTHER_PRICES = (-0.05, 0.05)
+_SLOT_ROUNDING = 1e-6
 # A tight line of more instants than these takes longer than a loose one saves.
 _MANY_VERTICES = 2500
 # What sums of some thousand slots lose, as a share of them.
@@ -103,8 +109,9 @@ class PieceTask:
         """The one on which a bound comes fastest."""
         if self.cell == 1:
             return self.among(np.arange(self.slots + 1), is_all=True)
-        vertices = self.at_vertices()
-        return self.in_cells() if self.suits_cells and len(vertices.instants) > _MANY_VERTICES else vertices
+        off = {way * length % self.cell for length in (0, self.first, self.middle, self.last) for way in (-1, 1)}
+        is_long = len(off) * self.slots > _MANY_VERTICES * self.cell
+        return self.in_cells() if self.suits_cells and is_long else self.at_vertices()
 
     def in_cells(self) -> PieceLine:
         """A looser line: stretches reach to the borders of their cells, pieces may touch and be shorter by part of one.
@@ -146,7 +153,9 @@ class PieceTask:
 
     def among(self, instants: Ints, *, is_all: bool) -> PieceLine:
         """The tight line with borders at some instants only."""
-        inside = np.unique(instants[(instants >= 0) & (instants <= self.slots)])
+        is_one = np.zeros(self.slots + 1, dtype=np.bool_)
+        is_one[instants[(instants >= 0) & (instants <= self.slots)]] = True
+        inside = np.flatnonzero(is_one)
         spans = [inside.searchsorted((since, to + 1)).tolist() for since, to in self.stretches]
         return PieceLine(
             instants=inside,
@@ -158,7 +167,6 @@ class PieceTask:
             held_steps=self.work + self.first_restore,
             overhead_steps=self.overhead,
             pause_cost=self.pause_cost,
-            cell=self.cell,
             may_touch=not is_all,  # what ends between two instants is less than half of what ends at either
             is_all=is_all,
         )
@@ -198,63 +206,74 @@ def _dearest_cost(task: PieceTask) -> float:
     return 1.0 + 2.0 * (slots_cost + pauses * task.pause_cost)
 
 
-def _raised(task: PieceTask, onward: Sweep, most_cost: float, max_kept: int) -> list[Span] | None:
+def _raised(
+    task: PieceTask, onward: Sweep, most_cost: float, max_kept: int, first_places: int = _FIRST_PLACES
+) -> list[Span] | None:
     """The search below one limit after another, or of what a tight line leaves there."""
-    through = _Through.of(task, onward, sweep(onward.line.mirrored(), onward.price_cost))
+    through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
     offset_cost, is_tight = onward.offset_cost, onward.line.is_all
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
+    sums_cost = task.sums_cost - onward.price_cost * np.arange(task.slots + 1)
     known: list[Span] | None = None
-    for rise in itertools.count():
-        most_places = (_FIRST_PLACES if is_tight or rise == 0 else _FIRST_LOOSE_PLACES) * _FACTOR**rise
+    most_places, has_guessed = first_places, False
+    while True:
         limit_cost = min(most_cost, through.reach_cost(most_places) + offset_cost)
-        places = through.places(limit_cost + slip_cost - offset_cost)
-        if is_tight or rise == 0:
-            search = _Search(task, onward.price_cost, places, max_kept)
+        is_guess = not is_tight and not has_guessed
+        places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_guess)
+        has_guessed = True
+        if is_tight or is_guess:
+            if is_tight and places.count > _MANY_PLACES and task.work > _WIDE:
+                places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
+            search = _Search(task, onward.price_cost, sums_cost, places, max_kept)
             # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
             if (cost := search.best_cost + offset_cost) <= most_cost + slip_cost:
                 most_cost, known = min(cost, most_cost), search.pieces()
-        elif found := _tightened(task, places, onward, limit_cost, max_kept):
-            return found
-        if limit_cost >= most_cost and (is_tight or rise > 0):
-            return known
-    raise AssertionError("the limit reaches every place")
+            if is_tight and limit_cost >= most_cost:
+                return known
+        else:
+            if found := _tightened(task, places, onward, limit_cost, max_kept, first_places):
+                return found
+            if limit_cost >= most_cost:
+                return known
+            first_places = most_places // _LOOSENESS
+        most_places = most_places * _FACTOR
 
 
 def _tightened(
-    task: PieceTask, places: _Places, loose: Sweep, limit_cost: float, max_kept: int
+    task: PieceTask, places: _Places, loose: Sweep, limit_cost: float, max_kept: int, first_places: int
 ) -> list[Span] | None:
     """The search below a limit, on the tight line of the places that are left below it."""
     left = places.first_starts | places.starts | places.ends | places.last_ends
     line = task.among(np.fromiter(left, dtype=np.int64, count=len(left)), is_all=True)
     priced = price_near(line, loose.price_cost, limit_cost)
-    return None if priced is None else _raised(task, priced, limit_cost, max_kept)
+    return None if priced is None else _raised(task, priced, limit_cost, max_kept, first_places)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Through:
-    """For each instant no more than the least cost of all choices that begin or end a piece there."""
+    """For each instant of a line the least cost of all choices that begin or end a piece there."""
 
+    onward: Sweep
+    back: Sweep  # of the mirrored line
     first_start_cost: Floats
     start_cost: Floats
+    last_start_cost: Floats
     end_cost: Floats
     last_end_cost: Floats
 
     @classmethod
-    def of(cls, task: PieceTask, onward: Sweep, back: Sweep) -> _Through:
-        """From the sweeps over a line; `back` is that of the mirrored one."""
-        line, earned, fee_cost = onward.line, onward.earned_cost, onward.fee_cost
-        to_come = back.paused_before_cost()[::-1]  # of the pieces that begin after an instant
-        end_cost = onward.running_cost + earned + fee_cost + to_come
-        begun = back.running_cost[::-1] + back.earned_cost[::-1]  # of the piece that begins there and all that follow
-        start_cost = onward.paused_before_cost() + fee_cost + begun
-        first_start_cost = line.least_ahead(earned + fee_cost + to_come, line.first) - earned
-        last_start_cost = onward.paused_before_cost() + fee_cost - earned
-        last_end_cost = back.line.least_ahead(last_start_cost[::-1], line.last)[::-1] + earned
+    def of(cls, onward: Sweep, back: Sweep) -> _Through:
+        line, earned = onward.line, onward.earned_cost
+        end_cost = _ended(onward) + _to_come(back)
+        last_begun = onward.paused_before_cost() + onward.fee_cost - earned
         return cls(
-            first_start_cost=_between(first_start_cost, line, task),
-            start_cost=_between(start_cost, line, task),
-            end_cost=_between(end_cost, line, task),
-            last_end_cost=_between(last_end_cost, line, task),
+            onward=onward,
+            back=back,
+            first_start_cost=line.least_ahead(earned + _to_come(back), line.first) - earned,
+            start_cost=onward.paused_before_cost() + _begun(back),
+            last_start_cost=onward.finished_cost,
+            end_cost=end_cost,
+            last_end_cost=back.line.least_ahead(last_begun[::-1], line.last)[::-1] + earned,
         )
 
     def reach_cost(self, places: int) -> float:
@@ -263,85 +282,151 @@ class _Through:
         costs = costs[np.isfinite(costs)]
         return float(np.partition(costs, places)[places]) if places < len(costs) else INFINITE
 
-    def places(self, limit_cost: float) -> _Places:
+    def places(self, task: PieceTask, limit_cost: float, *, between: bool) -> _Places:
+        line = self.onward.line
+        costs = (self.first_start_cost, self.start_cost, self.last_start_cost, self.end_cost, self.last_end_cost)
+        first_starts, starts, last_starts, ends, last_ends = (
+            _at_most(cost, line, task, limit_cost, between=between) for cost in costs
+        )
         return _Places(
-            first_starts=_at_most(self.first_start_cost, limit_cost),
-            starts=_at_most(self.start_cost, limit_cost),
-            ends=_at_most(self.end_cost, limit_cost),
-            last_ends=_at_most(self.last_end_cost, limit_cost),
+            first_starts=first_starts, starts=starts, last_starts=last_starts, ends=ends, last_ends=last_ends
         )
 
 
-def _between(cost: Floats, line: PieceLine, task: PieceTask) -> Floats:
-    """Straight lines between the instants of a line; infinite where an instant is: nothing is possible next to it."""
-    if len(line.instants) == task.slots + 1:
-        return cost
-    if line.is_all:
-        alone = np.full(task.slots + 1, INFINITE)
-        alone[line.instants] = cost
-        return alone
+def _ended(onward: Sweep) -> Floats:
+    """The least cost of the pieces up to the one that ends at each instant."""
+    return onward.running_cost + onward.earned_cost
+
+
+def _to_come(back: Sweep) -> Floats:
+    """The least cost of the pause at each instant and the pieces that begin after it, from the mirrored line."""
+    return back.paused_before_cost()[::-1] + back.fee_cost
+
+
+def _begun(back: Sweep) -> Floats:
+    """The least cost of the pause before each instant, the piece that begins there and all that follow."""
+    return (back.running_cost + back.earned_cost)[::-1] + back.fee_cost
+
+
+def _windowed(task: PieceTask, through: _Through, places: _Places, limit_cost: float) -> _Places:
+    """The same places with windows: at other prices, what did too much or too little work is dear."""
+    onward, back = through.onward, through.back
+    before, ended = onward.paused_before_cost(), _ended(onward)
+    begun, to_come = _begun(back), _to_come(back)
+    least, most = np.zeros((2, len(before))), np.full((2, len(before)), float(task.work - task.shortest))
+    paid, still = task.first_restore + task.checkpoint, task.work - task.checkpoint
+    for ratio in _OTHER_PRICES:
+        width_cost = ratio * (abs(onward.price_cost) or 1.0)
+        on, to = (sweep(one.line, onward.price_cost + width_cost) for one in (onward, back))
+        # What is done is paid the other price and what is to come this one, or the other way round.
+        done = np.array((on.paused_before_cost() + begun, _ended(on) + to_come))
+        rest = np.array((before + _begun(to), ended + _to_come(to)))
+        one, other = (limit_cost - done) / width_cost - paid, still - (limit_cost - rest) / width_cost
+        upper, lower = (one, other) if ratio > 0 else (other, one)
+        least, most = np.fmax(least, lower), np.fmin(most, upper)
+    spans = np.stack((np.ceil(least - _SLOT_ROUNDING), np.floor(most + _SLOT_ROUNDING) + 1), axis=2)
+    spans[:, :, 1] = np.fmax(spans[:, :, 0], spans[:, :, 1])
+    windows = []
+    for chosen, span in zip((places.starts, places.ends), spans, strict=True):
+        at = np.array(sorted(chosen), dtype=np.int64)
+        rows = span[onward.line.instants.searchsorted(at)].astype(np.int64).tolist()
+        windows.append({instant: (low, upto) for instant, (low, upto) in zip(at.tolist(), rows, strict=True)})
+    return replace(places, start_windows=windows[0], end_windows=windows[1])
+
+
+def _at_most(
+    cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, *, between: bool
+) -> frozenset[int]:
+    """The slots below a limit, on straight lines between the instants of a line that leaves some out.
+
+    Where an instant is impossible, so is what lies next to it.
+    """
+    if line.is_all or not between:
+        chosen = line.instants[cost <= limit_cost]
+        return frozenset(chosen[(chosen >= 0) & (chosen <= task.slots)].tolist())
     slots = np.arange(task.slots + 1)
     following = np.clip(line.instants.searchsorted(slots), 1, len(cost) - 1)
     before = following - 1
     ratio = (slots - line.instants[before]) / (line.instants[following] - line.instants[before])
     with np.errstate(invalid="ignore"):  # no share of what is infinite
-        between: Floats = cost[before] * (1 - ratio) + cost[following] * ratio
-    between[~np.isfinite(between)] = INFINITE
+        between = cost[before] * (1 - ratio) + cost[following] * ratio
     inside = line.instants[(line.instants >= 0) & (line.instants <= task.slots)]
     between[inside] = cost[line.instants.searchsorted(inside)]
-    return between
-
-
-def _at_most(array: Floats, cost: float) -> frozenset[int]:
-    return frozenset(np.flatnonzero(array <= cost).tolist())
+    return frozenset(np.flatnonzero(between <= limit_cost).tolist())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Places:
-    """The instants at which pieces may begin and end below a limit."""
+    """The instants at which pieces may begin and end below a limit.
+
+    Where known, a window says which amounts of work may have been done by then: (least, one more than the most).
+    """
 
     first_starts: frozenset[int]
     starts: frozenset[int]
+    last_starts: frozenset[int]
     ends: frozenset[int]
     last_ends: frozenset[int]
+    start_windows: Mapping[int, Span] = field(default_factory=dict)
+    end_windows: Mapping[int, Span] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.first_starts) + len(self.starts) + len(self.ends)
 
     def instants(self, task: PieceTask) -> list[int]:
         """All at which something changes: a piece may begin, has run long enough to end, or ends."""
         ripe = {start + task.first for start in self.first_starts} | {start + task.middle for start in self.starts}
         return sorted(self.starts | self.ends | ripe)
 
+    def start_window(self, at: int, wide: int) -> Span:
+        return self.start_windows.get(at, (0, wide))
+
+    def end_window(self, at: int, wide: int) -> Span:
+        return self.end_windows.get(at, (0, wide))
+
+    def kept(self, wide: int) -> int:
+        """How many costs a search keeps."""
+        windows = [self.end_window(at, wide) for at in self.ends] + [self.start_window(at, wide) for at in self.starts]
+        return sum(upto - least for least, upto in windows)
+
 
 @dataclass(slots=True)
 class _Search:
-    """Least costs at one price for each amount of work done, and what tells how the best came about."""
+    """Least costs at one price for each amount of work done, and what tells how the best came about.
+
+    Rows of costs are kept as (least work done, costs from there on), as far as the places say they matter.
+    """
 
     task: PieceTask
     price_cost: float
+    sums_cost: Floats  # the running sum of cost less price
     places: _Places
     max_kept: int
-    sums_cost: Floats = field(init=False)  # the running sum of cost less price
-    earned_cost: list[float] = field(init=False)  # the same, for single values
+    earned_cost: dict[int, float] = field(init=False)  # the same where a piece may begin or end
     fee_cost: float = field(init=False)
     paused_cost: Floats = field(init=False)  # by work done, now
     running_cost: Floats = field(init=False)  # by work done less the instant plus all slots, less `earned_cost`
-    before_cost: dict[int, Floats] = field(init=False, default_factory=dict)  # by start: the costs before it
-    ended_at: list[tuple[int, Floats]] = field(init=False, default_factory=list)  # end, and the costs after it
+    before_cost: dict[int, tuple[int, Floats]] = field(init=False, default_factory=dict)  # by start: the row before it
+    ended_at: list[tuple[int, int, Floats]] = field(init=False, default_factory=list)  # end, and its row
     best_cost: float = field(init=False, default=INFINITE)
     best: tuple[int, int] = field(init=False, default=(0, 0))  # start of the last piece, work done before
 
     def __post_init__(self) -> None:
         wide = self.task.work - self.task.shortest + 1
-        if (kept := wide * len(self.places.ends)) > self.max_kept:
+        if (kept := self.places.kept(wide)) > self.max_kept:
             raise TooWideError(kept)
-        self.sums_cost = self.task.sums_cost - self.price_cost * np.arange(self.task.slots + 1)
-        self.earned_cost = self.sums_cost.tolist()
         self.fee_cost = self.task.pause_cost + self.price_cost * self.task.overhead
         self.paused_cost = np.full(wide, INFINITE)
         self.running_cost = np.full(wide + self.task.slots, INFINITE)
         instants = self.places.instants(self.task)
+        changes = sorted(self.places.first_starts | self.places.starts | self.places.ends)
+        self.earned_cost = dict(zip(changes, self.sums_cost[np.array(changes, dtype=np.int64)].tolist(), strict=True))
         for since, to in self.task.stretches:
-            self.running_cost.fill(INFINITE)
-            for at in instants[bisect_left(instants, since) : bisect_right(instants, to)]:
+            here = instants[bisect_left(instants, since) : bisect_right(instants, to)]
+            if here:
+                self.running_cost.fill(INFINITE)
+            for at in here:
                 self._ripen(at, since)
                 if at in self.places.starts:
                     self._begin(at, to)
@@ -355,38 +440,43 @@ class _Search:
         if (start := at - task.first) >= since and start in self.places.first_starts:
             self.running_cost[done] = min(self.running_cost[done], -self.earned_cost[start])
         if (start := at - task.middle) >= since and start in self.places.starts:
-            before = self.before_cost[start]
-            now = self.running_cost[done : done + len(before) - task.shortest]
+            least, before = self.before_cost[start]
+            now = self.running_cost[done + least : done + least + len(before)]
             np.minimum(now, before[: len(now)] + (self.fee_cost - self.earned_cost[start]), out=now)
 
     def _begin(self, at: int, to: int) -> None:
         """A further piece; as the last one it runs until all the work is done."""
-        task = self.task
-        self.before_cost[at] = self.paused_cost
-        wide = len(self.paused_cost)
-        most_end = at + task.restore + task.work  # of a last piece with no work before it
-        first_end, last_end = most_end - wide + 1, min(to, most_end)
+        least, upto = self.places.start_window(at, len(self.paused_cost))
+        before = self.paused_cost[least:upto].copy()
+        self.before_cost[at] = least, before
+        if at not in self.places.last_starts:
+            return
+        most_end = at + self.task.restore + self.task.work - least  # of a last piece with the least done before it
+        first_end, last_end = most_end - len(before) + 1, min(to, most_end)
         if last_end < first_end:
             return
-        before = self.paused_cost[most_end - last_end :][::-1]
-        cost = before + self.sums_cost[first_end : last_end + 1]
-        end = first_end + int(cost.argmin())  # among equals the earliest
-        total_cost = float(cost[end - first_end]) + self.fee_cost - self.earned_cost[at]
+        cost = before[most_end - last_end :][::-1] + self.sums_cost[first_end : last_end + 1]
+        end = int(cost.argmin())  # among equals the earliest
+        total_cost = float(cost[end]) + self.fee_cost - self.earned_cost[at]
         if total_cost < self.best_cost:
-            self.best_cost, self.best = total_cost, (at, most_end - end)
+            self.best_cost, self.best = total_cost, (at, least + most_end - first_end - end)
 
     def _end(self, at: int) -> None:
-        now = self.running_cost[self.task.slots - at :][: len(self.paused_cost)] + self.earned_cost[at]
-        self.paused_cost = np.minimum(self.paused_cost, now)
-        self.ended_at.append((at, self.paused_cost))
+        least, upto = self.places.end_window(at, len(self.paused_cost))
+        running = self.task.slots - at
+        now = self.running_cost[running + least : running + upto] + self.earned_cost[at]
+        paused = self.paused_cost[least:upto]
+        np.minimum(paused, now, out=paused)
+        self.ended_at.append((at, least, now))
 
     def pieces(self) -> list[Span]:
         """The best choice, walked back by which sums its costs are equal to."""
         start, done = self.best
         found = [(start, start + self.task.restore + self.task.work - done)]
         while True:
-            cost = self.before_cost[start][done]
-            end = next(at for at, after in self.ended_at if after[done] == cost)
+            least, row = self.before_cost[start]
+            cost = row[done - least]
+            end = next(at for at, first, row in self.ended_at if 0 <= done - first < len(row) and row[done - first] == cost)
             start, before = self._begun(end, done, cost)
             found.insert(0, (start, end))
             if before == 0:
@@ -400,10 +490,9 @@ class _Search:
         start = end - done - task.first_restore - task.checkpoint
         if start >= since and start in self.places.first_starts and -earned[start] + earned[end] == cost:
             return start, 0
-        for start, paused in self.before_cost.items():
+        for start, (least, paused) in self.before_cost.items():
             before = done - (end - start - task.overhead)
-            if since <= start <= end - task.middle and before > 0:
-                sum_cost = paused[before] + (self.fee_cost - earned[start]) + earned[end]
-                if sum_cost == cost:
+            if since <= start <= end - task.middle and 0 <= before - least < len(paused):
+                if paused[before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
                     return start, before
         raise AssertionError("every cost kept is one of these sums")

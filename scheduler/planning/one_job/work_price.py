@@ -25,8 +25,8 @@ INFINITE = float("inf")
 _ROUGH_INSTANTS = 500
 _SWEEPS = 30
 _NEAR_WIDTH_RATIO = 1 / 64
-# A bound this near to the best one, as a share of a slot's price, leaves hardly more instants to search.
-_NEAR_RATIO = 0.01
+# A bound this near to the best one, as a share of a cell's price, leaves hardly more instants to search.
+_NEAR_RATIO = 0.02
 
 Span = tuple[int, int]  # first, and the one after the last
 
@@ -57,12 +57,15 @@ class PieceLine:
     # How many of the instants are early enough for a piece to begin at, so that it may end at each of them.
     first_ripe: Ints = field(init=False)
     middle_ripe: Ints = field(init=False)
+    is_even: bool = field(init=False)  # each instant makes one more ripe, once there are any
 
     def __post_init__(self) -> None:
         for name, length in (("first_ripe", self.first), ("middle_ripe", self.middle)):
             object.__setattr__(self, name, self.instants.searchsorted(self.instants - length, side="right"))
         # A middle piece of no length only costs its fee.
         object.__setattr__(self, "middle_ripe", np.minimum(self.middle_ripe, np.arange(len(self.instants))))
+        steps = np.diff(self.instants)
+        object.__setattr__(self, "is_even", bool((steps == steps[:1]).all()))
 
     def mirrored(self) -> PieceLine:
         """The same line with time reversed: the last piece becomes the first."""
@@ -113,6 +116,12 @@ class Sweep:
     earned_cost: Floats
     paused_cost: Floats
     running_cost: Floats
+    finished_cost: Floats = field(init=False)  # the least of a whole choice by where its last piece begins
+
+    def __post_init__(self) -> None:
+        least_end = self.line.least_ahead(self.earned_cost, self.line.last)
+        begun = self.paused_before_cost() + self.fee_cost - self.earned_cost
+        object.__setattr__(self, "finished_cost", begun + least_end)
 
     @property
     def fee_cost(self) -> float:
@@ -130,19 +139,14 @@ class Sweep:
             return self.paused_cost
         return np.concatenate(([INFINITE], self.paused_cost[:-1]))
 
-    def finished_cost(self) -> Floats:
-        """The least cost of a whole choice by where its last piece begins."""
-        least_end = self.line.least_ahead(self.earned_cost, self.line.last)
-        return self.paused_before_cost() + self.fee_cost - self.earned_cost + least_end
-
     def least_cost(self) -> float:
         """The bound: no choice that does all the work costs less. Infinite when there is no choice."""
-        return float(self.finished_cost().min()) + self.offset_cost
+        return float(self.finished_cost.min()) + self.offset_cost
 
     def pieces(self) -> list[Span]:
         """(from, to) of a choice that attains the bound, whatever work it does."""
         line, before_cost = self.line, self.paused_before_cost()
-        start = int(self.finished_cost().argmin())
+        start = int(self.finished_cost.argmin())
         _, to = self._stretch_of(start)
         ripe = int(line.instants.searchsorted(line.instants[start] + line.last))
         found = [(start, ripe + int(self.earned_cost[ripe : to + 1].argmin()))]
@@ -196,6 +200,22 @@ def sweep(line: PieceLine, price_cost: float) -> Sweep:
         best = INFINITE
         position = 0
         ahead = since + line.may_touch  # one ahead of where a piece begins that may end now
+        if line.is_even:  # the same in less time
+            for began, now, then in zip(begun[head:].tolist(), gone[head:], gone, strict=False):
+                cost = paused[ahead] - then + fee_cost
+                ahead += 1
+                if cost < best:
+                    best = cost
+                if began < best:
+                    running.append(began)
+                    cost = began + now
+                else:
+                    running.append(best)
+                    cost = best + now
+                if cost < least:
+                    least = cost
+                paused.append(least)
+            continue
         for began, now, upto in zip(begun[head:].tolist(), gone[head:], (ripe[head:] - since).tolist(), strict=True):
             while position < upto:
                 cost = paused[ahead + position] - gone[position] + fee_cost
@@ -231,7 +251,7 @@ def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
     times = -(-len(line.instants) // _ROUGH_INSTANTS)
     if times > 1:
         thin = line.thinned(times)
-        rough = _climb(thin, price_cost, width_cost, INFINITE) if thin.stretches else None
+        rough = _climb(thin, price_cost, width_cost, most_cost) if thin.stretches else None
         if rough is not None:
             price_cost, width_cost = rough.price_cost, width_cost / 16
     return _climb(line, price_cost, width_cost, most_cost)
@@ -278,6 +298,6 @@ def _climb(line: PieceLine, price_cost: float, width_cost: float, most_cost: flo
             continue
         (low_cost, low_bound_cost, low), (high_cost, high_bound_cost, high) = sides[True], sides[False]
         price_cost = (high_bound_cost - low_bound_cost + low * low_cost - high * high_cost) / (low - high)
-        if low_bound_cost + low * (price_cost - low_cost) <= best_cost + _NEAR_RATIO * abs(price_cost):
+        if low_bound_cost + low * (price_cost - low_cost) <= best_cost + _NEAR_RATIO * abs(price_cost) * line.cell:
             break
     return best
