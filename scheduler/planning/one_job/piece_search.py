@@ -10,13 +10,12 @@ is found below it; that choice is the optimum, since none below the limit was le
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from intensity_feeds.series import Floats
+from scheduler.planning.one_job.piece_rows import PieceRule, Places, RowSearch
 from scheduler.planning.one_job.work_price import (
     INFINITE,
     Ints,
@@ -42,14 +41,6 @@ _MANY_VERTICES = 2500
 _ROUNDING_RATIO = 1e-12
 
 
-class TooWideError(Exception):
-    """The search would keep more than it may; `kept` says how many costs."""
-
-    def __init__(self, kept: int) -> None:
-        self.kept = kept
-        super().__init__(f"{kept} costs")
-
-
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PieceTask:
     """What to place. `slot_cost` has shape (slots,) and is not below zero; the rest counts slots.
@@ -61,12 +52,7 @@ class PieceTask:
 
     slot_cost: Floats
     stretches: tuple[Span, ...]
-    work: int
-    shortest: int
-    checkpoint: int
-    restore: int
-    first_restore: int
-    pause_cost: float
+    rule: PieceRule
     cell: int = 1
     first_cell: int = 1
     sums_cost: Floats = field(init=False)  # what all slots up to each instant cost
@@ -79,23 +65,6 @@ class PieceTask:
         return len(self.slot_cost)
 
     @property
-    def first(self) -> int:
-        """Least length of the first piece; `middle` and `last` likewise."""
-        return self.first_restore + self.shortest + self.checkpoint
-
-    @property
-    def middle(self) -> int:
-        return self.restore + self.shortest + self.checkpoint
-
-    @property
-    def last(self) -> int:
-        return self.restore + self.shortest
-
-    @property
-    def overhead(self) -> int:
-        return self.checkpoint + self.restore
-
-    @property
     def early(self) -> int:
         """Slots of the first cell that lie before the line."""
         return self.cell - self.first_cell
@@ -103,13 +72,13 @@ class PieceTask:
     @property
     def suits_cells(self) -> bool:
         """Whether a line in cells tells enough: no pause for nothing."""
-        return self.overhead > 0 or self.pause_cost > 0
+        return self.rule.overhead > 0 or self.rule.pause_cost > 0
 
     def line(self) -> PieceLine:
         """The one on which a bound comes fastest."""
         if self.cell == 1:
             return self.among(np.arange(self.slots + 1), is_all=True)
-        off = {way * length % self.cell for length in (0, self.first, self.middle, self.last) for way in (-1, 1)}
+        off = {way * length % self.cell for length in (0, self.rule.first, self.rule.middle, self.rule.last) for way in (-1, 1)}
         is_long = len(off) * self.slots > _MANY_VERTICES * self.cell
         return self.in_cells() if self.suits_cells and is_long else self.at_vertices()
 
@@ -131,12 +100,12 @@ class PieceTask:
             instants=borders,
             sums_cost=np.concatenate(([0.0], np.cumsum(rates_cost * cell))),
             stretches=tuple(stretches),
-            first=self.first // cell * cell,
-            middle=self.middle // cell * cell,
-            last=self.last // cell * cell,
-            held_steps=self.work + self.first_restore,
-            overhead_steps=self.overhead,
-            pause_cost=self.pause_cost,
+            first=self.rule.first // cell * cell,
+            middle=self.rule.middle // cell * cell,
+            last=self.rule.last // cell * cell,
+            held_steps=self.rule.held,
+            overhead_steps=self.rule.overhead,
+            pause_cost=self.rule.pause_cost,
             cell=cell,
             may_touch=cell > 1,
         )
@@ -148,7 +117,7 @@ class PieceTask:
         """
         edges = np.arange(self.first_cell - self.cell, self.slots + self.cell, self.cell)
         edges = np.concatenate((edges, np.array(self.stretches).ravel()))
-        lengths = {0, self.first, self.middle, self.last}
+        lengths = {0, self.rule.first, self.rule.middle, self.rule.last}
         return self.among(np.concatenate([edges + way * length for length in lengths for way in (-1, 1)]), is_all=False)
 
     def among(self, instants: Ints, *, is_all: bool) -> PieceLine:
@@ -161,12 +130,12 @@ class PieceTask:
             instants=inside,
             sums_cost=self.sums_cost[inside],
             stretches=tuple((since, upto - 1) for since, upto in spans if upto - 1 > since),
-            first=self.first,
-            middle=self.middle,
-            last=self.last,
-            held_steps=self.work + self.first_restore,
-            overhead_steps=self.overhead,
-            pause_cost=self.pause_cost,
+            first=self.rule.first,
+            middle=self.rule.middle,
+            last=self.rule.last,
+            held_steps=self.rule.held,
+            overhead_steps=self.rule.overhead,
+            pause_cost=self.rule.pause_cost,
             may_touch=not is_all,  # what ends between two instants is less than half of what ends at either
             is_all=is_all,
         )
@@ -174,9 +143,9 @@ class PieceTask:
     def is_kept_by(self, pieces: list[Span]) -> bool:
         """Whether the pieces do exactly the work and break no rule."""
         last = len(pieces) - 1
-        least = [self.first, *[self.middle] * (last - 1), self.last]
+        least = [self.rule.first, *[self.rule.middle] * (last - 1), self.rule.last]
         return (
-            sum(end - start for start, end in pieces) == self.work + self.first_restore + last * self.overhead
+            sum(end - start for start, end in pieces) == self.rule.held + last * self.rule.overhead
             and all(end - start >= length for (start, end), length in zip(pieces, least, strict=True))
             and all(any(since <= start and end <= to for since, to in self.stretches) for start, end in pieces)
         )
@@ -187,7 +156,7 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
 
     Raises TooWideError.
     """
-    if task.work < 2 * task.shortest or not task.stretches:
+    if task.rule.work < 2 * task.rule.shortest or not task.stretches:
         return None
     most_cost = min(most_cost, _dearest_cost(task))
     priced = best_price(task.line(), most_cost)
@@ -201,9 +170,9 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
 
 def _dearest_cost(task: PieceTask) -> float:
     """More than any choice costs."""
-    pauses = task.work // task.shortest
+    pauses = task.rule.work // task.rule.shortest
     slots_cost = sum(float(np.abs(task.slot_cost[since:to]).sum()) for since, to in task.stretches)
-    return 1.0 + 2.0 * (slots_cost + pauses * task.pause_cost)
+    return 1.0 + 2.0 * (slots_cost + pauses * task.rule.pause_cost)
 
 
 def _raised(
@@ -213,7 +182,7 @@ def _raised(
     through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
     offset_cost, is_tight = onward.offset_cost, onward.line.is_all
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
-    sums_cost = task.sums_cost - onward.price_cost * np.arange(task.slots + 1)
+    sums_cost = (task.sums_cost - onward.price_cost * np.arange(task.slots + 1))[None]
     known: list[Span] | None = None
     most_places, has_guessed = first_places, False
     while True:
@@ -222,12 +191,12 @@ def _raised(
         places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_guess)
         has_guessed = True
         if is_tight or is_guess:
-            if is_tight and places.count > _MANY_PLACES and task.work > _WIDE:
+            if is_tight and places.count > _MANY_PLACES and task.rule.work > _WIDE:
                 places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
-            search = _Search(task, onward.price_cost, sums_cost, places, max_kept)
+            search = RowSearch(task.rule, (task.stretches,), onward.price_cost, sums_cost, places, max_kept)
             # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
             if (cost := search.best_cost + offset_cost) <= most_cost + slip_cost:
-                most_cost, known = min(cost, most_cost), search.pieces()
+                most_cost, known = min(cost, most_cost), [(start, end) for _, start, end in search.pieces()]
             if is_tight and limit_cost >= most_cost:
                 return known
         else:
@@ -240,7 +209,7 @@ def _raised(
 
 
 def _tightened(
-    task: PieceTask, places: _Places, loose: Sweep, limit_cost: float, max_kept: int, first_places: int
+    task: PieceTask, places: Places, loose: Sweep, limit_cost: float, max_kept: int, first_places: int
 ) -> list[Span] | None:
     """The search below a limit, on the tight line of the places that are left below it."""
     left = places.first_starts | places.starts | places.ends | places.last_ends
@@ -282,13 +251,13 @@ class _Through:
         costs = costs[np.isfinite(costs)]
         return float(np.partition(costs, places)[places]) if places < len(costs) else INFINITE
 
-    def places(self, task: PieceTask, limit_cost: float, *, between: bool) -> _Places:
+    def places(self, task: PieceTask, limit_cost: float, *, between: bool) -> Places:
         line = self.onward.line
         costs = (self.first_start_cost, self.start_cost, self.last_start_cost, self.end_cost, self.last_end_cost)
         first_starts, starts, last_starts, ends, last_ends = (
             _at_most(cost, line, task, limit_cost, between=between) for cost in costs
         )
-        return _Places(
+        return Places(
             first_starts=first_starts, starts=starts, last_starts=last_starts, ends=ends, last_ends=last_ends
         )
 
@@ -308,13 +277,13 @@ def _begun(back: Sweep) -> Floats:
     return (back.running_cost + back.earned_cost)[::-1] + back.fee_cost
 
 
-def _windowed(task: PieceTask, through: _Through, places: _Places, limit_cost: float) -> _Places:
+def _windowed(task: PieceTask, through: _Through, places: Places, limit_cost: float) -> Places:
     """The same places with windows: at other prices, what did too much or too little work is dear."""
     onward, back = through.onward, through.back
     before, ended = onward.paused_before_cost(), _ended(onward)
     begun, to_come = _begun(back), _to_come(back)
-    least, most = np.zeros((2, len(before))), np.full((2, len(before)), float(task.work - task.shortest))
-    paid, still = task.first_restore + task.checkpoint, task.work - task.checkpoint
+    least, most = np.zeros((2, len(before))), np.full((2, len(before)), float(task.rule.work - task.rule.shortest))
+    paid, still = task.rule.first_restore + task.rule.checkpoint, task.rule.work - task.rule.checkpoint
     for ratio in _OTHER_PRICES:
         width_cost = ratio * (abs(onward.price_cost) or 1.0)
         on, to = (sweep(one.line, onward.price_cost + width_cost) for one in (onward, back))
@@ -353,146 +322,3 @@ def _at_most(
     inside = line.instants[(line.instants >= 0) & (line.instants <= task.slots)]
     between[inside] = cost[line.instants.searchsorted(inside)]
     return frozenset(np.flatnonzero(between <= limit_cost).tolist())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Places:
-    """The instants at which pieces may begin and end below a limit.
-
-    Where known, a window says which amounts of work may have been done by then: (least, one more than the most).
-    """
-
-    first_starts: frozenset[int]
-    starts: frozenset[int]
-    last_starts: frozenset[int]
-    ends: frozenset[int]
-    last_ends: frozenset[int]
-    start_windows: Mapping[int, Span] = field(default_factory=dict)
-    end_windows: Mapping[int, Span] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        return len(self.first_starts) + len(self.starts) + len(self.ends)
-
-    def instants(self, task: PieceTask) -> list[int]:
-        """All at which something changes: a piece may begin, has run long enough to end, or ends."""
-        ripe = {start + task.first for start in self.first_starts} | {start + task.middle for start in self.starts}
-        return sorted(self.starts | self.ends | ripe)
-
-    def start_window(self, at: int, wide: int) -> Span:
-        return self.start_windows.get(at, (0, wide))
-
-    def end_window(self, at: int, wide: int) -> Span:
-        return self.end_windows.get(at, (0, wide))
-
-    def kept(self, wide: int) -> int:
-        """How many costs a search keeps."""
-        windows = [self.end_window(at, wide) for at in self.ends] + [self.start_window(at, wide) for at in self.starts]
-        return sum(upto - least for least, upto in windows)
-
-
-@dataclass(slots=True)
-class _Search:
-    """Least costs at one price for each amount of work done, and what tells how the best came about.
-
-    Rows of costs are kept as (least work done, costs from there on), as far as the places say they matter.
-    """
-
-    task: PieceTask
-    price_cost: float
-    sums_cost: Floats  # the running sum of cost less price
-    places: _Places
-    max_kept: int
-    earned_cost: dict[int, float] = field(init=False)  # the same where a piece may begin or end
-    fee_cost: float = field(init=False)
-    paused_cost: Floats = field(init=False)  # by work done, now
-    running_cost: Floats = field(init=False)  # by work done less the instant plus all slots, less `earned_cost`
-    before_cost: dict[int, tuple[int, Floats]] = field(init=False, default_factory=dict)  # by start: the row before it
-    ended_at: list[tuple[int, int, Floats]] = field(init=False, default_factory=list)  # end, and its row
-    best_cost: float = field(init=False, default=INFINITE)
-    best: tuple[int, int] = field(init=False, default=(0, 0))  # start of the last piece, work done before
-
-    def __post_init__(self) -> None:
-        wide = self.task.work - self.task.shortest + 1
-        if (kept := self.places.kept(wide)) > self.max_kept:
-            raise TooWideError(kept)
-        self.fee_cost = self.task.pause_cost + self.price_cost * self.task.overhead
-        self.paused_cost = np.full(wide, INFINITE)
-        self.running_cost = np.full(wide + self.task.slots, INFINITE)
-        instants = self.places.instants(self.task)
-        changes = sorted(self.places.first_starts | self.places.starts | self.places.ends)
-        self.earned_cost = dict(zip(changes, self.sums_cost[np.array(changes, dtype=np.int64)].tolist(), strict=True))
-        for since, to in self.task.stretches:
-            here = instants[bisect_left(instants, since) : bisect_right(instants, to)]
-            if here:
-                self.running_cost.fill(INFINITE)
-            for at in here:
-                self._ripen(at, since)
-                if at in self.places.starts:
-                    self._begin(at, to)
-                if at in self.places.ends:
-                    self._end(at)
-
-    def _ripen(self, at: int, since: int) -> None:
-        """Pieces that have now run long enough to end."""
-        task = self.task
-        done = task.shortest - at + task.slots
-        if (start := at - task.first) >= since and start in self.places.first_starts:
-            self.running_cost[done] = min(self.running_cost[done], -self.earned_cost[start])
-        if (start := at - task.middle) >= since and start in self.places.starts:
-            least, before = self.before_cost[start]
-            now = self.running_cost[done + least : done + least + len(before)]
-            np.minimum(now, before[: len(now)] + (self.fee_cost - self.earned_cost[start]), out=now)
-
-    def _begin(self, at: int, to: int) -> None:
-        """A further piece; as the last one it runs until all the work is done."""
-        least, upto = self.places.start_window(at, len(self.paused_cost))
-        before = self.paused_cost[least:upto].copy()
-        self.before_cost[at] = least, before
-        if at not in self.places.last_starts:
-            return
-        most_end = at + self.task.restore + self.task.work - least  # of a last piece with the least done before it
-        first_end, last_end = most_end - len(before) + 1, min(to, most_end)
-        if last_end < first_end:
-            return
-        cost = before[most_end - last_end :][::-1] + self.sums_cost[first_end : last_end + 1]
-        end = int(cost.argmin())  # among equals the earliest
-        total_cost = float(cost[end]) + self.fee_cost - self.earned_cost[at]
-        if total_cost < self.best_cost:
-            self.best_cost, self.best = total_cost, (at, least + most_end - first_end - end)
-
-    def _end(self, at: int) -> None:
-        least, upto = self.places.end_window(at, len(self.paused_cost))
-        running = self.task.slots - at
-        now = self.running_cost[running + least : running + upto] + self.earned_cost[at]
-        paused = self.paused_cost[least:upto]
-        np.minimum(paused, now, out=paused)
-        self.ended_at.append((at, least, now))
-
-    def pieces(self) -> list[Span]:
-        """The best choice, walked back by which sums its costs are equal to."""
-        start, done = self.best
-        found = [(start, start + self.task.restore + self.task.work - done)]
-        while True:
-            least, row = self.before_cost[start]
-            cost = row[done - least]
-            end = next(at for at, first, row in self.ended_at if 0 <= done - first < len(row) and row[done - first] == cost)
-            start, before = self._begun(end, done, cost)
-            found.insert(0, (start, end))
-            if before == 0:
-                return found
-            done = before
-
-    def _begun(self, end: int, done: int, cost: float) -> tuple[int, int]:
-        """Where the piece that ends there with so much done began, and the work done before it."""
-        task, earned = self.task, self.earned_cost
-        since = max(since for since, _ in task.stretches if since <= end)
-        start = end - done - task.first_restore - task.checkpoint
-        if start >= since and start in self.places.first_starts and -earned[start] + earned[end] == cost:
-            return start, 0
-        for start, (least, paused) in self.before_cost.items():
-            before = done - (end - start - task.overhead)
-            if since <= start <= end - task.middle and 0 <= before - least < len(paused):
-                if paused[before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
-                    return start, before
-        raise AssertionError("every cost kept is one of these sums")

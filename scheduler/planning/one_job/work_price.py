@@ -17,16 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
+from scheduler.planning.one_job.price_climb import climb
 
 Ints = NDArray[np.int64]
 INFINITE = float("inf")
 
 # Prices are sought on so many of the instants first; a sweep takes a quarter of a microsecond an instant.
 _ROUGH_INSTANTS = 500
-_SWEEPS = 30
 _NEAR_WIDTH_RATIO = 1 / 64
-# A bound this near to the best one, as a share of a cell's price, leaves hardly more instants to search.
-_NEAR_RATIO = 0.02
 
 Span = tuple[int, int]  # first, and the one after the last
 
@@ -88,6 +86,15 @@ class PieceLine:
             sums_cost=self.sums_cost[::times],
             stretches=tuple((since, to) for since, to in kept if to > since),
         )
+
+    def swept(self, price_cost: float) -> Sweep:
+        return sweep(self, price_cost)
+
+    def least_price_cost(self) -> float:
+        """On a loose line pieces may be of no length; below this price they would pay."""
+        if self.cell == 1 or self.overhead_steps == 0:
+            return -INFINITE
+        return -self.pause_cost / self.overhead_steps
 
     def lacking_steps(self, pieces: list[Span]) -> float:
         """How much more these would have to hold to do the work; below zero when they do too much."""
@@ -251,15 +258,17 @@ def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
     times = -(-len(line.instants) // _ROUGH_INSTANTS)
     if times > 1:
         thin = line.thinned(times)
-        rough = _climb(thin, price_cost, width_cost, most_cost) if thin.stretches else None
+        rough = climb(thin, price_cost, width_cost, most_cost) if thin.stretches else None
         if rough is not None:
             price_cost, width_cost = rough.price_cost, width_cost / 16
-    return _climb(line, price_cost, width_cost, most_cost)
+    return climb(line, price_cost, width_cost, most_cost)
 
 
 def price_near(line: PieceLine, price_cost: float, most_cost: float) -> Sweep | None:
     """As `best_price`, sought from a price that is about it."""
-    return _climb(line, price_cost, _NEAR_WIDTH_RATIO * abs(price_cost) or 1.0, most_cost)
+    if not line.stretches:
+        return None
+    return climb(line, price_cost, _NEAR_WIDTH_RATIO * abs(price_cost) or 1.0, most_cost)
 
 
 def _guess(line: PieceLine) -> tuple[float, float]:
@@ -272,32 +281,3 @@ def _guess(line: PieceLine) -> tuple[float, float]:
     rank = int(np.cumsum(length[order]).searchsorted(line.held_steps))
     width_cost = float(rates_cost.max() - rates_cost.min()) / 16
     return float(rates_cost[order[min(rank, len(order) - 1)]]), width_cost or 1.0
-
-
-def _climb(line: PieceLine, price_cost: float, width_cost: float, most_cost: float) -> Sweep | None:
-    """Follow the bound upwards: over the price it is the least of straight lines, their slopes the work that lacks."""
-    if not line.stretches:
-        return None
-    best: Sweep | None = None
-    best_cost = -INFINITE
-    sides: dict[bool, tuple[float, float, float]] = {}  # by whether work lacks: price, bound, slope
-    for _ in range(_SWEEPS):
-        tried = sweep(line, price_cost)
-        bound_cost = tried.least_cost()
-        if bound_cost >= most_cost or bound_cost == INFINITE:
-            return None
-        lacking = line.lacking_steps(tried.pieces())
-        if bound_cost > best_cost:
-            best, best_cost = tried, bound_cost
-        if lacking == 0:
-            break
-        sides[lacking > 0] = (price_cost, bound_cost, lacking)
-        if len(sides) == 1:
-            price_cost += width_cost if lacking > 0 else -width_cost
-            width_cost *= 2
-            continue
-        (low_cost, low_bound_cost, low), (high_cost, high_bound_cost, high) = sides[True], sides[False]
-        price_cost = (high_bound_cost - low_bound_cost + low * low_cost - high * high_cost) / (low - high)
-        if low_bound_cost + low * (price_cost - low_cost) <= best_cost + _NEAR_RATIO * abs(price_cost) * line.cell:
-            break
-    return best
