@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from intensity_feeds.trace import read_trace
 from scheduler.planning.one_job.piece_rows import PieceRule
 from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
-from tests.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
 from scheduler.planning.one_job.work_price import INFINITE, best_price, sweep
+from tests.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
 from tests.real_data import real_data
 
 pytestmark = pytest.mark.slow
@@ -107,8 +107,8 @@ def test_the_pieces_keep_every_rule(task: PieceTask) -> None:
     spans = cheapest_spans(task, in_one_piece_cost(task), 10**9)
     if spans is None:
         return
-    last = len(spans) - 1
-    least = [task.rule.first if number == 0 else task.rule.last if number == last else task.rule.middle for number in range(last + 1)]
+    rule, last = task.rule, len(spans) - 1
+    least = [rule.first if number == 0 else rule.last if number == last else rule.middle for number in range(last + 1)]
     held = sum(end - start for start, end in spans)
     assert held == task.rule.work + task.rule.first_restore + last * task.rule.overhead
     for (start, end), length in zip(spans, least, strict=True):

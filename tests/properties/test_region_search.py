@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.trace import read_trace
-from scheduler.planning.one_job.piece_rows import PieceRule, RegionSpan
-from scheduler.planning.one_job.region_price import RegionLine
+from scheduler.planning.one_job.piece_rows import PieceRule
+from scheduler.planning.one_job.region_price import RegionLine, RegionSpan
 from scheduler.planning.one_job.region_search import RegionTask, best_region_price, cheapest_region_spans
 from tests.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
 from tests.plan_cases import best_by_exhaustion
@@ -84,8 +84,8 @@ def test_with_costs_below_zero_the_search_finds_what_the_table_finds(task: Regio
 
 
 @settings(max_examples=100, deadline=None)
-@given(tasks(most_slots=6, most_regions=3), st.booleans())
-def test_no_choice_of_slots_and_regions_is_cheaper(task: RegionTask, restores_first: bool) -> None:
+@given(tasks(most_slots=6, most_regions=3))
+def test_no_choice_of_slots_and_regions_is_cheaper(task: RegionTask) -> None:
     rule = task.rule
     everywhere = RegionTask(slot_cost=task.slot_cost, is_open=np.ones_like(task.is_open), rule=rule)
     spans = cheapest_region_spans(everywhere, INFINITE, 10**9)

@@ -14,11 +14,8 @@ from itertools import groupby
 import numpy as np
 
 from intensity_feeds.series import Floats
-
-INFINITE = float("inf")
-
-Span = tuple[int, int]
-RegionSpan = tuple[int, int, int]  # region, first slot, slot after the last
+from scheduler.planning.one_job.region_price import RegionSpan
+from scheduler.planning.one_job.work_price import INFINITE, Span
 
 # An instant in a region: the instant times the number of regions, plus the region's index.
 Key = int
@@ -142,7 +139,7 @@ class RowSearch:
 
     @property
     def slots(self) -> int:
-        return self.sums_cost.shape[1] - 1
+        return len(self.sums_cost[0]) - 1
 
     def _run_through(self) -> None:
         """At each instant pieces end before others begin: those may be in another region."""
@@ -217,7 +214,9 @@ class RowSearch:
         while True:
             least, row = self.before_cost[key]
             cost = row[done - least]
-            end = next(at for at, first, row in self.ended_at if 0 <= done - first < len(row) and row[done - first] == cost)
+            end = next(
+                at for at, first, now in self.ended_at if 0 <= done - first < len(now) and now[done - first] == cost
+            )
             key, before = self._begun(end, done, cost)
             found.insert(0, (end % self.regions, key // self.regions, end // self.regions))
             if before == 0:
@@ -236,7 +235,7 @@ class RowSearch:
             before = done - ((end - start) // regions - rule.overhead)
             if start % regions != region or not since <= start <= end - rule.middle * regions:
                 continue
-            if 0 <= before - least < len(paused):
-                if paused[before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
-                    return start, before
+            is_kept = 0 <= before - least < len(paused)
+            if is_kept and paused[before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
+                return start, before
         raise AssertionError("every cost kept is one of these sums")

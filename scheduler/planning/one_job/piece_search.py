@@ -31,7 +31,8 @@ from scheduler.planning.one_job.work_price import (
 _FIRST_PLACES, _FACTOR = 60, 3
 # So many times fewer are searched of what a tight line left of them.
 _LOOSENESS = 3
-# Windows on the work done are worth their sweeps above so many places and so much work; at these prices beside the best.
+# Windows on the work done are worth their sweeps, at these prices beside the best, above so many places and so much
+# work.
 _MANY_PLACES, _WIDE = 400, 400
 _OTHER_PRICES = (-0.05, 0.05)
 _SLOT_ROUNDING = 1e-6
@@ -78,7 +79,8 @@ class PieceTask:
         """The one on which a bound comes fastest."""
         if self.cell == 1:
             return self.among(np.arange(self.slots + 1), is_all=True)
-        off = {way * length % self.cell for length in (0, self.rule.first, self.rule.middle, self.rule.last) for way in (-1, 1)}
+        lengths = (0, self.rule.first, self.rule.middle, self.rule.last)
+        off = {way * length % self.cell for length in lengths for way in (-1, 1)}
         is_long = len(off) * self.slots > _MANY_VERTICES * self.cell
         return self.in_cells() if self.suits_cells and is_long else self.at_vertices()
 
@@ -257,9 +259,7 @@ class _Through:
         first_starts, starts, last_starts, ends, last_ends = (
             _at_most(cost, line, task, limit_cost, between=between) for cost in costs
         )
-        return Places(
-            first_starts=first_starts, starts=starts, last_starts=last_starts, ends=ends, last_ends=last_ends
-        )
+        return Places(first_starts=first_starts, starts=starts, last_starts=last_starts, ends=ends, last_ends=last_ends)
 
 
 def _ended(onward: Sweep) -> Floats:
@@ -303,9 +303,7 @@ def _windowed(task: PieceTask, through: _Through, places: Places, limit_cost: fl
     return replace(places, start_windows=windows[0], end_windows=windows[1])
 
 
-def _at_most(
-    cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, *, between: bool
-) -> frozenset[int]:
+def _at_most(cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, *, between: bool) -> frozenset[int]:
     """The slots below a limit, on straight lines between the instants of a line that leaves some out.
 
     Where an instant is impossible, so is what lies next to it.
@@ -318,7 +316,7 @@ def _at_most(
     before = following - 1
     ratio = (slots - line.instants[before]) / (line.instants[following] - line.instants[before])
     with np.errstate(invalid="ignore"):  # no share of what is infinite
-        between = cost[before] * (1 - ratio) + cost[following] * ratio
+        lines: Floats = cost[before] * (1 - ratio) + cost[following] * ratio
     inside = line.instants[(line.instants >= 0) & (line.instants <= task.slots)]
-    between[inside] = cost[line.instants.searchsorted(inside)]
-    return frozenset(np.flatnonzero(between <= limit_cost).tolist())
+    lines[inside] = cost[line.instants.searchsorted(inside)]
+    return frozenset(np.flatnonzero(lines <= limit_cost).tolist())

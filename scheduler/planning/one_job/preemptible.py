@@ -25,9 +25,9 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
 from scheduler.planning.one_job.piece_bound import TICK_S, pieces_bound_g_s_per_kwh
-from scheduler.planning.one_job.piece_rows import PieceRule, RegionSpan, TooWideError
+from scheduler.planning.one_job.piece_rows import PieceRule, TooWideError
 from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
-from scheduler.planning.one_job.region_price import spans_within
+from scheduler.planning.one_job.region_price import RegionSpan, spans_within
 from scheduler.planning.one_job.region_search import RegionTask, cheapest_region_spans
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
 from scheduler.planning.plan import Segment
@@ -38,6 +38,9 @@ from scheduler.planning.plan import Segment
 MAX_CELLS = 20_000_000
 _CELLS_PER_SLOT, _KEPT_PER_CELL = 20, 100
 _MAX_SLOTS, _MAX_KEPT = 200_000, 10_000_000
+
+# More than any rate is, for sums over time that is partly closed.
+_DEAREST = 1e12
 
 # Grids to fall back to, aligned to the epoch as the grids of all feeds are.
 COARSE_UNITS_S = (60.0, 300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 12 * 3600.0, 86400.0, 7 * 86400.0)
@@ -124,13 +127,10 @@ def lower_bound_g_s_per_kwh(
     curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None = None
 ) -> float | None:
     """What no choice undercuts, pauses charged: the lesser of the best single piece and a bound on several."""
-    if not _is_lone(curves, work):
-        return None
     whole = _in_one_piece(curves, work, free)
     pause = work.interruption
     several_g_s_per_kwh = pieces_bound_g_s_per_kwh(
-        curves[0],
-        _allowed(curves[0], work, free),
+        *_worth_a_look(curves, [_allowed(one, work, free) for one in curves]),
         held_s=work.held_s(1),
         overhead_s=pause.overhead_s,
         least_s=(
@@ -143,6 +143,21 @@ def lower_bound_g_s_per_kwh(
     if several_g_s_per_kwh is None or whole is None:
         return several_g_s_per_kwh
     return min(several_g_s_per_kwh, _cost(work, whole))
+
+
+def _worth_a_look(curves: Sequence[Curve], allowed: Sequence[Intervals]) -> tuple[list[Curve], list[Intervals]]:
+    """Without the regions beside which another one is never dearer and never closed when they are open."""
+    edges = _cell_edges_at_s(curves, allowed)
+    if len(curves) == 1 or len(edges) < 2:
+        return list(curves), list(allowed)
+    rates = [_cell_rates(one, stretches, edges) for one, stretches in zip(curves, allowed, strict=True)]
+    kept: list[int] = []
+    # The cheapest on the whole first: of two that are equal the one named first stays.
+    for index in sorted(range(len(curves)), key=lambda one: float(np.minimum(rates[one], _DEAREST).sum())):
+        if not any((rates[other] <= rates[index]).all() for other in kept):
+            kept.append(index)
+    kept.sort()
+    return [curves[index] for index in kept], [allowed[index] for index in kept]
 
 
 def _is_lone(curves: Sequence[Curve], work: Work) -> bool:
@@ -270,7 +285,7 @@ def _on_a_grid(
     curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None, max_cells: int, most_cost: float
 ) -> tuple[Pieces | None, bool]:
     """The cheapest pieces below a cost on the finest grid that can be searched, and whether no others are cheaper."""
-    allowed = [_allowed(one, work, free) for one in curves]
+    curves, allowed = _worth_a_look(curves, [_allowed(one, work, free) for one in curves])
     is_lone = _is_lone(curves, work)
     for grid in _grids(curves, allowed, work, max_cells):
         task = _grid_task(curves, allowed, work, grid)
@@ -324,9 +339,7 @@ def _pieces_of(chosen: Sequence[RegionSpan], curves: Sequence[Curve], work: Work
     return _priced(curves, segments, grid.is_exact)
 
 
-def _grids(
-    curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, max_cells: int
-) -> Iterator[_Grid]:
+def _grids(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, max_cells: int) -> Iterator[_Grid]:
     """The grid that holds an optimum, if there is one and it is small enough, then coarser ones."""
     span_s = work.deadline_s - work.earliest_s
 

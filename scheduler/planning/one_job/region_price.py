@@ -28,9 +28,9 @@ _CLOSED_RATIO = 100.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RegionLine:
-    """Two or more pieces in several regions. `slot_cost` and `is_open` have shape (regions, slots); the rest counts slots.
+    """Two or more pieces in several regions. `slot_cost` and `is_open` have shape (regions, slots).
 
-    Lengths and costs are as those of a PieceLine.
+    The rest counts slots; lengths and costs are as those of a PieceLine.
     """
 
     slot_cost: Floats
@@ -45,7 +45,7 @@ class RegionLine:
 
     @property
     def slots(self) -> int:
-        return self.slot_cost.shape[1]
+        return len(self.slot_cost[0])
 
     @cached_property
     def sums_cost(self) -> Floats:
@@ -87,7 +87,10 @@ class RegionLine:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RegionSweep:
-    """The cheapest choices at one price, up to each instant. Shapes (regions, slots + 1), `paused_cost` (slots + 1,)."""
+    """The cheapest choices at one price, up to each instant, as those of a Sweep.
+
+    Shapes are (regions, slots + 1), that of `paused_cost` is (slots + 1,).
+    """
 
     line: RegionLine
     price_cost: float
@@ -192,6 +195,4 @@ def spans_within(is_open: Bools) -> tuple[tuple[Span, ...], ...]:
     """The open stretches of each region."""
     borders = np.zeros((len(is_open), 1), dtype=np.int8)
     turns = np.diff(np.concatenate((borders, is_open.astype(np.int8), borders), axis=1), axis=1)
-    return tuple(
-        tuple((int(since), int(to)) for since, to in np.flatnonzero(row).reshape(-1, 2)) for row in turns
-    )
+    return tuple(tuple((int(since), int(to)) for since, to in np.flatnonzero(row).reshape(-1, 2)) for row in turns)

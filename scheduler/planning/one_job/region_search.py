@@ -11,9 +11,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from intensity_feeds.series import Floats
-from scheduler.planning.one_job.piece_rows import PieceRule, Places, RegionSpan, RowSearch
+from scheduler.planning.one_job.piece_rows import PieceRule, Places, RowSearch
 from scheduler.planning.one_job.price_climb import climb
-from scheduler.planning.one_job.region_price import Bools, RegionLine, RegionSweep, least_ahead, spans_within
+from scheduler.planning.one_job.region_price import (
+    Bools,
+    RegionLine,
+    RegionSpan,
+    RegionSweep,
+    least_ahead,
+    spans_within,
+)
 from scheduler.planning.one_job.work_price import INFINITE, PieceLine, best_price
 
 # How many places the first limit leaves to be searched; then so many times more.
@@ -154,6 +161,6 @@ class _Through:
         costs = (self.first_start_cost, self.start_cost, self.last_start_cost, self.end_cost)
         # Transposed, the flat index of an instant and a region is its key.
         first_starts, starts, last_starts, ends = (
-            frozenset(np.flatnonzero(cost.T <= limit_cost).tolist()) for cost in costs
+            frozenset(np.flatnonzero(limit_cost >= cost.T).tolist()) for cost in costs
         )
         return Places(first_starts=first_starts, starts=starts, last_starts=last_starts, ends=ends)
