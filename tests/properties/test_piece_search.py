@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.trace import read_trace
+from scheduler.planning.one_job.piece_rows import PieceRule
 from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
-from scheduler.planning.one_job.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
 from scheduler.planning.one_job.work_price import INFINITE, best_price, sweep
+from tests.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
 from tests.real_data import real_data
 
 pytestmark = pytest.mark.slow
@@ -33,19 +34,21 @@ def tasks(draw: st.DrawFn) -> PieceTask:
     return PieceTask(
         slot_cost=cost,
         stretches=tuple((int(since), int(to)) for since, to in turns.reshape(-1, 2)),
-        work=draw(st.integers(1, len(cost))),
-        shortest=draw(st.integers(1, 6)),
-        checkpoint=draw(st.integers(0, 3)),
-        restore=restore,
-        first_restore=draw(st.sampled_from([0, restore])),
-        pause_cost=draw(st.sampled_from([0.0, 0.5, 10.0])),
+        rule=PieceRule(
+            work=draw(st.integers(1, len(cost))),
+            shortest=draw(st.integers(1, 6)),
+            checkpoint=draw(st.integers(0, 3)),
+            restore=restore,
+            first_restore=draw(st.sampled_from([0, restore])),
+            pause_cost=draw(st.sampled_from([0.0, 0.5, 10.0])),
+        ),
         cell=cell,
         first_cell=first_cell,
     )
 
 
 def in_one_piece_cost(task: PieceTask) -> float:
-    held = task.work + task.first_restore
+    held = task.rule.work + task.rule.first_restore
     sums = np.concatenate(([0.0], np.cumsum(task.slot_cost)))
     starts = [start for since, to in task.stretches for start in range(since, to - held + 1)]
     return min((float(sums[start + held] - sums[start]) for start in starts), default=INFINITE)
@@ -58,12 +61,12 @@ def grid_task(task: PieceTask) -> GridTask:
     return GridTask(
         slot_cost=task.slot_cost[None],
         is_open=is_open,
-        work=task.work,
-        shortest=task.shortest,
-        checkpoint=task.checkpoint,
-        restore=task.restore,
-        restores_first=task.first_restore > 0,
-        interruption_cost=task.pause_cost,
+        work=task.rule.work,
+        shortest=task.rule.shortest,
+        checkpoint=task.rule.checkpoint,
+        restore=task.rule.restore,
+        restores_first=task.rule.first_restore > 0,
+        interruption_cost=task.rule.pause_cost,
     )
 
 
@@ -87,12 +90,9 @@ def test_on_a_recorded_grid_the_search_finds_what_the_table_finds(days: int) -> 
         task = PieceTask(
             slot_cost=cost,
             stretches=((0, 1000), (1012, 2016)),
-            work=work,
-            shortest=shortest,
-            checkpoint=checkpoint,
-            restore=restore,
-            first_restore=0,
-            pause_cost=0.0,
+            rule=PieceRule(
+                work=work, shortest=shortest, checkpoint=checkpoint, restore=restore, first_restore=0, pause_cost=0.0
+            ),
         )
         whole_cost, grid = in_one_piece_cost(task), grid_task(task)
         by_table, spans = cheapest_pieces_on_grid(grid), cheapest_spans(task, whole_cost, 10**7)
@@ -107,10 +107,10 @@ def test_the_pieces_keep_every_rule(task: PieceTask) -> None:
     spans = cheapest_spans(task, in_one_piece_cost(task), 10**9)
     if spans is None:
         return
-    last = len(spans) - 1
-    least = [task.first if number == 0 else task.last if number == last else task.middle for number in range(last + 1)]
+    rule, last = task.rule, len(spans) - 1
+    least = [rule.first if number == 0 else rule.last if number == last else rule.middle for number in range(last + 1)]
     held = sum(end - start for start, end in spans)
-    assert held == task.work + task.first_restore + last * task.overhead
+    assert held == task.rule.work + task.rule.first_restore + last * task.rule.overhead
     for (start, end), length in zip(spans, least, strict=True):
         assert end - start >= length
         assert any(since <= start and end <= to for since, to in task.stretches)
@@ -126,7 +126,7 @@ def test_whatever_the_price_the_bound_is_a_bound(task: PieceTask, price_cost: fl
     # Pieces of the table that touch are one piece, which the bound is not about.
     if any(end == start for (_, _, end), (_, start, _) in pairwise(by_table)):
         return
-    cost, line = total_cost(grid_task(task), by_table), (task if task.suits_cells else task.fine()).in_cells()
+    cost, line = total_cost(grid_task(task), by_table), task.line()
     assert sweep(line, price_cost).least_cost() <= cost + 1e-6
     best = best_price(line, INFINITE)
     assert best is not None

@@ -10,27 +10,36 @@ is found below it; that choice is the optimum, since none below the limit was le
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from intensity_feeds.series import Floats
-from scheduler.planning.one_job.work_price import INFINITE, PieceLine, Span, Sweep, best_price, least_ahead, sweep
+from scheduler.planning.one_job.piece_rows import PieceRule, Places, RowSearch
+from scheduler.planning.one_job.work_price import (
+    INFINITE,
+    Ints,
+    PieceLine,
+    Span,
+    Sweep,
+    best_price,
+    price_near,
+    sweep,
+)
 
-# The limit above the bound: first so many cells at the price, then so many times more.
-_FIRST_LIMIT_CELLS, _LIMIT_FACTOR = 0.05, 3.0
-_LEAST_STEP_RATIO = 1e-4
+# How many places the first limit leaves, to be searched or to be made tight; then so many times more.
+_FIRST_PLACES, _FACTOR = 60, 3
+# So many times fewer are searched of what a tight line left of them.
+_LOOSENESS = 3
+# Windows on the work done are worth their sweeps, at these prices beside the best, above so many places and so much
+# work.
+_MANY_PLACES, _WIDE = 400, 400
+_OTHER_PRICES = (-0.05, 0.05)
+_SLOT_ROUNDING = 1e-6
+# A tight line of more instants than these takes longer than a loose one saves.
+_MANY_VERTICES = 2500
 # What sums of some thousand slots lose, as a share of them.
 _ROUNDING_RATIO = 1e-12
-
-
-class TooWideError(Exception):
-    """The search would keep more than it may; `kept` says how many costs."""
-
-    def __init__(self, kept: int) -> None:
-        self.kept = kept
-        super().__init__(f"{kept} costs")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -44,50 +53,36 @@ class PieceTask:
 
     slot_cost: Floats
     stretches: tuple[Span, ...]
-    work: int
-    shortest: int
-    checkpoint: int
-    restore: int
-    first_restore: int
-    pause_cost: float
+    rule: PieceRule
     cell: int = 1
     first_cell: int = 1
+    sums_cost: Floats = field(init=False)  # what all slots up to each instant cost
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sums_cost", np.concatenate(([0.0], np.cumsum(self.slot_cost))))
 
     @property
     def slots(self) -> int:
         return len(self.slot_cost)
 
     @property
-    def first(self) -> int:
-        """Least length of the first piece; `middle` and `last` likewise."""
-        return self.first_restore + self.shortest + self.checkpoint
-
-    @property
-    def middle(self) -> int:
-        return self.restore + self.shortest + self.checkpoint
-
-    @property
-    def last(self) -> int:
-        return self.restore + self.shortest
-
-    @property
-    def overhead(self) -> int:
-        return self.checkpoint + self.restore
-
-    @property
     def early(self) -> int:
         """Slots of the first cell that lie before the line."""
         return self.cell - self.first_cell
 
-    def fine(self) -> PieceTask:
-        """The same task with each slot its own cell."""
-        return replace(self, cell=1, first_cell=1)
-
     @property
     def suits_cells(self) -> bool:
-        """Whether a line in cells tells more than it costs: pieces as long as a cell, and no pause for nothing."""
-        pauses_cost = self.overhead > 0 or self.pause_cost > 0
-        return self.cell > 1 and pauses_cost and min(self.first, self.middle, self.last) >= self.cell
+        """Whether a line in cells tells enough: no pause for nothing."""
+        return self.rule.overhead > 0 or self.rule.pause_cost > 0
+
+    def line(self) -> PieceLine:
+        """The one on which a bound comes fastest."""
+        if self.cell == 1:
+            return self.among(np.arange(self.slots + 1), is_all=True)
+        lengths = (0, self.rule.first, self.rule.middle, self.rule.last)
+        off = {way * length % self.cell for length in lengths for way in (-1, 1)}
+        is_long = len(off) * self.slots > _MANY_VERTICES * self.cell
+        return self.in_cells() if self.suits_cells and is_long else self.at_vertices()
 
     def in_cells(self) -> PieceLine:
         """A looser line: stretches reach to the borders of their cells, pieces may touch and be shorter by part of one.
@@ -95,7 +90,8 @@ class PieceTask:
         A pause that is shorter than a cell lies between one that is a cell long and none.
         """
         cell, early = self.cell, self.early
-        inside = np.clip(np.arange(-(-(self.slots + early) // cell)) * cell - early, 0, None)
+        borders = np.arange(-(-(self.slots + early) // cell) + 1) * cell - early
+        rates_cost = self.slot_cost[np.clip(borders[:-1], 0, None)]
         stretches: list[Span] = []
         for since, to in self.stretches:
             looser = (since + early) // cell, -(-(to + early) // cell)
@@ -103,23 +99,55 @@ class PieceTask:
                 looser = stretches.pop()[0], looser[1]
             stretches.append(looser)
         return PieceLine(
-            slot_cost=self.slot_cost[inside] * cell,
+            instants=borders,
+            sums_cost=np.concatenate(([0.0], np.cumsum(rates_cost * cell))),
             stretches=tuple(stretches),
-            first=self.first // cell,
-            middle=self.middle // cell,
-            last=self.last // cell,
-            held_steps=(self.work + self.first_restore) / cell,
-            overhead_steps=self.overhead / cell,
-            pause_cost=self.pause_cost,
+            first=self.rule.first // cell * cell,
+            middle=self.rule.middle // cell * cell,
+            last=self.rule.last // cell * cell,
+            held_steps=self.rule.held,
+            overhead_steps=self.rule.overhead,
+            pause_cost=self.rule.pause_cost,
+            cell=cell,
             may_touch=cell > 1,
+        )
+
+    def at_vertices(self) -> PieceLine:
+        """The tight line: the borders of cells and stretches, and what lies a shortest piece off them.
+
+        At any price some cheapest choice has all its borders there, and the others would only be between two of them.
+        """
+        edges = np.arange(self.first_cell - self.cell, self.slots + self.cell, self.cell)
+        edges = np.concatenate((edges, np.array(self.stretches).ravel()))
+        lengths = {0, self.rule.first, self.rule.middle, self.rule.last}
+        return self.among(np.concatenate([edges + way * length for length in lengths for way in (-1, 1)]), is_all=False)
+
+    def among(self, instants: Ints, *, is_all: bool) -> PieceLine:
+        """The tight line with borders at some instants only."""
+        is_one = np.zeros(self.slots + 1, dtype=np.bool_)
+        is_one[instants[(instants >= 0) & (instants <= self.slots)]] = True
+        inside = np.flatnonzero(is_one)
+        spans = [inside.searchsorted((since, to + 1)).tolist() for since, to in self.stretches]
+        return PieceLine(
+            instants=inside,
+            sums_cost=self.sums_cost[inside],
+            stretches=tuple((since, upto - 1) for since, upto in spans if upto - 1 > since),
+            first=self.rule.first,
+            middle=self.rule.middle,
+            last=self.rule.last,
+            held_steps=self.rule.held,
+            overhead_steps=self.rule.overhead,
+            pause_cost=self.rule.pause_cost,
+            may_touch=not is_all,  # what ends between two instants is less than half of what ends at either
+            is_all=is_all,
         )
 
     def is_kept_by(self, pieces: list[Span]) -> bool:
         """Whether the pieces do exactly the work and break no rule."""
         last = len(pieces) - 1
-        least = [self.first, *[self.middle] * (last - 1), self.last]
+        least = [self.rule.first, *[self.rule.middle] * (last - 1), self.rule.last]
         return (
-            sum(end - start for start, end in pieces) == self.work + self.first_restore + last * self.overhead
+            sum(end - start for start, end in pieces) == self.rule.held + last * self.rule.overhead
             and all(end - start >= length for (start, end), length in zip(pieces, least, strict=True))
             and all(any(since <= start and end <= to for since, to in self.stretches) for start, end in pieces)
         )
@@ -130,15 +158,13 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
 
     Raises TooWideError.
     """
-    if task.work < 2 * task.shortest or not task.stretches:
+    if task.rule.work < 2 * task.rule.shortest or not task.stretches:
         return None
-    if not task.suits_cells:
-        task = task.fine()
     most_cost = min(most_cost, _dearest_cost(task))
-    priced = best_price(task.in_cells(), most_cost)
+    priced = best_price(task.line(), most_cost)
     if priced is None:
         return None
-    pieces = [(start * task.cell - task.early, end * task.cell - task.early) for start, end in priced.pieces()]
+    pieces = priced.pieces()
     if task.is_kept_by(pieces):
         return pieces
     return _raised(task, priced, most_cost, max_kept)
@@ -146,186 +172,151 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
 
 def _dearest_cost(task: PieceTask) -> float:
     """More than any choice costs."""
-    pauses = task.work // task.shortest
+    pauses = task.rule.work // task.rule.shortest
     slots_cost = sum(float(np.abs(task.slot_cost[since:to]).sum()) for since, to in task.stretches)
-    return 1.0 + 2.0 * (slots_cost + pauses * task.pause_cost)
+    return 1.0 + 2.0 * (slots_cost + pauses * task.rule.pause_cost)
 
 
-def _raised(task: PieceTask, onward: Sweep, most_cost: float, max_kept: int) -> list[Span] | None:
-    """The search below one limit after another."""
-    through = _Through.of(task, onward, sweep(onward.line.mirrored(), onward.price_cost))
-    bound_cost, offset_cost = onward.least_cost(), onward.offset_cost
-    # The best price can be nothing at all; the steps must be something.
-    above_cost = max(_FIRST_LIMIT_CELLS * abs(onward.price_cost), _LEAST_STEP_RATIO * (most_cost - bound_cost))
+def _raised(
+    task: PieceTask, onward: Sweep, most_cost: float, max_kept: int, first_places: int = _FIRST_PLACES
+) -> list[Span] | None:
+    """The search below one limit after another, or of what a tight line leaves there."""
+    through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
+    offset_cost, is_tight = onward.offset_cost, onward.line.is_all
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
+    sums_cost = (task.sums_cost - onward.price_cost * np.arange(task.slots + 1))[None]
+    known: list[Span] | None = None
+    most_places, has_guessed = first_places, False
     while True:
-        limit_cost = min(most_cost, bound_cost + above_cost) + slip_cost
-        found = _Search(task, onward.price_cost / task.cell, through.places(limit_cost - offset_cost), max_kept)
-        if found.best_cost + offset_cost <= limit_cost:
-            return found.pieces()
-        if limit_cost >= most_cost:
-            return None
-        # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
-        most_cost = min(most_cost, found.best_cost + offset_cost)
-        above_cost *= _LIMIT_FACTOR
+        limit_cost = min(most_cost, through.reach_cost(most_places) + offset_cost)
+        is_guess = not is_tight and not has_guessed
+        places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_guess)
+        has_guessed = True
+        if is_tight or is_guess:
+            if is_tight and places.count > _MANY_PLACES and task.rule.work > _WIDE:
+                places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
+            search = RowSearch(task.rule, (task.stretches,), onward.price_cost, sums_cost, places, max_kept)
+            # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
+            if (cost := search.best_cost + offset_cost) <= most_cost + slip_cost:
+                most_cost, known = min(cost, most_cost), [(start, end) for _, start, end in search.pieces()]
+            if is_tight and limit_cost >= most_cost:
+                return known
+        else:
+            if found := _tightened(task, places, onward, limit_cost, max_kept, first_places):
+                return found
+            if limit_cost >= most_cost:
+                return known
+            first_places = most_places // _LOOSENESS
+        most_places = most_places * _FACTOR
+
+
+def _tightened(
+    task: PieceTask, places: Places, loose: Sweep, limit_cost: float, max_kept: int, first_places: int
+) -> list[Span] | None:
+    """The search below a limit, on the tight line of the places that are left below it."""
+    left = places.first_starts | places.starts | places.ends | places.last_ends
+    line = task.among(np.fromiter(left, dtype=np.int64, count=len(left)), is_all=True)
+    priced = price_near(line, loose.price_cost, limit_cost)
+    return None if priced is None else _raised(task, priced, limit_cost, max_kept, first_places)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Through:
-    """For each instant no more than the least cost of all choices that begin or end a piece there."""
+    """For each instant of a line the least cost of all choices that begin or end a piece there."""
 
+    onward: Sweep
+    back: Sweep  # of the mirrored line
     first_start_cost: Floats
     start_cost: Floats
+    last_start_cost: Floats
     end_cost: Floats
+    last_end_cost: Floats
 
     @classmethod
-    def of(cls, task: PieceTask, onward: Sweep, back: Sweep) -> _Through:
-        """From the sweeps of the line in cells; `back` is that of the mirrored one."""
-        line, earned, fee_cost = onward.line, onward.earned_cost, onward.fee_cost
-        to_come = back.paused_before_cost()[::-1]  # of the pieces that begin after an instant
-        end_cost = onward.running_cost + earned + fee_cost + to_come
-        begun = back.running_cost[::-1] + back.earned_cost[::-1]  # of the piece that begins there and all that follow
-        start_cost = onward.paused_before_cost() + fee_cost + begun
-        first_start_cost = least_ahead(earned + fee_cost + to_come, line.stretches, line.first) - earned
+    def of(cls, onward: Sweep, back: Sweep) -> _Through:
+        line, earned = onward.line, onward.earned_cost
+        end_cost = _ended(onward) + _to_come(back)
+        last_begun = onward.paused_before_cost() + onward.fee_cost - earned
         return cls(
-            first_start_cost=_between(first_start_cost, task),
-            start_cost=_between(start_cost, task),
-            end_cost=_between(end_cost, task),
+            onward=onward,
+            back=back,
+            first_start_cost=line.least_ahead(earned + _to_come(back), line.first) - earned,
+            start_cost=onward.paused_before_cost() + _begun(back),
+            last_start_cost=onward.finished_cost,
+            end_cost=end_cost,
+            last_end_cost=back.line.least_ahead(last_begun[::-1], line.last)[::-1] + earned,
         )
 
-    def places(self, limit_cost: float) -> _Places:
-        return _Places(
-            first_starts=_at_most(self.first_start_cost, limit_cost),
-            starts=_at_most(self.start_cost, limit_cost),
-            ends=_at_most(self.end_cost, limit_cost),
+    def reach_cost(self, places: int) -> float:
+        """The limit below which so many are left."""
+        costs = np.concatenate((self.first_start_cost, self.start_cost, self.end_cost))
+        costs = costs[np.isfinite(costs)]
+        return float(np.partition(costs, places)[places]) if places < len(costs) else INFINITE
+
+    def places(self, task: PieceTask, limit_cost: float, *, between: bool) -> Places:
+        line = self.onward.line
+        costs = (self.first_start_cost, self.start_cost, self.last_start_cost, self.end_cost, self.last_end_cost)
+        first_starts, starts, last_starts, ends, last_ends = (
+            _at_most(cost, line, task, limit_cost, between=between) for cost in costs
         )
+        return Places(first_starts=first_starts, starts=starts, last_starts=last_starts, ends=ends, last_ends=last_ends)
 
 
-def _between(border_cost: Floats, task: PieceTask) -> Floats:
-    """Straight lines between the borders of cells; infinite where a border is: nothing in that cell is possible."""
-    if task.cell == 1:
-        return border_cost
-    position, inside = np.divmod(np.arange(task.slots + 1) + task.early, task.cell)
-    ratio = inside / task.cell
-    following = np.minimum(position + 1, len(border_cost) - 1)
+def _ended(onward: Sweep) -> Floats:
+    """The least cost of the pieces up to the one that ends at each instant."""
+    return onward.running_cost + onward.earned_cost
+
+
+def _to_come(back: Sweep) -> Floats:
+    """The least cost of the pause at each instant and the pieces that begin after it, from the mirrored line."""
+    return back.paused_before_cost()[::-1] + back.fee_cost
+
+
+def _begun(back: Sweep) -> Floats:
+    """The least cost of the pause before each instant, the piece that begins there and all that follow."""
+    return (back.running_cost + back.earned_cost)[::-1] + back.fee_cost
+
+
+def _windowed(task: PieceTask, through: _Through, places: Places, limit_cost: float) -> Places:
+    """The same places with windows: at other prices, what did too much or too little work is dear."""
+    onward, back = through.onward, through.back
+    before, ended = onward.paused_before_cost(), _ended(onward)
+    begun, to_come = _begun(back), _to_come(back)
+    least, most = np.zeros((2, len(before))), np.full((2, len(before)), float(task.rule.work - task.rule.shortest))
+    paid, still = task.rule.first_restore + task.rule.checkpoint, task.rule.work - task.rule.checkpoint
+    for ratio in _OTHER_PRICES:
+        width_cost = ratio * (abs(onward.price_cost) or 1.0)
+        on, to = (sweep(one.line, onward.price_cost + width_cost) for one in (onward, back))
+        # What is done is paid the other price and what is to come this one, or the other way round.
+        done = np.array((on.paused_before_cost() + begun, _ended(on) + to_come))
+        rest = np.array((before + _begun(to), ended + _to_come(to)))
+        one, other = (limit_cost - done) / width_cost - paid, still - (limit_cost - rest) / width_cost
+        upper, lower = (one, other) if ratio > 0 else (other, one)
+        least, most = np.fmax(least, lower), np.fmin(most, upper)
+    spans = np.stack((np.ceil(least - _SLOT_ROUNDING), np.floor(most + _SLOT_ROUNDING) + 1), axis=2)
+    spans[:, :, 1] = np.fmax(spans[:, :, 0], spans[:, :, 1])
+    windows = []
+    for chosen, span in zip((places.starts, places.ends), spans, strict=True):
+        at = np.array(sorted(chosen), dtype=np.int64)
+        rows = span[onward.line.instants.searchsorted(at)].astype(np.int64).tolist()
+        windows.append({instant: (low, upto) for instant, (low, upto) in zip(at.tolist(), rows, strict=True)})
+    return replace(places, start_windows=windows[0], end_windows=windows[1])
+
+
+def _at_most(cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, *, between: bool) -> frozenset[int]:
+    """The slots below a limit, on straight lines between the instants of a line that leaves some out.
+
+    Where an instant is impossible, so is what lies next to it.
+    """
+    if line.is_all or not between:
+        chosen = line.instants[cost <= limit_cost]
+        return frozenset(chosen[(chosen >= 0) & (chosen <= task.slots)].tolist())
+    slots = np.arange(task.slots + 1)
+    following = np.clip(line.instants.searchsorted(slots), 1, len(cost) - 1)
+    before = following - 1
+    ratio = (slots - line.instants[before]) / (line.instants[following] - line.instants[before])
     with np.errstate(invalid="ignore"):  # no share of what is infinite
-        lines: Floats = np.where(
-            inside == 0, border_cost[position], border_cost[position] * (1 - ratio) + border_cost[following] * ratio
-        )
-    return lines
-
-
-def _at_most(array: Floats, cost: float) -> frozenset[int]:
-    return frozenset(np.flatnonzero(array <= cost).tolist())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Places:
-    """The instants at which pieces may begin and end below a limit."""
-
-    first_starts: frozenset[int]
-    starts: frozenset[int]
-    ends: frozenset[int]
-
-    def instants(self, task: PieceTask) -> list[int]:
-        """All at which something changes: a piece may begin, has run long enough to end, or ends."""
-        ripe = {start + task.first for start in self.first_starts} | {start + task.middle for start in self.starts}
-        return sorted(self.starts | self.ends | ripe)
-
-
-@dataclass(slots=True)
-class _Search:
-    """Least costs at one price for each amount of work done, and what tells how the best came about."""
-
-    task: PieceTask
-    price_cost: float
-    places: _Places
-    max_kept: int
-    sums_cost: Floats = field(init=False)  # the running sum of cost less price
-    earned_cost: list[float] = field(init=False)  # the same, for single values
-    fee_cost: float = field(init=False)
-    paused_cost: Floats = field(init=False)  # by work done, now
-    running_cost: Floats = field(init=False)  # by work done less the instant plus all slots, less `earned_cost`
-    before_cost: dict[int, Floats] = field(init=False, default_factory=dict)  # by start: the costs before it
-    ended_at: list[tuple[int, Floats]] = field(init=False, default_factory=list)  # end, and the costs after it
-    best_cost: float = field(init=False, default=INFINITE)
-    best: tuple[int, int] = field(init=False, default=(0, 0))  # start of the last piece, work done before
-
-    def __post_init__(self) -> None:
-        wide = self.task.work - self.task.shortest + 1
-        if (kept := wide * len(self.places.ends)) > self.max_kept:
-            raise TooWideError(kept)
-        self.sums_cost = np.concatenate(([0.0], np.cumsum(self.task.slot_cost - self.price_cost)))
-        self.earned_cost = self.sums_cost.tolist()
-        self.fee_cost = self.task.pause_cost + self.price_cost * self.task.overhead
-        self.paused_cost = np.full(wide, INFINITE)
-        self.running_cost = np.full(wide + self.task.slots, INFINITE)
-        instants = self.places.instants(self.task)
-        for since, to in self.task.stretches:
-            self.running_cost.fill(INFINITE)
-            for at in instants[bisect_left(instants, since) : bisect_right(instants, to)]:
-                self._ripen(at, since)
-                if at in self.places.starts:
-                    self._begin(at, to)
-                if at in self.places.ends:
-                    self._end(at)
-
-    def _ripen(self, at: int, since: int) -> None:
-        """Pieces that have now run long enough to end."""
-        task = self.task
-        done = task.shortest - at + task.slots
-        if (start := at - task.first) >= since and start in self.places.first_starts:
-            self.running_cost[done] = min(self.running_cost[done], -self.earned_cost[start])
-        if (start := at - task.middle) >= since and start in self.places.starts:
-            before = self.before_cost[start]
-            now = self.running_cost[done : done + len(before) - task.shortest]
-            np.minimum(now, before[: len(now)] + (self.fee_cost - self.earned_cost[start]), out=now)
-
-    def _begin(self, at: int, to: int) -> None:
-        """A further piece; as the last one it runs until all the work is done."""
-        task = self.task
-        self.before_cost[at] = self.paused_cost
-        wide = len(self.paused_cost)
-        most_end = at + task.restore + task.work  # of a last piece with no work before it
-        first_end, last_end = most_end - wide + 1, min(to, most_end)
-        if last_end < first_end:
-            return
-        before = self.paused_cost[most_end - last_end :][::-1]
-        cost = before + self.sums_cost[first_end : last_end + 1]
-        end = first_end + int(cost.argmin())  # among equals the earliest
-        total_cost = float(cost[end - first_end]) + self.fee_cost - self.earned_cost[at]
-        if total_cost < self.best_cost:
-            self.best_cost, self.best = total_cost, (at, most_end - end)
-
-    def _end(self, at: int) -> None:
-        now = self.running_cost[self.task.slots - at :][: len(self.paused_cost)] + self.earned_cost[at]
-        self.paused_cost = np.minimum(self.paused_cost, now)
-        self.ended_at.append((at, self.paused_cost))
-
-    def pieces(self) -> list[Span]:
-        """The best choice, walked back by which sums its costs are equal to."""
-        start, done = self.best
-        found = [(start, start + self.task.restore + self.task.work - done)]
-        while True:
-            cost = self.before_cost[start][done]
-            end = next(at for at, after in self.ended_at if after[done] == cost)
-            start, before = self._begun(end, done, cost)
-            found.insert(0, (start, end))
-            if before == 0:
-                return found
-            done = before
-
-    def _begun(self, end: int, done: int, cost: float) -> tuple[int, int]:
-        """Where the piece that ends there with so much done began, and the work done before it."""
-        task, earned = self.task, self.earned_cost
-        since = max(since for since, _ in task.stretches if since <= end)
-        start = end - done - task.first_restore - task.checkpoint
-        if start >= since and start in self.places.first_starts and -earned[start] + earned[end] == cost:
-            return start, 0
-        for start, paused in self.before_cost.items():
-            before = done - (end - start - task.overhead)
-            if since <= start <= end - task.middle and before > 0:
-                sum_cost = paused[before] + (self.fee_cost - earned[start]) + earned[end]
-                if sum_cost == cost:
-                    return start, before
-        raise AssertionError("every cost kept is one of these sums")
+        lines: Floats = cost[before] * (1 - ratio) + cost[following] * ratio
+    inside = line.instants[(line.instants >= 0) & (line.instants <= task.slots)]
+    lines[inside] = cost[line.instants.searchsorted(inside)]
+    return frozenset(np.flatnonzero(lines <= limit_cost).tolist())

@@ -9,7 +9,7 @@ their rate and the last one partly: the optimum at any resolution. Otherwise the
 two edges, so some optimum is a vertex: each border lies on an edge (or a border of the free time), or is tied to such a
 one by shortest runs and overheads, except one that is fixed by the amount of work. Hence when edges, limits, work and
 overheads are multiples of one unit, an optimum lies on that grid. In one region piece_search.py finds it; in several,
-and where rates below zero can make a pause pay for itself, the table of piece_table.py does. When there is no common
+and where rates below zero can make a pause pay for itself, region_search.py does. When there is no common
 unit, or the search would be too big, times are rounded to the safe side onto the finest grid that fits, what is run too
 long is cut off where it is dearest, and `is_exact` is False.
 """
@@ -25,18 +25,22 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
 from scheduler.planning.one_job.piece_bound import TICK_S, pieces_bound_g_s_per_kwh
-from scheduler.planning.one_job.piece_search import PieceTask, TooWideError, cheapest_spans
-from scheduler.planning.one_job.piece_table import GridPiece, GridTask, cheapest_pieces_on_grid
+from scheduler.planning.one_job.piece_rows import PieceRule, TooWideError
+from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
+from scheduler.planning.one_job.region_price import RegionSpan, spans_within
+from scheduler.planning.one_job.region_search import RegionTask, cheapest_region_spans
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
 from scheduler.planning.plan import Segment
 
-# (regions x slots x slots of work) of one table: at most about 100 MB and some tenths of a second.
+# (regions x slots x slots of work) of a table of all costs. The search keeps costs only where pieces may begin or end:
+# a slot stands for so many cells of that table, and of the costs it keeps there may be so many more than cells, up to
+# about 80 MB. More slots would take seconds.
 MAX_CELLS = 20_000_000
-
-# In one region the search keeps costs only where pieces may begin or end: a slot stands for so many cells of a table,
-# and of the costs it keeps there may be so many more than cells, up to about 80 MB. More slots would take seconds.
 _CELLS_PER_SLOT, _KEPT_PER_CELL = 20, 100
 _MAX_SLOTS, _MAX_KEPT = 200_000, 10_000_000
+
+# More than any rate is, for sums over time that is partly closed.
+_DEAREST = 1e12
 
 # Grids to fall back to, aligned to the epoch as the grids of all feeds are.
 COARSE_UNITS_S = (60.0, 300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 12 * 3600.0, 86400.0, 7 * 86400.0)
@@ -123,13 +127,10 @@ def lower_bound_g_s_per_kwh(
     curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None = None
 ) -> float | None:
     """What no choice undercuts, pauses charged: the lesser of the best single piece and a bound on several."""
-    if not _is_lone(curves, work):
-        return None
     whole = _in_one_piece(curves, work, free)
     pause = work.interruption
     several_g_s_per_kwh = pieces_bound_g_s_per_kwh(
-        curves[0],
-        _allowed(curves[0], work, free),
+        *_worth_a_look(curves, [_allowed(one, work, free) for one in curves]),
         held_s=work.held_s(1),
         overhead_s=pause.overhead_s,
         least_s=(
@@ -142,6 +143,21 @@ def lower_bound_g_s_per_kwh(
     if several_g_s_per_kwh is None or whole is None:
         return several_g_s_per_kwh
     return min(several_g_s_per_kwh, _cost(work, whole))
+
+
+def _worth_a_look(curves: Sequence[Curve], allowed: Sequence[Intervals]) -> tuple[list[Curve], list[Intervals]]:
+    """Without the regions beside which another one is never dearer and never closed when they are open."""
+    edges = _cell_edges_at_s(curves, allowed)
+    if len(curves) == 1 or len(edges) < 2:
+        return list(curves), list(allowed)
+    rates = [_cell_rates(one, stretches, edges) for one, stretches in zip(curves, allowed, strict=True)]
+    kept: list[int] = []
+    # The cheapest on the whole first: of two that are equal the one named first stays.
+    for index in sorted(range(len(curves)), key=lambda one: float(np.minimum(rates[one], _DEAREST).sum())):
+        if not any((rates[other] <= rates[index]).all() for other in kept):
+            kept.append(index)
+    kept.sort()
+    return [curves[index] for index in kept], [allowed[index] for index in kept]
 
 
 def _is_lone(curves: Sequence[Curve], work: Work) -> bool:
@@ -269,13 +285,13 @@ def _on_a_grid(
     curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None, max_cells: int, most_cost: float
 ) -> tuple[Pieces | None, bool]:
     """The cheapest pieces below a cost on the finest grid that can be searched, and whether no others are cheaper."""
-    allowed = [_allowed(one, work, free) for one in curves]
+    curves, allowed = _worth_a_look(curves, [_allowed(one, work, free) for one in curves])
     is_lone = _is_lone(curves, work)
-    for grid in _grids(curves, allowed, work, max_cells, is_lone):
+    for grid in _grids(curves, allowed, work, max_cells):
         task = _grid_task(curves, allowed, work, grid)
         below_cost = most_cost if grid.is_exact else np.inf  # rounded pieces become cheaper when they are trimmed
         try:
-            chosen = _alone(task, curves[0], grid, below_cost, max_cells) if is_lone else cheapest_pieces_on_grid(task)
+            chosen = _searched(task, curves[0] if is_lone else None, grid, below_cost, max_cells)
         except TooWideError:
             continue
         if chosen is None:
@@ -284,22 +300,19 @@ def _on_a_grid(
     return None, False
 
 
-def _alone(task: GridTask, one: Curve, grid: _Grid, most_cost: float, max_cells: int) -> list[GridPiece] | None:
-    cell, first_cell = _cells(one, grid)
-    turns = np.flatnonzero(np.diff(np.concatenate(([False], task.is_open[0], [False])).astype(np.int8)))
+def _searched(
+    task: RegionTask, lone: Curve | None, grid: _Grid, most_cost: float, max_cells: int
+) -> list[RegionSpan] | None:
+    """The cheapest pieces on the grid; `lone` is the only curve, when no pause can pay for itself."""
+    max_kept = min(_MAX_KEPT, _KEPT_PER_CELL * max_cells)
+    if lone is None:
+        return cheapest_region_spans(task, most_cost, max_kept)
+    cell, first_cell = _cells(lone, grid)
+    (stretches,) = spans_within(task.is_open)
     alone = PieceTask(
-        slot_cost=task.slot_cost[0],
-        stretches=tuple((int(since), int(to)) for since, to in turns.reshape(-1, 2)),
-        work=task.work,
-        shortest=task.shortest,
-        checkpoint=task.checkpoint,
-        restore=task.restore,
-        first_restore=task.restore if task.restores_first else 0,
-        pause_cost=task.interruption_cost,
-        cell=cell,
-        first_cell=first_cell,
+        slot_cost=task.slot_cost[0], stretches=stretches, rule=task.rule, cell=cell, first_cell=first_cell
     )
-    spans = cheapest_spans(alone, most_cost, min(_MAX_KEPT, _KEPT_PER_CELL * max_cells))
+    spans = cheapest_spans(alone, most_cost, max_kept)
     return None if spans is None else [(0, start, end) for start, end in spans]
 
 
@@ -315,7 +328,7 @@ def _cells(one: Curve, grid: _Grid) -> tuple[int, int]:
     return cell, int(inside[0] - 1) % cell + 1
 
 
-def _pieces_of(chosen: Sequence[GridPiece], curves: Sequence[Curve], work: Work, grid: _Grid) -> Pieces:
+def _pieces_of(chosen: Sequence[RegionSpan], curves: Sequence[Curve], work: Work, grid: _Grid) -> Pieces:
     edges = grid.edges_at_s()
     segments = [
         Segment(start_at_s=float(edges[start]), end_at_s=float(edges[end]), region=curves[region].region)
@@ -326,17 +339,12 @@ def _pieces_of(chosen: Sequence[GridPiece], curves: Sequence[Curve], work: Work,
     return _priced(curves, segments, grid.is_exact)
 
 
-def _grids(
-    curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, max_cells: int, is_lone: bool
-) -> Iterator[_Grid]:
+def _grids(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, max_cells: int) -> Iterator[_Grid]:
     """The grid that holds an optimum, if there is one and it is small enough, then coarser ones."""
     span_s = work.deadline_s - work.earliest_s
 
     def fits(unit_s: float) -> bool:
-        slots = span_s / unit_s
-        if is_lone:
-            return slots <= min(_MAX_SLOTS, max_cells / _CELLS_PER_SLOT)
-        return len(curves) * slots * (work.work_s / unit_s) <= max_cells
+        return len(curves) * span_s / unit_s <= min(_MAX_SLOTS, max_cells / _CELLS_PER_SLOT)
 
     unit_s = _common_unit_s(curves, allowed, work)
     if unit_s is not None and fits(unit_s) and (slots := round(span_s / unit_s)) > 0:
@@ -359,17 +367,20 @@ def _common_unit_s(curves: Sequence[Curve], allowed: Sequence[Intervals], work: 
     return int(np.gcd.reduce(ticks.astype(np.int64))) * TICK_S
 
 
-def _grid_task(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, grid: _Grid) -> GridTask:
+def _grid_task(curves: Sequence[Curve], allowed: Sequence[Intervals], work: Work, grid: _Grid) -> RegionTask:
     edges, pause = grid.edges_at_s(), work.interruption
-    return GridTask(
+    restore = grid.slots_of(pause.restore_s)
+    return RegionTask(
         slot_cost=np.array([one.pue * np.diff(one.cumulative(edges)) for one in curves]),
         is_open=np.array([_is_within(stretches, edges[:-1], edges[1:]) for stretches in allowed]),
-        work=grid.slots_of(work.work_s),
-        shortest=max(1, grid.slots_of(pause.min_run_s)),
-        checkpoint=grid.slots_of(pause.checkpoint_s),
-        restore=grid.slots_of(pause.restore_s),
-        restores_first=work.restores_first,
-        interruption_cost=work.interruption_g_s_per_kwh,
+        rule=PieceRule(
+            work=grid.slots_of(work.work_s),
+            shortest=max(1, grid.slots_of(pause.min_run_s)),
+            checkpoint=grid.slots_of(pause.checkpoint_s),
+            restore=restore,
+            first_restore=restore if work.restores_first else 0,
+            pause_cost=work.interruption_g_s_per_kwh,
+        ),
     )
 
 

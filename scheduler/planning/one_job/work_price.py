@@ -1,43 +1,47 @@
-"""A price for work: what each slot of it earns, so that a job in pieces falls apart into choices made one by one.
+"""A price for work: what each moment of it earns, so that a job in pieces falls apart into choices made one by one.
 
 Running is charged its cost and paid the price, pausing is charged the price of its overheads, and the amount of work
-is left open. One sweep over the slots then finds the cheapest pieces, and whatever the price, no choice of pieces that
-does the asked work costs less than that plus the price of the work: a bound. The best price makes it the highest.
+is left open. One sweep over the instants then finds the cheapest pieces, and whatever the price, no choice of pieces
+that does the asked work costs less than that plus the price of the work: a bound. The best price makes it the highest.
 
-At one price, two sweeps (one of them over the mirrored line) give for every slot the least cost of all choices that
+At one price, two sweeps (one of them over the mirrored line) give for every instant the least cost of all choices that
 begin, or end, a piece there. Where this exceeds what is known to be reachable, no optimum does, and a search may leave
-the slot out without losing exactness. Knows slots and costs; one region, at least two pieces.
+the instant out without losing exactness. Knows instants and costs; one region, at least two pieces.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
+from scheduler.planning.one_job.price_climb import climb
 
+Ints = NDArray[np.int64]
 INFINITE = float("inf")
 
-# Prices are sought on so many merged slots first; a sweep takes a fifth of a microsecond a slot.
-_ROUGH_SLOTS = 500
-_SWEEPS = 30
-# A bound this near to the best one, as a share of a slot's price, leaves hardly more slots to search.
-_NEAR_RATIO = 0.01
+# Prices are sought on so many of the instants first; a sweep takes a quarter of a microsecond an instant.
+_ROUGH_INSTANTS = 500
+_NEAR_WIDTH_RATIO = 1 / 64
 
-Span = tuple[int, int]  # first slot, slot after the last
+Span = tuple[int, int]  # first, and the one after the last
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PieceLine:
-    """Two or more pieces on a line of slots. `slot_cost` has shape (slots,), not below zero; the rest counts slots.
+    """Two or more pieces between instants. `instants` and `sums_cost`, what running up to them costs: shape (n,).
 
-    A piece stays within one of `stretches`, which grow and lie apart, and is as long as its place among the pieces
-    asks. All pieces together hold `held_steps` slots and `overhead_steps` for each pause; both need not be whole. Each
-    pause costs `pause_cost` besides. Pieces that touch are one piece and no choice, unless they `may_touch`.
+    Instants and lengths count slots. A piece begins and ends within one of `stretches`, (first, last) positions among
+    the instants, which grow and lie apart, and is at least as long as its place among the pieces asks. All pieces
+    together hold `held_steps` slots and `overhead_steps` for each pause; both need not be whole. Each pause costs
+    `pause_cost` besides. Pieces that touch are one piece and no choice, unless they `may_touch`.
+    `is_all` when no border may lie between two instants.
     """
 
-    slot_cost: Floats
+    instants: Ints
+    sums_cost: Floats
     stretches: tuple[Span, ...]
     first: int
     middle: int
@@ -45,46 +49,70 @@ class PieceLine:
     held_steps: float
     overhead_steps: float
     pause_cost: float
+    cell: int = 1
     may_touch: bool = False
+    is_all: bool = False
+    # How many of the instants are early enough for a piece to begin at, so that it may end at each of them.
+    first_ripe: Ints = field(init=False)
+    middle_ripe: Ints = field(init=False)
+    is_even: bool = field(init=False)  # each instant makes one more ripe, once there are any
 
-    @property
-    def slots(self) -> int:
-        return len(self.slot_cost)
+    def __post_init__(self) -> None:
+        for name, length in (("first_ripe", self.first), ("middle_ripe", self.middle)):
+            object.__setattr__(self, name, self.instants.searchsorted(self.instants - length, side="right"))
+        # A middle piece of no length only costs its fee.
+        object.__setattr__(self, "middle_ripe", np.minimum(self.middle_ripe, np.arange(len(self.instants))))
+        steps = np.diff(self.instants)
+        object.__setattr__(self, "is_even", bool((steps == steps[:1]).all()))
 
     def mirrored(self) -> PieceLine:
         """The same line with time reversed: the last piece becomes the first."""
+        latest = len(self.instants) - 1
         return replace(
             self,
-            slot_cost=self.slot_cost[::-1],
-            stretches=tuple((self.slots - to, self.slots - since) for since, to in reversed(self.stretches)),
+            instants=self.instants[-1] - self.instants[::-1],
+            sums_cost=self.sums_cost[-1] - self.sums_cost[::-1],
+            stretches=tuple((latest - to, latest - since) for since, to in reversed(self.stretches)),
             first=self.last,
             last=self.first,
         )
 
-    def rougher(self, times: int) -> PieceLine:
-        """About the same line with so many slots merged into one: good for a guess, for no answer."""
-        whole = self.slots // times * times
+    def thinned(self, times: int) -> PieceLine:
+        """With one of so many instants: good for a guess, for no answer."""
+        kept = ((-(-since // times), to // times) for since, to in self.stretches)
         return replace(
             self,
-            slot_cost=self.slot_cost[:whole].reshape(-1, times).sum(axis=1),
-            stretches=tuple(
-                (-(-since // times), to // times) for since, to in self.stretches if to // times > -(-since // times)
-            ),
-            first=max(1, round(self.first / times)),
-            middle=max(1, round(self.middle / times)),
-            last=max(1, round(self.last / times)),
-            held_steps=self.held_steps / times,
-            overhead_steps=self.overhead_steps / times,
+            instants=self.instants[::times],
+            sums_cost=self.sums_cost[::times],
+            stretches=tuple((since, to) for since, to in kept if to > since),
         )
+
+    def swept(self, price_cost: float) -> Sweep:
+        return sweep(self, price_cost)
+
+    def least_price_cost(self) -> float:
+        """On a loose line pieces may be of no length; below this price they would pay."""
+        if self.cell == 1 or self.overhead_steps == 0:
+            return -INFINITE
+        return -self.pause_cost / self.overhead_steps
 
     def lacking_steps(self, pieces: list[Span]) -> float:
         """How much more these would have to hold to do the work; below zero when they do too much."""
         return self.held_steps + (len(pieces) - 1) * self.overhead_steps - sum(end - start for start, end in pieces)
 
+    def least_ahead(self, array: Floats, length: int) -> Floats:
+        """For each instant the least value in its stretch from so much later on; infinite where there is none."""
+        least = np.full(len(array), INFINITE)
+        ripe = self.instants.searchsorted(self.instants + length)
+        for since, to in self.stretches:
+            ahead = np.append(np.minimum.accumulate(array[since : to + 1][::-1])[::-1], INFINITE)
+            least[since : to + 1] = ahead[np.minimum(ripe[since : to + 1], to + 1) - since]
+        return least
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Sweep:
-    """The cheapest choices at one price, up to each instant. Arrays have shape (slots + 1,).
+    """The cheapest choices at one price, up to each instant. Arrays have shape (n,).
 
     `paused_cost` is the least of one or more pieces that end by then; `running_cost` the least with a piece under way
     that may end now, less `earned_cost` up to now. `earned_cost` is the running sum of cost less price.
@@ -95,6 +123,12 @@ class Sweep:
     earned_cost: Floats
     paused_cost: Floats
     running_cost: Floats
+    finished_cost: Floats = field(init=False)  # the least of a whole choice by where its last piece begins
+
+    def __post_init__(self) -> None:
+        least_end = self.line.least_ahead(self.earned_cost, self.line.last)
+        begun = self.paused_before_cost() + self.fee_cost - self.earned_cost
+        object.__setattr__(self, "finished_cost", begun + least_end)
 
     @property
     def fee_cost(self) -> float:
@@ -112,33 +146,36 @@ class Sweep:
             return self.paused_cost
         return np.concatenate(([INFINITE], self.paused_cost[:-1]))
 
-    def finished_cost(self) -> Floats:
-        """The least cost of a whole choice by where its last piece begins, shape (slots + 1,)."""
-        least_end = least_ahead(self.earned_cost, self.line.stretches, self.line.last)
-        return self.paused_before_cost() + self.fee_cost - self.earned_cost + least_end
-
     def least_cost(self) -> float:
         """The bound: no choice that does all the work costs less. Infinite when there is no choice."""
-        return float(self.finished_cost().min()) + self.offset_cost
+        return float(self.finished_cost.min()) + self.offset_cost
 
     def pieces(self) -> list[Span]:
         """(from, to) of a choice that attains the bound, whatever work it does."""
-        start = int(self.finished_cost().argmin())
-        since, to = self._stretch_of(start)
-        found = [(start, start + self.line.last + int(self.earned_cost[start + self.line.last : to + 1].argmin()))]
+        line, before_cost = self.line, self.paused_before_cost()
+        start = int(self.finished_cost.argmin())
+        _, to = self._stretch_of(start)
+        ripe = int(line.instants.searchsorted(line.instants[start] + line.last))
+        found = [(start, ripe + int(self.earned_cost[ripe : to + 1].argmin()))]
         while True:
             # Both only ever fall within a stretch, so the instant at which they fell to their value is quickly found.
-            latest = found[0][0] - (0 if self.line.may_touch else 1)
+            latest = found[0][0] - (0 if line.may_touch else 1)
             end = _first_at_most(self.paused_cost, 0, latest, self.paused_cost[latest])
             since, _ = self._stretch_of(end)
             ripe = _first_at_most(self.running_cost, since, end, self.running_cost[end])
-            start = ripe - self.line.first
-            if start >= since and -self.earned_cost[start] == self.running_cost[ripe]:
-                return [(start, end), *found]
-            found.insert(0, (ripe - self.line.middle, end))
+            as_first = -self.earned_cost[since : line.first_ripe[ripe]]
+            if (equal := np.flatnonzero(as_first == self.running_cost[ripe])).size:
+                return [_instants_of(line, piece) for piece in ((since + int(equal[0]), end), *found)]
+            begin = slice(since, int(line.middle_ripe[ripe]))
+            cost = before_cost[begin] - self.earned_cost[begin] + self.fee_cost
+            found.insert(0, (since + int(np.flatnonzero(cost == self.running_cost[ripe])[0]), end))
 
-    def _stretch_of(self, instant: int) -> Span:
-        return next(one for one in self.line.stretches if one[0] <= instant <= one[1])
+    def _stretch_of(self, position: int) -> Span:
+        return next(one for one in self.line.stretches if one[0] <= position <= one[1])
+
+
+def _instants_of(line: PieceLine, piece: Span) -> Span:
+    return int(line.instants[piece[0]]), int(line.instants[piece[1]])
 
 
 def _first_at_most(array: Floats, since: int, to: int, value: float) -> int:
@@ -146,20 +183,9 @@ def _first_at_most(array: Floats, since: int, to: int, value: float) -> int:
     return since + int(np.searchsorted(-array[since : to + 1], -value))
 
 
-def least_ahead(array: Floats, stretches: tuple[Span, ...], distance: int) -> Floats:
-    """For each instant the least value in its stretch from so many slots later on; infinite where there is none."""
-    least = np.full(len(array), INFINITE)
-    for since, to in stretches:
-        if to - distance >= since:
-            ahead = np.minimum.accumulate(array[since + distance : to + 1][::-1])
-            least[since : to + 1 - distance] = ahead[::-1]
-    return least
-
-
 def sweep(line: PieceLine, price_cost: float) -> Sweep:
-    slots, first, middle = line.slots, line.first, line.middle
-    earned = np.zeros(slots + 1)
-    np.cumsum(line.slot_cost - price_cost, out=earned[1:])
+    count = len(line.instants)
+    earned = line.sums_cost - price_cost * line.instants
     fee_cost = line.pause_cost + price_cost * line.overhead_steps
     paused: list[float] = [INFINITE]  # one ahead: paused[t] is the cost before t
     running: list[float] = []
@@ -168,22 +194,41 @@ def sweep(line: PieceLine, price_cost: float) -> Sweep:
         fill = since - len(running)
         running += [INFINITE] * fill
         paused += [least] * fill
-        begun = np.full(to + 1 - since, INFINITE)
-        if to - first >= since:
-            begun[first:] = np.minimum.accumulate(-earned[since : to + 1 - first])
-        gone = earned[since : to + 1].tolist()
-        head = min(middle, to + 1 - since)
+        here = slice(since, to + 1)
+        lowest = np.append(INFINITE, np.minimum.accumulate(-earned[here]))
+        begun = lowest[np.maximum(line.first_ripe[here] - since, 0)]
+        ripe = line.middle_ripe[here]
+        gone = earned[here].tolist()
+        head = int(ripe.searchsorted(since, side="right"))  # instants at which no later piece may end yet
         running += begun[:head].tolist()
         lows = np.minimum.accumulate(np.minimum(begun[:head] + earned[since : since + head], least)).tolist()
         paused += lows
         least = lows[-1] if lows else least
         best = INFINITE
-        at = since + line.may_touch  # one ahead of where a piece begins that may end now
-        for began, now, then in zip(begun[head:].tolist(), gone[head:], gone, strict=False):
-            cost = paused[at] - then + fee_cost
-            at += 1
-            if cost < best:
-                best = cost
+        position = 0
+        ahead = since + line.may_touch  # one ahead of where a piece begins that may end now
+        if line.is_even:  # the same in less time
+            for began, now, then in zip(begun[head:].tolist(), gone[head:], gone, strict=False):
+                cost = paused[ahead] - then + fee_cost
+                ahead += 1
+                if cost < best:
+                    best = cost
+                if began < best:
+                    running.append(began)
+                    cost = began + now
+                else:
+                    running.append(best)
+                    cost = best + now
+                if cost < least:
+                    least = cost
+                paused.append(least)
+            continue
+        for began, now, upto in zip(begun[head:].tolist(), gone[head:], (ripe[head:] - since).tolist(), strict=True):
+            while position < upto:
+                cost = paused[ahead + position] - gone[position] + fee_cost
+                position += 1
+                if cost < best:
+                    best = cost
             if began < best:
                 running.append(began)
                 cost = began + now
@@ -193,7 +238,7 @@ def sweep(line: PieceLine, price_cost: float) -> Sweep:
             if cost < least:
                 least = cost
             paused.append(least)
-    fill = slots + 1 - len(running)
+    fill = count - len(running)
     running += [INFINITE] * fill
     paused += [least] * fill
     return Sweep(
@@ -207,47 +252,32 @@ def sweep(line: PieceLine, price_cost: float) -> Sweep:
 
 def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
     """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less."""
-    guess_cost, width_cost = _guess(line)
-    times = -(-line.slots // _ROUGH_SLOTS)
+    if not line.stretches:
+        return None
+    price_cost, width_cost = _guess(line)
+    times = -(-len(line.instants) // _ROUGH_INSTANTS)
     if times > 1:
-        rough = _climb(line.rougher(times), guess_cost * times, width_cost * times, INFINITE)
+        thin = line.thinned(times)
+        rough = climb(thin, price_cost, width_cost, most_cost) if thin.stretches else None
         if rough is not None:
-            guess_cost, width_cost = rough.price_cost / times, width_cost / 16
-    return _climb(line, guess_cost, width_cost, most_cost)
+            price_cost, width_cost = rough.price_cost, width_cost / 16
+    return climb(line, price_cost, width_cost, most_cost)
+
+
+def price_near(line: PieceLine, price_cost: float, most_cost: float) -> Sweep | None:
+    """As `best_price`, sought from a price that is about it."""
+    if not line.stretches:
+        return None
+    return climb(line, price_cost, _NEAR_WIDTH_RATIO * abs(price_cost) or 1.0, most_cost)
 
 
 def _guess(line: PieceLine) -> tuple[float, float]:
     """Price and step of a first try: at this price free pauses would do the asked work."""
-    open_cost = np.concatenate([line.slot_cost[since:to] for since, to in line.stretches])
-    rank = min(max(1, round(line.held_steps)), len(open_cost)) - 1
-    width_cost = float(open_cost.max() - open_cost.min()) / 16
-    return float(np.partition(open_cost, rank)[rank]), width_cost or 1.0
-
-
-def _climb(line: PieceLine, price_cost: float, width_cost: float, most_cost: float) -> Sweep | None:
-    """Follow the bound upwards: over the price it is the least of straight lines, their slopes the work that lacks."""
-    if not line.stretches:
-        return None
-    best: Sweep | None = None
-    best_cost = -INFINITE
-    sides: dict[bool, tuple[float, float, float]] = {}  # by whether work lacks: price, bound, slope
-    for _ in range(_SWEEPS):
-        tried = sweep(line, price_cost)
-        bound_cost = tried.least_cost()
-        if bound_cost >= most_cost or bound_cost == INFINITE:
-            return None
-        lacking = line.lacking_steps(tried.pieces())
-        if bound_cost > best_cost:
-            best, best_cost = tried, bound_cost
-        if lacking == 0:
-            break
-        sides[lacking > 0] = (price_cost, bound_cost, lacking)
-        if len(sides) == 1:
-            price_cost += width_cost if lacking > 0 else -width_cost
-            width_cost *= 2
-            continue
-        (low_cost, low_bound_cost, low), (high_cost, high_bound_cost, high) = sides[True], sides[False]
-        price_cost = (high_bound_cost - low_bound_cost + low * low_cost - high * high_cost) / (low - high)
-        if low_bound_cost + low * (price_cost - low_cost) <= best_cost + _NEAR_RATIO * abs(price_cost):
-            break
-    return best
+    within = [np.arange(since, to) for since, to in line.stretches]
+    steps = np.concatenate(within)
+    length = (line.instants[steps + 1] - line.instants[steps]).astype(np.float64)
+    rates_cost = (line.sums_cost[steps + 1] - line.sums_cost[steps]) / length
+    order = rates_cost.argsort()
+    rank = int(np.cumsum(length[order]).searchsorted(line.held_steps))
+    width_cost = float(rates_cost.max() - rates_cost.min()) / 16
+    return float(rates_cost[order[min(rank, len(order) - 1)]]), width_cost or 1.0

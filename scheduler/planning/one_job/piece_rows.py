@@ -1,0 +1,241 @@
+"""The search itself: the least cost for each amount of work done, kept only at the places where an optimum can be.
+
+Such a row of costs is kept once for the job paused, and once for it running in each region, where it is shifted and
+offset instead of being extended slot by slot. Every choice whose pieces all begin and end at the places is covered.
+Knows slots, regions, one price for work and the places; how these were found, the caller knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+
+from intensity_feeds.series import Floats
+from scheduler.planning.one_job.region_price import RegionSpan
+from scheduler.planning.one_job.work_price import INFINITE, Span
+
+# An instant in a region: the instant times the number of regions, plus the region's index.
+Key = int
+
+
+class TooWideError(Exception):
+    """The search would keep more than it may; `kept` says how many costs."""
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
+        super().__init__(f"{kept} costs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PieceRule:
+    """What the pieces must be. Counts slots; `shortest` is work, the overheads are not."""
+
+    work: int
+    shortest: int
+    checkpoint: int
+    restore: int
+    first_restore: int
+    pause_cost: float
+
+    @property
+    def first(self) -> int:
+        """Least length of the first piece; `middle` and `last` likewise."""
+        return self.first_restore + self.shortest + self.checkpoint
+
+    @property
+    def middle(self) -> int:
+        return self.restore + self.shortest + self.checkpoint
+
+    @property
+    def last(self) -> int:
+        return self.restore + self.shortest
+
+    @property
+    def overhead(self) -> int:
+        return self.checkpoint + self.restore
+
+    @property
+    def held(self) -> int:
+        """Slots of all pieces together, without what each pause adds."""
+        return self.work + self.first_restore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where pieces may begin and end below a limit.
+
+    Where known, a window says which amounts of work may have been done by then: (least, one more than the most).
+    """
+
+    first_starts: frozenset[Key]
+    starts: frozenset[Key]
+    last_starts: frozenset[Key]
+    ends: frozenset[Key]
+    last_ends: frozenset[Key] = frozenset()
+    start_windows: Mapping[Key, Span] = field(default_factory=dict)
+    end_windows: Mapping[Key, Span] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.first_starts) + len(self.starts) + len(self.ends)
+
+    def start_window(self, key: Key, wide: int) -> Span:
+        return self.start_windows.get(key, (0, wide))
+
+    def end_window(self, key: Key, wide: int) -> Span:
+        return self.end_windows.get(key, (0, wide))
+
+    def kept(self, wide: int) -> int:
+        """How many costs a search keeps."""
+        windows = [self.end_window(at, wide) for at in self.ends] + [self.start_window(at, wide) for at in self.starts]
+        return sum(upto - least for least, upto in windows)
+
+
+@dataclass(slots=True)
+class RowSearch:
+    """Least costs at one price for each amount of work done, and what tells how the best came about.
+
+    `sums_cost` has shape (regions, slots + 1): running sums of cost less price. Rows are kept as (least work done,
+    costs from there on), as far as the places say they matter. Raises TooWideError.
+    """
+
+    rule: PieceRule
+    stretches: tuple[tuple[Span, ...], ...]  # by region
+    price_cost: float
+    sums_cost: Floats
+    places: Places
+    max_kept: int
+    earned_cost: dict[Key, float] = field(init=False)  # the sums where a piece may begin or end
+    fee_cost: float = field(init=False)
+    paused_cost: Floats = field(init=False)  # by work done, now
+    running_cost: Floats = field(init=False)  # by region and work done less the instant plus all slots, less `earned`
+    stretch: list[Span] = field(init=False)  # of each region, now or next
+    rest: list[list[Span]] = field(init=False)  # the later ones, the next one last
+    before_cost: dict[Key, tuple[int, Floats]] = field(init=False, default_factory=dict)  # by start: the row before it
+    ended_at: list[tuple[Key, int, Floats]] = field(init=False, default_factory=list)  # end, and its row
+    best_cost: float = field(init=False, default=INFINITE)
+    best: tuple[Key, int] = field(init=False, default=(0, 0))  # start of the last piece, work done before
+
+    def __post_init__(self) -> None:
+        wide = self.rule.work - self.rule.shortest + 1
+        if (kept := self.places.kept(wide)) > self.max_kept:
+            raise TooWideError(kept)
+        self.fee_cost = self.rule.pause_cost + self.price_cost * self.rule.overhead
+        self.paused_cost = np.full(wide, INFINITE)
+        self.running_cost = np.full((self.regions, wide + self.slots), INFINITE)
+        self.rest = [list(reversed(stretches)) for stretches in self.stretches]
+        self.stretch = [rest.pop() if rest else (0, -1) for rest in self.rest]
+        places = np.array(sorted(self.places.first_starts | self.places.starts | self.places.ends), dtype=np.int64)
+        sums_cost = self.sums_cost[places % self.regions, places // self.regions]
+        self.earned_cost = dict(zip(places.tolist(), sums_cost.tolist(), strict=True))
+        self._run_through()
+
+    @property
+    def regions(self) -> int:
+        return len(self.sums_cost)
+
+    @property
+    def slots(self) -> int:
+        return len(self.sums_cost[0]) - 1
+
+    def _run_through(self) -> None:
+        """At each instant pieces end before others begin: those may be in another region."""
+        regions, places = self.regions, self.places
+        ripe = {start + self.rule.first * regions for start in places.first_starts}
+        ripe |= {start + self.rule.middle * regions for start in places.starts}
+        for _, together in groupby(sorted(ripe | places.starts | places.ends), lambda key: key // regions):
+            keys = list(together)
+            for key in keys:
+                if self._is_open(key):
+                    self._ripen(key)
+                    if key in places.ends:
+                        self._end(key)
+            for key in keys:
+                if key in places.starts:
+                    self._begin(key)
+
+    def _is_open(self, key: Key) -> bool:
+        """Whether a piece may be under way there; moves on to the stretch of that instant."""
+        at, region = divmod(key, self.regions)
+        while at > self.stretch[region][1] and self.rest[region]:
+            self.stretch[region] = self.rest[region].pop()
+            self.running_cost[region].fill(INFINITE)
+        since, to = self.stretch[region]
+        return since <= at <= to
+
+    def _ripen(self, key: Key) -> None:
+        """Pieces that have now run long enough to end."""
+        rule, (at, region) = self.rule, divmod(key, self.regions)
+        since, running_cost = self.stretch[region][0] * self.regions, self.running_cost[region]
+        done = rule.shortest - at + self.slots
+        if (start := key - rule.first * self.regions) >= since and start in self.places.first_starts:
+            running_cost[done] = min(running_cost[done], -self.earned_cost[start])
+        if (start := key - rule.middle * self.regions) >= since and start in self.places.starts:
+            least, before = self.before_cost[start]
+            now = running_cost[done + least : done + least + len(before)]
+            np.minimum(now, before[: len(now)] + (self.fee_cost - self.earned_cost[start]), out=now)
+
+    def _begin(self, key: Key) -> None:
+        """A further piece; as the last one it runs until all the work is done."""
+        least, upto = self.places.start_window(key, len(self.paused_cost))
+        before = self.paused_cost[least:upto].copy()
+        self.before_cost[key] = least, before
+        if key not in self.places.last_starts:
+            return
+        self._is_open(key)
+        at, region = divmod(key, self.regions)
+        most_end = at + self.rule.restore + self.rule.work - least  # of a last piece with the least done before it
+        first_end, last_end = most_end - len(before) + 1, min(self.stretch[region][1], most_end)
+        if last_end < first_end:
+            return
+        cost = before[most_end - last_end :][::-1] + self.sums_cost[region, first_end : last_end + 1]
+        end = int(cost.argmin())  # among equals the earliest
+        total_cost = float(cost[end]) + self.fee_cost - self.earned_cost[key]
+        if total_cost < self.best_cost:
+            self.best_cost, self.best = total_cost, (key, least + most_end - first_end - end)
+
+    def _end(self, key: Key) -> None:
+        least, upto = self.places.end_window(key, len(self.paused_cost))
+        at, region = divmod(key, self.regions)
+        running = self.slots - at
+        now = self.running_cost[region, running + least : running + upto] + self.earned_cost[key]
+        paused = self.paused_cost[least:upto]
+        np.minimum(paused, now, out=paused)
+        self.ended_at.append((key, least, now))
+
+    def pieces(self) -> list[RegionSpan]:
+        """The best choice, walked back by which sums its costs are equal to."""
+        key, done = self.best
+        start, region = divmod(key, self.regions)
+        found = [(region, start, start + self.rule.restore + self.rule.work - done)]
+        while True:
+            least, row = self.before_cost[key]
+            cost = row[done - least]
+            end = next(
+                at for at, first, now in self.ended_at if 0 <= done - first < len(now) and now[done - first] == cost
+            )
+            key, before = self._begun(end, done, cost)
+            found.insert(0, (end % self.regions, key // self.regions, end // self.regions))
+            if before == 0:
+                return found
+            done = before
+
+    def _begun(self, end: Key, done: int, cost: float) -> tuple[Key, int]:
+        """Where the piece that ends there with so much done began, and the work done before it."""
+        rule, earned, regions = self.rule, self.earned_cost, self.regions
+        region = end % regions
+        since = max(since for since, _ in self.stretches[region] if since <= end // regions) * regions
+        start = end - (done + rule.first_restore + rule.checkpoint) * regions
+        if start >= since and start in self.places.first_starts and -earned[start] + earned[end] == cost:
+            return start, 0
+        for start, (least, paused) in self.before_cost.items():
+            before = done - ((end - start) // regions - rule.overhead)
+            if start % regions != region or not since <= start <= end - rule.middle * regions:
+                continue
+            is_kept = 0 <= before - least < len(paused)
+            if is_kept and paused[before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
+                return start, before
+        raise AssertionError("every cost kept is one of these sums")
