@@ -24,6 +24,7 @@ _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power
 _OPTIONAL = (
     "interruptible",
     "regions",
+    "gpu_types",
     "min_run_s",
     "tenant",
     "priority",
@@ -39,11 +40,15 @@ MOST_GPUS, MOST_POWER_W_PER_GPU = 1_000_000, 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsFile:
-    """The jobs in the order of the file, and for each that waits for others which they are."""
+    """The jobs in the order of the file, and for each that waits for others which they are.
+
+    `gpu_types` has those that may not run on every type of GPU.
+    """
 
     jobs: list[Job]
     after: Mapping[str, tuple[str, ...]]
     data: Mapping[str, Data]
+    gpu_types: Mapping[str, tuple[str, ...]]
     lines: Mapping[str, Line]
 
 
@@ -65,7 +70,8 @@ def read_jobs_file(path: Path) -> JobsFile:
     by_name = dict(zip(jobs, lines, strict=True))
     _refuse_cycle(after, by_name)
     data = {name: found for name, line in by_name.items() if (found := line.data()) is not None}
-    return JobsFile(jobs=list(jobs.values()), after=after, data=data, lines=by_name)
+    gpu_types = {name: types for name, line in by_name.items() if (types := line.names("gpu_types"))}
+    return JobsFile(jobs=list(jobs.values()), after=after, data=data, gpu_types=gpu_types, lines=by_name)
 
 
 def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, Line]) -> None:
@@ -155,14 +161,14 @@ class Line:
             power_w=gpus * self._read("power_w_per_gpu", _power_w),
             gpus=gpus,
             interruption=Interruption(min_run_s=min_run_s) if pauses else None,
-            regions=self._names("regions"),
+            regions=self.names("regions"),
             tenant=self._text("tenant") or "default",
             priority=self._read("priority", _integer) if self._text("priority") else 0,
         )
 
     def after(self, known: Collection[str]) -> tuple[str, ...]:
         """The jobs that it waits for, all of which must be there."""
-        names = self._names("after")
+        names = self.names("after")
         for name in names:
             if name not in known:
                 raise self.wrong("after", f"there is no job {name}", nearest_of(name, tuple(known)[:_SHOWN_NAMES]))
@@ -185,7 +191,7 @@ class Line:
     def _cold_start_s(self) -> float:
         return self._read("cold_start_s", _pause_s) if self._text("cold_start_s") else 0.0
 
-    def _names(self, column: str) -> tuple[str, ...]:
+    def names(self, column: str) -> tuple[str, ...]:
         return tuple(one.strip() for one in self._text(column).split(";") if one.strip())
 
     def _job_id(self) -> str:

@@ -22,7 +22,8 @@ class Hold:
 class Region:
     """A place that runs work. `gpus` is its capacity; `pue` is facility energy over IT energy.
 
-    `held` is taken off the capacity; holds of one region do not overlap.
+    `held` is taken off the capacity; holds of one region do not overlap. `speed` is work per time, `power_ratio` IT
+    power, both beside the GPU that the jobs were measured on.
     """
 
     name: str
@@ -30,6 +31,14 @@ class Region:
     gpus: int = 1
     pue: float = 1.0
     held: tuple[Hold, ...] = ()
+    gpu_type: str = ""
+    speed: float = 1.0
+    power_ratio: float = 1.0
+
+    @property
+    def facility_ratio(self) -> float:
+        """Watts of the facility for each watt that a job was measured to draw."""
+        return self.pue * self.power_ratio
 
 
 # The forecast of each grid zone; a zone that is absent is unknown and is planned as if it were flat.
@@ -38,11 +47,16 @@ Forecasts = Mapping[str, IntensitySeries]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One uninterrupted piece of a run, overheads of restore and checkpoint included."""
+    """One uninterrupted piece of a run, overheads of restore and checkpoint included.
+
+    `gpus` and `power_w` are those of the job where they are None; the power is that on the GPU it was measured on.
+    """
 
     start_at_s: float
     end_at_s: float
     region: str
+    gpus: int | None = None
+    power_w: float | None = None
 
     @property
     def duration_s(self) -> float:

@@ -2,6 +2,9 @@
 
 Knows capacity, time and what a GPU is charged, no carbon. An assignment is what the joint planner, its bound and its
 certificate speak of: the segments of each job that is planned, by job id; a job that is absent is refused.
+
+A job has its duration and its power on the GPU that it was measured on. In a region it runs its duration over that
+region's speed, at its power times that region's power ratio.
 """
 
 from __future__ import annotations
@@ -35,6 +38,28 @@ class FleetCase:
     power_caps_w: Mapping[str, float] = field(default_factory=dict)
     gpu_rate_gco2e_per_s: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def has_equal_speeds(self) -> bool:
+        """Whether every job runs as long as it was measured to, wherever it is."""
+        return all(region.speed == 1.0 for region in self.regions)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no job's duration or power depends on where it runs."""
+        return self.has_equal_speeds and all(region.power_ratio == 1.0 for region in self.regions)
+
+    def region(self, name: str) -> Region:
+        return next(one for one in self.regions if one.name == name)
+
+    def lasts_s(self, job: Job, region: Region) -> float:
+        """How long the job runs there in one piece."""
+        return job.duration_s / region.speed
+
+    def shortest_s(self, job: Job) -> float:
+        """The least time that the job can take where it may run; what it was measured at where it may not run."""
+        regions = [self.regions[index] for index in self.allowed(job)]
+        return min((self.lasts_s(job, region) for region in regions), default=job.duration_s)
+
     def allowed(self, job: Job) -> list[int]:
         """Indexes of the regions where the job may run and that are large enough, in the fleet's order."""
         return [index for index, region in enumerate(self.regions) if self._is_allowed(job, region)]
@@ -43,14 +68,24 @@ class FleetCase:
         if (job.regions and region.name not in job.regions) or job.gpus > region.gpus:
             return False
         cap_w = self.power_caps_w.get(region.name, math.inf)
-        return region.zone in self.forecasts and job.power_w * region.pue <= cap_w + _ROUNDING_W
+        return region.zone in self.forecasts and job.power_w * region.facility_ratio <= cap_w + _ROUNDING_W
+
+
+def gpus_of(job: Job, one: Segment) -> int:
+    """What a piece of the job holds."""
+    return job.gpus if one.gpus is None else one.gpus
+
+
+def power_w_of(job: Job, one: Segment) -> float:
+    """What a piece of the job draws, on the GPU that it was measured on."""
+    return job.power_w if one.power_w is None else one.power_w
 
 
 class Room:
     """What is free beside the work that is placed so far, in every resource at once."""
 
     def __init__(self, case: FleetCase) -> None:
-        self._pue = {region.name: region.pue for region in case.regions}
+        self._facility_ratio = {region.name: region.facility_ratio for region in case.regions}
         self._gpus = Occupancy(case.regions)
         self._capped = frozenset(case.power_caps_w)
         self._power = Occupancy(
@@ -59,10 +94,10 @@ class Room:
         )
 
     def take(self, job: Job, segments: Sequence[Segment], times: int = 1) -> None:
-        self._gpus.take(segments, times * job.gpus)
         for one in segments:
+            self._gpus.take((one,), times * gpus_of(job, one))
             if one.region in self._capped:
-                self._power.take((one,), times * self._power_of(job, one.region))
+                self._power.take((one,), times * self._power_of(power_w_of(job, one), one.region))
 
     def give_back(self, job: Job, segments: Sequence[Segment]) -> None:
         self.take(job, segments, times=-1)
@@ -73,26 +108,30 @@ class Room:
         free = self._gpus.free(region, from_s, to_s, job.gpus, 0, at_least_s)
         if region not in self._capped:
             return free
-        powered = self._power.free(region, from_s, to_s, self._power_of(job, region), 0, at_least_s)
+        powered = self._power.free(region, from_s, to_s, self._power_of(job.power_w, region), 0, at_least_s)
         return overlap(free, powered)
 
     def fits(self, job: Job, segments: Sequence[Segment]) -> bool:
-        return all(
-            self.earliest_start_at_s(job, one.region, one.start_at_s, one.duration_s) == one.start_at_s
-            for one in segments
-        )
+        return all(self._first_at_s(gpus_of(job, one), power_w_of(job, one), one) == one.start_at_s for one in segments)
 
     def earliest_start_at_s(self, job: Job, region: str, from_s: float, duration_s: float) -> float:
         """The first instant with room for so long in every resource; infinite when there never is."""
-        start_at_s = self._gpus.earliest_start_at_s(region, from_s, duration_s, job.gpus)
+        return self._first_at_s(
+            job.gpus, job.power_w, Segment(start_at_s=from_s, end_at_s=from_s + duration_s, region=region)
+        )
+
+    def _first_at_s(self, gpus: int, power_w: float, wanted: Segment) -> float:
+        """The first instant from the wanted start on with room for as long in every resource."""
+        region, duration_s = wanted.region, wanted.duration_s
+        start_at_s = self._gpus.earliest_start_at_s(region, wanted.start_at_s, duration_s, gpus)
         if region not in self._capped:
             return start_at_s
         while True:
-            power = self._power_of(job, region)
+            power = self._power_of(power_w, region)
             powered_at_s = self._power.earliest_start_at_s(region, start_at_s, duration_s, power)
-            start_at_s = self._gpus.earliest_start_at_s(region, powered_at_s, duration_s, job.gpus)
+            start_at_s = self._gpus.earliest_start_at_s(region, powered_at_s, duration_s, gpus)
             if start_at_s == powered_at_s or math.isinf(start_at_s):
                 return start_at_s
 
-    def _power_of(self, job: Job, region: str) -> int:
-        return math.ceil((job.power_w * self._pue[region] - _ROUNDING_W) * _PER_WATT)
+    def _power_of(self, power_w: float, region: str) -> int:
+        return math.ceil((power_w * self._facility_ratio[region] - _ROUNDING_W) * _PER_WATT)

@@ -23,7 +23,7 @@ from scheduler.planning.whole_fleet.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
-from scheduler.planning.whole_fleet.local_search import Draft, polished
+from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, filled, polished
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slot_grid import View
 from scheduler.planning.whole_fleet.slot_plan import SlotPlan
@@ -121,11 +121,12 @@ def run_now(case: FleetCase) -> RunNow:
 def first_window(case: FleetCase, room: Room, job: Job, ready_s: float) -> Segment | None:
     """In one piece where it can start first from then on; None where it never can."""
     names = [case.regions[index].name for index in case.allowed(job)]
-    starts = {name: room.earliest_start_at_s(job, name, ready_s, job.duration_s) for name in names}
+    lasts_s = {name: case.lasts_s(job, case.region(name)) for name in names}
+    starts = {name: room.earliest_start_at_s(job, name, ready_s, lasts_s[name]) for name in names}
     if not starts:
         return None
     first = min(starts, key=lambda name: starts[name])
-    return Segment(start_at_s=starts[first], end_at_s=starts[first] + job.duration_s, region=first)
+    return Segment(start_at_s=starts[first], end_at_s=starts[first] + lasts_s[first], region=first)
 
 
 def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
@@ -206,7 +207,13 @@ def _rank(case: FleetCase, assignment: Assignment) -> tuple[int, float]:
 
 
 def _greedy(case: FleetCase) -> Assignment:
-    """What the planner of the daemon makes of it when no job is still to come, so without head-room."""
+    """What the planner of the daemon makes of it when no job is still to come, so without head-room.
+
+    That planner knows one kind of GPU; where there are others, each job in its order takes its cheapest place.
+    """
+    if not case.is_plain:
+        carbon = Rates.of(case)
+        return filled(case, carbon, carbon, by_latest_start).places
     now_s = min(job.earliest_start_at_s for job in case.jobs)
     planner = FleetPlanner(reserve_ratio=0.0)
     plan = planner.plan([OpenJob(job=job) for job in case.jobs], case.regions, case.forecasts, now_s)
