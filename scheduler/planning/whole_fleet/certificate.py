@@ -7,11 +7,12 @@ by instant, so that a fault of the search cannot hide in its own sums. Decides n
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from scheduler.jobs import Job
+from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.plan import Region, Segment
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, gpus_of, power_w_of
 
@@ -75,10 +76,13 @@ def _flaws_of_job(case: FleetCase, job: Job, segments: Sequence[Segment]) -> Ite
     done_s = sum(one.duration_s * speeds.get(one.region, 0.0) for one in segments)
     if abs(done_s - job.duration_s) > _SAME_S * len(segments) * max(speeds.values()):
         yield "does not run for its duration"
-    if any(gpus_of(job, one) != job.gpus or power_w_of(job, one) != job.power_w for one in segments):
-        yield "runs on other GPUs than it has"
-    if job.interruption is None and len(segments) > 1:
-        yield "is interrupted"
+    if job.id in case.phases:
+        yield from _flaws_of_profile(case.phases[job.id], segments, speeds)
+    else:
+        if any(gpus_of(job, one) != job.gpus or power_w_of(job, one) != job.power_w for one in segments):
+            yield "runs on other GPUs than it has"
+        if job.interruption is None and len(segments) > 1:
+            yield "is interrupted"
     if any(one.region not in regions or (job.regions and one.region not in job.regions) for one in segments):
         yield "runs where it may not"
     if segments[0].start_at_s < job.earliest_start_at_s - _SAME_S:
@@ -92,6 +96,21 @@ def _flaws_of_job(case: FleetCase, job: Job, segments: Sequence[Segment]) -> Ite
     least_s = job.interruption.min_run_s if job.interruption is not None and len(segments) > 1 else 0.0
     if any(one.duration_s < least_s - _SAME_S for one in segments):
         yield "has a piece shorter than its least run"
+
+
+def _flaws_of_profile(
+    phases: Sequence[Phase], segments: Sequence[Segment], speed: Mapping[str, float]
+) -> Iterator[str]:
+    """One segment for each phase in turn, without a pause and in one region."""
+    if len(segments) != len(phases) or len({one.region for one in segments}) > 1:
+        yield "is not in its phases"
+        return
+    if any(abs(after.start_at_s - before.end_at_s) > _SAME_S for before, after in pairwise(segments)):
+        yield "is interrupted"
+    for phase, one in zip(phases, segments, strict=True):
+        lasts_s = phase.duration_s / speed.get(one.region, 1.0)
+        if one.power_w != phase.power_w or abs(one.duration_s - lasts_s) > _SAME_S:
+            yield "is not in its phases"
 
 
 def _flaws_of_region(case: FleetCase, region: Region, assignment: Assignment) -> Iterator[str]:

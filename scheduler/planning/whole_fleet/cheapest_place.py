@@ -1,6 +1,7 @@
 """The cheapest place of one job at given prices, in what is free: to the instant, off the slots.
 
-One in one piece gets a window, one that may pause gets pieces, one that has several levels gets a filling. Knows one
+One in one piece gets a window, one with phases a run of them, one that may pause gets pieces, one that has several
+levels gets a filling. Knows one
 job at a time and no order of jobs.
 """
 
@@ -21,12 +22,15 @@ from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
 from scheduler.planning.whole_fleet.levels import Filling, Levels, cheapest_filling, levels_of, piece_at
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.runs_in_phases import cheapest_run
 
 Place = tuple[Segment, ...]
 
 
 def cheapest_place(job: Job, rates: Rates, room: Room | None = None) -> Place | None:
     """Where the job pays least beside what is taken, or, without a room, if nobody else were there."""
+    if job.id in rates.case.phases:
+        return cheapest_run(job, rates, room)
     levels = levels_of(rates.case, job)
     if levels is not None and (job.interruption is None or job.interruption.min_run_s <= 0):
         return _filled(job, levels, rates, room)

@@ -4,7 +4,8 @@ Knows capacity, time and what a GPU is charged, no carbon. An assignment is what
 certificate speak of: the segments of each job that is planned, by job id; a job that is absent is refused.
 
 A job has its duration and its power on the GPU that it was measured on. In a region it runs its duration over that
-region's speed, at its power times that region's power ratio.
+region's speed, at its power times that region's power ratio. One with phases runs them in turn, each at a power of its
+own, and counts as its mean power where no place is known yet.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 from scheduler.jobs import Job
 from scheduler.planning.curve import Intervals, overlap
+from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.plan import Forecasts, Region, Segment
 
@@ -30,6 +33,7 @@ class FleetCase:
     """Jobs that share regions. `power_caps_w` limits the facility power of a region, PUE included, by its name.
 
     `gpu_rate_gco2e_per_s` is charged for each GPU while it is held, by region: embodied carbon, or hire in grams.
+    `phases`, by the job's id, are of jobs in one piece whose power changes; together they last for its duration.
     """
 
     jobs: Sequence[Job]
@@ -37,6 +41,7 @@ class FleetCase:
     forecasts: Forecasts
     power_caps_w: Mapping[str, float] = field(default_factory=dict)
     gpu_rate_gco2e_per_s: Mapping[str, float] = field(default_factory=dict)
+    phases: Mapping[str, Sequence[Phase]] = field(default_factory=dict)
 
     @property
     def has_equal_speeds(self) -> bool:
@@ -45,8 +50,9 @@ class FleetCase:
 
     @property
     def is_plain(self) -> bool:
-        """Whether no job's duration or power depends on where it runs."""
-        return self.has_equal_speeds and all(region.power_ratio == 1.0 for region in self.regions)
+        """Whether every job is one power on one number of GPUs, for as long wherever it runs."""
+        are_alike = self.has_equal_speeds and all(region.power_ratio == 1.0 for region in self.regions)
+        return are_alike and not self.phases
 
     def region(self, name: str) -> Region:
         return next(one for one in self.regions if one.name == name)
@@ -54,6 +60,23 @@ class FleetCase:
     def lasts_s(self, job: Job, region: Region) -> float:
         """How long the job runs there in one piece."""
         return job.duration_s / region.speed
+
+    def most_w(self, job: Job) -> float:
+        """The most that it draws at any instant, on the GPU that it was measured on."""
+        return max((phase.power_w for phase in self.phases.get(job.id, ())), default=job.power_w)
+
+    def run(self, job: Job, region: Region, start_at_s: float) -> tuple[Segment, ...]:
+        """The whole job in one piece from then on: a segment for each of its phases, else one."""
+        if job.id not in self.phases:
+            end_at_s = start_at_s + self.lasts_s(job, region)
+            return (Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=region.name),)
+        phases = self.phases[job.id]
+        lengths_s = accumulate((phase.duration_s / region.speed for phase in phases), initial=0.0)
+        borders = [start_at_s + length_s for length_s in lengths_s]
+        return tuple(
+            Segment(start_at_s=from_s, end_at_s=to_s, region=region.name, power_w=phase.power_w)
+            for phase, (from_s, to_s) in zip(phases, pairwise(borders), strict=True)
+        )
 
     def shortest_s(self, job: Job) -> float:
         """The least time that the job can take where it may run; what it was measured at where it may not run."""
@@ -68,7 +91,7 @@ class FleetCase:
         if (job.regions and region.name not in job.regions) or job.gpus > region.gpus:
             return False
         cap_w = self.power_caps_w.get(region.name, math.inf)
-        return region.zone in self.forecasts and job.power_w * region.facility_ratio <= cap_w + _ROUNDING_W
+        return region.zone in self.forecasts and self.most_w(job) * region.facility_ratio <= cap_w + _ROUNDING_W
 
 
 def gpus_of(job: Job, one: Segment) -> int:
@@ -85,6 +108,7 @@ class Room:
     """What is free beside the work that is placed so far, in every resource at once."""
 
     def __init__(self, case: FleetCase) -> None:
+        self._case = case
         self._facility_ratio = {region.name: region.facility_ratio for region in case.regions}
         self._gpus = Occupancy(case.regions)
         self._capped = frozenset(case.power_caps_w)
@@ -116,9 +140,23 @@ class Room:
 
     def earliest_start_at_s(self, job: Job, region: str, from_s: float, duration_s: float) -> float:
         """The first instant with room for so long in every resource; infinite when there never is."""
+        if job.id in self._case.phases and region in self._capped:
+            return self._first_run_at_s(job, region, from_s)
         return self._first_at_s(
             job.gpus, job.power_w, Segment(start_at_s=from_s, end_at_s=from_s + duration_s, region=region)
         )
+
+    def _first_run_at_s(self, job: Job, region: str, from_s: float) -> float:
+        """As long as some phase has no room, the start moves on by what that phase has to."""
+        start_at_s, place = from_s, self._case.region(region)
+        while True:
+            run = self._case.run(job, place, start_at_s)
+            later_s = max(self._first_at_s(job.gpus, power_w_of(job, one), one) - one.start_at_s for one in run)
+            if later_s <= 0:
+                return start_at_s
+            if math.isinf(later_s):
+                return math.inf
+            start_at_s = max(start_at_s + later_s, math.nextafter(start_at_s, math.inf))
 
     def _first_at_s(self, gpus: int, power_w: float, wanted: Segment) -> float:
         """The first instant from the wanted start on with room for as long in every resource."""

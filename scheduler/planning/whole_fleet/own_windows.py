@@ -113,8 +113,8 @@ class Windows:
             facility_w = part.power_w * part.facility_ratio[chosen.region]
             for weights, partly_s, ended_w in ((part.gpus, *used[:2]), (facility_w, *used[2:])):
                 self._count(weights, chosen.ends, partly_s, ended_w)
-        gpu_s += _spread(*used[:2], rates.lengths_s)
-        facility_j += _spread(*used[2:], rates.lengths_s)
+        gpu_s += spread(*used[:2], rates.lengths_s)
+        facility_j += spread(*used[2:], rates.lengths_s)
         return value_gco2e
 
     def _count(self, weights: Floats, ends: _Ends, partly_s: Floats, ended_w: Floats) -> None:
@@ -219,8 +219,8 @@ class _Group:
         self.duration_s = duration_s[self.job]
         self.first = np.flatnonzero(np.diff(self.job, prepend=-1))
         self.owner = self.job[self.first]
-        begin, into_begin_s = _place(rates.edges_at_s, begin_s)
-        end, into_end_s = _place(rates.edges_at_s, begin_s + self.duration_s)
+        begin, into_begin_s = place_of(rates.edges_at_s, begin_s)
+        end, into_end_s = place_of(rates.edges_at_s, begin_s + self.duration_s)
         self.ends = _Ends(begin=begin, into_begin_s=into_begin_s, end=end, into_end_s=into_end_s)
 
     def own_gco2e(self, row: int, rates: Rates, power_w: Floats, gpus: Floats) -> Floats:
@@ -277,12 +277,13 @@ def _ragged(first: Indexes, after: Indexes) -> tuple[Indexes, Indexes]:
     return row, np.arange(len(row)) - (counts.cumsum() - counts - first)[row]
 
 
-def _place(edges_at_s: Floats, instants_s: Floats) -> tuple[Indexes, Floats]:
+def place_of(edges_at_s: Floats, instants_s: Floats) -> tuple[Indexes, Floats]:
+    """The cell of each instant, and how far into it the instant is."""
     cell = np.clip(edges_at_s.searchsorted(instants_s, side="right") - 1, 0, len(edges_at_s) - 2)
     return cell, instants_s - edges_at_s[cell]
 
 
-def _spread(partly_s: Floats, ended_w: Floats, lengths_s: Floats) -> Floats:
+def spread(partly_s: Floats, ended_w: Floats, lengths_s: Floats) -> Floats:
     """Amount times time in each cell: everything up to the end, less everything up to the begin."""
     behind = ended_w[:, ::-1].cumsum(axis=1)[:, ::-1] - ended_w
     used: Floats = partly_s[:, :-1] + behind[:, :-1] * lengths_s

@@ -20,7 +20,7 @@ from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.certificate import recomputed_gco2e
 from scheduler.planning.whole_fleet.chain_times import starts_in_order
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
-from scheduler.planning.whole_fleet.joint import RunNow, first_window
+from scheduler.planning.whole_fleet.joint import RunNow, first_run
 from scheduler.planning.whole_fleet.narrowing import Change
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.quantities import format_instant
@@ -149,12 +149,12 @@ def run_now_in_order(case: FleetCase, after: After) -> RunNow:
             ready.add(name, segments)
         name, ready_s = ready.first()
         waiting.done(name)
-        only = None if ready_s == math.inf else first_window(case, room, jobs[name], ready_s)
-        late += only is None or only.end_at_s > jobs[name].deadline_at_s + ROUNDING_S
-        if only is not None:
-            segments[name] = (only,)
-            room.take(jobs[name], (only,))
-            emissions_gco2e += recomputed_gco2e(case, jobs[name], (only,))
+        run = () if ready_s == math.inf else first_run(case, room, jobs[name], ready_s)
+        late += not run or run[-1].end_at_s > jobs[name].deadline_at_s + ROUNDING_S
+        if run:
+            segments[name] = run
+            room.take(jobs[name], run)
+            emissions_gco2e += recomputed_gco2e(case, jobs[name], run)
     known = None if math.isnan(emissions_gco2e) else emissions_gco2e
     return RunNow(segments=segments, emissions_gco2e=known, late=late)
 

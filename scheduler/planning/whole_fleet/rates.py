@@ -126,6 +126,11 @@ class Rates:
             cost += weight * float(after - before)
         return cost
 
+    def unit_sums(self, index: int) -> tuple[Floats, Floats]:
+        """What a watt and a GPU pay up to each edge in a region."""
+        carbon, gpus, power = (one[index] for one in self.sums)
+        return carbon / _W_S_PER_KWH + self.case.regions[index].facility_ratio * power, gpus
+
     def level_costs(self, row: Indexes, gpus: NDArray[np.int64], power_w: Floats, cell: Indexes) -> Floats:
         """What each level pays per second in each of these cells, (levels, cells); infinite where nothing is known."""
         at = (row[:, None], cell)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,14 @@ class View:
             power_gco2e_per_w=power * facility_ratio if power.any() else None,
         )
 
+    def unit_sums(self, rows: Indexes | slice, first: int, last: int) -> Floats:
+        """What one watt pays up to each edge of these slots."""
+        carbon = self.carbon_gco2e_per_w[rows, first : last + 1]
+        if self.power_gco2e_per_w is None:
+            return carbon
+        found: Floats = carbon + self.power_gco2e_per_w[rows, first : last + 1]
+        return found
+
     def costs(self, gpus: NDArray[np.int64] | int, power_w: Floats | float, rows: Indexes, slots: Indexes) -> Floats:
         """What so many GPUs and so much power pay in whole slots; all of one shape, or of shapes that go together."""
         paid: Floats = power_w * (self.carbon_gco2e_per_w[rows, slots + 1] - self.carbon_gco2e_per_w[rows, slots])
@@ -80,7 +89,7 @@ class Ask:
     A run in one piece starts `offset_s` into its first slot: nothing, unless it has less than a slot of slack.
     `used_ratio` of the last slot is run. `rows` are the regions where it may run. Where it runs longer in some of them
     than in others, `variants` hold the regions of each length. One with `levels` may use its slots at any of these, for
-    `open_s` of each.
+    `open_s` of each. `border_steps` tell where in its slots each of its phases begins and the last one ends.
     """
 
     number: int
@@ -99,6 +108,8 @@ class Ask:
     variants: tuple[Ask, ...] = ()
     levels: Levels | None = None
     open_s: Floats | None = None
+    border_steps: tuple[float, ...] = ()
+    powers_w: tuple[float, ...] = ()
 
     @property
     def size_gpu_s(self) -> float:
@@ -148,12 +159,16 @@ class Grid:
         levels = levels_of(self.case, job)
         if levels is not None and (job.interruption is None or job.interruption.min_run_s <= 0):
             return self._levelled(self._ask(number, job, milliwatts, rows), levels)
-        speeds = {self.case.regions[row].speed for row in rows.tolist()}
-        if len(speeds) < 2:
+        if self.case.has_equal_speeds:
             return self._ask(number, job, milliwatts, rows)
-        alike = [[row for row in rows.tolist() if self.case.regions[row].speed == speed] for speed in sorted(speeds)]
+        has_s = job.deadline_at_s - job.earliest_start_at_s + ROUNDING_S
+        lasts_s = {row: self.case.lasts_s(job, self.case.regions[row]) for row in rows.tolist()}
+        lengths_s = sorted({length_s for length_s in lasts_s.values() if length_s <= has_s})
+        alike = [[row for row in rows.tolist() if lasts_s[row] == length_s] for length_s in lengths_s]
         every = tuple(self._ask(number, job, milliwatts, np.array(some, dtype=np.intp)) for some in alike)
-        return replace(every[-1], rows=rows, variants=every)
+        if len(every) < 2:
+            return every[0] if every else self._ask(number, job, milliwatts, rows[:0])
+        return replace(every[0], rows=np.sort(np.concatenate([one.rows for one in every])), variants=every)
 
     def _levelled(self, ask: Ask, levels: Levels) -> Ask:
         """With every slot that the job's time touches, as far as it does."""
@@ -189,10 +204,21 @@ class Grid:
             length=length,
             used_ratio=begins + lasts - (length - 1),
             offset_s=begins * slot_s,
+            border_steps=tuple(begins + lasts * ratio for ratio in self._border_ratios(job)),
+            powers_w=tuple(phase.power_w for phase in self.case.phases.get(job.id, ())),
             pauses=pauses,
             gpus=job.gpus,
             power_w=job.power_w,
             milliwatts=milliwatts,
+        )
+
+    def _border_ratios(self, job: Job) -> list[float]:
+        """Where the phases of a job begin and end, as shares of its run; none for a job without phases."""
+        phases = self.case.phases.get(job.id, ())
+        return (
+            [behind_s / job.duration_s for behind_s in accumulate((one.duration_s for one in phases), initial=0.0)]
+            if phases
+            else []
         )
 
 

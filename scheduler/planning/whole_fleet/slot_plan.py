@@ -114,7 +114,7 @@ class SlotPlan:
             rates = view.costs(ask.gpus, ask.power_w, rows, slots)
             return float(rates.sum() - (1.0 - ask.used_ratio) * rates.max())
         row, first, last = slice(place.region, place.region + 1), place.begin, place.end
-        return float(self._window_costs(ask, view.sums(ask, row, first, last), 1)[0, 0])
+        return float(self._window_costs(ask, view, row, first, last)[0, 0])
 
     def _cheaper(self, view: View, found: Sequence[tuple[Ask, Place | None]]) -> Place | None:
         """The cheapest of a job's places in regions where it runs longer and shorter."""
@@ -169,7 +169,7 @@ class SlotPlan:
         count = stop - first - ask.length + 1
         if count < 1:
             return None
-        costs = self._window_costs(ask, view.sums(ask, rows, first, stop), count)
+        costs = self._window_costs(ask, view, rows, first, stop)
         if not is_open.all():
             closed = np.zeros((len(is_open), stop - first + 1), dtype=np.int32)
             np.cumsum(~is_open, axis=1, out=closed[:, 1:])
@@ -182,8 +182,12 @@ class SlotPlan:
         place = Place(region=region, begin=first + start, end=first + start + ask.length, gco2e=cost)
         return place if view is self.carbon else self._emitting(ask, place)
 
-    def _window_costs(self, ask: Ask, sums_gco2e: Floats, count: int) -> Floats:
+    def _window_costs(self, ask: Ask, view: View, rows: Indexes | slice, first: int, stop: int) -> Floats:
         """Of every start: everything up to the last slot's used part, less everything before the start."""
+        count = stop - first - ask.length + 1
+        if ask.border_steps:
+            return _phase_costs(ask, view, rows, first, count)
+        sums_gco2e = view.sums(ask, rows, first, stop)
         before_last = sums_gco2e[:, ask.length - 1 : ask.length - 1 + count]
         costs = before_last - sums_gco2e[:, :count]
         costs += ask.used_ratio * (sums_gco2e[:, ask.length : ask.length + count] - before_last)
@@ -218,7 +222,7 @@ class SlotPlan:
         """What the job draws in each region, rounded up so that no sum can exceed a cap."""
         if self._free_mw is None:
             return None
-        drawn = [math.ceil(job.power_w * region.facility_ratio * _MILLI - _ROUNDING_MW) for region in case.regions]
+        drawn = [math.ceil(case.most_w(job) * region.facility_ratio * _MILLI - _ROUNDING_MW) for region in case.regions]
         return np.array(drawn, dtype=np.int64)
 
     def _level_milliwatts(self, levels: Levels) -> NDArray[np.int64]:
@@ -293,10 +297,31 @@ class SlotPlan:
             return _pieces_of_levels(ask, ask.levels, place, grid)
         if place.cells is None:
             start_at_s = float(grid.edges_at_s[place.begin]) + ask.offset_s
-            region = grid.case.regions[place.region]
-            end_at_s = min(start_at_s + grid.case.lasts_s(ask.job, region), ask.job.deadline_at_s)
-            return (Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=region.name),)
+            run = grid.case.run(ask.job, grid.case.regions[place.region], start_at_s)
+            return (*run[:-1], replace(run[-1], end_at_s=min(run[-1].end_at_s, ask.job.deadline_at_s)))
         return _pieces_of_slots(ask, place.cells, self.carbon, grid)
+
+
+def _phase_costs(ask: Ask, view: View, rows: Indexes | slice, first: int, count: int) -> Floats:
+    """Of every start of a job in phases: each phase at its own power, the GPUs from the first to the last border."""
+    stop = first + count - 1 + ask.length
+    paid = view.unit_sums(rows, first, stop)
+    upto = [_up_to(paid, border, count) for border in ask.border_steps]
+    costs = np.zeros_like(upto[0])
+    for power_w, (before, after) in zip(ask.powers_w, pairwise(upto), strict=True):
+        costs += power_w * (after - before)
+    if view.held_gco2e is not None:
+        held = view.held_gco2e[rows, first : stop + 1]
+        costs += ask.gpus * (_up_to(held, ask.border_steps[-1], count) - _up_to(held, ask.border_steps[0], count))
+    return costs
+
+
+def _up_to(array: Floats, border_steps: float, count: int) -> Floats:
+    """The sums up to an instant of the run, for each start on a slot's edge."""
+    whole = min(math.floor(border_steps), array.shape[1] - count - 1)
+    part = border_steps - whole
+    found: Floats = (1.0 - part) * array[:, whole : whole + count] + part * array[:, whole + 1 : whole + 1 + count]
+    return found
 
 
 def _at_one_level_each(found: Filling, levels: Levels) -> Filling:

@@ -28,7 +28,7 @@ def never_possible(case: FleetCase, job: Job) -> Reason | None:
         return f"forecast: nothing is known of {', '.join(region.zone for region in named)}"
     fitting = [case.regions[index] for index in case.allowed(job)]
     if not fitting:
-        return f"power: {job.power_w / 1000:.3f} kW with its PUE is more than the power cap where it may run"
+        return f"power: {case.most_w(job) / 1000:.3f} kW with its PUE is more than the power cap where it may run"
     lasts_s = min(case.lasts_s(job, region) for region in fitting)
     if lasts_s > job.deadline_at_s - job.earliest_start_at_s + ROUNDING_S:
         return f"deadline: runs {format_duration(lasts_s)}, longer than the time it has"
