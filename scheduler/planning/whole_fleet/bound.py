@@ -138,7 +138,7 @@ class _Jobs:
         case = rates.case
         self._parts = own_choices(jobs, rates)
         self.w_per_gpu = sum(job.power_w for job in jobs) / sum(job.gpus for job in jobs)
-        self._all_gpus = sum(job.gpus for job in jobs)
+        self._all_gpus = sum(case.most_gpus(job) for job in jobs)
         self._all_w = sum(case.most_w(job) for job in jobs) * max(region.facility_ratio for region in case.regions)
         self._gpus = rates.free_gpus
         caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]

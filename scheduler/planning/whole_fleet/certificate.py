@@ -73,16 +73,23 @@ def _segment_gco2e(case: FleetCase, job: Job, one: Segment, region: Region) -> f
 def _flaws_of_job(case: FleetCase, job: Job, segments: Sequence[Segment]) -> Iterator[str]:
     regions = {region.name for region in case.regions}
     speeds = {region.name: region.speed for region in case.regions}
-    done_s = sum(one.duration_s * speeds.get(one.region, 0.0) for one in segments)
-    if abs(done_s - job.duration_s) > _SAME_S * len(segments) * max(speeds.values()):
+    counts = dict(case.counts(job))
+    done_s = sum(one.duration_s * speeds.get(one.region, 0.0) * counts.get(gpus_of(job, one), 0.0) for one in segments)
+    if abs(done_s - job.duration_s) > _SAME_S * len(segments) * max(speeds.values()) * max(counts.values()):
         yield "does not run for its duration"
     if job.id in case.phases:
         yield from _flaws_of_profile(case.phases[job.id], segments, speeds)
-    else:
-        if any(gpus_of(job, one) != job.gpus or power_w_of(job, one) != job.power_w for one in segments):
-            yield "runs on other GPUs than it has"
-        if job.interruption is None and len(segments) > 1:
-            yield "is interrupted"
+    elif job.id in case.scalings:
+        if job.interruption is None and len({one.region for one in segments}) > 1:
+            yield "moves"
+    elif job.interruption is None and len(segments) > 1:
+        yield "is interrupted"
+    w_per_gpu = job.power_w / max(job.gpus, 1)
+    if job.id not in case.phases and any(
+        gpus_of(job, one) not in counts or abs(power_w_of(job, one) - w_per_gpu * gpus_of(job, one)) > _SAME_W
+        for one in segments
+    ):
+        yield "runs on other GPUs than it may"
     if any(one.region not in regions or (job.regions and one.region not in job.regions) for one in segments):
         yield "runs where it may not"
     if segments[0].start_at_s < job.earliest_start_at_s - _SAME_S:

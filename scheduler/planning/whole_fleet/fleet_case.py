@@ -5,7 +5,8 @@ certificate speak of: the segments of each job that is planned, by job id; a job
 
 A job has its duration and its power on the GPU that it was measured on. In a region it runs its duration over that
 region's speed, at its power times that region's power ratio. One with phases runs them in turn, each at a power of its
-own, and counts as its mean power where no place is known yet.
+own, and counts as its mean power where no place is known yet. An elastic job has its duration and its power on its own
+number of GPUs, on which it runs at once; its scaling says what else it may do.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from itertools import accumulate, pairwise
 
 from scheduler.jobs import Job
 from scheduler.planning.curve import Intervals, overlap
+from scheduler.planning.one_job.elastic import Scaling
 from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.plan import Forecasts, Region, Segment
@@ -34,6 +36,7 @@ class FleetCase:
 
     `gpu_rate_gco2e_per_s` is charged for each GPU while it is held, by region: embodied carbon, or hire in grams.
     `phases`, by the job's id, are of jobs in one piece whose power changes; together they last for its duration.
+    `scalings`, by the job's id, are of elastic jobs, and have the number of GPUs that the job has.
     """
 
     jobs: Sequence[Job]
@@ -42,6 +45,7 @@ class FleetCase:
     power_caps_w: Mapping[str, float] = field(default_factory=dict)
     gpu_rate_gco2e_per_s: Mapping[str, float] = field(default_factory=dict)
     phases: Mapping[str, Sequence[Phase]] = field(default_factory=dict)
+    scalings: Mapping[str, Scaling] = field(default_factory=dict)
 
     @property
     def has_equal_speeds(self) -> bool:
@@ -52,7 +56,7 @@ class FleetCase:
     def is_plain(self) -> bool:
         """Whether every job is one power on one number of GPUs, for as long wherever it runs."""
         are_alike = self.has_equal_speeds and all(region.power_ratio == 1.0 for region in self.regions)
-        return are_alike and not self.phases
+        return are_alike and not self.phases and not self.scalings
 
     def region(self, name: str) -> Region:
         return next(one for one in self.regions if one.name == name)
@@ -63,7 +67,25 @@ class FleetCase:
 
     def most_w(self, job: Job) -> float:
         """The most that it draws at any instant, on the GPU that it was measured on."""
+        if job.id in self.scalings:
+            return job.power_w / job.gpus * self.most_gpus(job)
         return max((phase.power_w for phase in self.phases.get(job.id, ())), default=job.power_w)
+
+    def most_gpus(self, job: Job) -> int:
+        return self.scalings[job.id].speeds[-1][0] if job.id in self.scalings else job.gpus
+
+    def counts(self, job: Job) -> tuple[tuple[int, float], ...]:
+        """The numbers of GPUs on which the job runs, growing, and its speed on each beside its own number of them."""
+        if job.id not in self.scalings:
+            return ((job.gpus, 1.0),)
+        speeds = self.scalings[job.id].speeds
+        own_speed = dict(speeds)[job.gpus]
+        return tuple((gpus, speed / own_speed) for gpus, speed in speeds)
+
+    def holds(self, region: Region, gpus: int, power_w: float) -> bool:
+        """Whether an empty region has so many GPUs and so much power."""
+        cap_w = self.power_caps_w.get(region.name, math.inf)
+        return gpus <= region.gpus and power_w * region.facility_ratio <= cap_w + _ROUNDING_W
 
     def run(self, job: Job, region: Region, start_at_s: float) -> tuple[Segment, ...]:
         """The whole job in one piece from then on: a segment for each of its phases, else one."""
@@ -81,17 +103,31 @@ class FleetCase:
     def shortest_s(self, job: Job) -> float:
         """The least time that the job can take where it may run; what it was measured at where it may not run."""
         regions = [self.regions[index] for index in self.allowed(job)]
-        return min((self.lasts_s(job, region) for region in regions), default=job.duration_s)
+        if job.id not in self.scalings:
+            return min((self.lasts_s(job, region) for region in regions), default=job.duration_s)
+        speeds = [
+            region.speed * speed
+            for region in regions
+            for gpus, speed in self.counts(job)
+            if self.holds(region, gpus, job.power_w / job.gpus * gpus)
+        ]
+        return job.duration_s / max(speeds, default=1.0)
+
+    def least_need(self, job: Job) -> tuple[int, float]:
+        """The fewest GPUs on which the job can run, and the power that it needs then at its highest."""
+        if job.id not in self.scalings:
+            return job.gpus, self.most_w(job)
+        fewest = self.counts(job)[0][0]
+        return fewest, job.power_w / job.gpus * fewest
 
     def allowed(self, job: Job) -> list[int]:
         """Indexes of the regions where the job may run and that are large enough, in the fleet's order."""
         return [index for index, region in enumerate(self.regions) if self._is_allowed(job, region)]
 
     def _is_allowed(self, job: Job, region: Region) -> bool:
-        if (job.regions and region.name not in job.regions) or job.gpus > region.gpus:
+        if (job.regions and region.name not in job.regions) or region.zone not in self.forecasts:
             return False
-        cap_w = self.power_caps_w.get(region.name, math.inf)
-        return region.zone in self.forecasts and self.most_w(job) * region.facility_ratio <= cap_w + _ROUNDING_W
+        return self.holds(region, *self.least_need(job))
 
 
 def gpus_of(job: Job, one: Segment) -> int:

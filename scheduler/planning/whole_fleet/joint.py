@@ -123,9 +123,9 @@ def first_run(case: FleetCase, room: Room, job: Job, ready_s: float) -> tuple[Se
     names = [case.regions[index].name for index in case.allowed(job)]
     lasts_s = {name: case.lasts_s(job, case.region(name)) for name in names}
     starts = {name: room.earliest_start_at_s(job, name, ready_s, lasts_s[name]) for name in names}
-    if not starts:
+    first = min(starts, key=lambda name: starts[name], default="")
+    if not first or np.isinf(starts[first]):  # an elastic job may run on fewer GPUs than it does at once
         return ()
-    first = min(starts, key=lambda name: starts[name])
     return case.run(job, case.region(first), starts[first])
 
 

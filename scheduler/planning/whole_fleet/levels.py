@@ -1,9 +1,10 @@
 """What a job may do at an instant where it has several choices: so many GPUs in such a region, at such a speed.
 
-That is a job that may pause in regions whose GPUs differ. Changing the level and resting cost nothing here, so what a
-stretch of time can do is the convex hull of what it can do at each level. The least cost is then a convex function of
-the work done in the stretch, and taking the cheapest further work first, over all stretches, is the optimum; shares of
-a stretch at two neighbouring levels attain what lies between them. Knows no capacity; what is closed costs infinity.
+That is an elastic job, and one that may pause in regions whose GPUs differ. Changing the level and resting cost nothing
+here, so what a stretch of time can do is the convex hull of what it can do at each level. The least cost is then a
+convex function of the work done in the stretch, and taking the cheapest further work first, over all stretches, is the
+optimum, for a speed curve that is not concave too: shares of a stretch at two neighbouring levels attain what lies
+between them. Knows no capacity; what is closed costs infinity.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _ROUNDING_RATIO = 1e-9
 class Levels:
     """The levels of one job, each of shape (levels,): region, GPUs, work per time, IT power as it was measured.
 
-    `work_s` is what it has to do, in seconds at speed 1. Unless it may move, it stays in one region.
+    `work_s` is what it has to do, in seconds on its own number of GPUs, of the type it was measured on. Unless it may
+    move, it stays in one region.
     """
 
     row: Indexes
@@ -61,19 +63,29 @@ class Levels:
 
 def levels_of(case: FleetCase, job: Job) -> Levels | None:
     """None for a job that has one level only, or runs in one piece."""
-    if job.interruption is None or case.has_equal_speeds:
+    is_elastic = job.id in case.scalings
+    if not is_elastic and (job.interruption is None or case.has_equal_speeds):
         return None
     allowed = case.allowed(job)
-    speeds = [case.regions[index].speed for index in allowed]
-    if all(one == 1.0 for one in speeds):
+    if not is_elastic and all(case.regions[index].speed == 1.0 for index in allowed):
         return None
+    power_w_per_gpu = job.power_w / max(job.gpus, 1)
+    every = [
+        (index, gpus, speed * case.regions[index].speed, power_w_per_gpu * gpus)
+        for index in allowed
+        for gpus, speed in case.counts(job)
+        if case.holds(case.regions[index], gpus, power_w_per_gpu * gpus)
+    ]
+    row, gpus, speeds, power_w = (
+        (np.array(column) for column in zip(*every, strict=True)) if every else [np.zeros(0)] * 4
+    )
     return Levels(
-        row=np.array(allowed, dtype=np.intp),
-        gpus=np.full(len(allowed), job.gpus, dtype=np.int64),
-        speed=np.array(speeds),
-        power_w=np.full(len(allowed), job.power_w),
+        row=row.astype(np.intp),
+        gpus=gpus.astype(np.int64),
+        speed=speeds.astype(np.float64),
+        power_w=power_w.astype(np.float64),
         work_s=job.duration_s,
-        may_move=True,
+        may_move=job.interruption is not None,
     )
 
 

@@ -22,14 +22,15 @@ def never_possible(case: FleetCase, job: Job) -> Reason | None:
     named = [region for region in case.regions if not job.regions or region.name in job.regions]
     if not named:
         return f"region: the fleet has none of {', '.join(job.regions)}"
-    if job.gpus > (most := max(region.gpus for region in named)):
-        return f"gpus: needs {job.gpus} GPUs at once, the largest allowed region has {most}"
+    fewest, power_w = case.least_need(job)
+    if fewest > (most := max(region.gpus for region in named)):
+        return f"gpus: needs {fewest} GPUs at once, the largest allowed region has {most}"
     if not any(region.zone in case.forecasts for region in named):
         return f"forecast: nothing is known of {', '.join(region.zone for region in named)}"
     fitting = [case.regions[index] for index in case.allowed(job)]
     if not fitting:
-        return f"power: {case.most_w(job) / 1000:.3f} kW with its PUE is more than the power cap where it may run"
-    lasts_s = min(case.lasts_s(job, region) for region in fitting)
+        return f"power: {power_w / 1000:.3f} kW with its PUE is more than the power cap where it may run"
+    lasts_s = case.shortest_s(job)
     if lasts_s > job.deadline_at_s - job.earliest_start_at_s + ROUNDING_S:
         return f"deadline: runs {format_duration(lasts_s)}, longer than the time it has"
     if not _has_known_time(case, job, fitting):
