@@ -47,7 +47,8 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
 
     known, asked = read_fleet(fleet), read_jobs_file(jobs)
     _refuse_lost_data(known, asked)
-    case, sites = case_of(known, with_regions(known, asked)), known.sites
+    _refuse_waiting(known, asked)
+    case, sites = case_of(known, asked), known.sites
     moves = Transfers(case, sites, known.objective.weights, asked.data, known.link)
     rules = (Precedence(asked.after, case.shortest_s), moves, Budgets(case, sites, known.budgets, moves))
     at_once = run_now_in_order(replace(case, jobs=moves.at_home), asked.after)
@@ -59,6 +60,15 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
     is_by_grams_alone = known.objective == Objective() and not has_rules
     is_plain = is_by_grams_alone and case.is_plain and not asked.gpu_types
     return FoundPlan(chosen=found, is_by_grams_alone=is_by_grams_alone, is_plain=is_plain)
+
+
+def _refuse_waiting(known: FleetFile, asked: JobsFile) -> None:
+    if known.objective.weights.per_waiting_kwh_h > 0:
+        for name in asked.scalings:
+            hint = "leave elastic empty, or waiting_kwh_h out of [objective]"
+            raise asked.lines[name].wrong(
+                "elastic", "waiting is weighed by energy, which here depends on the plan", hint
+            )
 
 
 def _refuse_lost_data(known: FleetFile, asked: JobsFile) -> None:
@@ -97,15 +107,17 @@ def _has_type(region: Region, gpu_types: Sequence[str]) -> bool:
     return not gpu_types or region.gpu_type in gpu_types
 
 
-def case_of(known: FleetFile, jobs: Sequence[Job]) -> FleetCase:
+def case_of(known: FleetFile, asked: JobsFile) -> FleetCase:
     """The jobs on the fleet, with what its regions hold in their time."""
     from scheduler.planning.whole_fleet.fleet_case import FleetCase
 
-    from_s = min((job.earliest_start_at_s for job in jobs), default=0.0)
-    to_s = max((job.deadline_at_s for job in jobs), default=from_s)
+    from_s = min((job.earliest_start_at_s for job in asked.jobs), default=0.0)
+    to_s = max((job.deadline_at_s for job in asked.jobs), default=from_s)
     return FleetCase(
-        jobs=jobs,
+        jobs=with_regions(known, asked),
         regions=known.regions_between(from_s, to_s + _LATE_RUNS_S),
         forecasts=known.forecasts,
         power_caps_w=known.power_caps_w,
+        phases=asked.phases,
+        scalings=asked.scalings,
     )

@@ -31,8 +31,8 @@ def plan_file(jobs: Path, fleet: Path, *, explained: Collection[str], html: Path
     _refuse_unknown_jobs(chosen.plan.case, explained)
     if explained and not found.is_plain:
         raise UsageProblem(
-            "--explain compares places by their grams alone, on GPUs that are alike",
-            "leave it out with [objective], [[budget]], after, data_region, speed, power_ratio or gpu_types",
+            "--explain compares places by their grams alone, of jobs of one power on GPUs that are alike",
+            "leave it out with [objective], [[budget]], and what brings other rules or other kinds of jobs or GPUs",
         )
     needs_all = as_json or html is not None
     told = told_of(
@@ -113,14 +113,16 @@ def _job_json(told: Told, index: int) -> dict[str, object]:
 
 
 def _segment_json(case: FleetCase, job: Job, one: Segment) -> dict[str, object]:
-    from scheduler.planning.whole_fleet.fleet_case import gpus_of
+    from scheduler.planning.whole_fleet.fleet_case import gpus_of, power_w_of
 
+    region = case.region(one.region)
     return {
         "start": _instant(one.start_at_s),
         "end": _instant(one.end_at_s),
-        "zone": case.region(one.region).zone,
+        "zone": region.zone,
         "region": one.region,
         "gpus": gpus_of(job, one),
+        "power_w": power_w_of(job, one) * region.power_ratio,
     }
 
 

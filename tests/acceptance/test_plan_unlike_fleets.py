@@ -1,4 +1,4 @@
-"""`slacktide plan --jobs --fleet` for unlike GPUs from outside, checked by hand."""
+"""`slacktide plan --jobs --fleet` for unlike GPUs, power profiles and elastic jobs from outside, checked by hand."""
 
 from __future__ import annotations
 
@@ -89,8 +89,16 @@ def test_a_job_goes_where_its_grams_are_fewest_on_the_gpus_it_may_use(folder: Pa
     assert {one["region"] for one in jobs["any"]["segments"]} == {"FR-new"}
     assert {one["zone"] for one in jobs["any"]["segments"]} == {"FR"}
     assert jobs["old"]["segments"] == [
-        {"start": "2022-03-01T02:00:00Z", "end": "2022-03-01T03:00:00Z", "zone": "DE", "region": "DE", "gpus": 1}
+        {
+            "start": "2022-03-01T02:00:00Z",
+            "end": "2022-03-01T03:00:00Z",
+            "zone": "DE",
+            "region": "DE",
+            "gpus": 1,
+            "power_w": 1000,
+        }
     ]
+    assert {one["power_w"] for one in jobs["any"]["segments"]} == {1500}
     assert jobs["here"]["emissions_gco2e"] == pytest.approx(120)
     assert {one["region"] for one in jobs["here"]["segments"]} == {"FR"}
     assert jobs["fast"]["emissions_gco2e"] == pytest.approx(6 * 90)
@@ -106,5 +114,66 @@ def test_people_see_which_gpus_a_job_got(folder: Path) -> None:
     refused = run(folder, line("any"), options=("--explain", "any"))
     assert (refused.returncode, refused.stderr.splitlines()[0]) == (
         2,
-        "slacktide: --explain compares places by their grams alone, on GPUs that are alike",
+        "slacktide: --explain compares places by their grams alone, of jobs of one power on GPUs that are alike",
     )
+
+
+def test_a_power_profile_runs_in_one_piece_with_its_hungry_phase_in_the_clean_hour(folder: Path) -> None:
+    shape: dict[str, str | float] = {
+        "power_profile": "30m:100W;1h:2kW;30m:300W",
+        "duration_s": "",
+        "power_w_per_gpu": "",
+        "gpus": 2,
+    }
+    (job, other) = answer(folder, line("train", regions="DE", **shape), line("b", regions="DE", gpu_types="A100"))[
+        "jobs"
+    ]
+    told = [(one["start"][11:16], one["end"][11:16], one["gpus"], one["power_w"]) for one in job["segments"]]
+    assert told == [("01:30", "02:00", 2, 100), ("02:00", "03:00", 2, 2000), ("03:00", "03:30", 2, 300)]
+    # 0.05 kWh at 400 g, 2 kWh at 100 g, 0.15 kWh at 200 g; the two GPUs are its own, so the other job comes after it.
+    assert job["emissions_gco2e"] == pytest.approx(20 + 200 + 30)
+    assert other["segments"][0]["start"] >= "2022-03-01T03:30"
+
+
+def test_an_elastic_job_takes_more_gpus_in_the_clean_hour_and_says_how_many(folder: Path) -> None:
+    found = answer(folder, line("a", regions="DE", duration_s=2.5 * 3600, elastic="1:1;2:1.8"))
+    (job,) = found["jobs"]
+    told = [(one["start"][11:16], one["end"][11:16], one["gpus"], one["power_w"]) for one in job["segments"]]
+    # A second GPU gains 0.8 at 100 g: 125 g a unit of work, cheaper than a first one at 200 g, where 0.7 h is left.
+    assert told == [("02:00", "03:00", 2, 2000), ("03:00", "03:42", 1, 1000)]
+    assert job["emissions_gco2e"] == pytest.approx(2 * 100 + 0.7 * 200)
+    assert found["lower_bound_gco2e"] == pytest.approx(340, rel=1e-3)
+    # At once it runs on one GPU: two hours and a half from midnight.
+    assert found["run_now"]["emissions_gco2e"] == pytest.approx(500 + 400 + 50)
+
+
+def test_a_page_draws_jobs_that_change_their_gpus_and_their_power(folder: Path) -> None:
+    lines = (
+        line("elastic", regions="DE", duration_s=2.5 * 3600, elastic="1:1;2:1.8"),
+        line("train", regions="FR", power_profile="30m:100W;1h:2kW", duration_s="", power_w_per_gpu=""),
+    )
+    assert run(folder, *lines, options=("--html", str(folder / "plan.html"))).returncode == 0
+    page = (folder / "plan.html").read_text(encoding="utf-8")
+    assert "1 to 2 GPUs" in page
+    assert "pieces" not in page
+
+
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        ({"power_profile": "10m:1kW"}, "duration_s: goes not with power_profile"),
+        ({"power_profile": "10m", "duration_s": "", "power_w_per_gpu": ""}, "power_profile: '10m' is no phase"),
+        ({"elastic": "1:1;2:fast"}, "elastic: '1:1,2:fast' is no list of GPUs and speeds"),
+        ({"elastic": "2:1;4:1.8"}, "gpus: 1 has no speed in elastic"),
+        ({"elastic": "1:1;2:2", "cold_start_s": "60"}, "cold_start_s: goes not with elastic"),
+        (
+            {"power_profile": "10m:1kW", "duration_s": "", "power_w_per_gpu": "", "interruptible": "1"},
+            "interruptible: a job with a power_profile runs in one piece",
+        ),
+    ],
+)
+def test_a_mistake_in_a_shape_is_pointed_at(folder: Path, cells: dict[str, str], what: str) -> None:
+    done = run(folder, line("a", **cells))
+    assert done.returncode == 2
+    assert what in done.stderr.splitlines()[0]
+    assert "jobs.csv:2:" in done.stderr
