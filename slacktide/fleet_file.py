@@ -30,7 +30,7 @@ _SIGNALS = ("average", "marginal")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetFile:
-    """Regions are named by their zone; a cap limits facility power, PUE included.
+    """Regions are named by their zone unless they say otherwise; a cap limits facility power, PUE included.
 
     `regions` hold what is out of service; what is `reserved` by the week `regions_between` adds.
     """
@@ -66,6 +66,9 @@ def read_fleet(path: Path) -> FleetFile:
     sites = _sites(tables, regions)
     found_budgets = budgets(tables)
     _refuse_unknown_costs(tables, regions, sites, objective, found_budgets)
+    if objective.weights.per_waiting_kwh_h > 0 and any(one.speed != 1 or one.power_ratio != 1 for one in regions):
+        where, hint = ("objective", "waiting_kwh_h"), "leave it out, or speed and power_ratio"
+        raise tables.wrong(where, "waiting is weighed by energy, which here depends on the region", hint)
     return FleetFile(
         regions=tuple(regions),
         reserved={one.name: week_hours(tables, index, one.gpus) for index, one in enumerate(regions)},
@@ -124,23 +127,43 @@ def _regions(tables: Tables) -> list[Region]:
     from scheduler.planning.whole_fleet.holds import together
 
     found: list[Region] = []
-    for index in range(len(tables.regions)):
+    for index, table in enumerate(tables.regions):
         zone = tables.text(("region", index, "zone"), "DE")
-        if any(other.zone == zone for other in found):
-            raise tables.wrong(("region", index, "zone"), f"{zone} is there twice", "give its GPUs in one [[region]]")
+        key = "name" if "name" in table else "zone"
+        name = tables.text(("region", index, key), "DE")
+        if any(other.name == name for other in found):
+            hint = "give its GPUs in one [[region]], or other GPUs a name of their own"
+            raise tables.wrong(("region", index, key), f"{name} is there twice", hint)
         gpus = tables.whole(("region", index, "gpus"))
         pue = tables.number(("region", index, "pue"), low=1.0)
-        held = together(maintenance(tables, index, gpus), gpus)
-        found.append(Region(name=zone, zone=zone, gpus=gpus, pue=1.0 if pue is None else pue, held=held))
+        region = Region(
+            name=name,
+            zone=zone,
+            gpus=gpus,
+            pue=1.0 if pue is None else pue,
+            held=together(maintenance(tables, index, gpus), gpus),
+            gpu_type=tables.text(("region", index, "gpu_type"), "H100") if "gpu_type" in table else "",
+            speed=_above_zero(tables, index, "speed"),
+            power_ratio=_above_zero(tables, index, "power_ratio"),
+        )
+        found.append(region)
     return found
+
+
+def _above_zero(tables: Tables, index: int, key: str) -> float:
+    """A factor beside the GPU that the jobs were measured on; 1 where none is given."""
+    number = tables.number(("region", index, key), low=0.0)
+    if number == 0:
+        raise tables.wrong(("region", index, key), f"{key} = 0", "write a number above 0, such as 2.2")
+    return 1.0 if number is None else number
 
 
 def _power_caps_w(tables: Tables) -> dict[str, float]:
     caps_kw = {
-        str(table["zone"]): tables.number(("region", index, "power_cap_kw"), low=0.0)
+        str(table.get("name", table["zone"])): tables.number(("region", index, "power_cap_kw"), low=0.0)
         for index, table in enumerate(tables.regions)
     }
-    return {zone: 1000.0 * cap_kw for zone, cap_kw in caps_kw.items() if cap_kw is not None}
+    return {name: 1000.0 * cap_kw for name, cap_kw in caps_kw.items() if cap_kw is not None}
 
 
 def _sites(tables: Tables, regions: list[Region]) -> dict[str, Site]:

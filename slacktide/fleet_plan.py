@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from slacktide.objective_text import unreachable
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
+    from scheduler.planning.plan import Region
     from scheduler.planning.whole_fleet.choosing import ChosenPlan
     from scheduler.planning.whole_fleet.fleet_case import FleetCase
 
@@ -23,8 +24,18 @@ _SEED = 0
 _LATE_RUNS_S = 28 * 86400.0
 
 
-def chosen_plan(jobs: Path, fleet: Path) -> tuple[ChosenPlan, bool]:
-    """The plan of every job of the file, and whether nothing but grams and room counted. Raises UsageProblem."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPlan:
+    """The plan of a file. `is_by_grams_alone`: nothing but grams and room counted; `is_plain`: and all GPUs are alike,
+    and every job is one power on one number of them, which is what explanations and suggestions compare."""
+
+    chosen: ChosenPlan
+    is_by_grams_alone: bool
+    is_plain: bool
+
+
+def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
+    """The plan of every job of the file. Raises UsageProblem."""
     import numpy as np
 
     from scheduler.planning.whole_fleet.budgets import Budgets
@@ -36,16 +47,28 @@ def chosen_plan(jobs: Path, fleet: Path) -> tuple[ChosenPlan, bool]:
 
     known, asked = read_fleet(fleet), read_jobs_file(jobs)
     _refuse_lost_data(known, asked)
-    case, sites = case_of(known, asked.jobs), known.sites
+    _refuse_waiting(known, asked)
+    case, sites = case_of(known, asked), known.sites
     moves = Transfers(case, sites, known.objective.weights, asked.data, known.link)
-    rules = (Precedence(asked.after), moves, Budgets(case, sites, known.budgets, moves))
+    rules = (Precedence(asked.after, case.shortest_s), moves, Budgets(case, sites, known.budgets, moves))
     at_once = run_now_in_order(replace(case, jobs=moves.at_home), asked.after)
     try:
         found = plan_under(case, sites, known.objective, rules, at_once, np.random.default_rng(_SEED), moves)
     except LimitUnreachableError as problem:
         raise unreachable(problem) from None
     has_rules = bool(known.budgets or asked.after or asked.data) or any(one.gco2e_per_gpu_h for one in sites.values())
-    return found, known.objective == Objective() and not has_rules
+    is_by_grams_alone = known.objective == Objective() and not has_rules
+    is_plain = is_by_grams_alone and case.is_plain and not asked.gpu_types
+    return FoundPlan(chosen=found, is_by_grams_alone=is_by_grams_alone, is_plain=is_plain)
+
+
+def _refuse_waiting(known: FleetFile, asked: JobsFile) -> None:
+    if known.objective.weights.per_waiting_kwh_h > 0:
+        for name in asked.scalings:
+            hint = "leave elastic empty, or waiting_kwh_h out of [objective]"
+            raise asked.lines[name].wrong(
+                "elastic", "waiting is weighed by energy, which here depends on the plan", hint
+            )
 
 
 def _refuse_lost_data(known: FleetFile, asked: JobsFile) -> None:
@@ -60,15 +83,41 @@ def _refuse_lost_data(known: FleetFile, asked: JobsFile) -> None:
             raise asked.lines[name].wrong("data_gb", "moves of data are in no limit of [objective]", hint)
 
 
-def case_of(known: FleetFile, jobs: Sequence[Job]) -> FleetCase:
+def with_regions(known: FleetFile, asked: JobsFile) -> list[Job]:
+    """The jobs with the names of the regions that they may use: all of a zone that they name, with their GPUs."""
+    return [replace(job, regions=_regions_of(known, job, asked.gpu_types.get(job.id, ()))) for job in asked.jobs]
+
+
+def _regions_of(known: FleetFile, job: Job, gpu_types: Sequence[str]) -> tuple[str, ...]:
+    """In the job's order of preference, then the fleet's; what the fleet has not stays, so that it can be told."""
+    wanted = job.regions or ("",)
+    found = [
+        one
+        for name in wanted
+        for one in known.regions
+        if name in ("", one.name, one.zone) and _has_type(one, gpu_types)
+    ]
+    if found:
+        return tuple(dict.fromkeys(one.name for one in found)) if job.regions or gpu_types else ()
+    types = " or ".join(gpu_types)
+    return job.regions if not types else tuple(f"{name or 'any region'} with {types}" for name in wanted)
+
+
+def _has_type(region: Region, gpu_types: Sequence[str]) -> bool:
+    return not gpu_types or region.gpu_type in gpu_types
+
+
+def case_of(known: FleetFile, asked: JobsFile) -> FleetCase:
     """The jobs on the fleet, with what its regions hold in their time."""
     from scheduler.planning.whole_fleet.fleet_case import FleetCase
 
-    from_s = min((job.earliest_start_at_s for job in jobs), default=0.0)
-    to_s = max((job.deadline_at_s for job in jobs), default=from_s)
+    from_s = min((job.earliest_start_at_s for job in asked.jobs), default=0.0)
+    to_s = max((job.deadline_at_s for job in asked.jobs), default=from_s)
     return FleetCase(
-        jobs=jobs,
+        jobs=with_regions(known, asked),
         regions=known.regions_between(from_s, to_s + _LATE_RUNS_S),
         forecasts=known.forecasts,
         power_caps_w=known.power_caps_w,
+        phases=asked.phases,
+        scalings=asked.scalings,
     )

@@ -24,8 +24,12 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "transfer": ("gb_per_s", "wh_per_gb", "usd_per_gb"),
     "objective": ("gco2e", "usd", "water_l", "waiting_kwh_h", "carbon_usd_per_t", "at_most_usd", "at_most_kgco2e"),
     "region": (
+        "name",
         "zone",
         "gpus",
+        "gpu_type",
+        "speed",
+        "power_ratio",
         "pue",
         "power_cap_kw",
         "price_usd_per_kwh",

@@ -15,6 +15,8 @@ from slacktide.terminal import UsageProblem, say
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
+    from scheduler.planning.one_job.elastic import Scaling
+    from scheduler.planning.one_job.power_profile import Phase
     from scheduler.planning.whole_fleet.transfers import Data
 
 T = TypeVar("T")
@@ -24,6 +26,9 @@ _NEEDED = ("job_id", "earliest_start", "finish_by", "duration_s", "gpus", "power
 _OPTIONAL = (
     "interruptible",
     "regions",
+    "gpu_types",
+    "power_profile",
+    "elastic",
     "min_run_s",
     "tenant",
     "priority",
@@ -39,11 +44,18 @@ MOST_GPUS, MOST_POWER_W_PER_GPU = 1_000_000, 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsFile:
-    """The jobs in the order of the file, and for each that waits for others which they are."""
+    """The jobs in the order of the file, and for each that waits for others which they are.
+
+    `gpu_types` has those that may not run on every type of GPU, `phases` those whose power changes, `scalings` those
+    that are elastic.
+    """
 
     jobs: list[Job]
     after: Mapping[str, tuple[str, ...]]
     data: Mapping[str, Data]
+    gpu_types: Mapping[str, tuple[str, ...]]
+    phases: Mapping[str, tuple[Phase, ...]]
+    scalings: Mapping[str, Scaling]
     lines: Mapping[str, Line]
 
 
@@ -65,7 +77,16 @@ def read_jobs_file(path: Path) -> JobsFile:
     by_name = dict(zip(jobs, lines, strict=True))
     _refuse_cycle(after, by_name)
     data = {name: found for name, line in by_name.items() if (found := line.data()) is not None}
-    return JobsFile(jobs=list(jobs.values()), after=after, data=data, lines=by_name)
+    gpu_types = {name: types for name, line in by_name.items() if (types := line.names("gpu_types"))}
+    return JobsFile(
+        jobs=list(jobs.values()),
+        after=after,
+        data=data,
+        gpu_types=gpu_types,
+        phases={name: phases for name, line in by_name.items() if (phases := line.phases())},
+        scalings={name: scaling for name, line in by_name.items() if (scaling := line.scaling())},
+        lines=by_name,
+    )
 
 
 def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, Line]) -> None:
@@ -145,24 +166,74 @@ class Line:
         min_run_s = self._read("min_run_s", _pause_s) if self._text("min_run_s") else 0.0
         if min_run_s > 0 and not pauses:
             raise self.wrong("min_run_s", "is the shortest piece of a job that may pause", "set interruptible to 1")
+        duration_s, power_w = self._size(gpus)
         return Job(
             id=self._job_id(),
             kind=JobKind.COMMAND,
             submitted_at_s=earliest_s,
             earliest_start_at_s=earliest_s,
             deadline_at_s=deadline_s,
-            duration_s=self._read("duration_s", _duration_s) + self._cold_start_s(),
-            power_w=gpus * self._read("power_w_per_gpu", _power_w),
+            duration_s=duration_s,
+            power_w=power_w,
             gpus=gpus,
             interruption=Interruption(min_run_s=min_run_s) if pauses else None,
-            regions=self._names("regions"),
+            regions=self.names("regions"),
             tenant=self._text("tenant") or "default",
             priority=self._read("priority", _integer) if self._text("priority") else 0,
         )
 
+    def _size(self, gpus: int) -> tuple[float, float]:
+        """How long the job runs on its GPUs, and at what power in the mean."""
+        if phases := self.phases():
+            from scheduler.planning.one_job.power_profile import energy_kwh, run_s
+
+            self._refuse_beside("power_profile", ("duration_s", "power_w_per_gpu", "elastic", "cold_start_s"))
+            if self._text("interruptible") == "1":
+                raise self.wrong("interruptible", "a job with a power_profile runs in one piece", "write 0")
+            return run_s(phases), 1000.0 * energy_kwh(phases) / (run_s(phases) / 3600.0)
+        duration_s = self._read("duration_s", _duration_s) + self._cold_start_s()
+        if scaling := self.scaling():
+            self._refuse_beside("elastic", ("cold_start_s", "min_run_s"))
+            if gpus not in (speeds := dict(scaling.speeds)):
+                counts = ", ".join(str(one) for one in speeds)
+                raise self.wrong(
+                    "gpus", f"{gpus} has no speed in elastic", f"write one of {counts}: run at once it has so many"
+                )
+            duration_s /= speeds[gpus]
+        return duration_s, gpus * self._read("power_w_per_gpu", _power_w)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Of a job whose power changes along its run; empty for any other."""
+        from slacktide.plan_varying import phases_of
+
+        text = self._text("power_profile").replace(";", ",")
+        return tuple(self._told("power_profile", lambda: phases_of(text))) if text else ()
+
+    def scaling(self) -> Scaling | None:
+        """Of an elastic job; a file of speeds is sought beside this one, then in the working folder."""
+        from slacktide.plan_varying import scaling_of
+
+        text = self._text("elastic").replace(";", ",")
+        if not text:
+            return None
+        beside = self.path.parent / text
+        return self._told("elastic", lambda: scaling_of(str(beside) if beside.is_file() else text))
+
+    def _told(self, name: str, read: Callable[[], T]) -> T:
+        """What an option of one job means, with its mistakes pointed at in this line."""
+        try:
+            return read()
+        except UsageProblem as problem:
+            raise self.wrong(name, problem.what.partition(": ")[2] or problem.what, problem.hint) from None
+
+    def _refuse_beside(self, name: str, others: Sequence[str]) -> None:
+        for other in others:
+            if self._text(other).strip("0.") != "":
+                raise self.wrong(other, f"goes not with {name}", f"leave it empty where {name} is given")
+
     def after(self, known: Collection[str]) -> tuple[str, ...]:
         """The jobs that it waits for, all of which must be there."""
-        names = self._names("after")
+        names = self.names("after")
         for name in names:
             if name not in known:
                 raise self.wrong("after", f"there is no job {name}", nearest_of(name, tuple(known)[:_SHOWN_NAMES]))
@@ -185,7 +256,7 @@ class Line:
     def _cold_start_s(self) -> float:
         return self._read("cold_start_s", _pause_s) if self._text("cold_start_s") else 0.0
 
-    def _names(self, column: str) -> tuple[str, ...]:
+    def names(self, column: str) -> tuple[str, ...]:
         return tuple(one.strip() for one in self._text(column).split(";") if one.strip())
 
     def _job_id(self) -> str:

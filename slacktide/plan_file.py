@@ -12,6 +12,7 @@ from slacktide.terminal import UsageProblem, print_json, say
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from scheduler.jobs import Job
     from scheduler.planning.plan import Segment
     from scheduler.planning.whole_fleet.fleet_case import FleetCase
     from scheduler.planning.whole_fleet.joint import FleetPlan
@@ -25,15 +26,22 @@ def plan_file(jobs: Path, fleet: Path, *, explained: Collection[str], html: Path
     from slacktide.fleet_plan import chosen_plan
     from slacktide.plan_told import told_of
 
-    chosen, is_by_grams_alone = chosen_plan(jobs, fleet)
+    found = chosen_plan(jobs, fleet)
+    chosen = found.chosen
     _refuse_unknown_jobs(chosen.plan.case, explained)
-    if explained and not is_by_grams_alone:
+    if explained and not found.is_plain:
         raise UsageProblem(
-            "--explain compares places by their grams alone",
-            "leave it out with [objective], [[budget]], after or data_region",
+            "--explain compares places by their grams alone, of jobs of one power on GPUs that are alike",
+            "leave it out with [objective], [[budget]], and what brings other rules or other kinds of jobs or GPUs",
         )
     needs_all = as_json or html is not None
-    told = told_of(chosen.plan, explained, needs_all=needs_all, is_by_grams_alone=is_by_grams_alone)
+    told = told_of(
+        chosen.plan,
+        explained,
+        needs_all=needs_all,
+        is_by_grams_alone=found.is_by_grams_alone,
+        is_plain=found.is_plain,
+    )
     _warn(told.plan)
     if html is not None:
         _write_page(told, html)
@@ -97,15 +105,25 @@ def _job_json(told: Told, index: int) -> dict[str, object]:
         "job_id": job.id,
         "status": "planned" if segments else "refused",
         "reason": told.reason(job.id),
-        "segments": [_segment_json(one, job.gpus) for one in segments],
+        "segments": [_segment_json(told.plan.case, job, one) for one in segments],
         "emissions_gco2e": told.plan.job_gco2e.get(job.id, 0.0),
         "explanation": None if explanation is None else as_json(explanation),
         "suggestions": [change_json(one) for one in told.changes.get(job.id, ())],
     }
 
 
-def _segment_json(one: Segment, gpus: int) -> dict[str, object]:
-    return {"start": _instant(one.start_at_s), "end": _instant(one.end_at_s), "zone": one.region, "gpus": gpus}
+def _segment_json(case: FleetCase, job: Job, one: Segment) -> dict[str, object]:
+    from scheduler.planning.whole_fleet.fleet_case import gpus_of, power_w_of
+
+    region = case.region(one.region)
+    return {
+        "start": _instant(one.start_at_s),
+        "end": _instant(one.end_at_s),
+        "zone": region.zone,
+        "region": one.region,
+        "gpus": gpus_of(job, one),
+        "power_w": power_w_of(job, one) * region.power_ratio,
+    }
 
 
 def _instant(instant_s: float) -> str:

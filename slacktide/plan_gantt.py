@@ -15,7 +15,7 @@ import numpy as np
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.jobs import Job
 from scheduler.planning.plan import Region, Segment
-from scheduler.planning.whole_fleet.fleet_case import Assignment
+from scheduler.planning.whole_fleet.fleet_case import Assignment, gpus_of
 from scheduler.quantities import format_instant
 from simulations.charts import shade
 from simulations.svg import (
@@ -181,8 +181,9 @@ def lanes_of(
     free_from_s = np.empty(0)
     found: dict[str, list[tuple[Segment, int, int]]] = {}
     for one, job in sorted(pieces, key=lambda piece: (piece[0].start_at_s, -piece[0].end_at_s)):
-        taken = np.flatnonzero(free_from_s <= one.start_at_s + 1e-3)[: job.gpus]
-        more = job.gpus - len(taken)
+        gpus = gpus_of(job, one)
+        taken = np.flatnonzero(free_from_s <= one.start_at_s + 1e-3)[:gpus]
+        more = gpus - len(taken)
         taken = np.concatenate((taken, len(free_from_s) + np.arange(more)))
         free_from_s = np.concatenate((free_from_s, np.empty(more)))
         free_from_s[taken] = one.end_at_s
@@ -211,7 +212,12 @@ def _load(view: RegionView, panel: Panel, place: Place) -> list[str]:
 
 def load_of(region: Region, gpus: Mapping[str, int], segments: Assignment) -> tuple[Floats, Floats]:
     """GPUs held as a step function: edges (n + 1,) and values (n,)."""
-    pieces = [(one, gpus[name]) for name, ones in segments.items() for one in ones if one.region == region.name]
+    pieces = [
+        (one, gpus[name] if one.gpus is None else one.gpus)
+        for name, ones in segments.items()
+        for one in ones
+        if one.region == region.name
+    ]
     if not pieces:
         return np.empty(0), np.empty(0)
     starts, ends = ([getattr(one, side) for one, _ in pieces] for side in ("start_at_s", "end_at_s"))

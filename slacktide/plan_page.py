@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from scheduler.jobs import Job
 from scheduler.planning.plan import Region, Segment
 from scheduler.planning.reasons.explanation import ground_of_trace
 from scheduler.planning.reasons.explanation_text import instant_text, one_line, sentences, span_text
+from scheduler.planning.whole_fleet.fleet_case import gpus_of
 from simulations.charts import Figure
 from simulations.page import card, figure, page, section
 from simulations.summary import NOTHING, mass
@@ -185,10 +187,23 @@ def _hint(told: Told, job: Job) -> str:
     """What is read aloud, and shown on hover."""
     segments = told.plan.segments[job.id]
     when = span_text(segments[0].start_at_s, segments[-1].end_at_s)
-    pieces = f" in {len(segments)} pieces" if len(segments) > 1 else ""
+    count = _pieces(segments)
+    pieces = f" in {count} pieces" if count > 1 else ""
     had = span_text(job.earliest_start_at_s, job.deadline_at_s)
-    gpus = f"{job.gpus} GPU{'s' * (job.gpus != 1)}"
+    gpus = f"{_gpus(job, segments)} GPU{'s' * (_gpus(job, segments) != '1')}"
     return f"{job.id}: {gpus}, {when}{pieces}, {_grams(told.plan.job_gco2e[job.id])}{_share(told, job)}; it had {had}"
+
+
+def _pieces(segments: Sequence[Segment]) -> int:
+    """How often it begins; a change of power or of GPUs on the way is no pause."""
+    pairs = pairwise(segments)
+    return 1 + sum(one.end_at_s < other.start_at_s - 1e-3 or one.region != other.region for one, other in pairs)
+
+
+def _gpus(job: Job, segments: Sequence[Segment]) -> str:
+    """`4`, or `1 to 4` of a job that takes more and fewer."""
+    counts = {gpus_of(job, one) for one in segments}
+    return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def _share(told: Told, job: Job) -> str:
@@ -246,11 +261,12 @@ def _row(told: Told, index: int) -> str:
 
 def _planned_cells(told: Told, job: Job, segments: Sequence[Segment]) -> tuple[str, ...]:
     where = ", ".join(dict.fromkeys(one.region for one in segments))
-    pieces = f" ({len(segments)} pieces)" if len(segments) > 1 else ""
+    count = _pieces(segments)
+    pieces = f" ({count} pieces)" if count > 1 else ""
     return (
         f"{where}{pieces}",
         _when(segments[0].start_at_s, segments[-1].end_at_s),
-        str(job.gpus),
+        _gpus(job, segments),
         f"{told.plan.job_gco2e[job.id]:,.0f}",
         _saved_cell(told, job),
     )

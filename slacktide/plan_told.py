@@ -35,15 +35,20 @@ class Told:
 
 
 def told_of(
-    found: FleetPlan, explained: Collection[str] = (), *, needs_all: bool, is_by_grams_alone: bool = True
+    found: FleetPlan,
+    explained: Collection[str] = (),
+    *,
+    needs_all: bool,
+    is_by_grams_alone: bool = True,
+    is_plain: bool = True,
 ) -> Told:
     """What is said about a plan. Explanations cost more than a table needs: only those that will be read are made.
 
-    Explanations and changes know grams, room and time, and nothing of money, budgets, order or data. Where a plan was
-    made by those too, none is given rather than one that misleads.
+    Explanations and changes know grams, room and time on GPUs that are alike, and nothing of money, budgets, order or
+    data. Where a plan was made by those too, none is given rather than one that misleads.
     """
-    if not is_by_grams_alone:
-        return Told(plan=found, explanations={}, changes={}, is_by_grams_alone=False)
+    if not (is_by_grams_alone and is_plain):
+        return Told(plan=found, explanations={}, changes={}, is_by_grams_alone=is_by_grams_alone)
     chosen = set(explained)
     if needs_all and len(found.case.jobs) <= MOST_EXPLAINED:
         chosen |= set(found.segments)

@@ -23,7 +23,8 @@ class Region:
     """A place that runs work. `gpus` is its capacity; `pue` is facility energy over IT energy.
 
     `held` is taken off the capacity; holds of one region do not overlap. `gpu_gco2e_per_s` is charged for each GPU
-    while a job holds it, in grams or in whatever the forecasts count.
+    while a job holds it, in grams or in whatever the forecasts count. `speed` is work per time, `power_ratio` IT power,
+    both beside the GPU that the jobs were measured on.
     """
 
     name: str
@@ -32,6 +33,14 @@ class Region:
     pue: float = 1.0
     held: tuple[Hold, ...] = ()
     gpu_gco2e_per_s: float = 0.0
+    gpu_type: str = ""
+    speed: float = 1.0
+    power_ratio: float = 1.0
+
+    @property
+    def facility_ratio(self) -> float:
+        """Watts of the facility for each watt that a job was measured to draw."""
+        return self.pue * self.power_ratio
 
     def held_gpus(self, from_s: float, to_s: float) -> int:
         """The most that is held at once in the interval; at its one instant where it has no length."""
@@ -47,11 +56,16 @@ Forecasts = Mapping[str, IntensitySeries]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One uninterrupted piece of a run, overheads of restore and checkpoint included."""
+    """One uninterrupted piece of a run, overheads of restore and checkpoint included.
+
+    `gpus` and `power_w` are those of the job where they are None; the power is that on the GPU it was measured on.
+    """
 
     start_at_s: float
     end_at_s: float
     region: str
+    gpus: int | None = None
+    power_w: float | None = None
 
     @property
     def duration_s(self) -> float:

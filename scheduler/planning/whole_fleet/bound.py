@@ -8,7 +8,7 @@ a lower bound on every plan, wherever between two cells its jobs start. Prices t
 tightness, never validity.
 
 What a job would choose alone is exact for one that runs in one piece (own_windows.py), and relaxed for one that may
-pause (own_fillings.py).
+pause (own_fillings.py, own_levels.py).
 
 The prices are found by ascent: the price of a cell rises where the jobs' choices exceed its capacity and falls where
 they leave room. Each price has a step of its own, the longer the steadier its slope, and all steps shrink from round to
@@ -19,14 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
-from scheduler.planning.whole_fleet.own_fillings import Fillings
-from scheduler.planning.whole_fleet.own_windows import Windows
+from scheduler.planning.whole_fleet.own_choices import own_choices
 from scheduler.planning.whole_fleet.rates import Rates
 
 _J_PER_KWH = 3.6e6
@@ -133,27 +131,15 @@ class _Ascent:
             self.best, self.best_gco2e = self.rates, answer.value_gco2e
 
 
-class _Part(Protocol):
-    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
-        """The jobs' own minimum at these prices, in sum; adds what they use to the cells."""
-        ...
-
-
 class _Jobs:
     """All jobs at once: what they choose at given prices, and what they use by it."""
 
     def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
         case = rates.case
-        contiguous = [job for job in jobs if job.interruption is None]
-        pausing = [job for job in jobs if job.interruption is not None]
-        self._parts: list[_Part] = []
-        if contiguous:
-            self._parts.append(Windows(contiguous, rates))
-        if pausing:
-            self._parts.append(Fillings(pausing, rates))
+        self._parts = own_choices(jobs, rates)
         self.w_per_gpu = sum(job.power_w for job in jobs) / sum(job.gpus for job in jobs)
-        self._all_gpus = sum(job.gpus for job in jobs)
-        self._all_w = sum(job.power_w for job in jobs) * max(region.pue for region in case.regions)
+        self._all_gpus = sum(case.most_gpus(job) for job in jobs)
+        self._all_w = sum(case.most_w(job) for job in jobs) * max(region.facility_ratio for region in case.regions)
         self._gpus = rates.free_gpus
         caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
         self._caps_w = np.array(caps, dtype=np.float64)

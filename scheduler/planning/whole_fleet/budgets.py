@@ -16,8 +16,8 @@ from enum import StrEnum
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from scheduler.planning.whole_fleet.local_search import ideal
 from scheduler.planning.whole_fleet.narrowing import Change, Charged
 from scheduler.planning.whole_fleet.objective import Components, Sites, components
 from scheduler.planning.whole_fleet.rates import Rates
@@ -129,8 +129,8 @@ class Budgets:
             return None
         self._moved.add((job.id, begin))
         rates.curves(job)
-        for window in _windows(job, begin, budget.per):
-            place = ideal(window, rates)
+        for window in _windows(job, rates.case.shortest_s(job), begin, budget.per):
+            place = cheapest_place(window, rates)
             if place is None:
                 continue
             spent = [
@@ -156,16 +156,16 @@ def cut(segments: Sequence[Segment], per: Per) -> Iterator[tuple[datetime, Segme
         while start_at_s < one.end_at_s:
             begin = per.begin(start_at_s)
             end_at_s = min(one.end_at_s, per.end(begin).timestamp())
-            yield begin, Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
+            yield begin, replace(one, start_at_s=start_at_s, end_at_s=end_at_s)
             start_at_s = end_at_s
 
 
-def _windows(job: Job, begin: datetime, per: Per) -> Iterator[Job]:
+def _windows(job: Job, shortest_s: float, begin: datetime, per: Per) -> Iterator[Job]:
     """The job with only the time after the period, then with only the time before it, as far as it fits in there."""
     begin_s, end_s = begin.timestamp(), per.end(begin).timestamp()
-    if max(end_s, job.earliest_start_at_s) + job.duration_s <= job.deadline_at_s + ROUNDING_S:
+    if max(end_s, job.earliest_start_at_s) + shortest_s <= job.deadline_at_s + ROUNDING_S:
         yield replace(job, earliest_start_at_s=max(end_s, job.earliest_start_at_s))
-    if job.earliest_start_at_s + job.duration_s <= min(begin_s, job.deadline_at_s) + ROUNDING_S:
+    if job.earliest_start_at_s + shortest_s <= min(begin_s, job.deadline_at_s) + ROUNDING_S:
         yield replace(job, deadline_at_s=min(begin_s, job.deadline_at_s))
 
 

@@ -7,13 +7,14 @@ by instant, so that a fault of the search cannot hide in its own sums. Decides n
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from scheduler.jobs import Job
+from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.plan import Region, Segment
-from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
+from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, gpus_of, power_w_of
 
 # Instants closer than this are one; powers this close to a cap are within it.
 _SAME_S = 1e-3
@@ -59,21 +60,36 @@ def _segment_gco2e(case: FleetCase, job: Job, one: Segment, region: Region) -> f
     first = max(0, bisect_right(series.edges_at_s, one.start_at_s) - 1)
     last = bisect_left(series.edges_at_s, one.end_at_s)
     edges, values = series.edges_at_s[first : last + 1].tolist(), series.gco2e_per_kwh[first:last].tolist()
-    grams, covered_s = job.gpus * case.gpu_rate_gco2e_per_s.get(region.name, 0.0) * one.duration_s, 0.0
+    gpus, power_w = gpus_of(job, one), power_w_of(job, one)
+    grams, covered_s = gpus * case.gpu_rate_gco2e_per_s.get(region.name, 0.0) * one.duration_s, 0.0
     for (from_s, to_s), gco2e_per_kwh in zip(pairwise(edges), values, strict=False):
         inside_s = min(to_s, one.end_at_s) - max(from_s, one.start_at_s)
         if inside_s > 0:
-            grams += job.power_w / 1000.0 * region.pue * gco2e_per_kwh * inside_s / 3600.0
+            grams += power_w / 1000.0 * region.facility_ratio * gco2e_per_kwh * inside_s / 3600.0
             covered_s += inside_s
     return grams if abs(covered_s - one.duration_s) <= _SAME_S else float("nan")
 
 
 def _flaws_of_job(case: FleetCase, job: Job, segments: Sequence[Segment]) -> Iterator[str]:
     regions = {region.name for region in case.regions}
-    if abs(sum(one.duration_s for one in segments) - job.duration_s) > _SAME_S * len(segments):
+    speeds = {region.name: region.speed for region in case.regions}
+    counts = dict(case.counts(job))
+    done_s = sum(one.duration_s * speeds.get(one.region, 0.0) * counts.get(gpus_of(job, one), 0.0) for one in segments)
+    if abs(done_s - job.duration_s) > _SAME_S * len(segments) * max(speeds.values()) * max(counts.values()):
         yield "does not run for its duration"
-    if job.interruption is None and len(segments) > 1:
+    if job.id in case.phases:
+        yield from _flaws_of_profile(case.phases[job.id], segments, speeds)
+    elif job.id in case.scalings:
+        if job.interruption is None and len({one.region for one in segments}) > 1:
+            yield "moves"
+    elif job.interruption is None and len(segments) > 1:
         yield "is interrupted"
+    w_per_gpu = job.power_w / max(job.gpus, 1)
+    if job.id not in case.phases and any(
+        gpus_of(job, one) not in counts or abs(power_w_of(job, one) - w_per_gpu * gpus_of(job, one)) > _SAME_W
+        for one in segments
+    ):
+        yield "runs on other GPUs than it may"
     if any(one.region not in regions or (job.regions and one.region not in job.regions) for one in segments):
         yield "runs where it may not"
     if segments[0].start_at_s < job.earliest_start_at_s - _SAME_S:
@@ -89,14 +105,29 @@ def _flaws_of_job(case: FleetCase, job: Job, segments: Sequence[Segment]) -> Ite
         yield "has a piece shorter than its least run"
 
 
+def _flaws_of_profile(
+    phases: Sequence[Phase], segments: Sequence[Segment], speed: Mapping[str, float]
+) -> Iterator[str]:
+    """One segment for each phase in turn, without a pause and in one region."""
+    if len(segments) != len(phases) or len({one.region for one in segments}) > 1:
+        yield "is not in its phases"
+        return
+    if any(abs(after.start_at_s - before.end_at_s) > _SAME_S for before, after in pairwise(segments)):
+        yield "is interrupted"
+    for phase, one in zip(phases, segments, strict=True):
+        lasts_s = phase.duration_s / speed.get(one.region, 1.0)
+        if one.power_w != phase.power_w or abs(one.duration_s - lasts_s) > _SAME_S:
+            yield "is not in its phases"
+
+
 def _flaws_of_region(case: FleetCase, region: Region, assignment: Assignment) -> Iterator[str]:
     """Sweep over begins and ends; at one instant what ends is given back before what begins is counted."""
     changes: list[tuple[float, int, float]] = []
     for job in case.jobs:
         for one in assignment.get(job.id, ()):
             if one.region == region.name:
-                power_w = job.power_w * region.pue
-                changes += [(one.start_at_s + _SAME_S, job.gpus, power_w), (one.end_at_s, -job.gpus, -power_w)]
+                gpus, power_w = gpus_of(job, one), power_w_of(job, one) * region.facility_ratio
+                changes += [(one.start_at_s + _SAME_S, gpus, power_w), (one.end_at_s, -gpus, -power_w)]
     changes += [(one.start_at_s + _SAME_S, one.gpus, 0.0) for one in region.held]
     changes += [(one.end_at_s, -one.gpus, 0.0) for one in region.held]
     gpus, power_w = 0, 0.0

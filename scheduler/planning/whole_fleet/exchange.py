@@ -13,7 +13,8 @@ import numpy as np
 
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.local_search import Draft, by_size, cost_of, ideal
+from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
+from scheduler.planning.whole_fleet.local_search import Draft, by_size
 from scheduler.planning.whole_fleet.rates import Rates
 
 # How many jobs one try takes out.
@@ -37,7 +38,7 @@ class Exchange:
         self._begin_s, self._end_s = np.zeros(len(self._jobs)), np.zeros(len(self._jobs))
         self._region = np.zeros(len(self._jobs), dtype=np.intp)
         self._regret_gco2e = np.zeros(len(self._jobs))
-        self._wishes = [ideal(job, priced) for job in self._jobs]
+        self._wishes = [cheapest_place(job, priced) for job in self._jobs]
         self._index = {region.name: index for index, region in enumerate(draft.case.regions)}
         self._number = {job.id: number for number, job in enumerate(self._jobs)}
         for job in self._jobs:
@@ -115,8 +116,8 @@ class Exchange:
         self._begin_s[number] = segments[0].start_at_s if segments else np.inf
         self._end_s[number] = segments[-1].end_at_s if segments else -np.inf
         self._region[number] = self._index[segments[0].region] if segments else -1
-        wish, curves = self._wishes[number], self._priced.curves(job)
-        regret = cost_of(segments, curves) - cost_of(wish, curves) if segments and wish else 0.0
+        wish, priced = self._wishes[number], self._priced
+        regret = priced.cost_of(job, segments) - priced.cost_of(job, wish) if segments and wish else 0.0
         self._regret_gco2e[number] = max(regret, 0.0)
 
 

@@ -23,7 +23,7 @@ from scheduler.planning.whole_fleet.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
-from scheduler.planning.whole_fleet.local_search import Draft, polished
+from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, filled, polished
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slot_grid import View
 from scheduler.planning.whole_fleet.slot_plan import SlotPlan
@@ -106,26 +106,27 @@ def run_now(case: FleetCase) -> RunNow:
     room, segments, late = Room(case), {}, 0
     emissions_gco2e = 0.0
     for job in sorted(case.jobs, key=lambda one: one.earliest_start_at_s):
-        only = first_window(case, room, job, job.earliest_start_at_s)
-        if only is None:
+        run = first_run(case, room, job, job.earliest_start_at_s)
+        if not run:
             late += 1
             continue
-        segments[job.id] = (only,)
-        room.take(job, (only,))
-        late += only.end_at_s > job.deadline_at_s + 1e-6
-        emissions_gco2e += recomputed_gco2e(case, job, (only,))
+        segments[job.id] = run
+        room.take(job, run)
+        late += run[-1].end_at_s > job.deadline_at_s + 1e-6
+        emissions_gco2e += recomputed_gco2e(case, job, run)
     known = None if np.isnan(emissions_gco2e) else emissions_gco2e
     return RunNow(segments=segments, emissions_gco2e=known, late=late)
 
 
-def first_window(case: FleetCase, room: Room, job: Job, ready_s: float) -> Segment | None:
-    """In one piece where it can start first from then on; None where it never can."""
+def first_run(case: FleetCase, room: Room, job: Job, ready_s: float) -> tuple[Segment, ...]:
+    """In one piece where it can start first from then on; nothing where it never can."""
     names = [case.regions[index].name for index in case.allowed(job)]
-    starts = {name: room.earliest_start_at_s(job, name, ready_s, job.duration_s) for name in names}
-    if not starts:
-        return None
-    first = min(starts, key=lambda name: starts[name])
-    return Segment(start_at_s=starts[first], end_at_s=starts[first] + job.duration_s, region=first)
+    lasts_s = {name: case.lasts_s(job, case.region(name)) for name in names}
+    starts = {name: room.earliest_start_at_s(job, name, ready_s, lasts_s[name]) for name in names}
+    first = min(starts, key=lambda name: starts[name], default="")
+    if not first or np.isinf(starts[first]):  # an elastic job may run on fewer GPUs than it does at once
+        return ()
+    return case.run(job, case.region(first), starts[first])
 
 
 def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
@@ -206,7 +207,13 @@ def _rank(case: FleetCase, assignment: Assignment) -> tuple[int, float]:
 
 
 def _greedy(case: FleetCase) -> Assignment:
-    """What the planner of the daemon makes of it when no job is still to come, so without head-room."""
+    """What the planner of the daemon makes of it when no job is still to come, so without head-room.
+
+    That planner knows one kind of GPU; where there are others, each job in its order takes its cheapest place.
+    """
+    if not case.is_plain:
+        carbon = Rates.of(case)
+        return filled(case, carbon, carbon, by_latest_start).places
     now_s = min(job.earliest_start_at_s for job in case.jobs)
     planner = FleetPlanner(reserve_ratio=0.0)
     plan = planner.plan([OpenJob(job=job) for job in case.jobs], case.regions, case.forecasts, now_s)
@@ -217,10 +224,10 @@ def _by_deadline(case: FleetCase) -> Assignment:
     """Earliest deadline first, each as early as there is room, and only those in time."""
     room, segments = Room(case), {}
     for job in sorted(case.jobs, key=lambda one: one.deadline_at_s):
-        only = first_window(case, room, job, job.earliest_start_at_s)
-        if only is not None and only.end_at_s <= job.deadline_at_s:
-            segments[job.id] = (only,)
-            room.take(job, (only,))
+        run = first_run(case, room, job, job.earliest_start_at_s)
+        if run and run[-1].end_at_s <= job.deadline_at_s:
+            segments[job.id] = run
+            room.take(job, run)
     return segments
 
 

@@ -8,13 +8,11 @@ how to choose among places, not how good a plan could be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 
 from scheduler.jobs import Job
-from scheduler.planning.curve import Curve, Intervals
-from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
-from scheduler.planning.one_job.window import cheapest_window
 from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.rates import Rates
 
@@ -57,7 +55,7 @@ class Draft:
     def put(self, job: Job, segments: tuple[Segment, ...]) -> None:
         self.room.take(job, segments)
         self.places[job.id] = segments
-        self.gco2e[job.id] = cost_of(segments, self.carbon.curves(job))
+        self.gco2e[job.id] = self.carbon.cost_of(job, segments)
 
     def take_out(self, job: Job) -> tuple[Segment, ...]:
         segments = self.places.pop(job.id)
@@ -81,8 +79,7 @@ class Draft:
     def fill(self, jobs: Iterable[Job], rates: Rates) -> None:
         """Each job in turn at its cheapest place in what is left; one that finds none stays out."""
         for job in jobs:
-            curves = rates.curves(job)
-            if found := _cheapest(job, curves, self._free(job, curves)):
+            if found := cheapest_place(job, rates, self.room):
                 self.put(job, found)
 
     def reinsert(self, jobs: Iterable[Job], rates: Rates) -> bool:
@@ -91,17 +88,12 @@ class Draft:
         for job in jobs:
             if job.id not in self.places:
                 continue
-            curves = rates.curves(job)
             before = self.take_out(job)
-            found = _cheapest(job, curves, self._free(job, curves))
-            is_cheaper = found is not None and _is_less(cost_of(found, curves), cost_of(before, curves))
+            found = cheapest_place(job, rates, self.room)
+            is_cheaper = found is not None and _is_less(rates.cost_of(job, found), rates.cost_of(job, before))
             self.put(job, found if found is not None and is_cheaper else before)
             has_moved = has_moved or is_cheaper
         return has_moved
-
-    def _free(self, job: Job, curves: Sequence[Curve]) -> dict[str, Intervals]:
-        at_least_s = job.duration_s if job.interruption is None else 0.0
-        return {one.region: self.room.free(job, one.region, at_least_s) for one in curves}
 
 
 def filled(case: FleetCase, carbon: Rates, rates: Rates, order: Order) -> Draft:
@@ -121,32 +113,5 @@ def polished(draft: Draft, max_rounds: int) -> Draft:
     return draft
 
 
-def cost_of(segments: Sequence[Segment], curves: Sequence[Curve]) -> float:
-    """What the segments pay on these curves."""
-    by_region = {one.region: one for one in curves}
-    return sum(by_region[one.region].integral_g_s_per_kwh(one.start_at_s, one.end_at_s) for one in segments)
-
-
 def _is_less(cost: float, other_cost: float) -> bool:
     return cost < other_cost - _LEAST_GAIN_RATIO * abs(other_cost)
-
-
-def ideal(job: Job, rates: Rates) -> tuple[Segment, ...] | None:
-    """Where the job would run if nobody else did."""
-    return _cheapest(job, rates.curves(job), None)
-
-
-def _cheapest(job: Job, curves: Sequence[Curve], free: Mapping[str, Intervals] | None) -> tuple[Segment, ...] | None:
-    if job.interruption is None:
-        window = cheapest_window(curves, job.duration_s, job.earliest_start_at_s, job.deadline_at_s, free)
-        if window is None:
-            return None
-        return (Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region),)
-    work = Work(
-        work_s=job.duration_s,
-        earliest_s=job.earliest_start_at_s,
-        deadline_s=job.deadline_at_s,
-        interruption=job.interruption,
-    )
-    pieces = cheapest_pieces(curves, work, free)
-    return pieces.segments if pieces is not None else None

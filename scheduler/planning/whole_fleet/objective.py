@@ -30,7 +30,7 @@ from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Job
 from scheduler.planning.plan import Region, Segment
-from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.fleet_case import FleetCase, gpus_of, power_w_of
 
 _S_PER_H = 3600.0
 
@@ -259,7 +259,7 @@ def _waiting_kwh_h(series: IntensitySeries | None, job: Job, one: Segment) -> fl
     inner = series.edges_at_s.searchsorted(edges[:-1], side="right") - 1
     middles_s = (series.edges_at_s[inner] + series.edges_at_s[inner + 1]) / 2
     waited_s2 = float(np.dot(np.diff(edges), middles_s - _middle_s(job)))
-    return job.power_w / 1000.0 * waited_s2 / _S_PER_H**2
+    return power_w_of(job, one) / 1000.0 * waited_s2 / _S_PER_H**2
 
 
 def _water_l_per_kwh(site: Site, pue: float) -> float | None:
@@ -268,9 +268,9 @@ def _water_l_per_kwh(site: Site, pue: float) -> float | None:
 
 
 def _of_segment(case: FleetCase, region: Region, site: Site, job: Job, one: Segment) -> Components:
-    it_kwh = job.power_w / 1000.0 * one.duration_s / _S_PER_H
+    it_kwh = power_w_of(job, one) * region.power_ratio / 1000.0 * one.duration_s / _S_PER_H
     facility_kwh = it_kwh * region.pue
-    gpu_h = job.gpus * one.duration_s / _S_PER_H
+    gpu_h = gpus_of(job, one) * one.duration_s / _S_PER_H
     drawn = energy_components(case, {region.name: site}, facility_kwh, one)
     water_l = None if site.wue_l_per_kwh is None else it_kwh * (site.wue_l_per_kwh + region.pue * site.source_l_per_kwh)
     return replace(

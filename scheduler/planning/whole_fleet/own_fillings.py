@@ -38,12 +38,12 @@ class Fillings:
             (power_w, np.array(allowed, dtype=np.intp), _batches(some, rates.edges_at_s))
             for (power_w, allowed), some in kinds.items()
         ]
-        self._pue = np.array([[region.pue] for region in case.regions])
+        self._facility_ratio = np.array([[region.facility_ratio] for region in case.regions])
 
     def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
         carbon = np.where(np.isnan(rates.carbon_g_per_kwh), np.inf, rates.carbon_g_per_kwh) / _J_PER_KWH
         held = rates.gpu_price_gco2e_per_s + rates.gpu_rates_gco2e_per_s[:, None]
-        power = rates.power_price_gco2e_per_j * self._pue
+        power = rates.power_price_gco2e_per_j * self._facility_ratio
         value = 0.0
         for power_w, allowed, batches in self._kinds:
             # An unknown cell stays infinite for a job without power too.
@@ -53,7 +53,7 @@ class Fillings:
             row = costs.argmin(axis=0)
             least, region = costs[row, np.arange(len(row))], allowed[row]
             for batch in batches:
-                value += batch.fill(least, region, power_w, self._pue, gpu_s, facility_j)
+                value += batch.fill(least, region, power_w, self._facility_ratio, gpu_s, facility_j)
         return value
 
 
@@ -71,7 +71,7 @@ class _Batch:
         rate_gco2e_per_s: Floats,
         region: Indexes,
         power_w: float,
-        pue_ratio: Floats,
+        facility_ratio: Floats,
         gpu_s: Floats,
         facility_j: Floats,
     ) -> float:
@@ -85,7 +85,7 @@ class _Batch:
         taken_gpu_s = self.gpus @ np.clip(left_s, 0.0, open_s)
         at = (region[cells][order], self.first + order)
         gpu_s[at] += taken_gpu_s
-        facility_j[at] += power_w * pue_ratio[at[0], 0] * taken_gpu_s
+        facility_j[at] += power_w * facility_ratio[at[0], 0] * taken_gpu_s
         return float(taken_gpu_s @ rate[order])
 
 

@@ -1,8 +1,8 @@
 """Where every job that runs in one piece would run alone, at given prices of capacity.
 
 Exact: such a job pays a piecewise linear function of its start that bends only where one end of the run meets an edge
-of the cells or its own limits, so only these starts are looked at, all of them in every round. Regions that are known
-at the same times share their starts. Knows no capacity and moves no price.
+of the cells or its own limits, so only these starts are looked at, all of them in every round. Regions of one speed
+that are known at the same times share their starts. Knows no capacity and moves no price.
 """
 
 from __future__ import annotations
@@ -110,11 +110,11 @@ class Windows:
         for part in self._parts:
             chosen = part.chosen(prices)
             value_gco2e += float(chosen.least_gco2e.sum())
-            facility_w = part.power_w * part.pue[chosen.region]
+            facility_w = part.power_w * part.facility_ratio[chosen.region]
             for weights, partly_s, ended_w in ((part.gpus, *used[:2]), (facility_w, *used[2:])):
                 self._count(weights, chosen.ends, partly_s, ended_w)
-        gpu_s += _spread(*used[:2], rates.lengths_s)
-        facility_j += _spread(*used[2:], rates.lengths_s)
+        gpu_s += spread(*used[:2], rates.lengths_s)
+        facility_j += spread(*used[2:], rates.lengths_s)
         return value_gco2e
 
     def _count(self, weights: Floats, ends: _Ends, partly_s: Floats, ended_w: Floats) -> None:
@@ -131,14 +131,14 @@ class _Part:
         case = rates.case
         self.gpus = np.array([float(job.gpus) for job in jobs])
         self.power_w = np.array([job.power_w for job in jobs])
-        self.pue = np.array([region.pue for region in case.regions])
+        self.facility_ratio = np.array([region.facility_ratio for region in case.regions])
         self._rates = rates
         self._width = rates.carbon_g_per_kwh.shape[1] + 1
         allowed = [set(case.allowed(job)) for job in jobs]
-        groups: dict[Intervals, list[int]] = {}
+        groups: dict[tuple[Intervals, float], list[int]] = {}
         for index, known in enumerate(rates.known):
-            groups.setdefault(tuple(known), []).append(index)
-        made = (_Group(jobs, regions, known, allowed, rates) for known, regions in groups.items())
+            groups.setdefault((tuple(known), case.regions[index].speed), []).append(index)
+        made = (_Group(jobs, regions, known, allowed, rates) for (known, _), regions in groups.items())
         self._groups = [group for group in made if len(group.job)]
         self._kept: list[list[Floats]] | None = None
 
@@ -199,12 +199,12 @@ class _Part:
             costs[row] += self._kept[number][row] if self._kept is not None else self._own_gco2e(group, row)
             if prices.power_sums_gco2e_per_w is not None:
                 drawn = group.ends.between(prices.power_sums_gco2e_per_w[index], prices.power_gco2e_per_j[index])
-                costs[row] += (self.power_w * self.pue[index])[group.job] * drawn
+                costs[row] += (self.power_w * self.facility_ratio[index])[group.job] * drawn
         return costs
 
 
 class _Group:
-    """Starts of some jobs in regions whose forecasts are known at the same times."""
+    """Starts of some jobs in regions of one speed whose forecasts are known at the same times."""
 
     def __init__(
         self, jobs: Sequence[Job], regions: Sequence[int], known: Intervals, allowed: Sequence[set[int]], rates: Rates
@@ -214,13 +214,13 @@ class _Group:
         self._is_allowed = np.array([[index in one for one in allowed] for index in regions])
         earliest_s = np.array([job.earliest_start_at_s for job in jobs])
         deadline_s = np.array([job.deadline_at_s for job in jobs])
-        duration_s = np.array([job.duration_s for job in jobs])
+        duration_s = np.array([rates.case.lasts_s(job, rates.case.regions[regions[0]]) for job in jobs])
         self.job, begin_s = _starts(earliest_s, deadline_s, duration_s, at_all, known, rates.edges_at_s)
         self.duration_s = duration_s[self.job]
         self.first = np.flatnonzero(np.diff(self.job, prepend=-1))
         self.owner = self.job[self.first]
-        begin, into_begin_s = _place(rates.edges_at_s, begin_s)
-        end, into_end_s = _place(rates.edges_at_s, begin_s + self.duration_s)
+        begin, into_begin_s = place_of(rates.edges_at_s, begin_s)
+        end, into_end_s = place_of(rates.edges_at_s, begin_s + self.duration_s)
         self.ends = _Ends(begin=begin, into_begin_s=into_begin_s, end=end, into_end_s=into_end_s)
 
     def own_gco2e(self, row: int, rates: Rates, power_w: Floats, gpus: Floats) -> Floats:
@@ -277,12 +277,13 @@ def _ragged(first: Indexes, after: Indexes) -> tuple[Indexes, Indexes]:
     return row, np.arange(len(row)) - (counts.cumsum() - counts - first)[row]
 
 
-def _place(edges_at_s: Floats, instants_s: Floats) -> tuple[Indexes, Floats]:
+def place_of(edges_at_s: Floats, instants_s: Floats) -> tuple[Indexes, Floats]:
+    """The cell of each instant, and how far into it the instant is."""
     cell = np.clip(edges_at_s.searchsorted(instants_s, side="right") - 1, 0, len(edges_at_s) - 2)
     return cell, instants_s - edges_at_s[cell]
 
 
-def _spread(partly_s: Floats, ended_w: Floats, lengths_s: Floats) -> Floats:
+def spread(partly_s: Floats, ended_w: Floats, lengths_s: Floats) -> Floats:
     """Amount times time in each cell: everything up to the end, less everything up to the begin."""
     behind = ended_w[:, ::-1].cumsum(axis=1)[:, ::-1] - ended_w
     used: Floats = partly_s[:, :-1] + behind[:, :-1] * lengths_s

@@ -9,7 +9,7 @@ the bound is taken before. Decides no capacity.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
@@ -20,7 +20,7 @@ from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.certificate import recomputed_gco2e
 from scheduler.planning.whole_fleet.chain_times import starts_in_order
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
-from scheduler.planning.whole_fleet.joint import RunNow, first_window
+from scheduler.planning.whole_fleet.joint import RunNow, first_run
 from scheduler.planning.whole_fleet.narrowing import Change
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.quantities import format_instant
@@ -39,10 +39,13 @@ def cycle_in(after: After) -> tuple[str, ...]:
 
 
 class Precedence:
-    """The rule that no job begins before those it comes after have ended."""
+    """The rule that no job begins before those it comes after have ended.
 
-    def __init__(self, after: After) -> None:
-        self._after = after
+    `shortest_s` tells the least time that a job can take; without it, every job takes its duration.
+    """
+
+    def __init__(self, after: After, shortest_s: Callable[[Job], float] | None = None) -> None:
+        self._after, self._shortest_s = after, shortest_s or (lambda job: job.duration_s)
         self._followers: dict[str, list[str]] = {}
         for name, every in after.items():
             for before in every:
@@ -86,10 +89,12 @@ class Precedence:
                 rates.curves(jobs[name])  # kept by job, so they are asked for while windows are wide
         narrowed = {**jobs, **change.jobs}
         order = [name for name in self._order if name in narrowed]
-        starts_s = starts_in_order(narrowed, order, self._after, rates)
+        # Where a job runs longer in some regions than in others, the table knows its shortest run only.
+        briefest = {name: replace(job, duration_s=self._shortest_s(job)) for name, job in narrowed.items()}
+        starts_s = starts_in_order(briefest, order, self._after, rates)
         for before, name in wrong:
-            instant_s = (starts_s[before] + jobs[before].duration_s + starts_s[name]) / 2
-            narrowed[before], narrowed[name] = _split(narrowed[before], narrowed[name], instant_s)
+            instant_s = (starts_s[before] + briefest[before].duration_s + starts_s[name]) / 2
+            narrowed[before], narrowed[name] = self._split(narrowed[before], narrowed[name], instant_s)
         again = self.prepared(narrowed)
         narrowed |= again.jobs
         return Change(jobs={name: job for name, job in narrowed.items() if job != jobs[name]}, refused=again.refused)
@@ -102,19 +107,28 @@ class Precedence:
             if before not in narrowed:
                 refused[name] = f"after: {before} does not run"
                 return
-            ready_s = max(ready_s, narrowed[before].earliest_start_at_s + narrowed[before].duration_s)
-        if ready_s > job.earliest_start_at_s and ready_s + job.duration_s > job.deadline_at_s + ROUNDING_S:
-            ends = format_instant(ready_s + job.duration_s)
+            ready_s = max(ready_s, narrowed[before].earliest_start_at_s + self._shortest_s(narrowed[before]))
+        lasts_s = self._shortest_s(job)
+        if ready_s > job.earliest_start_at_s and ready_s + lasts_s > job.deadline_at_s + ROUNDING_S:
+            ends = format_instant(ready_s + lasts_s)
             refused[name] = f"after: the jobs before it leave it too little time; finish by {ends} instead"
         else:
             narrowed[name] = replace(job, earliest_start_at_s=ready_s)
 
     def _leave_time(self, job: Job, jobs: Mapping[str, Job], narrowed: dict[str, Job]) -> None:
-        if job.slack_s < 0:
+        latest_start_at_s = job.deadline_at_s - self._shortest_s(job)
+        if latest_start_at_s < job.earliest_start_at_s:
             return  # it cannot run anyway, and binds nobody
         for before in self._after.get(job.id, ()):
             one = narrowed[before]
-            narrowed[before] = replace(one, deadline_at_s=min(one.deadline_at_s, job.latest_start_at_s))
+            narrowed[before] = replace(one, deadline_at_s=min(one.deadline_at_s, latest_start_at_s))
+
+    def _split(self, before: Job, after: Job, instant_s: float) -> tuple[Job, Job]:
+        """One until the instant, the other from it on, as far as both keep the time to run."""
+        low_s = before.earliest_start_at_s + self._shortest_s(before)
+        instant_s = max(low_s, min(instant_s, after.deadline_at_s - self._shortest_s(after)))
+        first = replace(before, deadline_at_s=min(before.deadline_at_s, instant_s))
+        return first, replace(after, earliest_start_at_s=max(after.earliest_start_at_s, instant_s))
 
     def _wrong_way_round(self, places: Assignment) -> Iterator[tuple[str, str]]:
         for name in self._order:
@@ -135,12 +149,12 @@ def run_now_in_order(case: FleetCase, after: After) -> RunNow:
             ready.add(name, segments)
         name, ready_s = ready.first()
         waiting.done(name)
-        only = None if ready_s == math.inf else first_window(case, room, jobs[name], ready_s)
-        late += only is None or only.end_at_s > jobs[name].deadline_at_s + ROUNDING_S
-        if only is not None:
-            segments[name] = (only,)
-            room.take(jobs[name], (only,))
-            emissions_gco2e += recomputed_gco2e(case, jobs[name], (only,))
+        run = () if ready_s == math.inf else first_run(case, room, jobs[name], ready_s)
+        late += not run or run[-1].end_at_s > jobs[name].deadline_at_s + ROUNDING_S
+        if run:
+            segments[name] = run
+            room.take(jobs[name], run)
+            emissions_gco2e += recomputed_gco2e(case, jobs[name], run)
     known = None if math.isnan(emissions_gco2e) else emissions_gco2e
     return RunNow(segments=segments, emissions_gco2e=known, late=late)
 
@@ -160,11 +174,3 @@ class _Queue:
     def first(self) -> tuple[str, float]:
         ready_s, _, name = heappop(self._heap)
         return name, ready_s
-
-
-def _split(before: Job, after: Job, instant_s: float) -> tuple[Job, Job]:
-    """One until the instant, the other from it on, as far as both keep the time to run."""
-    low_s, high_s = before.earliest_start_at_s + before.duration_s, after.latest_start_at_s
-    instant_s = max(low_s, min(instant_s, high_s))
-    first = replace(before, deadline_at_s=min(before.deadline_at_s, instant_s))
-    return first, replace(after, earliest_start_at_s=max(after.earliest_start_at_s, instant_s))

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import Curve, Intervals, curve
-from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.fleet_case import FleetCase, gpus_of, power_w_of
 from scheduler.planning.whole_fleet.holds import free_gpus
+
+Indexes = NDArray[np.intp]
 
 _W_S_PER_KWH = 3.6e6
 
@@ -59,7 +63,7 @@ class Rates:
             if series is not None:
                 at = series.edges_at_s.searchsorted(edges[:-1], side="right") - 1
                 inside = (at >= 0) & (at < len(series.gco2e_per_kwh))
-                carbon[index, inside] = region.pue * series.gco2e_per_kwh[at[inside]]
+                carbon[index, inside] = region.facility_ratio * series.gco2e_per_kwh[at[inside]]
         return cls(
             case=case,
             edges_at_s=edges,
@@ -106,11 +110,46 @@ class Rates:
             self._curves[job.id] = [self._curve(job, index) for index in self.case.allowed(job) if self.known[index]]
         return self._curves[job.id]
 
+    def cost_of(self, job: Job, segments: Sequence[Segment]) -> float:
+        """What the segments of the job pay; all of them in known time."""
+        if all(one.gpus is None and one.power_w is None for one in segments):
+            by_region = {one.region: one for one in self.curves(job)}
+            return sum(by_region[one.region].integral_g_s_per_kwh(one.start_at_s, one.end_at_s) for one in segments)
+        return sum(self._cost_of_piece(job, one) for one in segments)
+
+    def _cost_of_piece(self, job: Job, one: Segment) -> float:
+        index = next(number for number, region in enumerate(self.case.regions) if region.name == one.region)
+        ends_at_s = (one.start_at_s, one.end_at_s)
+        cost = 0.0
+        for weight, sums in zip(self._weights(gpus_of(job, one), power_w_of(job, one), index), self.sums, strict=True):
+            before, after = np.interp(ends_at_s, self.edges_at_s, sums[index])
+            cost += weight * float(after - before)
+        return cost
+
+    def unit_sums(self, index: int) -> tuple[Floats, Floats]:
+        """What a watt and a GPU pay up to each edge in a region."""
+        carbon, gpus, power = (one[index] for one in self.sums)
+        return carbon / _W_S_PER_KWH + self.case.regions[index].facility_ratio * power, gpus
+
+    def level_costs(self, row: Indexes, gpus: NDArray[np.int64], power_w: Floats, cell: Indexes) -> Floats:
+        """What each level pays per second in each of these cells, (levels, cells); infinite where nothing is known."""
+        at = (row[:, None], cell)
+        ratio = np.array([[self.case.regions[index].facility_ratio] for index in row.tolist()])
+        costs: Floats = power_w[:, None] * (self.carbon_g_per_kwh[at] / _W_S_PER_KWH)
+        costs += power_w[:, None] * ratio * self.power_price_gco2e_per_j[at]
+        costs += gpus[:, None] * (self.gpu_price_gco2e_per_s[at] + self.gpu_rates_gco2e_per_s[row][:, None])
+        costs[np.isnan(costs)] = np.inf
+        return costs
+
+    def _weights(self, gpus: int, power_w: float, index: int) -> tuple[float, float, float]:
+        """Of the sums, in a region."""
+        return power_w / _W_S_PER_KWH, float(gpus), power_w * self.case.regions[index].facility_ratio
+
     def _curve(self, job: Job, index: int) -> Curve:
         region = self.case.regions[index]
         first = int(self.edges_at_s.searchsorted(job.earliest_start_at_s, side="right")) - 1
         last = int(self.edges_at_s.searchsorted(job.deadline_at_s))
-        weights = (job.power_w / _W_S_PER_KWH, float(job.gpus), job.power_w * region.pue)
+        weights = self._weights(job.gpus, job.power_w, index)
         sums = (weight * one[index, first : last + 1] for weight, one in zip(weights, self.sums, strict=True))
         cumulative, edges = np.add.reduce(list(sums)), self.edges_at_s[first : last + 1]
         return Curve(

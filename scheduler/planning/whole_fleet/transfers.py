@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
-from scheduler.planning.one_job.window import cheapest_window
 from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
 from scheduler.planning.whole_fleet.narrowing import Change
 from scheduler.planning.whole_fleet.objective import Components, Sites, Weights, energy_components, value_of
@@ -58,9 +58,8 @@ class Transfers:
         away = [job for job in away if job.id not in self._bound]
         if not away:
             return Change()
-        rates = Rates.of(case)
         self._bound |= {job.id for job in away}
-        bound = {job.id: self._cheapest(job, case, rates) for job in away}
+        bound = {job.id: self._cheapest(job, case) for job in away}
         return Change(
             jobs={name: job for name, job in bound.items() if job is not None},
             refused={name: "region: its data arrives too late anywhere" for name, job in bound.items() if job is None},
@@ -93,28 +92,29 @@ class Transfers:
     def _is_away(self, name: str, segments: Sequence[Segment]) -> bool:
         return name in self._data and any(one.region != self._data[name].region for one in segments)
 
-    def _cheapest(self, job: Job, case: FleetCase, rates: Rates) -> Job | None:
+    def _cheapest(self, job: Job, case: FleetCase) -> Job | None:
         """The job bound to the region where it pays least alone, the move included."""
         best, best_cost = None, math.inf
-        for curve in rates.curves(job):
-            here = self._here(job, curve.region)
+        for index in case.allowed(job):
+            here = self._here(job, case, case.regions[index].name)
             if here is None:
                 continue
-            window = cheapest_window([curve], here.duration_s, here.earliest_start_at_s, here.deadline_at_s)
-            if window is not None:
-                # The curves count in units of the first weight.
-                move_cost = value_of(self._weights, self._charge(job.id, curve.region)) / self._weights.first_factor
-                cost = window.integral_g_s_per_kwh + (math.inf if math.isnan(move_cost) else move_cost)
+            rates = Rates.of(replace(case, jobs=[here]))
+            if place := cheapest_place(here, rates):
+                # The rates count in units of the first weight.
+                move_cost = value_of(self._weights, self._charge(job.id, here.regions[0])) / self._weights.first_factor
+                cost = rates.cost_of(here, place) + (math.inf if math.isnan(move_cost) else move_cost)
                 if cost < best_cost:
                     best, best_cost = here, cost
         return best
 
-    def _here(self, job: Job, region: str) -> Job | None:
+    def _here(self, job: Job, case: FleetCase, region: str) -> Job | None:
         """The job in one region, from when its data is there; None where that is too late."""
         ready_s = max(job.earliest_start_at_s, self._ready_s(job.id, region))
-        if ready_s + job.duration_s > job.deadline_at_s + ROUNDING_S:
+        here = replace(job, regions=(region,))
+        if ready_s + case.shortest_s(here) > job.deadline_at_s + ROUNDING_S:
             return None
-        return replace(job, regions=(region,), earliest_start_at_s=ready_s)
+        return replace(here, earliest_start_at_s=ready_s)
 
     def _ready_s(self, name: str, region: str) -> float:
         data, asked = self._data[name], self._asked[name]

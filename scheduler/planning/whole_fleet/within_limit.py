@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from scheduler.planning.whole_fleet.local_search import Draft, by_size, cost_of
+from scheduler.planning.whole_fleet.local_search import Draft, by_size
 from scheduler.planning.whole_fleet.rates import Rates
 
 _LEAST_GAIN_RATIO = 1e-9
@@ -54,15 +54,14 @@ class WithinLimit:
 
     def _has_moved(self, job: Job, rates: Rates, others: Sequence[Assignment]) -> bool:
         """Where the job costs least under `rates` of all places that keep the limit."""
-        curves = rates.curves(job)
         before = self._draft.take_out(job)
-        old_cost, room_cost = cost_of(before, curves), self._most_cost - self._sum_without(job)
+        old_cost, room_cost = rates.cost_of(job, before), self._most_cost - self._sum_without(job)
         # Beyond the limit nothing may be added, and anything that takes off is welcome.
         room_cost = max(room_cost, self._limited_costs[job.id])
         best, best_cost = before, old_cost - _LEAST_GAIN_RATIO * abs(old_cost)
         for place in self._places(job, rates, others):
-            if cost_of(place, curves) < best_cost and self._limited_cost(job, place) <= room_cost:
-                best, best_cost = place, cost_of(place, curves)
+            if rates.cost_of(job, place) < best_cost and self._limited_cost(job, place) <= room_cost:
+                best, best_cost = place, rates.cost_of(job, place)
         self._draft.put(job, best)
         self._limited_costs[job.id] = self._limited_cost(job, best)
         return best is not before
@@ -79,7 +78,7 @@ class WithinLimit:
         return sum(cost for name, cost in self._limited_costs.items() if name != job.id)
 
     def _limited_cost(self, job: Job, segments: Sequence[Segment]) -> float:
-        return cost_of(segments, self._limited.curves(job))
+        return self._limited.cost_of(job, segments)
 
     @property
     def _placed(self) -> list[Job]:

@@ -12,6 +12,7 @@ from scheduler.planning.whole_fleet.budgets import Budget, Per, Spent
 from scheduler.planning.whole_fleet.objective import GRAMS, Limit, Limited, Objective, Weights
 from scheduler.planning.whole_fleet.transfers import Data, Link
 from slacktide.fleet_file import read_fleet
+from slacktide.fleet_plan import with_regions
 from slacktide.jobs_file import read_jobs, read_jobs_file
 from slacktide.terminal import UsageProblem
 
@@ -49,6 +50,27 @@ def test_a_power_cap_is_read_in_watts(tmp_path: Path) -> None:
     fleet = read_fleet(fleet_path(tmp_path, FLEET + "pue = 1.2\npower_cap_kw = 1.5\n"))
     assert fleet.power_caps_w == {"DE": 1500.0}
     assert fleet.regions[0].pue == 1.2
+
+
+def test_regions_of_one_zone_have_gpus_of_their_own(tmp_path: Path) -> None:
+    other = '[[region]]\nname = "new"\nzone = "DE"\ngpus = 2\ngpu_type = "H100"\nspeed = 2.2\npower_ratio = 1.75\n'
+    fleet = read_fleet(fleet_path(tmp_path, f"{FLEET}power_cap_kw = 1\n{other}power_cap_kw = 2\n"))
+    told = [(one.name, one.zone, one.gpu_type, one.speed, one.power_ratio) for one in fleet.regions]
+    assert told == [("DE", "DE", "", 1.0, 1.0), ("new", "DE", "H100", 2.2, 1.75)]
+    assert fleet.power_caps_w == {"DE": 1000.0, "new": 2000.0}
+
+
+def test_a_job_may_use_all_regions_of_a_zone_that_have_its_gpus(tmp_path: Path) -> None:
+    other = '[[region]]\nname = "new"\nzone = "DE"\ngpus = 2\ngpu_type = "H100"\n'
+    fleet = read_fleet(fleet_path(tmp_path, FLEET + other))
+    header = HEADER.replace("\n", ",gpu_types\n")
+    cells = ("DE,", "new,", ",H100", "DE,H100", "DE;PL,", "PL,", "PL,H100", ",A100", ",")
+    lines = "".join(LINE.replace("night", f"j{number}").replace("DE;FR", one) for number, one in enumerate(cells))
+    jobs = with_regions(fleet, read_jobs_file(jobs_path(tmp_path, header + lines)))
+    assert [job.regions for job in jobs] == [
+        *(("DE", "new"), ("new",), ("new",), ("new",), ("DE", "new")),
+        *(("PL",), ("PL with H100",), ("any region with A100",), ()),
+    ]
 
 
 def test_a_region_says_what_it_charges_beside_its_grid(tmp_path: Path) -> None:
@@ -115,6 +137,9 @@ def test_the_signal_chooses_the_column(tmp_path: Path) -> None:
         ("[carbon]\ntrace = 'grid.csv'\n", "1:1", "no regions"),
         (FLEET + "zone\n", "7:5", "is no TOML"),
         (FLEET + "lifetime_years = 0\n", "7:1", "lifetime_years = 0"),
+        (FLEET + "speed = 0\n", "7:1", "speed = 0"),
+        (FLEET + "power_ratio = -1\n", "7:1", "power_ratio = -1"),
+        (FLEET + "speed = 2\n[objective]\nwaiting_kwh_h = 1\n", "9:1", "waiting is weighed by energy"),
         (FLEET + "price_usd_per_kwh = 'dear'\n", "7:1", "price_usd_per_kwh = 'dear'"),
         (FLEET + "[objective]\nusdd = 1\n", "8:1", "unknown key usdd"),
         (FLEET + "[objective]\nusd = -1\n", "8:1", "usd = -1"),
