@@ -8,7 +8,7 @@ a lower bound on every plan, wherever between two cells its jobs start. Prices t
 tightness, never validity.
 
 What a job would choose alone is exact for one that runs in one piece (own_windows.py), and relaxed for one that may
-pause (own_fillings.py).
+pause (own_fillings.py). Pools of tokens take part like jobs (own_pools.py).
 
 The prices are found by ascent: the price of a cell rises where the jobs' choices exceed its capacity and falls where
 they leave room. Each price has a step of its own, the longer the steadier its slope, and all steps shrink from round to
@@ -26,6 +26,7 @@ import numpy as np
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.whole_fleet.own_fillings import Fillings
+from scheduler.planning.whole_fleet.own_pools import OwnPools
 from scheduler.planning.whole_fleet.own_windows import Windows
 from scheduler.planning.whole_fleet.rates import Rates
 
@@ -63,11 +64,11 @@ class _Answer:
 def lower_bound(
     jobs: Sequence[Job], rates: Rates, rounds: int = DEFAULT_ROUNDS, first_step_ratio: float = FIRST_STEP_RATIO
 ) -> Bound:
-    """The best bound found for a plan of these jobs of the fleet, from the prices in `rates` on.
+    """The best bound found for a plan of these jobs and of all pools of the fleet, from the prices in `rates` on.
 
-    Shorter steps keep to good prices. Each job must have some known window.
+    Shorter steps keep to good prices. Each job must have some known window, each pool room for its tokens.
     """
-    if not jobs:
+    if not jobs and not rates.case.pools:
         return Bound(lower_bound_gco2e=0.0, rates=rates)
     ascent = _climbed(_Jobs(jobs, rates), rates, rounds, first_step_ratio)
     return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
@@ -151,9 +152,12 @@ class _Jobs:
             self._parts.append(Windows(contiguous, rates))
         if pausing:
             self._parts.append(Fillings(pausing, rates))
-        self.w_per_gpu = sum(job.power_w for job in jobs) / sum(job.gpus for job in jobs)
-        self._all_gpus = sum(job.gpus for job in jobs)
-        self._all_w = sum(job.power_w for job in jobs) * max(region.pue for region in case.regions)
+        pools = OwnPools(case.pools, rates)
+        if case.pools:
+            self._parts.append(pools)
+        self._all_gpus = sum(job.gpus for job in jobs) + pools.mean_gpus
+        self._all_w = (sum(job.power_w for job in jobs) + pools.mean_w) * max(region.pue for region in case.regions)
+        self.w_per_gpu = (sum(job.power_w for job in jobs) + pools.mean_w) / self._all_gpus
         self._gpus = rates.free_gpus
         caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
         self._caps_w = np.array(caps, dtype=np.float64)

@@ -14,6 +14,7 @@ from scheduler.jobs import Job
 from scheduler.planning.curve import Intervals, overlap
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.plan import Forecasts, Region, Segment
+from scheduler.planning.whole_fleet.pools import Pool
 
 Assignment = Mapping[str, tuple[Segment, ...]]
 
@@ -27,6 +28,7 @@ class FleetCase:
     """Jobs that share regions. `power_caps_w` limits the facility power of a region, PUE included, by its name.
 
     `gpu_rate_gco2e_per_s` is charged for each GPU while it is held, by region: embodied carbon, or hire in grams.
+    `pools` fill what the jobs leave; the searches for places of jobs know nothing of them.
     """
 
     jobs: Sequence[Job]
@@ -34,6 +36,7 @@ class FleetCase:
     forecasts: Forecasts
     power_caps_w: Mapping[str, float] = field(default_factory=dict)
     gpu_rate_gco2e_per_s: Mapping[str, float] = field(default_factory=dict)
+    pools: Sequence[Pool] = ()
 
     def allowed(self, job: Job) -> list[int]:
         """Indexes of the regions where the job may run and that are large enough, in the fleet's order."""

@@ -129,8 +129,9 @@ def cumulated(array: Floats) -> Floats:
 
 
 def _edges_at_s(case: FleetCase) -> Floats:
-    from_s = min(job.earliest_start_at_s for job in case.jobs)
-    to_s = max(job.deadline_at_s for job in case.jobs)
+    windows = [(one.earliest_start_at_s, one.deadline_at_s) for one in case.jobs]
+    windows += [(one.earliest_start_at_s, one.deadline_at_s) for one in case.pools]
+    from_s, to_s = min(one[0] for one in windows), max(one[1] for one in windows)
     inner = [case.forecasts[region.zone].edges_at_s for region in case.regions if region.zone in case.forecasts]
     held = [edge for region in case.regions for one in region.held for edge in (one.start_at_s, one.end_at_s)]
     edges = np.unique(np.concatenate(([from_s, to_s], held, *inner)))
