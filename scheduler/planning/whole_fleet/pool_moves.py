@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from scheduler.planning.whole_fleet.local_search import Draft, by_size, cost_of
+from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, by_size, cost_of, filled
 from scheduler.planning.whole_fleet.pouring import Poured, poured
 from scheduler.planning.whole_fleet.rates import Rates
 
@@ -24,12 +25,33 @@ _J_PER_KWH = 3.6e6
 # All at once by a part of what GPUs are worth to the pools, in turn; then one by one, each of which pours once.
 _DAMPED_RATIOS = (1.0, 0.7, 0.4)
 _MOST_TRIES = 150
+_GUIDED_RATIOS, _STARTS = (1.0, 0.8), 2
 _LEAST_GAIN_RATIO = 1e-9
 
 
-def moved_for_pools(priced: FleetCase, jobs: Assignment, filled: Poured) -> tuple[Assignment, Poured]:
-    """The same jobs where jobs and pools together cost least, as far as moves of jobs find it."""
-    return _Moves(priced, jobs, filled).best()
+def moved_for_pools(
+    priced: FleetCase, jobs: Assignment, filled: Poured, guide: Rates | None
+) -> tuple[Assignment, Poured]:
+    """The same jobs where jobs and pools together cost least, as far as moves of jobs find it.
+
+    `guide` has prices of capacity that jobs and pools together pay; with it, plans are begun anew as well.
+    """
+    starts = [_Moves(priced, jobs, filled)]
+    if guide is not None:
+        starts += _anew(priced, jobs, guide)
+    best = min((one.best() for one in sorted(starts, key=lambda one: one.rank)[:_STARTS]), key=lambda one: one.rank)
+    return best.places, best.filled
+
+
+def _anew(priced: FleetCase, jobs: Assignment, guide: Rates) -> Iterator[_Moves]:
+    """The jobs in turn where carbon and prices are least, in several orders and by several parts of the prices."""
+    planned = replace(priced, jobs=[job for job in priced.jobs if job.id in jobs])
+    carbon = Rates.of(priced)
+    for ratio in _GUIDED_RATIOS:
+        for order in (by_size, by_latest_start):
+            places = filled(planned, carbon, guide.damped(ratio), order).places
+            if len(places) == len(jobs):
+                yield _Moves(priced, places, poured(priced, places))
 
 
 def worth_gco2e_per_s(carbon: Rates, token_cost: Mapping[str, float]) -> Floats:
@@ -57,19 +79,19 @@ class _Moves:
         self._planned = [job for job in priced.jobs if job.id in jobs]
         self._draft = Draft(replace(priced, jobs=self._planned), self._carbon)
         self._draft.take_over(jobs, self._planned)
-        self._start, self._filled = jobs, filled
-        self._rank = self._ranked(self._draft, filled)
+        self.places, self.filled = jobs, filled
+        self.rank = self._ranked(self._draft, filled)
         self._tries = _MOST_TRIES
 
-    def best(self) -> tuple[Assignment, Poured]:
-        if len(self._draft.places) < len(self._planned):
-            return self._start, self._filled
-        has_moved = True
-        while has_moved and self._tries > 0:
-            has_moved = self._has_moved_all()
-        while self._has_moved_one():
+    def best(self) -> _Moves:
+        """Itself, moved until nothing helps any more."""
+        if len(self._draft.places) < len(self._planned):  # places that rounding keeps from being taken over
+            return self
+        while self._tries > 0 and self._has_moved_all():
             pass
-        return dict(self._draft.places), self._filled
+        while self._tries > 0 and (self._has_moved_one() or self._has_moved_two()):
+            pass
+        return self
 
     @staticmethod
     def _ranked(draft: Draft, filled: Poured) -> tuple[float, float]:
@@ -77,7 +99,7 @@ class _Moves:
         return short_ratio, cost + draft.rank[1]
 
     def _worth(self, ratio: float) -> Rates:
-        worth = worth_gco2e_per_s(self._carbon, self._filled.token_cost)
+        worth = worth_gco2e_per_s(self._carbon, self.filled.token_cost)
         return self._carbon.with_prices(ratio * worth, np.zeros_like(worth))
 
     def _has_moved_all(self) -> bool:
@@ -104,6 +126,20 @@ class _Moves:
                 return True
         return False
 
+    def _has_moved_two(self) -> bool:
+        """Two jobs taken out, and put back the other way round where carbon and worth are least."""
+        rates = self._worth(1.0)
+        for one, other in permutations(sorted(self._planned, key=by_size), 2):
+            if self._tries <= 0:
+                return False
+            trial = self._draft.copy()
+            trial.take_out(one)
+            trial.take_out(other)
+            trial.fill([one, other], rates)
+            if self._is_kept(trial):
+                return True
+        return False
+
     def _wish(self, job: Job, rates: Rates) -> Iterator[tuple[float, tuple[Segment, ...]]]:
         """Where the job would rather be, and what it gains by it; nothing where it is best off."""
         before, curves = self._draft.places[job.id], rates.curves(job)
@@ -118,8 +154,9 @@ class _Moves:
         self._tries -= 1
         filled = poured(self._priced, trial.places)
         rank = self._ranked(trial, filled)
-        least = self._rank[1] - _LEAST_GAIN_RATIO * abs(self._rank[1])
-        if rank[0] > self._rank[0] or (rank[0] == self._rank[0] and rank[1] >= least):
+        least = self.rank[1] - _LEAST_GAIN_RATIO * abs(self.rank[1])
+        if rank[0] > self.rank[0] or (rank[0] == self.rank[0] and rank[1] >= least):
             return False
-        self._draft, self._filled, self._rank = trial, filled, rank
+        self._draft, self.filled, self.rank = trial, filled, rank
+        self.places = dict(trial.places)
         return True

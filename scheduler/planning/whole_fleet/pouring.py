@@ -25,6 +25,9 @@ SHORT_RATIO = 1e-6
 # A share of a stretch so small is rounding; what it would have made is less than that of the tokens.
 _LEAST_SHARE_RATIO = 1e-9
 _TOUCHING_S = 1e-6
+_ROUNDING_RATIO = 1e-9
+# A GPU taken from a pool that is served is so much worse than one withheld from the next.
+_SERVED_FACTOR = 1000.0
 # What a token is worth to a pool that lacks some, beside the dearest that it can have.
 _SHORT_FACTOR = 100.0
 
@@ -76,6 +79,7 @@ class _Offer:
 
     pool: Pool
     gpus: Wholes
+    gpu_s: Floats
     tokens: Floats
     costs: Floats
 
@@ -94,7 +98,13 @@ class _Offer:
             gpu_costs[here] = density.power_w * (openings.gco2e_per_j[here] - waiting)
             gpu_costs[here] += case.gpu_rate_gco2e_per_s.get(region.name, 0.0)
         gpu_s = gpus * openings.lengths_s
-        return cls(pool=pool, gpus=gpus.astype(np.int64), tokens=gpu_s * tokens_per_s, costs=gpu_s * gpu_costs)
+        return cls(
+            pool=pool,
+            gpus=gpus.astype(np.int64),
+            gpu_s=gpu_s,
+            tokens=gpu_s * tokens_per_s,
+            costs=gpu_s * gpu_costs,
+        )
 
     @property
     def dearest_cost_per_token(self) -> float:
@@ -122,13 +132,24 @@ def _met(pools: Sequence[Pool], offers: Sequence[_Offer]) -> list[float]:
     served: list[int] = []
     for number in order:
         trial = [*served, number]
-        short_ratio = float(_shares([offers[one] for one in trial], [met[one] for one in trial]).short_ratio[-1])
-        met[number] = 1.0 if short_ratio <= SHORT_RATIO else max(0.0, 1.0 - short_ratio - SHORT_RATIO)
+        short_ratio = _least_short_ratio([offers[one] for one in trial], [met[one] for one in trial])
+        met[number] = 1.0 if short_ratio <= SHORT_RATIO else max(0.0, 1.0 - short_ratio - _ROUNDING_RATIO)
         if met[number] > SHORT_RATIO:
             served = trial
         else:
             met[number] = 0.0
     return met
+
+
+def _least_short_ratio(offers: Sequence[_Offer], met_ratio: Sequence[float]) -> float:
+    """What the last pool lacks at least when those before it get what they are to have."""
+    if not offers[-1].tokens.any():
+        return 1.0
+    tokens, gpu_s = np.array([one.tokens for one in offers]), np.array([one.gpu_s for one in offers])
+    wanted = np.array([one.pool.tokens for one in offers]) * np.array(met_ratio)
+    factors = np.full(len(offers), _SERVED_FACTOR)
+    factors[-1] = 1.0
+    return float(cheapest_shares(tokens, gpu_s, wanted, factors).short_ratio[-1])
 
 
 def _segments(

@@ -46,13 +46,16 @@ class Shares:
     bound_cost: float
 
 
-def cheapest_shares(gain_tokens: Floats, cost: Floats, wanted_tokens: Floats) -> Shares:
+def cheapest_shares(
+    gain_tokens: Floats, cost: Floats, wanted_tokens: Floats, short_factor: Floats | None = None
+) -> Shares:
     """Divide the cells at the least cost; first as little as possible is left, as a share of what each wants.
 
     `gain_tokens` and `cost` (pools, cells) are of whole cells; a gain of 0 means that the pool cannot have the cell.
-    Amounts are met and not exceeded, also where a cost is negative.
+    Amounts are met and not exceeded, also where a cost is negative. With `short_factor` (pools,) what is left is
+    weighed by it and by what the dearest way to serve the pool costs.
     """
-    master = _Master(gain_tokens, cost, wanted_tokens)
+    master = _Master(gain_tokens, cost, wanted_tokens, short_factor)
     for _ in range(_MOST_ROUNDS):
         master.pivot()
         if not master.has_new_columns():
@@ -63,7 +66,7 @@ def cheapest_shares(gain_tokens: Floats, cost: Floats, wanted_tokens: Floats) ->
 class _Master:
     """The columns so far and which of them are used. Rows are pools, in units of what they want, then blocks."""
 
-    def __init__(self, gain_tokens: Floats, cost: Floats, wanted_tokens: Floats) -> None:
+    def __init__(self, gain_tokens: Floats, cost: Floats, wanted_tokens: Floats, short_factor: Floats | None) -> None:
         pools, cells = gain_tokens.shape
         blocks = min(_BLOCKS, max(cells, 1))
         self._pools, self._rows = pools, pools + blocks
@@ -71,19 +74,22 @@ class _Master:
         self._can = gain_tokens > 0
         self._gain_ratio = gain_tokens / wanted_tokens[:, None]
         self._borders: list[int] = np.linspace(0, cells, blocks + 1).astype(int).tolist()
-        self._scale_cost = self._dearest_cost()
+        dearest_cost = self._dearest_cost()
+        self._scale_cost = float(dearest_cost.max()) or 1.0
+        short_cost = np.full(pools, self._scale_cost) if short_factor is None else short_factor * dearest_cost
         self._columns: Floats = np.eye(self._rows)
-        self._column_costs = np.concatenate((np.full(pools, _SHORT_FACTOR * self._scale_cost), np.zeros(blocks)))
+        self._column_costs = np.concatenate((_SHORT_FACTOR * short_cost, np.zeros(blocks)))
         self._basis = list(range(self._rows))
         self._owners: list[tuple[int, Indexes]] = []
         self._gained_cost = 0.0
         self._pivots = 0
 
-    def _dearest_cost(self) -> float:
-        """Of the dearest way to serve any pool whole; 1 where all is free."""
+    def _dearest_cost(self) -> Floats:
+        """Of the dearest way to serve each pool whole."""
         nothing = np.zeros_like(self._cell_costs)
         whole = np.divide(np.abs(self._cell_costs), self._gain_ratio, where=self._can, out=nothing)
-        return float(whole.max(initial=0.0)) or 1.0
+        dearest: Floats = whole.max(axis=1, initial=0.0)
+        return dearest
 
     @property
     def _amounts(self) -> Floats:

@@ -55,7 +55,7 @@ def plan_with_pools(found: ChosenPlan, pools: Sequence[Pool], sites: Sites, *, m
         starts += list(_in_time(case, found.plan))
     jobs, filled = min(((one, poured(priced, one)) for one in starts), key=lambda both: _rank(priced, *both))
     if may_move and len(found.plan.segments) * len(case.regions) <= _MOST_MOVED_PAIRS:
-        jobs, filled = moved_for_pools(priced, jobs, filled)
+        jobs, filled = moved_for_pools(priced, jobs, filled, _guide(_served(priced, jobs, filled)))
     return _told(found, case, priced, sites, (jobs, filled), is_joint=may_move)
 
 
@@ -195,6 +195,18 @@ def _pools_bound_gco2e(case: FleetCase) -> float:
     return _joint_bound_gco2e(alone, poured(alone, {}))
 
 
+def _guide(case: FleetCase) -> Rates | None:
+    """Prices of capacity that jobs and pools together pay; None where there is nobody of one kind."""
+    if not case.jobs or not case.pools:
+        return None
+    return lower_bound(case.jobs, Rates.of(case), _rounds(case)).rates
+
+
+def _rounds(case: FleetCase) -> int:
+    rounds = _ROUND_PAIRS // (len(case.jobs) * len(case.regions))
+    return min(max(rounds, _LEAST_ROUNDS), _MOST_ROUNDS)
+
+
 def _joint_bound_gco2e(case: FleetCase, filled: Poured) -> float:
     """The better of two ascents: from nothing, and from what GPUs are worth to the pools beside the plan."""
     if not case.jobs and not case.pools:
@@ -206,6 +218,5 @@ def _joint_bound_gco2e(case: FleetCase, filled: Poured) -> float:
     ).lower_bound_gco2e
     if not case.jobs:
         return near
-    rounds = _ROUND_PAIRS // (len(case.jobs) * len(case.regions))
-    far = lower_bound(case.jobs, rates, min(max(rounds, _LEAST_ROUNDS), _MOST_ROUNDS)).lower_bound_gco2e
+    far = lower_bound(case.jobs, rates, _rounds(case)).lower_bound_gco2e
     return max(near, far)
