@@ -92,29 +92,29 @@ class _Master:
         return dearest
 
     @property
-    def _amounts(self) -> Floats:
+    def _asked_ratio(self) -> Floats:
         """What is asked while columns are chosen: a little more of each pool than all, a little less of each block."""
         numbers = 1 + np.arange(self._rows)
         return 1.0 + _UNEQUAL_RATIO * np.where(numbers <= self._pools, numbers, -numbers)
 
     def _priced(self) -> tuple[Floats, Floats]:
         """The inverse of the columns in use, and what one more of each row would cost."""
-        inverse = np.linalg.inv(self._columns[:, self._basis]).astype(np.float64)
-        prices: Floats = self._column_costs[self._basis] @ inverse
-        return inverse, prices
+        inverse_ratio = np.linalg.inv(self._columns[:, self._basis]).astype(np.float64)
+        prices: Floats = self._column_costs[self._basis] @ inverse_ratio
+        return inverse_ratio, prices
 
     def pivot(self) -> None:
         """Use the columns so far at the least cost."""
         while self._pivots < _MOST_PIVOTS:
-            inverse, prices = self._priced()
+            inverse_ratio, prices = self._priced()
             reduced = self._column_costs - prices @ self._columns
             best = int(reduced.argmin())
             if reduced[best] >= -self._tolerance_cost:
                 return
-            self._swap(best, inverse)
+            self._swap(best, inverse_ratio)
 
-    def _swap(self, entering: int, inverse: Floats) -> None:
-        used, change = inverse @ self._amounts, inverse @ self._columns[:, entering]
+    def _swap(self, entering: int, inverse_ratio: Floats) -> None:
+        used, change = inverse_ratio @ self._asked_ratio, inverse_ratio @ self._columns[:, entering]
         ratio = np.divide(used, change, where=change > 1e-11, out=np.full(len(used), np.inf))
         self._basis[int(ratio.argmin())] = entering
         self._pivots += 1
@@ -131,7 +131,7 @@ class _Master:
         gained = np.maximum(worth[owners, np.arange(len(owners))], 0.0)
         owners[gained <= 0] = NOBODY
         self._gained_cost = float(gained.sum())
-        cost = float(prices @ self._amounts)
+        cost = float(prices @ self._asked_ratio)
         if cost - (prices[: self._pools].sum() - self._gained_cost) <= _CLOSE_RATIO * abs(cost):
             return False
         before = len(self._owners)
@@ -151,8 +151,8 @@ class _Master:
         self._owners.append((first, owners[first:last].copy()))
 
     def shares(self) -> Shares:
-        inverse, prices = self._priced()
-        used = np.maximum(inverse.sum(axis=1), 0.0)
+        inverse_ratio, prices = self._priced()
+        used = np.maximum(inverse_ratio.sum(axis=1), 0.0)
         share_ratio, short_ratio = np.zeros_like(self._cell_costs), np.zeros(self._pools)
         for column, ratio in zip(self._basis, used.tolist(), strict=True):
             if column < self._pools:
