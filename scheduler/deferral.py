@@ -1,7 +1,8 @@
 """When a request that may wait should reach its worker. Pure; the daemon and the simulator ask the same question.
 
 A request is short beside the steps of a forecast, so it is not worth a place in the fleet's plan: it waits for the
-cleanest instant it can still meet, and for nothing when that is barely cleaner than now.
+cleanest instant it can still meet, and for nothing when that is barely cleaner than now. The lines of a batch are work
+that can be left off and begun again at no cost: they go in the cleanest steps, wherever these lie.
 """
 
 from __future__ import annotations
@@ -26,3 +27,23 @@ def release_at_s(series: IntensitySeries | None, now_s: float, duration_s: float
     if integrals[best] > integrals[0] * (1.0 - MIN_SAVINGS_RATIO):
         return now_s
     return float(starts[best])
+
+
+def fluid_release_at_s(series: IntensitySeries | None, now_s: float, duration_s: float, release_by_s: float) -> float:
+    """When the first of the cleanest `duration_s` begins, of all time until `duration_s` after `release_by_s`.
+
+    Now when nothing is known, when now is among them, and when all at once is barely dirtier. Of equally clean steps
+    the earlier count; one that is needed in part is needed from its begin.
+    """
+    if series is None or release_by_s <= now_s or not series.covers(now_s, now_s + duration_s):
+        return now_s
+    edges, values = series.steps_between(now_s, min(release_by_s + duration_s, series.end_at_s))
+    lengths_s = np.where(np.isnan(values), 0.0, np.diff(edges))
+    order = values.argsort(kind="stable")  # what is not known comes last
+    taken_s = np.empty_like(lengths_s)
+    taken_s[order] = np.clip(duration_s - (np.cumsum(lengths_s[order]) - lengths_s[order]), 0.0, lengths_s[order])
+    at_once_edges, at_once = series.steps_between(now_s, now_s + duration_s)
+    at_once_g_s = float(np.dot(np.diff(at_once_edges), at_once))
+    if float(np.dot(taken_s, np.nan_to_num(values))) > at_once_g_s * (1.0 - MIN_SAVINGS_RATIO):
+        return now_s
+    return float(edges[:-1][taken_s > 0][0])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from slacktide.file_places import nearest_of
 from slacktide.fleet_budgets import budgets
 from slacktide.fleet_holds import maintenance, week_hours
+from slacktide.fleet_pools import pools
 from slacktide.fleet_tables import Tables
 from slacktide.terminal import UsageProblem
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from scheduler.planning.whole_fleet.budgets import Budget
     from scheduler.planning.whole_fleet.holds import WeekHours
     from scheduler.planning.whole_fleet.objective import Limit, Limited, Objective, Site, Weights
+    from scheduler.planning.whole_fleet.pools import Pool
     from scheduler.planning.whole_fleet.transfers import Link
 
 _H_PER_YEAR = 8766.0
@@ -43,6 +45,7 @@ class FleetFile:
     objective: Objective
     budgets: tuple[Budget, ...]
     link: Link | None
+    pools: tuple[Pool, ...]
 
     def regions_between(self, from_s: float, to_s: float) -> list[Region]:
         """The regions with everything that they hold in the interval."""
@@ -78,6 +81,7 @@ def read_fleet(path: Path) -> FleetFile:
         objective=objective,
         budgets=found_budgets,
         link=_link(tables),
+        pools=_pools(tables, regions, objective),
     )
 
 
@@ -223,6 +227,14 @@ def _link(tables: Tables) -> Link | None:
     if not gb_per_s:
         raise tables.wrong(("transfer", "gb_per_s"), "[transfer] needs gb_per_s above 0", "write gb_per_s = 0.5")
     return Link(gb_per_s=gb_per_s, kwh_per_gb=(wh_per_gb or 0.0) / 1000.0, usd_per_gb=usd_per_gb or 0.0)
+
+
+def _pools(tables: Tables, regions: list[Region], objective: Objective) -> tuple[Pool, ...]:
+    found = pools(tables, regions)
+    if found and objective.limit is not None:
+        hint = "weigh grams or dollars instead, or plan the pools in a file of their own"
+        raise tables.wrong(("pool", 0), "pools are in no limit of [objective]", hint)
+    return found
 
 
 # -- the objective ---------------------------------------------------------------------------------------------------

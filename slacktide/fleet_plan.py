@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from slacktide.file_places import nearest_of
 from slacktide.fleet_file import FleetFile, read_fleet
+from slacktide.fleet_pools import refuse_names_of_jobs
 from slacktide.jobs_file import JobsFile, read_jobs_file
 from slacktide.objective_text import unreachable
 
@@ -44,9 +45,11 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
     from scheduler.planning.whole_fleet.objective import Objective
     from scheduler.planning.whole_fleet.precedence import Precedence, run_now_in_order
     from scheduler.planning.whole_fleet.transfers import Transfers
+    from scheduler.planning.whole_fleet.with_pools import plan_with_pools
 
     known, asked = read_fleet(fleet), read_jobs_file(jobs)
     _refuse_lost_data(known, asked)
+    refuse_names_of_jobs(fleet, known.pools, asked.lines)
     _refuse_waiting(known, asked)
     case, sites = case_of(known, asked), known.sites
     moves = Transfers(case, sites, known.objective.weights, asked.data, known.link)
@@ -56,8 +59,11 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
         found = plan_under(case, sites, known.objective, rules, at_once, np.random.default_rng(_SEED), moves)
     except LimitUnreachableError as problem:
         raise unreachable(problem) from None
-    has_rules = bool(known.budgets or asked.after or asked.data) or any(one.gco2e_per_gpu_h for one in sites.values())
-    is_by_grams_alone = known.objective == Objective() and not has_rules
+    has_rules = bool(known.budgets or asked.after or asked.data)
+    if known.pools:
+        found = plan_with_pools(found, known.pools, sites, may_move=not has_rules)
+    has_charges = has_rules or any(one.gco2e_per_gpu_h for one in sites.values())
+    is_by_grams_alone = known.objective == Objective() and not has_charges
     is_plain = is_by_grams_alone and case.is_plain and not asked.gpu_types
     return FoundPlan(chosen=found, is_by_grams_alone=is_by_grams_alone, is_plain=is_plain)
 
@@ -111,8 +117,10 @@ def case_of(known: FleetFile, asked: JobsFile) -> FleetCase:
     """The jobs on the fleet, with what its regions hold in their time."""
     from scheduler.planning.whole_fleet.fleet_case import FleetCase
 
-    from_s = min((job.earliest_start_at_s for job in asked.jobs), default=0.0)
-    to_s = max((job.deadline_at_s for job in asked.jobs), default=from_s)
+    windows = [(job.earliest_start_at_s, job.deadline_at_s) for job in asked.jobs]
+    windows += [(pool.earliest_start_at_s, pool.deadline_at_s) for pool in known.pools]
+    from_s = min((one[0] for one in windows), default=0.0)
+    to_s = max((one[1] for one in windows), default=from_s)
     return FleetCase(
         jobs=with_regions(known, asked),
         regions=known.regions_between(from_s, to_s + _LATE_RUNS_S),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Table -> its keys. Those named with brackets are lists of tables.
 _KEYS: dict[str, tuple[str, ...]] = {
-    "": ("carbon", "price", "objective", "transfer", "region", "budget"),
+    "": ("carbon", "price", "objective", "transfer", "region", "budget", "pool"),
     "carbon": ("trace", "signal"),
     "price": ("trace",),
     "transfer": ("gb_per_s", "wh_per_gb", "usd_per_gb"),
@@ -39,12 +39,28 @@ _KEYS: dict[str, tuple[str, ...]] = {
         "lifetime_years",
         "wue_l_per_kwh",
         "source_l_per_kwh",
+        "gpu",
         "reserved",
         "maintenance",
     ),
     "reserved": ("days", "from", "to", "timezone", "gpus"),
     "maintenance": ("from", "to", "gpus"),
     "budget": ("tenant", "gco2e", "kwh", "usd", "per"),
+    "pool": (
+        "name",
+        "tokens",
+        "earliest_start",
+        "finish_by",
+        "zones",
+        "priority",
+        "tokens_per_s_per_gpu",
+        "power_w_per_gpu",
+        "model",
+        "prompt_tokens",
+        "output_tokens",
+        "on",
+    ),
+    "on": ("zone", "tokens_per_s_per_gpu", "power_w_per_gpu"),
 }
 _LISTS_OF_REGION = ("reserved", "maintenance")
 _TABLES = ("carbon", "price", "objective", "transfer")
@@ -83,6 +99,10 @@ class Tables:
     @property
     def budgets(self) -> list[dict[str, Any]]:
         return list(self.values.get("budget", []))
+
+    @property
+    def pools(self) -> list[dict[str, Any]]:
+        return list(self.values.get("pool", []))
 
     @property
     def regions(self) -> list[dict[str, Any]]:
@@ -150,7 +170,10 @@ class Tables:
             self._refuse_unknown(("region", index), table, "region")
             for kind in _LISTS_OF_REGION:
                 self._refuse_other_lists(("region", index, kind), table.get(kind, []), f"region.{kind}")
-        self._refuse_other_lists(("budget",), self.values.get("budget", []), "budget")
+        for name in ("budget", "pool"):
+            self._refuse_other_lists((name,), self.values.get(name, []), name)
+        for index, table in enumerate(self.pools):
+            self._refuse_other_lists(("pool", index, "on"), table.get("on", []), "pool.on")
 
     def _refuse_other_lists(self, path: KeyPath, found: object, kind: str) -> None:
         if not isinstance(found, list) or not _is_list_of_tables(found):

@@ -74,7 +74,7 @@ def _warn(found: FleetPlan) -> None:
     from slacktide.plan_told import MOST_EXPLAINED
 
     ends_at_s = min(series.end_at_s for series in found.case.forecasts.values())
-    if any(job.deadline_at_s > ends_at_s for job in found.case.jobs):
+    if any(one.deadline_at_s > ends_at_s for some in (found.case.jobs, found.case.pools) for one in some):
         ends = format_instant(ends_at_s)
         say(f"note: the trace ends at {ends}, before the last finish_by; nothing is planned where it has no number")
     if len(found.case.jobs) > MOST_EXPLAINED:
@@ -84,9 +84,12 @@ def _warn(found: FleetPlan) -> None:
 
 
 def _as_json(told: Told) -> dict[str, object]:
+    from slacktide.plan_pools import pools_json
+
     found = told.plan
     return {
         "jobs": [_job_json(told, index) for index in range(len(found.case.jobs))],
+        **({"pools": pools_json(found, _instant)} if found.case.pools else {}),
         "emissions_gco2e": found.certificate.emissions_gco2e,
         "lower_bound_gco2e": found.certificate.lower_bound_gco2e,
         "gap_ratio": found.certificate.gap_ratio,
@@ -158,6 +161,7 @@ def _show(told: Told, explained: Collection[str], objective: str) -> None:
     if len(found.case.jobs) > _SHOWN_JOBS:
         print(f"and {len(found.case.jobs) - _SHOWN_JOBS} more; --json lists them all")
     _show_refused(told)
+    _show_pools(found)
     print(f"\n{_verdict(found)}\n{objective}")
     for name in explained:
         print(f"\n{name}")
@@ -172,6 +176,26 @@ def _show_refused(told: Told) -> None:
         print(f"\nand {len(refused) - _SHOWN_JOBS} more are refused; --json says why")
 
 
+def _show_pools(found: FleetPlan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from slacktide.plan_pools import POOL_HEADINGS, pool_rows, reason_of
+
+    if not found.case.pools:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, heading in enumerate(POOL_HEADINGS):
+        table.add_column(heading, justify="right" if number > 1 else "left")
+    for row in pool_rows(found):
+        table.add_row(*row)
+    print()
+    Console(highlight=False).print(table)
+    for pool in found.case.pools:
+        if found.pools[pool.name].short_tokens:
+            print(f"\n{pool.name} is short: {reason_of(found, pool)}")
+
+
 def _show_explanation(told: Told, name: str) -> None:
     from scheduler.planning.reasons.explanation_text import sentences
 
@@ -184,9 +208,12 @@ def _show_explanation(told: Told, name: str) -> None:
 def _verdict(found: FleetPlan) -> str:
     proof, at_once = found.certificate, found.run_now
     planned, asked = len(found.segments), len(found.case.jobs)
+    pools = len(found.case.pools)
+    met = sum(not found.pools[pool.name].short_tokens for pool in found.case.pools)
+    beside = f" and {met} of {pools} pools" if pools else ""
     gap = "" if proof.gap_ratio is None else f", at most {proof.gap_ratio:.1%} above the least that is possible"
     now = "not known" if at_once.emissions_gco2e is None else f"{at_once.emissions_gco2e:,.0f} gCO2e"
     return (
-        f"{planned} of {asked} jobs planned: {proof.emissions_gco2e:,.0f} gCO2e{gap}.\n"
+        f"{planned} of {asked} jobs{beside} planned: {proof.emissions_gco2e:,.0f} gCO2e{gap}.\n"
         f"Run at once: {now}, {at_once.late} late."
     )

@@ -16,6 +16,7 @@ from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.jobs import Job
 from scheduler.planning.plan import Region, Segment
 from scheduler.planning.whole_fleet.fleet_case import Assignment, gpus_of
+from scheduler.planning.whole_fleet.pools import PoolSegment
 from scheduler.quantities import format_instant
 from simulations.charts import shade
 from simulations.svg import (
@@ -61,7 +62,7 @@ class Bar:
 class RegionView:
     """What is drawn of one region; all regions share `extent_s` and `intensity_extent`.
 
-    `bars` are its jobs; `segments`, `at_once` and `gpus` are of all jobs, by their ids.
+    `bars` are its jobs; `segments`, `at_once` and `gpus` are of all jobs, by their ids, `pools` what pools hold here.
     """
 
     region: Region
@@ -72,6 +73,7 @@ class RegionView:
     gpus: Mapping[str, int]
     extent_s: Extent
     intensity_extent: Extent
+    pools: Sequence[PoolSegment] = ()
 
 
 def region_picture(view: RegionView) -> str:
@@ -199,10 +201,12 @@ def _load(view: RegionView, panel: Panel, place: Place) -> list[str]:
     level = linear((0.0, float(view.region.gpus)), panel.bottom_px, panel.top_px)
     ticks = [(0.0, "0"), (float(view.region.gpus), str(view.region.gpus))]
     body = horizontal_grid(panel, level, ticks, "GPUs held, and by running at once (line)")
-    edges, held = load_of(view.region, view.gpus, view.segments)
-    if len(held):
-        xs_px, upper_px = np.array([place(one) for one in edges]), np.array([level(one) for one in held])
-        body.append(steps_area(xs_px, np.full(len(held), panel.bottom_px), upper_px, "--policy"))
+    jobs = _held_by_jobs(view.region, view.gpus, view.segments)
+    every = [*jobs, *((one, one.gpus) for one in view.pools)]
+    for (edges, held), colour in ((_steps(every), "--pool"), (_steps(jobs), "--policy")):
+        if len(held) and (colour == "--policy" or view.pools):
+            xs_px, upper_px = np.array([place(one) for one in edges]), np.array([level(one) for one in held])
+            body.append(steps_area(xs_px, np.full(len(held), panel.bottom_px), upper_px, colour))
     edges, held = load_of(view.region, view.gpus, view.at_once)
     if len(held):
         xs_px = np.repeat([place(one) for one in edges], 2)[1:-1]
@@ -212,12 +216,19 @@ def _load(view: RegionView, panel: Panel, place: Place) -> list[str]:
 
 def load_of(region: Region, gpus: Mapping[str, int], segments: Assignment) -> tuple[Floats, Floats]:
     """GPUs held as a step function: edges (n + 1,) and values (n,)."""
-    pieces = [
+    return _steps(_held_by_jobs(region, gpus, segments))
+
+
+def _held_by_jobs(region: Region, gpus: Mapping[str, int], segments: Assignment) -> list[tuple[Segment, int]]:
+    return [
         (one, gpus[name] if one.gpus is None else one.gpus)
         for name, ones in segments.items()
         for one in ones
         if one.region == region.name
     ]
+
+
+def _steps(pieces: Sequence[tuple[Segment, int]]) -> tuple[Floats, Floats]:
     if not pieces:
         return np.empty(0), np.empty(0)
     starts, ends = ([getattr(one, side) for one, _ in pieces] for side in ("start_at_s", "end_at_s"))

@@ -21,9 +21,11 @@ from simulations.page import card, figure, page, section
 from simulations.summary import NOTHING, mass
 from simulations.svg import Extent, calendar_day
 from slacktide.plan_gantt import Bar, RegionView, load_of, region_picture
+from slacktide.plan_pools import POOL_HEADINGS, pool_rows, reason_of
 from slacktide.plan_told import Told
 
 _STYLE = """
+:root{--pool:#7a8fd6}
 .skip{position:absolute;left:-999px}.skip:focus{position:static}
 figure svg{min-width:680px}figure .picture{overflow-x:auto}
 svg a{cursor:pointer}svg a.job rect{fill:var(--policy);stroke:var(--card);stroke-width:.7}
@@ -70,6 +72,7 @@ def plan_page(told: Told) -> str:
             '<p><a class="skip" href="#jobs">Skip the pictures: to the table of jobs</a></p>',
             *(figure(_figure(told, view)) for view in views),
             section("Refused", _refused(told)) if told.plan.reasons else "",
+            section("Pools of tokens", _pools_table(told)) if found.case.pools else "",
             section("Jobs", _table(told)) if found.case.jobs else "",
             section("How these numbers were obtained", _provenance(told)),
         )
@@ -83,14 +86,18 @@ def plan_page(told: Told) -> str:
 def _headline(told: Told) -> str:
     planned, asked = len(told.plan.segments), len(told.plan.case.jobs)
     jobs = f"{asked:,} job{'s' * (asked != 1)}"
+    if pools := len(told.plan.case.pools):
+        jobs += f" and {pools:,} pool{'s' * (pools != 1)} of tokens"
     return f"Plan of {jobs}" if planned == asked else f"Plan of {planned:,} of {jobs}"
 
 
 def _lead(told: Told) -> str:
     case = told.plan.case
-    if not case.jobs:
+    windows = [(one.earliest_start_at_s, one.deadline_at_s) for one in case.jobs]
+    windows += [(one.earliest_start_at_s, one.deadline_at_s) for one in case.pools]
+    if not windows:
         return "The file has no jobs."
-    from_s, to_s = min(one.earliest_start_at_s for one in case.jobs), max(one.deadline_at_s for one in case.jobs)
+    from_s, to_s = min(one[0] for one in windows), max(one[1] for one in windows)
     where = ", ".join(f"{one.name} ({one.gpus} GPUs)" for one in case.regions)
     return f"In {where}, {span_text(from_s, to_s)}. All times are UTC."
 
@@ -112,7 +119,9 @@ def _cards(told: Told) -> str:
 
 
 def _saved(told: Told) -> str:
-    """Beside running at once, over the jobs that the plan runs; empty where that is not known."""
+    """Beside running at once, over the jobs that the plan runs; empty where that is not known, or pools are in it."""
+    if told.plan.case.pools:
+        return ""
     ratio = saved_ratio(told)
     if ratio is None:
         return ""
@@ -125,7 +134,7 @@ def saved_ratio(told: Told) -> float | None:
     known = [one for one in at_once if one is not None]
     if len(known) != len(told.plan.segments) or not sum(known) > 0:
         return None
-    return 1.0 - told.plan.certificate.emissions_gco2e / sum(known)
+    return 1.0 - sum(told.plan.job_gco2e.values()) / sum(known)
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------
@@ -134,7 +143,7 @@ def saved_ratio(told: Told) -> float | None:
 def _views(told: Told) -> list[RegionView]:
     """The regions that hold work, now or at once; those without are named in the lead."""
     found = told.plan
-    if not found.segments:
+    if not found.segments and not any(run.segments for run in found.pools.values()):
         return []
     extent_s = _extent_s(told)
     intensity = _intensity_extent(told, extent_s)
@@ -149,6 +158,7 @@ def _views(told: Told) -> list[RegionView]:
             gpus=gpus,
             extent_s=extent_s,
             intensity_extent=intensity,
+            pools=[one for run in found.pools.values() for one in run.segments if one.region == region.name],
         )
         for region in found.case.regions
     ]
@@ -156,8 +166,9 @@ def _views(told: Told) -> list[RegionView]:
 
 def _extent_s(told: Told) -> Extent:
     """From the first start to the last end; a late run at once does not stretch it."""
-    ends = [one[-1].end_at_s for one in told.plan.segments.values()]
-    starts = [one[0].start_at_s for one in told.plan.segments.values()]
+    runs = [run.segments for run in told.plan.pools.values() if run.segments]
+    ends = [one[-1].end_at_s for one in (*told.plan.segments.values(), *runs)]
+    starts = [one[0].start_at_s for one in (*told.plan.segments.values(), *runs)]
     starts += [job.earliest_start_at_s for job in told.plan.case.jobs if job.id in told.plan.segments]
     return min(starts), max(ends)
 
@@ -219,11 +230,14 @@ def _figure(told: Told, view: RegionView) -> Figure:
     pue = "" if region.pue == 1.0 else f", PUE {region.pue:g}"
     cap_w = found.case.power_caps_w.get(region.name)
     cap = "" if cap_w is None else f", at most {cap_w / 1000:g} kW"
+    legend = [("waits, pauses or runs elsewhere", "var(--policy)"), ("runs as it would at once", "var(--baseline)")]
+    if view.pools:
+        legend.append(("GPUs of pools of tokens", "var(--pool)"))
     return Figure(
         title=region.name,
         caption=f"{region.gpus} GPUs{pue}{cap}: {len(view.bars):,} jobs fill {load_ratio:.0%} of it.",
         picture=f'<div class="picture">{region_picture(view)}</div>',
-        legend=(("waits, pauses or runs elsewhere", "var(--policy)"), ("runs as it would at once", "var(--baseline)")),
+        legend=tuple(legend),
     )
 
 
@@ -235,7 +249,20 @@ def _refused(told: Told) -> str:
     return f'<ul class="refused">{rows}{more}</ul>'
 
 
-# -- the table -------------------------------------------------------------------------------------------------------
+# -- the tables ------------------------------------------------------------------------------------------------------
+
+
+def _pools_table(told: Told) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (*POOL_HEADINGS, "why"))
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}'
+        f"<td>{escape(reason_of(told.plan, pool))}</td></tr>"
+        for pool, (name, *cells) in zip(told.plan.case.pools, pool_rows(told.plan), strict=True)
+    )
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="Pools of tokens">'
+        f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _table(told: Told) -> str:

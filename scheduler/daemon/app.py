@@ -56,7 +56,7 @@ from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.tenants import TenantBudgets
-from scheduler.deferral import release_at_s
+from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
@@ -282,7 +282,7 @@ class Daemon:
             path=self.gateway.batch_path(),
             files=folder,
             folder=self._folder / "batches",
-            clean_hours=self.release_at_s,
+            clean_hours=self.batch_release_at_s,
         )
         self.batches_api = batches_api.BatchesApi(
             env=self._env, settings=self._settings.batches, reads=self.reads, files=self.files, batches=self.batches
@@ -356,6 +356,12 @@ class Daemon:
             return now_s
         zone = next(one.zone for one in self._settings.region if one.name == region)
         return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
+
+    def batch_release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
+        """The batches' question: when lines that can be left off and begun again should go."""
+        if self._settings.planning.policy == "run_now":
+            return now_s
+        return fluid_release_at_s(self.grid_of(region), now_s, duration_s, release_by_s)
 
     def grid_of(self, region: str) -> IntensitySeries | None:
         """The gateway's question: what is known of a region's grid."""

@@ -245,3 +245,65 @@ def test_half_a_question_and_a_broken_file_end_in_two_lines(folder: Path) -> Non
 def test_an_empty_file_of_jobs_is_an_empty_plan(folder: Path) -> None:
     found = answer(folder)
     assert (found["jobs"], found["emissions_gco2e"], found["gap_ratio"]) == ([], 0, 0)
+
+
+POOL = """
+[[pool]]
+name = "embeddings"
+tokens = 900000
+earliest_start = "2022-03-01T00:00Z"
+finish_by = "2022-03-01T06:00Z"
+tokens_per_s_per_gpu = 100
+power_w_per_gpu = 1000
+"""
+
+
+def test_a_pool_of_tokens_fills_what_the_jobs_leave(folder: Path) -> None:
+    (folder / "fleet.toml").write_text(FLEET + POOL, encoding="utf-8")
+    found = answer(folder, line("a"))
+    (pool,) = found["pools"]
+    assert (pool["pool"], pool["status"], pool["short_tokens"]) == ("embeddings", "planned", 0)
+    # Two and a half GPU-hours: the clean hour in DE beside the job, and where a GPU-hour is 250 g.
+    assert sum(one["tokens"] for one in pool["segments"]) == pytest.approx(900_000)
+    assert pool["emissions_gco2e"] == pytest.approx(150 + 1.5 * 250)
+    assert pool["emissions_gco2e"] == pytest.approx(sum(by_hand(one, one["gpus"]) for one in pool["segments"]))
+    assert found["emissions_gco2e"] == pytest.approx(150 + 150 + 1.5 * 250)
+    assert found["gap_ratio"] == pytest.approx(0, abs=1e-6)
+    # At once: job and pool in DE at 750, the pool in FR beside it, and a quarter of an hour more of three GPUs.
+    assert found["run_now"] == {"emissions_gco2e": pytest.approx(750 + 750 + 250 + (2 * 600 + 250) / 6), "late": 0}
+    assert found["objective"]["components"]["energy_kwh"] == pytest.approx(1.5 + 1.5 + 1.5)
+
+
+def test_a_pool_that_is_short_says_what_would_help(folder: Path) -> None:
+    short = POOL.replace("T06:00Z", "T01:00Z").replace("tokens =", 'zones = ["FR"]\ntokens =')
+    (folder / "fleet.toml").write_text(FLEET + short, encoding="utf-8")
+    (pool,) = answer(folder)["pools"]
+    assert (pool["status"], round(pool["short_tokens"])) == ("partly", 540_000)
+    assert [one["changes"][0]["field"] for one in pool["suggestions"]] == ["finish_by", "zones", "tokens"]
+    assert pool["suggestions"][0]["text"] == "finish by 2022-03-01T02:30:00Z instead of 2022-03-01T01:00:00Z"
+    done = run(folder)
+    assert "0 of 1 pools planned" in done.stdout
+    assert "embeddings is short: deadline: the whole fleet makes 360,000 of 900,000 tokens" in done.stdout
+
+
+def test_a_pool_by_its_model_and_mistakes_in_it(folder: Path) -> None:
+    by_model = POOL.replace("tokens_per_s_per_gpu = 100\npower_w_per_gpu = 1000", 'model = "llama-3.1-8b"')
+    (folder / "jobs.csv").write_text(HEADER, encoding="utf-8")
+    (folder / "fleet.toml").write_text(FLEET + by_model, encoding="utf-8")
+    assert "what a GPU in DE makes of the pool is not known" in run(folder).stderr
+    (folder / "fleet.toml").write_text(FLEET.replace("pue = 1.5", 'pue = 1.5\ngpu = "h100-sxm"') + by_model)
+    assert "what a GPU in FR makes" in run(folder).stderr
+    only_de = by_model.replace("tokens =", 'zones = ["DE"]\ntokens =')
+    (folder / "fleet.toml").write_text(FLEET.replace("pue = 1.5", 'pue = 1.5\ngpu = "h100-sxm"') + only_de)
+    assert answer(folder)["pools"][0]["status"] == "planned"
+    for wrong, said in (
+        (POOL.replace("900000", "0"), "pool embeddings asks for no tokens"),
+        (POOL.replace('finish_by = "2022-03-01T06:00Z"', ""), "a pool without finish_by"),
+        (POOL + POOL, "pool embeddings is there twice"),
+        (POOL + "[objective]\nwaiting_kwh_h = 1\nat_most_kgco2e = 1\n", "pools are in no limit of [objective]"),
+        (POOL + 'zones = ["PL"]\n', "the fleet has no zone PL"),
+        (POOL.replace("power_w_per_gpu = 1000", ""), "go together"),
+    ):
+        (folder / "fleet.toml").write_text(FLEET + wrong)
+        done = run(folder)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr

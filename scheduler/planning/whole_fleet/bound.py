@@ -8,7 +8,7 @@ a lower bound on every plan, wherever between two cells its jobs start. Prices t
 tightness, never validity.
 
 What a job would choose alone is exact for one that runs in one piece (own_windows.py), and relaxed for one that may
-pause (own_fillings.py, own_levels.py).
+pause (own_fillings.py, own_levels.py). Pools of tokens take part like jobs (own_pools.py).
 
 The prices are found by ascent: the price of a cell rises where the jobs' choices exceed its capacity and falls where
 they leave room. Each price has a step of its own, the longer the steadier its slope, and all steps shrink from round to
@@ -24,7 +24,8 @@ import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
-from scheduler.planning.whole_fleet.own_choices import own_choices
+from scheduler.planning.whole_fleet.own_choices import OwnChoice, own_choices
+from scheduler.planning.whole_fleet.own_pools import OwnPools
 from scheduler.planning.whole_fleet.rates import Rates
 
 _J_PER_KWH = 3.6e6
@@ -61,11 +62,11 @@ class _Answer:
 def lower_bound(
     jobs: Sequence[Job], rates: Rates, rounds: int = DEFAULT_ROUNDS, first_step_ratio: float = FIRST_STEP_RATIO
 ) -> Bound:
-    """The best bound found for a plan of these jobs of the fleet, from the prices in `rates` on.
+    """The best bound found for a plan of these jobs and of all pools of the fleet, from the prices in `rates` on.
 
-    Shorter steps keep to good prices. Each job must have some known window.
+    Shorter steps keep to good prices. Each job must have some known window, each pool room for its tokens.
     """
-    if not jobs:
+    if not jobs and not rates.case.pools:
         return Bound(lower_bound_gco2e=0.0, rates=rates)
     ascent = _climbed(_Jobs(jobs, rates), rates, rounds, first_step_ratio)
     return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
@@ -136,10 +137,16 @@ class _Jobs:
 
     def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
         case = rates.case
-        self._parts = own_choices(jobs, rates)
-        self.w_per_gpu = sum(job.power_w for job in jobs) / sum(job.gpus for job in jobs)
-        self._all_gpus = sum(case.most_gpus(job) for job in jobs)
-        self._all_w = sum(case.most_w(job) for job in jobs) * max(region.facility_ratio for region in case.regions)
+        self._parts: list[OwnChoice] = list(own_choices(jobs, rates))
+        pools = OwnPools(case.pools, rates)
+        if case.pools:
+            self._parts.append(pools)
+        most_w = sum(case.most_w(job) for job in jobs) + pools.mean_w
+        self._all_gpus = sum(case.most_gpus(job) for job in jobs) + pools.mean_gpus
+        self._all_w = most_w * max(region.facility_ratio for region in case.regions)
+        self.w_per_gpu = (sum(job.power_w for job in jobs) + pools.mean_w) / (
+            sum(job.gpus for job in jobs) + pools.mean_gpus
+        )
         self._gpus = rates.free_gpus
         caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
         self._caps_w = np.array(caps, dtype=np.float64)

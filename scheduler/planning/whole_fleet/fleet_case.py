@@ -22,6 +22,7 @@ from scheduler.planning.one_job.elastic import Scaling
 from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.plan import Forecasts, Region, Segment
+from scheduler.planning.whole_fleet.pools import Pool
 
 Assignment = Mapping[str, tuple[Segment, ...]]
 
@@ -37,6 +38,7 @@ class FleetCase:
     `gpu_rate_gco2e_per_s` is charged for each GPU while it is held, by region: embodied carbon, or hire in grams.
     `phases`, by the job's id, are of jobs in one piece whose power changes; together they last for its duration.
     `scalings`, by the job's id, are of elastic jobs, and have the number of GPUs that the job has.
+    `pools` fill what the jobs leave; the searches for places of jobs know nothing of them.
     """
 
     jobs: Sequence[Job]
@@ -46,6 +48,7 @@ class FleetCase:
     gpu_rate_gco2e_per_s: Mapping[str, float] = field(default_factory=dict)
     phases: Mapping[str, Sequence[Phase]] = field(default_factory=dict)
     scalings: Mapping[str, Scaling] = field(default_factory=dict)
+    pools: Sequence[Pool] = ()
 
     @property
     def has_equal_speeds(self) -> bool:

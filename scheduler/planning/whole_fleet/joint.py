@@ -24,6 +24,7 @@ from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recom
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, filled, polished
+from scheduler.planning.whole_fleet.pools import PoolRun
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slot_grid import View
 from scheduler.planning.whole_fleet.slot_plan import SlotPlan
@@ -59,7 +60,7 @@ class RunNow:
 class FleetPlan:
     """Where each planned job runs, why each other is refused, and what is proved about the whole.
 
-    The certificate's bound holds for every plan of the jobs that are planned here.
+    The certificate's bound holds for every plan of the jobs that are planned here; with_pools.py adds the pools.
     """
 
     case: FleetCase
@@ -68,6 +69,7 @@ class FleetPlan:
     certificate: Certificate
     run_now: RunNow
     job_gco2e: Mapping[str, float] = field(default_factory=dict)
+    pools: Mapping[str, PoolRun] = field(default_factory=dict)
 
 
 def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:

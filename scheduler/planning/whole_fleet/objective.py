@@ -176,7 +176,7 @@ def waiting_offset_cost(case: FleetCase, weights: Weights, job_ids: Collection[s
     """What the rising price asks of these jobs when they run at once; the effective case charges so much too much."""
     if weights.per_waiting_kwh_h == 0:
         return 0.0
-    origin_s = _origin_s(case)
+    origin_s = first_start_at_s(case)
     jobs = [job for job in case.jobs if job.id in job_ids]
     return weights.per_waiting_kwh_h * math.fsum(
         job.energy_kwh * (_middle_s(job) - origin_s) / _S_PER_H for job in jobs
@@ -237,11 +237,11 @@ def _effective_series(case: FleetCase, region: Region, site: Site, weights: Weig
         values = values + weights.per_l * (math.nan if water_l is None else water_l)
     if weights.per_waiting_kwh_h > 0:
         middles_s = (series.edges_at_s[:-1] + series.edges_at_s[1:])[steps] / 2
-        values = values + weights.per_waiting_kwh_h / pue * (middles_s - _origin_s(case)) / _S_PER_H
+        values = values + weights.per_waiting_kwh_h / pue * (middles_s - first_start_at_s(case)) / _S_PER_H
     return replace(series, edges_at_s=edges, gco2e_per_kwh=values)
 
 
-def _origin_s(case: FleetCase) -> float:
+def first_start_at_s(case: FleetCase) -> float:
     """From which time waiting is counted; any will do, and one nearby keeps numbers small."""
     return min((job.earliest_start_at_s for job in case.jobs), default=0.0)
 

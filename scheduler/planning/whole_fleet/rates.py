@@ -74,6 +74,12 @@ class Rates:
         )
 
     @property
+    def site_g_per_kwh(self) -> Floats:
+        """What a kilowatt-hour drawn there emits, (regions, cells), whatever a job draws on another GPU."""
+        ratios: Floats = np.array([[region.power_ratio] for region in self.case.regions])
+        return self.carbon_g_per_kwh / ratios
+
+    @property
     def gpu_rates_gco2e_per_s(self) -> Floats:
         rates = self.case.gpu_rate_gco2e_per_s
         return np.array([float(rates.get(region.name, 0.0)) for region in self.case.regions])
@@ -168,8 +174,9 @@ def cumulated(array: Floats) -> Floats:
 
 
 def _edges_at_s(case: FleetCase) -> Floats:
-    from_s = min(job.earliest_start_at_s for job in case.jobs)
-    to_s = max(job.deadline_at_s for job in case.jobs)
+    windows = [(one.earliest_start_at_s, one.deadline_at_s) for one in case.jobs]
+    windows += [(one.earliest_start_at_s, one.deadline_at_s) for one in case.pools]
+    from_s, to_s = min(one[0] for one in windows), max(one[1] for one in windows)
     inner = [case.forecasts[region.zone].edges_at_s for region in case.regions if region.zone in case.forecasts]
     held = [edge for region in case.regions for one in region.held for edge in (one.start_at_s, one.end_at_s)]
     edges = np.unique(np.concatenate(([from_s, to_s], held, *inner)))
