@@ -52,6 +52,20 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Capacity:
+    """GPUs and watts of the facility that jobs may use in the mean of each cell; watts are infinite without a cap."""
+
+    gpus: Floats
+    caps_w: Floats
+
+    @classmethod
+    def of(cls, rates: Rates) -> Capacity:
+        """All that the fleet has."""
+        caps = [[rates.case.power_caps_w.get(region.name, np.inf)] for region in rates.case.regions]
+        return cls(gpus=rates.free_gpus, caps_w=np.array(caps, dtype=np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Answer:
     """The dual value at some prices, and its slope in them: use minus capacity, as a mean over each cell."""
 
@@ -61,15 +75,20 @@ class _Answer:
 
 
 def lower_bound(
-    jobs: Sequence[Job], rates: Rates, rounds: int = DEFAULT_ROUNDS, first_step_ratio: float = FIRST_STEP_RATIO
+    jobs: Sequence[Job],
+    rates: Rates,
+    rounds: int = DEFAULT_ROUNDS,
+    first_step_ratio: float = FIRST_STEP_RATIO,
+    capacity: Capacity | None = None,
 ) -> Bound:
     """The best bound found for a plan of these jobs of the fleet, from the prices in `rates` on.
 
-    Shorter steps keep to good prices. Each job must have some known window.
+    Shorter steps keep to good prices. Each job must have some known window. `capacity` is what other jobs leave, or
+    None for all that the fleet has.
     """
     if not jobs:
         return Bound(lower_bound_gco2e=0.0, rates=rates)
-    ascent = _climbed(_Jobs(jobs, rates), rates, rounds, first_step_ratio)
+    ascent = _climbed(_Jobs(jobs, rates, capacity or Capacity.of(rates)), rates, rounds, first_step_ratio)
     return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
 
 
@@ -142,7 +161,7 @@ class _Part(Protocol):
 class _Jobs:
     """All jobs at once: what they choose at given prices, and what they use by it."""
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+    def __init__(self, jobs: Sequence[Job], rates: Rates, capacity: Capacity) -> None:
         case = rates.case
         contiguous = [job for job in jobs if job.interruption is None]
         pausing = [job for job in jobs if job.interruption is not None]
@@ -154,14 +173,12 @@ class _Jobs:
         self.w_per_gpu = sum(job.power_w for job in jobs) / sum(job.gpus for job in jobs)
         self._all_gpus = sum(job.gpus for job in jobs)
         self._all_w = sum(job.power_w for job in jobs) * max(region.pue for region in case.regions)
-        self._gpus = rates.free_gpus
-        caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
-        self._caps_w = np.array(caps, dtype=np.float64)
+        self._gpus, self._caps_w = capacity.gpus, capacity.caps_w
         self._is_capped = np.isfinite(self._caps_w)
 
     @property
     def capacity(self) -> tuple[Floats, Floats]:
-        """GPUs and watts of each region, (regions, 1); one where there is none."""
+        """GPUs and watts of each region and cell; one where there is none."""
         return np.maximum(self._gpus, 1.0), np.where(self._is_capped, np.maximum(self._caps_w, 1e-9), 1.0)
 
     def answer(self, rates: Rates) -> _Answer:

@@ -9,7 +9,7 @@ saves carbon. Knows no file and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,16 +18,15 @@ from scheduler.jobs import Job
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.whole_fleet import slot_search
 from scheduler.planning.whole_fleet.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
+from scheduler.planning.whole_fleet.drafts import best_draft
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.local_search import Draft, polished
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slot_grid import View
 from scheduler.planning.whole_fleet.slot_plan import SlotPlan
-from scheduler.planning.whole_fleet.slot_search import Search, fill, reinsert
+from scheduler.planning.whole_fleet.slot_search import Search
 from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, never_possible
 
 # How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
@@ -42,7 +41,7 @@ _POLISH_ROUNDS = 4
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
-_PROVING_ROUNDS, _PROVING_STEP_RATIO = 70, 0.03
+_PROVING_ROUNDS, _PROVING_STEP_RATIO, _AGAIN_STEP_RATIO = 70, 0.03, 0.3
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
 
 
@@ -131,16 +130,14 @@ def first_window(case: FleetCase, room: Room, job: Job, ready_s: float) -> Segme
 def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
     """The best plan, and the bound for the jobs it plans."""
     carbon = Rates.of(case)
-    known = [_in_known_time(case, one) for one in (_greedy(case), at_once.segments)]
-    plan = _first_plan(case, carbon)
-    guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
-    damped = plan.view(guide.rates.damped(_DAMPED_RATIO))
-    plan = min((plan, _priced_plan(case, carbon, damped)), key=lambda one: one.rank)
-    if (cells := _searched_cells(plan)) > 0:
-        search = Search(plan, plan.view(guide.rates), damped, generator)
-        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    guide = lower_bound(case.jobs, carbon, _guiding_rounds(case))
+    plan = best_draft(case, carbon, guide, generator)
     if plan.refused:
-        known.append(_in_known_time(case, _by_deadline(case)))
+        guide = lower_bound(_planned(case, plan.assignment()), guide.rates, _PROVING_ROUNDS, _AGAIN_STEP_RATIO)
+    if (cells := _searched_cells(plan)) > 0:
+        search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
+        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    known = list(_known(case, at_once, plan.refused > 0))
     best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
@@ -164,25 +161,13 @@ def _searched_cells(plan: SlotPlan) -> int:
     return min(CELLS_PER_JOB * len(plan.asks), MOST_CELLS)
 
 
-def _first_plan(case: FleetCase, carbon: Rates) -> SlotPlan:
-    """The better of two orders, each job at its cleanest place in turn."""
-    plans: list[SlotPlan] = []
-    for order in (slot_search.by_size, slot_search.by_latest_start):
-        plan = SlotPlan(case, carbon)
-        fill(plan, sorted(plan.asks, key=order), plan.carbon)
-        plans.append(plan)
-        if _is_large(case) and not plan.refused:
-            break
-    return min(plans, key=lambda plan: plan.rank)
-
-
-def _priced_plan(case: FleetCase, carbon: Rates, priced: View) -> SlotPlan:
-    """The largest first, each where carbon and prices are least; then each where carbon is, beside the others."""
-    plan = SlotPlan(case, carbon)
-    largest_first = sorted(plan.asks, key=slot_search.by_size)
-    fill(plan, largest_first, priced)
-    reinsert(plan, largest_first)
-    return plan
+def _known(case: FleetCase, at_once: RunNow, is_short_of_room: bool) -> Iterator[Assignment]:
+    """Plans that the best must not be worse than."""
+    yield _in_known_time(case, at_once.segments)
+    if is_short_of_room:
+        yield _in_known_time(case, _by_deadline(case))
+    if not _is_large(case):
+        yield _in_known_time(case, _greedy(case))
 
 
 def _polished(known: Sequence[Assignment], guide: Bound, carbon: Rates, generator: np.random.Generator) -> Assignment:

@@ -82,7 +82,7 @@ class Search:
             self._move(_WARMTH_RATIO * left_ratio**2 * best[1] * self._generator.exponential())
             if plan.rank < best:
                 best, places = plan.rank, list(plan.places)
-        self._restore(places)
+        self._note(plan.restore(places))
 
     # -- one move ----------------------------------------------------------------------------------------------------
 
@@ -178,17 +178,6 @@ class Search:
                 self.plan.take(ask)
         for number, place in taken.items():
             self.plan.put(self.plan.asks[number], place)
-
-    def _restore(self, places: Sequence[Place | None]) -> None:
-        plan = self.plan
-        moved = [ask for ask in plan.asks if plan.places[ask.number] is not places[ask.number]]
-        for ask in moved:
-            if plan.places[ask.number] is not None:
-                plan.take(ask)
-        for ask in moved:
-            if (place := places[ask.number]) is not None:
-                plan.put(ask, place)
-        self._note(moved)
 
     def _note(self, asks: Iterable[Ask]) -> None:
         """What each pays beyond its wish; one that is refused pays nothing."""
