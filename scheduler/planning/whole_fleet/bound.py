@@ -34,8 +34,8 @@ _J_PER_KWH = 3.6e6
 DEFAULT_ROUNDS = 200
 # The first step of a price, beside what a job pays for a GPU in the mean, and the last beside the first.
 FIRST_STEP_RATIO, _LAST_STEP_RATIO = 1.5, 0.01
-# How much of the slope, and of its square, is kept from round to round; measured in docs/decisions/0013.
-_KEPT_RATIO, _KEPT_SQUARE_RATIO = 0.8, 0.9
+# How much of the slope, and of its square, is kept from round to round; measured in docs/decisions/0013 and 0016.
+_KEPT_RATIO, _KEPT_SQUARE_RATIO = 0.8, 0.99
 _FLAT_RATIO = 1e-2
 # The bound is a difference of large sums. Twice their worst rounding for each cell that is summed, and this share of
 # the result, are given away, so that rounding never makes it too high.

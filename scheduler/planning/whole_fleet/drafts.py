@@ -22,10 +22,10 @@ from scheduler.planning.whole_fleet.slot_search import fill, reinsert
 
 # Measured in docs/decisions/0016: no one of them is best for every fleet.
 _WAYS = (
-    Way(slack_power=0.5, damped_ratio=0.9),
-    Way(slack_power=1.0, damped_ratio=0.9),
-    Way(slack_power=0.5, damped_ratio=0.97),
-    Way(slack_power=0.5, damped_ratio=0.8),
+    Way(slack_ratio=0.5, damped_ratio=0.9),
+    Way(slack_ratio=1.0, damped_ratio=0.9),
+    Way(slack_ratio=0.5, damped_ratio=0.97),
+    Way(slack_ratio=0.5, damped_ratio=0.8),
 )
 _STAGES, _MOST_ROUNDS, _LEAST_ROUNDS = 12, 25, 5
 _LARGE_STAGES = 6

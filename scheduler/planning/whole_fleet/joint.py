@@ -30,7 +30,7 @@ from scheduler.planning.whole_fleet.slot_search import Search
 from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, never_possible
 
 # How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
-CELLS_PER_JOB, MOST_CELLS = 1_000_000, 500_000_000
+LEAST_CELLS, CELLS_PER_JOB, MOST_CELLS = 60_000_000, 1_000_000, 500_000_000
 # Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
 _LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
 # Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
@@ -41,7 +41,7 @@ _POLISH_ROUNDS = 4
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
-_PROVING_ROUNDS, _PROVING_STEP_RATIO, _AGAIN_STEP_RATIO = 70, 0.03, 0.3
+_PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
 
 
@@ -133,7 +133,9 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     guide = lower_bound(case.jobs, carbon, _guiding_rounds(case))
     plan = best_draft(case, carbon, guide, generator)
     if plan.refused:
-        guide = lower_bound(_planned(case, plan.assignment()), guide.rates, _PROVING_ROUNDS, _AGAIN_STEP_RATIO)
+        # Prices for jobs that do not all fit climb without end, and guide nobody.
+        guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
+        plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
     if (cells := _searched_cells(plan)) > 0:
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
         search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
@@ -141,8 +143,17 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
-    proof = lower_bound(_planned(case, best), guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
-    return best, min(proof.lower_bound_gco2e, _rank(case, best)[1])
+    emissions_gco2e = _rank(case, best)[1]
+    return best, min(_proved_gco2e(_planned(case, best), guide, carbon, emissions_gco2e), emissions_gco2e)
+
+
+def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: float) -> float:
+    """The bound for the jobs that are planned; from no prices on where those at hand are good for other jobs only."""
+    proof = lower_bound(jobs, guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    if emissions_gco2e <= proof.lower_bound_gco2e + _WIDE_GAP_RATIO * abs(proof.lower_bound_gco2e):
+        return proof.lower_bound_gco2e
+    anew = lower_bound(jobs, lower_bound(jobs, carbon).rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    return max(proof.lower_bound_gco2e, anew.lower_bound_gco2e)
 
 
 def _guiding_rounds(case: FleetCase) -> int:
@@ -158,7 +169,7 @@ def _is_large(case: FleetCase) -> bool:
 def _searched_cells(plan: SlotPlan) -> int:
     if _is_large(plan.grid.case):
         return _LARGE_CELLS if plan.refused else 0
-    return min(CELLS_PER_JOB * len(plan.asks), MOST_CELLS)
+    return min(max(CELLS_PER_JOB * len(plan.asks), LEAST_CELLS), MOST_CELLS)
 
 
 def _known(case: FleetCase, at_once: RunNow, is_short_of_room: bool) -> Iterator[Assignment]:

@@ -31,11 +31,11 @@ class Way:
     the same that the dirtiest is as good as any; with less of them, fewer jobs find room.
     """
 
-    slack_power: float
+    slack_ratio: float
     damped_ratio: float
 
     def order(self, ask: Ask, least_slack_s: float) -> tuple[float, float]:
-        return -ask.job.priority, -ask.size_gpu_s / max(ask.job.slack_s, least_slack_s) ** self.slack_power
+        return -ask.job.priority, -ask.size_gpu_s / max(ask.job.slack_s, least_slack_s) ** self.slack_ratio
 
 
 def dive(plan: SlotPlan, rates: Rates, way: Way, stages: int, rounds: int) -> None:
