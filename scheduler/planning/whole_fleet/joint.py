@@ -1,9 +1,9 @@
 """A whole fleet planned at once, every job known from the start: the best plan found, and how far from the best it is.
 
-Several plans are made on slots: the largest or the most urgent first, by carbon or by the prices of the bound. The best
-is searched for better ones, and compared with the greedy plan, with running everything at once and, where a job finds
-no place, with the earliest deadline first. So the plan never refuses more jobs than these have late, and with as many
-jobs never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
+Several plans are drafted on slots (drafts.py), and the best of them is searched for better ones. What comes out is
+compared with running everything at once, where a job finds no place with the earliest deadline first, and, unless the
+fleet is large, with the greedy plan. So the plan never refuses more jobs than these have late, and with as many jobs
+never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
 saves carbon. Knows no file and no clock.
 """
 
@@ -29,7 +29,8 @@ from scheduler.planning.whole_fleet.slot_plan import SlotPlan
 from scheduler.planning.whole_fleet.slot_search import Search
 from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, never_possible
 
-# How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
+# How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most. In a small fleet
+# each job is a large share of the whole, and worth more of them.
 LEAST_CELLS, CELLS_PER_JOB, MOST_CELLS = 60_000_000, 1_000_000, 500_000_000
 # Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
 _LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
