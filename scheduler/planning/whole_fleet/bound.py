@@ -33,8 +33,8 @@ _J_PER_KWH = 3.6e6
 DEFAULT_ROUNDS = 200
 # The first step of a price, beside what a job pays for a GPU in the mean, and the last beside the first.
 FIRST_STEP_RATIO, _LAST_STEP_RATIO = 1.5, 0.01
-# How much of the slope, and of its square, is kept from round to round; measured in docs/decisions/0013.
-_KEPT_RATIO, _KEPT_SQUARE_RATIO = 0.8, 0.9
+# How much of the slope, and of its square, is kept from round to round; measured in docs/decisions/0013 and 0016.
+_KEPT_RATIO, _KEPT_SQUARE_RATIO = 0.8, 0.99
 _FLAT_RATIO = 1e-2
 # The bound is a difference of large sums. Twice their worst rounding for each cell that is summed, and this share of
 # the result, are given away, so that rounding never makes it too high.
@@ -51,6 +51,20 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Capacity:
+    """GPUs and watts of the facility that jobs may use in the mean of each cell; watts are infinite without a cap."""
+
+    gpus: Floats
+    caps_w: Floats
+
+    @classmethod
+    def of(cls, rates: Rates) -> Capacity:
+        """All that the fleet has."""
+        caps = [[rates.case.power_caps_w.get(region.name, np.inf)] for region in rates.case.regions]
+        return cls(gpus=rates.free_gpus, caps_w=np.array(caps, dtype=np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Answer:
     """The dual value at some prices, and its slope in them: use minus capacity, as a mean over each cell."""
 
@@ -60,15 +74,20 @@ class _Answer:
 
 
 def lower_bound(
-    jobs: Sequence[Job], rates: Rates, rounds: int = DEFAULT_ROUNDS, first_step_ratio: float = FIRST_STEP_RATIO
+    jobs: Sequence[Job],
+    rates: Rates,
+    rounds: int = DEFAULT_ROUNDS,
+    first_step_ratio: float = FIRST_STEP_RATIO,
+    capacity: Capacity | None = None,
 ) -> Bound:
     """The best bound found for a plan of these jobs and of all pools of the fleet, from the prices in `rates` on.
 
-    Shorter steps keep to good prices. Each job must have some known window, each pool room for its tokens.
+    Shorter steps keep to good prices. Each job must have some known window, each pool room for its tokens. `capacity`
+    is what other jobs leave, or None for all that the fleet has.
     """
     if not jobs and not rates.case.pools:
         return Bound(lower_bound_gco2e=0.0, rates=rates)
-    ascent = _climbed(_Jobs(jobs, rates), rates, rounds, first_step_ratio)
+    ascent = _climbed(_Jobs(jobs, rates, capacity or Capacity.of(rates)), rates, rounds, first_step_ratio)
     return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
 
 
@@ -135,7 +154,7 @@ class _Ascent:
 class _Jobs:
     """All jobs at once: what they choose at given prices, and what they use by it."""
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+    def __init__(self, jobs: Sequence[Job], rates: Rates, capacity: Capacity) -> None:
         case = rates.case
         self._parts: list[OwnChoice] = list(own_choices(jobs, rates))
         pools = OwnPools(case.pools, rates)
@@ -147,14 +166,12 @@ class _Jobs:
         self.w_per_gpu = (sum(job.power_w for job in jobs) + pools.mean_w) / (
             sum(job.gpus for job in jobs) + pools.mean_gpus
         )
-        self._gpus = rates.free_gpus
-        caps = [[case.power_caps_w.get(region.name, np.inf)] for region in case.regions]
-        self._caps_w = np.array(caps, dtype=np.float64)
+        self._gpus, self._caps_w = capacity.gpus, capacity.caps_w
         self._is_capped = np.isfinite(self._caps_w)
 
     @property
     def capacity(self) -> tuple[Floats, Floats]:
-        """GPUs and watts of each region, (regions, 1); one where there is none."""
+        """GPUs and watts of each region and cell; one where there is none."""
         return np.maximum(self._gpus, 1.0), np.where(self._is_capped, np.maximum(self._caps_w, 1e-9), 1.0)
 
     def answer(self, rates: Rates) -> _Answer:

@@ -1,15 +1,15 @@
 """A whole fleet planned at once, every job known from the start: the best plan found, and how far from the best it is.
 
-Several plans are made on slots: the largest or the most urgent first, by carbon or by the prices of the bound. The best
-is searched for better ones, and compared with the greedy plan, with running everything at once and, where a job finds
-no place, with the earliest deadline first. So the plan never refuses more jobs than these have late, and with as many
-jobs never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
+Several plans are drafted on slots (drafts.py), and the best of them is searched for better ones. What comes out is
+compared with running everything at once, where a job finds no place with the earliest deadline first, and, unless the
+fleet is large, with the greedy plan. So the plan never refuses more jobs than these have late, and with as many jobs
+never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
 saves carbon. Knows no file and no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,21 +18,21 @@ from scheduler.jobs import Job
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.whole_fleet import slot_search
 from scheduler.planning.whole_fleet.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
+from scheduler.planning.whole_fleet.drafts import best_draft
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, filled, polished
 from scheduler.planning.whole_fleet.pools import PoolRun
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slot_grid import View
 from scheduler.planning.whole_fleet.slot_plan import SlotPlan
-from scheduler.planning.whole_fleet.slot_search import Search, fill, reinsert
+from scheduler.planning.whole_fleet.slot_search import Search
 from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, never_possible
 
-# How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most.
-CELLS_PER_JOB, MOST_CELLS = 1_000_000, 500_000_000
+# How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most. In a small fleet
+# each job is a large share of the whole, and worth more of them.
+LEAST_CELLS, CELLS_PER_JOB, MOST_CELLS = 60_000_000, 1_000_000, 500_000_000
 # Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
 _LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
 # Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
@@ -43,7 +43,7 @@ _POLISH_ROUNDS = 4
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
-_PROVING_ROUNDS, _PROVING_STEP_RATIO = 70, 0.03
+_PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
 
 
@@ -134,21 +134,30 @@ def first_run(case: FleetCase, room: Room, job: Job, ready_s: float) -> tuple[Se
 def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
     """The best plan, and the bound for the jobs it plans."""
     carbon = Rates.of(case)
-    known = [_in_known_time(case, one) for one in (_greedy(case), at_once.segments)]
-    plan = _first_plan(case, carbon)
-    guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
-    damped = plan.view(guide.rates.damped(_DAMPED_RATIO))
-    plan = min((plan, _priced_plan(case, carbon, damped)), key=lambda one: one.rank)
-    if (cells := _searched_cells(plan)) > 0:
-        search = Search(plan, plan.view(guide.rates), damped, generator)
-        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    guide = lower_bound(case.jobs, carbon, _guiding_rounds(case))
+    plan = best_draft(case, carbon, guide, generator)
     if plan.refused:
-        known.append(_in_known_time(case, _by_deadline(case)))
+        # Prices for jobs that do not all fit climb without end, and guide nobody.
+        guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
+        plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
+    if (cells := _searched_cells(plan)) > 0:
+        search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
+        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+    known = list(_known(case, at_once, plan.refused > 0))
     best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
-    proof = lower_bound(_planned(case, best), guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
-    return best, min(proof.lower_bound_gco2e, _rank(case, best)[1])
+    emissions_gco2e = _rank(case, best)[1]
+    return best, min(_proved_gco2e(_planned(case, best), guide, carbon, emissions_gco2e), emissions_gco2e)
+
+
+def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: float) -> float:
+    """The bound for the jobs that are planned; from no prices on where those at hand are good for other jobs only."""
+    proof = lower_bound(jobs, guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    if emissions_gco2e <= proof.lower_bound_gco2e + _WIDE_GAP_RATIO * abs(proof.lower_bound_gco2e):
+        return proof.lower_bound_gco2e
+    anew = lower_bound(jobs, lower_bound(jobs, carbon).rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    return max(proof.lower_bound_gco2e, anew.lower_bound_gco2e)
 
 
 def _guiding_rounds(case: FleetCase) -> int:
@@ -164,28 +173,16 @@ def _is_large(case: FleetCase) -> bool:
 def _searched_cells(plan: SlotPlan) -> int:
     if _is_large(plan.grid.case):
         return _LARGE_CELLS if plan.refused else 0
-    return min(CELLS_PER_JOB * len(plan.asks), MOST_CELLS)
+    return min(max(CELLS_PER_JOB * len(plan.asks), LEAST_CELLS), MOST_CELLS)
 
 
-def _first_plan(case: FleetCase, carbon: Rates) -> SlotPlan:
-    """The better of two orders, each job at its cleanest place in turn."""
-    plans: list[SlotPlan] = []
-    for order in (slot_search.by_size, slot_search.by_latest_start):
-        plan = SlotPlan(case, carbon)
-        fill(plan, sorted(plan.asks, key=order), plan.carbon)
-        plans.append(plan)
-        if _is_large(case) and not plan.refused:
-            break
-    return min(plans, key=lambda plan: plan.rank)
-
-
-def _priced_plan(case: FleetCase, carbon: Rates, priced: View) -> SlotPlan:
-    """The largest first, each where carbon and prices are least; then each where carbon is, beside the others."""
-    plan = SlotPlan(case, carbon)
-    largest_first = sorted(plan.asks, key=slot_search.by_size)
-    fill(plan, largest_first, priced)
-    reinsert(plan, largest_first)
-    return plan
+def _known(case: FleetCase, at_once: RunNow, is_short_of_room: bool) -> Iterator[Assignment]:
+    """Plans that the best must not be worse than."""
+    yield _in_known_time(case, at_once.segments)
+    if is_short_of_room:
+        yield _in_known_time(case, _by_deadline(case))
+    if not _is_large(case):
+        yield _in_known_time(case, _greedy(case))
 
 
 def _polished(known: Sequence[Assignment], guide: Bound, carbon: Rates, generator: np.random.Generator) -> Assignment:

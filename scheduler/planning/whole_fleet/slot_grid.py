@@ -112,6 +112,11 @@ class Ask:
     powers_w: tuple[float, ...] = ()
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is one power on one number of GPUs, for as long wherever it runs."""
+        return not self.variants and self.levels is None and not self.border_steps
+
+    @property
     def size_gpu_s(self) -> float:
         return self.gpus * self.job.duration_s
 

@@ -18,10 +18,11 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.bound import Capacity
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
 from scheduler.planning.whole_fleet.holds import free_gpus
 from scheduler.planning.whole_fleet.levels import Filling, Levels, cheapest_filling, piece_at
-from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.rates import Rates, cumulated
 from scheduler.planning.whole_fleet.slot_grid import Ask, Bools, Grid, Indexes, View
 
 _MILLI, _ROUNDING_MW = 1000, 1e-3
@@ -146,6 +147,15 @@ class SlotPlan:
         )
         return self._emitting(ask, place)
 
+    def window_at(self, ask: Ask, region: int, begin: int) -> Place:
+        """The run that begins in this slot, whoever is there."""
+        return self._emitting(ask, Place(region=region, begin=begin, end=begin + ask.length, gco2e=0.0))
+
+    def pieces_in(self, ask: Ask, rows: Indexes, slots: Indexes) -> Place:
+        """The run in these slots, in order of time, whoever is there."""
+        place = Place(region=int(rows[0]), begin=int(slots[0]), end=int(slots[-1]) + 1, gco2e=0.0, cells=(rows, slots))
+        return self._emitting(ask, place)
+
     def _rows(self, ask: Ask) -> Indexes | slice:
         return slice(None) if ask.is_anywhere else ask.rows
 
@@ -209,11 +219,7 @@ class SlotPlan:
         ties = (np.abs(least - dearest) <= equal).nonzero()[0]
         is_taken[ties[: ask.length - int(is_taken.sum())]] = True
         slots = is_taken.nonzero()[0]
-        cells = (ask.rows[row[slots]], ask.first + slots)
-        place = Place(
-            region=int(cells[0][0]), begin=int(cells[1][0]), end=int(cells[1][-1]) + 1, gco2e=0.0, cells=cells
-        )
-        return self._emitting(ask, place)
+        return self.pieces_in(ask, ask.rows[row[slots]], ask.first + slots)
 
     def _emitting(self, ask: Ask, place: Place) -> Place:
         return replace(place, gco2e=self.cost_gco2e(ask, place, self.carbon))
@@ -286,6 +292,30 @@ class SlotPlan:
         windows = ((self.region == region) & (self.begin <= slot) & (self.end > slot)).nonzero()[0]
         pausing = self._pausing[(self._where[slot] == region).nonzero()[0]]
         return np.concatenate((windows, pausing))
+
+    def restore(self, places: Sequence[Place | None]) -> list[Ask]:
+        """Every job where it was; those that are moved."""
+        moved = [ask for ask in self.asks if self.places[ask.number] is not places[ask.number]]
+        for ask in moved:
+            if self.places[ask.number] is not None:
+                self.take(ask)
+        for ask in moved:
+            if (place := places[ask.number]) is not None:
+                self.put(ask, place)
+        return moved
+
+    def room_left(self, rates: Rates) -> Capacity:
+        """What the placed jobs leave, in the mean of each cell."""
+        caps_w = Capacity.of(rates).caps_w
+        if self._free_mw is not None:
+            caps_w = np.where(np.isfinite(caps_w), self._mean(self._free_mw, rates) / _MILLI, np.inf)
+        return Capacity(gpus=self._mean(self.free, rates), caps_w=caps_w)
+
+    def _mean(self, free: NDArray[np.int64], rates: Rates) -> Floats:
+        sums, edges_at_s = cumulated(free.astype(np.float64) * self.grid.slot_s), self.grid.edges_at_s
+        up_to = np.array([np.interp(rates.edges_at_s, edges_at_s, row) for row in sums])
+        mean: Floats = np.diff(up_to, axis=1) / rates.lengths_s
+        return mean
 
     def assignment(self) -> Assignment:
         placed = ((ask, self.places[ask.number]) for ask in self.asks)

@@ -23,8 +23,8 @@ _REFUSED_RATIO, _ANY_RATIO, _IDEAL_RATIO = 0.5, 0.2, 0.3
 _PRICED_RATIO, _BY_SIZE_RATIO = 0.5, 0.7
 # A move that pushes more jobs than this out is given up.
 _MOST_PUSHED = 150
-# By how much of the whole a move may make the plan worse at first; this falls to nothing.
-_WARMTH_RATIO = 2e-4
+# By how much of a mean job's grams a move may make the plan worse at first; this falls to nothing.
+_WARMTH_RATIO = 0.2
 _LEAST_GAIN_RATIO = 1e-9
 
 
@@ -76,13 +76,13 @@ class Search:
         """Look at so many slots, or fewer when every job is planned within `enough_gco2e`."""
         plan = self.plan
         best, places = plan.rank, list(plan.places)
-        stop = self.looked_cells + cells
+        stop, mean_gco2e = self.looked_cells + cells, abs(best[1]) / len(places)
         while self.looked_cells < stop and best > (0, enough_gco2e):
             left_ratio = (stop - self.looked_cells) / cells
-            self._move(_WARMTH_RATIO * left_ratio**2 * best[1] * self._generator.exponential())
+            self._move(_WARMTH_RATIO * left_ratio**2 * mean_gco2e * self._generator.exponential())
             if plan.rank < best:
                 best, places = plan.rank, list(plan.places)
-        self._restore(places)
+        self._note(plan.restore(places))
 
     # -- one move ----------------------------------------------------------------------------------------------------
 
@@ -178,17 +178,6 @@ class Search:
                 self.plan.take(ask)
         for number, place in taken.items():
             self.plan.put(self.plan.asks[number], place)
-
-    def _restore(self, places: Sequence[Place | None]) -> None:
-        plan = self.plan
-        moved = [ask for ask in plan.asks if plan.places[ask.number] is not places[ask.number]]
-        for ask in moved:
-            if plan.places[ask.number] is not None:
-                plan.take(ask)
-        for ask in moved:
-            if (place := places[ask.number]) is not None:
-                plan.put(ask, place)
-        self._note(moved)
 
     def _note(self, asks: Iterable[Ask]) -> None:
         """What each pays beyond its wish; one that is refused pays nothing."""
