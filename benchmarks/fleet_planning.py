@@ -38,7 +38,8 @@ BESIDE = 300
 CROWDED = (300, 1000)
 
 # What a plan with room may take, by its number of jobs: a replan must not hold up the gateway in the same process.
-LIMITS_S = {50: 0.010, 300: 0.050, 1000: 0.250}
+# Up to some hundred jobs three plans are made and the best is taken; a thousand get one.
+LIMITS_S = {50: 0.030, 300: 0.150, 1000: 0.250}
 
 GRID = "carbon/avg_2022_hourly_34zones.csv.gz"
 JOBS = "training_jobs/philly_2017_09_10.csv.gz"

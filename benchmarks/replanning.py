@@ -2,6 +2,7 @@
 
     python -m benchmarks.replanning             moves, emissions and late jobs by the margin it takes to move a job
     python -m benchmarks.replanning --pauses    the same for jobs that may pause
+    python -m benchmarks.replanning --regions   the same in three regions whose grids are known four days ahead
     python -m benchmarks.replanning --time      how long one event takes with 1,000 open jobs
 
 Moves: recorded jobs as in benchmarks.head_room, submitted within ten days of September and of November 2021 to one
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from benchmarks.forecast_savings import FOUR_DAYS
 from benchmarks.forecast_savings_views import VARIANTS, View, read_recorded, seen
 from intensity_feeds.feed import Rung
 from intensity_feeds.series import IntensitySeries
+from intensity_feeds.trace import read_trace
 from scheduler.engine import Engine
 from scheduler.events import Event, ForecastUpdated, JobSubmitted, Outcome, RunFinished, StartRun, Tick
 from scheduler.jobs import Interruption
@@ -34,14 +36,22 @@ from scheduler.planning.planner import Freed, OpenJob, Planner
 from simulations.fleet import Fleet, Timetable
 from simulations.launcher import JobWork
 from simulations.loop import Loop
+from tests.real_data import data_folder
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 ZONES = ("DE", "US-CAL-CISO", "ES")
 STARTS_S = (1_630_454_400.0, 1_635_724_800.0)  # 2021-09-01T00:00Z, 2021-11-01T00:00Z
+REGION_ZONES = ("DE", "US-CAL-CISO", "GB")
+REGION_STARTS_S = (1_646_006_400.0, 1_662_076_800.0)  # 2022-02-28T00:00Z, 2022-09-02T00:00Z
+KNOWN_S = 96 * HOUR_S
 LOAD_RATIOS = (0.3, 0.6)
 SLACK_S = 36 * HOUR_S
 PAUSE = Interruption(checkpoint_s=300.0, restore_s=300.0, min_run_s=1800.0)
 HYSTERESIS_RATIOS = (None, 0.0, 0.02, 0.05)
+
+Grids = Mapping[str, IntensitySeries]
+# The load, its zones, the jobs of each start, what is forecast and what comes.
+Case = tuple[float, str, list[list[JobWork]], Mapping[str, View], Grids]
 
 # -- moves -----------------------------------------------------------------------------------------------------------
 
@@ -118,15 +128,17 @@ def _at(one: JobWork, shift_s: float, *, can_pause: bool) -> JobWork:
     return replace(one, job=moved)
 
 
-def told(jobs: Sequence[JobWork], planner: Counted, zone: str, view: View, actual: IntensitySeries) -> Told:
-    """What becomes of the jobs when the engine hears of every revision."""
+def told(jobs: Sequence[JobWork], planner: Counted, views: Mapping[str, View], actual: Grids) -> Told:
+    """What becomes of the jobs, with a region in each zone, when the engine hears of every revision."""
     loop = Loop(min(one.job.submitted_at_s for one in jobs) // DAY_S * DAY_S)
-    engine = Engine(regions=[Region(name="here", zone=zone, gpus=head_room.GPUS)], planner=planner)
-    fleet = Fleet(loop, engine, jobs)
+    regions = [Region(name=zone, zone=zone, gpus=head_room.GPUS) for zone in views]
+    fleet = Fleet(loop, Engine(regions=regions, planner=planner), jobs)
     Timetable(
         loop,
         fleet,
-        lambda now_s: [ForecastUpdated(at_s=now_s, zone=zone, series=view(now_s), rung=Rung.LIVE)],
+        lambda now_s: [
+            ForecastUpdated(at_s=now_s, zone=zone, series=view(now_s), rung=Rung.LIVE) for zone, view in views.items()
+        ],
         renew_s=HOUR_S,
         replan_s=DAY_S,
         is_needed=lambda: fleet.can_go_on,
@@ -135,27 +147,47 @@ def told(jobs: Sequence[JobWork], planner: Counted, zone: str, view: View, actua
     by_id = {one.job.id: one.job for one in jobs}
     late = sum(fleet.finished_at_s[name] > job.deadline_at_s + 1.0 for name, job in by_id.items())
     grams = [
-        actual.emissions_gco2e(by_id[one.job_id].power_w, one.start_at_s, one.end_at_s)
+        actual[one.region].emissions_gco2e(by_id[one.job_id].power_w, one.start_at_s, one.end_at_s)
         for one in fleet.launcher.stretches
     ]
     return Told(late=late, moves=planner.moves, gco2e=sum(grams))
 
 
-def move_rows(*, can_pause: bool) -> Iterator[tuple[str, ...]]:
+def recorded_cases(*, can_pause: bool) -> Iterator[Case]:
     recorded = read_recorded(FOUR_DAYS, ZONES)
     for load_ratio in LOAD_RATIOS:
         for zone in ZONES:
-            view, actual = seen(recorded[zone], VARIANTS["newest error"]), recorded[zone].actual
+            views = {zone: seen(recorded[zone], VARIANTS["newest error"])}
             drawn = [works(load_ratio, start_s, can_pause=can_pause) for start_s in STARTS_S]
-            count = sum(map(len, drawn))
-            at_once = [told(jobs, Counted(RunNowPlanner()), zone, view, actual) for jobs in drawn]
-            cells = [f"{load_ratio:.1f}", zone, str(count), str(sum(one.late for one in at_once))]
-            for ratio in HYSTERESIS_RATIOS:
-                found = [told(jobs, _planner(ratio), zone, view, actual) for jobs in drawn]
-                saved = 1 - sum(one.gco2e for one in found) / sum(one.gco2e for one in at_once)
-                late, moves = sum(one.late for one in found), sum(one.moves for one in found) / count
-                cells.append(f"{moves:.2f}, {saved:.1%}, {late}")
-            yield tuple(cells)
+            yield load_ratio, zone, drawn, views, {zone: recorded[zone].actual}
+
+
+def region_cases() -> Iterator[Case]:
+    """So many jobs more as there are regions, from one day of spring and one of autumn 2022 on."""
+    grids = read_trace(data_folder() / head_room.GRID, REGION_ZONES)
+    for load_ratio in LOAD_RATIOS:
+        drawn = [works(load_ratio * len(grids), start_s, can_pause=False) for start_s in REGION_STARTS_S]
+        yield load_ratio, " ".join(grids), drawn, {zone: _known_ahead(one) for zone, one in grids.items()}, grids
+
+
+def _known_ahead(actual: IntensitySeries) -> View:
+    def view(now_s: float) -> IntensitySeries:
+        return actual.between(now_s // HOUR_S * HOUR_S, now_s // HOUR_S * HOUR_S + KNOWN_S)
+
+    return view
+
+
+def move_rows(cases: Iterable[Case]) -> Iterator[tuple[str, ...]]:
+    for load_ratio, zones, drawn, views, actual in cases:
+        count = sum(map(len, drawn))
+        at_once = [told(jobs, Counted(RunNowPlanner()), views, actual) for jobs in drawn]
+        cells = [f"{load_ratio:.1f}", zones, str(count), str(sum(one.late for one in at_once))]
+        for ratio in HYSTERESIS_RATIOS:
+            found = [told(jobs, _planner(ratio), views, actual) for jobs in drawn]
+            saved = 1 - sum(one.gco2e for one in found) / sum(one.gco2e for one in at_once)
+            late, moves = sum(one.late for one in found), sum(one.moves for one in found) / count
+            cells.append(f"{moves:.2f}, {saved:.1%}, {late}")
+        yield tuple(cells)
 
 
 def _planner(hysteresis_ratio: float | None) -> Counted:
@@ -291,9 +323,11 @@ TIME_HEADINGS = ("regions", "step", "a submission", "an end on time", "an early 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pauses", action="store_true", help="jobs that may pause")
+    parser.add_argument("--regions", action="store_true", help="three regions")
     parser.add_argument("--time", action="store_true", help="how long one event takes")
     asked = parser.parse_args()
-    headings, rows = (TIME_HEADINGS, time_rows()) if asked.time else (MOVE_HEADINGS, move_rows(can_pause=asked.pauses))
+    cases = region_cases() if asked.regions else recorded_cases(can_pause=asked.pauses)
+    headings, rows = (TIME_HEADINGS, time_rows()) if asked.time else (MOVE_HEADINGS, move_rows(cases))
     print("| " + " | ".join(headings) + " |")
     print("|" + " ---: |" * len(headings))
     for row in rows:

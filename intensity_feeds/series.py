@@ -249,6 +249,8 @@ class IntensitySeries:
         return np.interp(instants_s, self.edges_at_s, self._integral_g_s_per_kwh)
 
     def _gap_between_s(self, start_at_s: float, end_at_s: float) -> float:
+        if not self.has_gap:  # as nearly always; a plan of a thousand jobs asks a thousand times
+            return 0.0
         before, after = np.interp((start_at_s, end_at_s), self.edges_at_s, self._gap_s)
         return float(after - before)
 

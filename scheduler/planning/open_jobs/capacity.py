@@ -63,8 +63,7 @@ class Occupancy:
         """Whether so many more GPUs fit all the time, with `kept_free` as in `free`."""
         capacity = self._gpus[region]
         most_taken = max(capacity - gpus - kept_free, 0)
-        first_s = self._steps[region].first_stretch_at_s(start_at_s, end_at_s - start_at_s, most_taken)
-        return gpus <= capacity and first_s == start_at_s
+        return gpus <= capacity and self._steps[region].has_room(start_at_s, end_at_s, most_taken)
 
     def earliest_start_at_s(self, region: str, from_s: float, duration_s: float, gpus: int) -> float:
         """The first instant with room for so long; infinite when the region has too few GPUs at all."""
@@ -125,6 +124,15 @@ class _Steps:
         first = self._step_from(start_at_s)
         last = self._step_from(end_at_s)
         self.taken[first:last] += gpus
+
+    def has_room(self, start_at_s: float, end_at_s: float, most_taken: int) -> bool:
+        """Whether no more than `most_taken` GPUs are taken at any instant of the interval, but for rounding."""
+        first, last = (
+            self.times_s[: self.count].searchsorted((start_at_s, end_at_s - ROUNDING_S), side="right").tolist()
+        )
+        if self.taken[first - 1] > most_taken:
+            return False
+        return not last > first or bool(self.taken[first:last].max() <= most_taken)
 
     def first_stretch_at_s(self, from_s: float, duration_s: float, most_taken: int) -> float:
         """The first instant from which no more than `most_taken` GPUs are taken for so long."""

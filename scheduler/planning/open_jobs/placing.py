@@ -157,7 +157,7 @@ class Board:
         It spares what only a first place needs: the earliest start in every region.
         """
         regions = allowed_regions(need.job, self.regions)
-        curves = self._curves(need, regions)
+        curves = [one for one in self._curves(need, regions) if _may_cost_less(one, need, than_g_s_per_kwh)]
         later = self._search(need, regions, curves, self.reserve_ratio) if curves else None
         choices = [*self._this_instant(need, curves, than_g_s_per_kwh), *([later] if later is not None else [])]
         found = min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
@@ -269,9 +269,12 @@ class Board:
         start_at_s, end_at_s = need.earliest_s, need.earliest_s + need.whole_s
         if end_at_s > need.job.deadline_at_s + ROUNDING_S:
             return
-        for one in (one for one in curves if one.knows(start_at_s, end_at_s)):
+        for one in curves:
+            is_free = self.occupancy.fits(one.region, start_at_s, end_at_s, need.job.gpus)
+            if not is_free or not one.knows(start_at_s, end_at_s):
+                continue
             integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
-            if integral < below_g_s_per_kwh and self.occupancy.fits(one.region, start_at_s, end_at_s, need.job.gpus):
+            if integral < below_g_s_per_kwh:
                 only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
                 yield Pieces(segments=(only,), integral_g_s_per_kwh=integral)
 
@@ -358,6 +361,13 @@ class Board:
                 return None
             total += region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
         return total
+
+
+def _may_cost_less(one: Curve, need: Need, than_g_s_per_kwh: float) -> bool:
+    """No is certain: all of the work in the cleanest step of the region would cost as much. A gap says nothing."""
+    least = need.whole_s * one.pue * float(one.gco2e_per_kwh.min())
+    is_bound = least >= 0 or need.job.interruption is None  # where power is paid for, pauses that take time pay too
+    return not (is_bound and least >= than_g_s_per_kwh)
 
 
 def _first_window(need: Need, starts_at_s: Mapping[str, float]) -> Segment | None:
