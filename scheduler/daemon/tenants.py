@@ -40,12 +40,13 @@ Placed = tuple[Job, Sequence[Segment]]
 
 
 class TenantBudgets:
-    """Nothing is asked of it where no budget is set."""
+    """Nothing is asked of it where no budget is set. `sites` may be replaced when prices have changed."""
 
     def __init__(
         self, env: Env, budgets: Sequence[Budget], sites: Sites, runner: Runner, poller: Poller, metrics: Metrics
     ) -> None:
-        self._env, self._budgets, self._sites = env, tuple(budgets), sites
+        self._env, self._budgets = env, tuple(budgets)
+        self.sites = sites
         self._runner, self._poller, self._metrics = runner, poller, metrics
         self._tenants = {one.tenant for one in budgets}
         self._spending = Spending()
@@ -151,7 +152,7 @@ class TenantBudgets:
     def _standing(self, budget: Budget, now_s: float, places: Sequence[Placed], bill: Bill) -> BudgetStanding:
         begin = budget.per.begin(now_s)
         from_s, to_s = begin.timestamp(), budget.per.end(begin).timestamp()
-        spent_cost = self._spending.spent_cost(budget.tenant, budget.what, from_s, to_s, self._known, self._sites)
+        spent_cost = self._spending.spent_cost(budget.tenant, budget.what, from_s, to_s, self._known, self.sites)
         return BudgetStanding(
             budget=budget, begin=begin, settled_cost=spent_cost, planned=planned(budget, places, bill)
         )
@@ -168,7 +169,7 @@ class TenantBudgets:
         regions, forecasts = self._runner.engine.regions, {**self._runner.engine.forecasts, **self._known}
 
         def bill(job: Job, segments: Sequence[Segment]) -> Components:
-            return components(FleetCase(jobs=[job], regions=regions, forecasts=forecasts), self._sites, job, segments)
+            return components(FleetCase(jobs=[job], regions=regions, forecasts=forecasts), self.sites, job, segments)
 
         return bill
 
