@@ -119,8 +119,8 @@ class Daemon:
         self.writer.start()
         await self._env.in_thread(self.past.read, self.reads)
         await self._first_poll()
-        await self.budgets.read(self.reads)
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
+        await self.budgets.read(self.reads)  # with what ended while the daemon was away
         await self.cron.submit_due()
         await self.files.recover()
         await self.batches.recover()

@@ -151,12 +151,9 @@ class JobsApi:
                 lambda told: JobSubmitted(at_s=job.submitted_at_s, job=job) if told.is_new else None,
                 is_admission=True,
             )
-        except ApiError:
+            return await self._described(201 if submission.is_new else 200, submission.job_id)
+        finally:  # the engine has heard of it by now, or never will
             self.budgets.take_back(job.id)
-            raise
-        if not submission.is_new:
-            self.budgets.take_back(job.id)
-        return await self._described(201 if submission.is_new else 200, submission.job_id)
 
     async def listing(self, request: web.Request) -> web.Response:
         """Newest first; `state`, `tenant`, `limit`, `before` narrow it down."""

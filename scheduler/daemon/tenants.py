@@ -35,6 +35,9 @@ from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Components, Sites, components
 from scheduler.store.contract import Reads, UnknownJobError
 
+# A run that began so long before a period may reach into it.
+_LONGEST_RUN_S = 7 * 86_400.0
+
 # A job and the segments that it is charged for.
 Placed = tuple[Job, Sequence[Segment]]
 
@@ -53,6 +56,7 @@ class TenantBudgets:
         self._known: dict[str, IntensitySeries] = {}
         # Accepted a moment ago: durable, but the engine has not heard of them yet.
         self._promised: dict[str, Admitted] = {}
+        self._has_read = not budgets
 
     def limits(self, tenant: str) -> bool:
         """Whether this tenant has a budget."""
@@ -65,11 +69,12 @@ class TenantBudgets:
         if self._budgets:
             now_s = self._env.now_s()
             await self._env.in_thread(self._read, reads, self._begin_s(now_s), now_s)
+            self._has_read = True
             await self.refresh()
 
     def count(self, use: EnergyUse) -> None:
-        """A use has been booked; that of a job while the engine still knows it."""
-        if use.tenant in self._tenants:
+        """A use has been booked; that of a job while the engine still knows it. Before `read` the ledger has it."""
+        if self._has_read and use.tenant in self._tenants:
             job = self._runner.engine.job(use.subject_id) if use.subject is Subject.JOB else None
             self._spending.add(use, 0 if job is None else job.gpus)
 
@@ -117,7 +122,7 @@ class TenantBudgets:
             self._promised[accepted.job.id] = accepted
 
     def take_back(self, job_id: str) -> None:
-        """It was not accepted after all."""
+        """The engine knows of it, or it was not accepted after all."""
         self._promised.pop(job_id, None)
 
     def suggesting(self, job: Job, now_s: float) -> Callable[[], list[Change]]:
@@ -139,7 +144,7 @@ class TenantBudgets:
     def _read(self, reads: Reads, begin_s: float, now_s: float) -> None:
         gpus: dict[str, int] = {}
         for tenant in sorted(self._tenants):
-            for use in reads.uses(begin_s, now_s, tenant=tenant):
+            for use in reads.uses(begin_s - _LONGEST_RUN_S, now_s, tenant=tenant):
                 if use.subject is Subject.JOB and use.subject_id not in gpus:
                     gpus[use.subject_id] = _gpus_of(reads, use.subject_id)
                 self._spending.add(use, gpus.get(use.subject_id, 0))
