@@ -31,7 +31,7 @@ class PriceFile:
         self._mark: _Mark | None = None
 
     async def first(self) -> Prices:
-        """Raises TraceError, OSError: a daemon that cannot start with its prices says so."""
+        """Raises TraceError: a daemon that cannot start with its prices says so."""
         return await self._env.in_thread(self._read) if self._trace else {}
 
     async def refresh(self, on_change: Callable[[Prices], None]) -> None:
@@ -53,5 +53,6 @@ class PriceFile:
         return found.st_mtime_ns, found.st_size
 
     def _read(self) -> Prices:
-        self._mark = self._look()
-        return read_prices(Path(self._trace).expanduser(), self._zones)
+        path = Path(self._trace).expanduser()
+        self._mark = self._look() if path.exists() else None
+        return read_prices(path, self._zones)

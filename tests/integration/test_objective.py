@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from intensity_feeds.trace_rows import TraceError
+from scheduler.daemon.env import Env
+from scheduler.daemon.prices import PriceFile
 from scheduler.quantities import format_instant, parse_instant_s
 from tests.builders import HOUR_S, YEAR_2022_AT_S
-from tests.daemons import a_daemon, a_submission, got, posted, until, until_state
+from tests.daemons import a_daemon, a_submission, got, posted, settings_of, until, until_state
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +80,10 @@ async def test_new_prices_move_a_job_that_waits_and_a_broken_file_moves_nothing(
         (tmp_path / "prices.csv").write_text("timestamp,zone\n")
         await daemon.prices.refresh(lambda prices: pytest.fail("a broken file is no news"))
         assert engine.planner is planner
+
+
+async def test_a_daemon_whose_prices_are_not_there_says_which_file(tmp_path: Path) -> None:
+    regions = settings_of(tmp_path, {}).region
+    with pytest.raises(TraceError, match=r"none\.csv: no such file"):
+        await PriceFile(Env(), str(tmp_path / "none.csv"), regions).first()
+    assert await PriceFile(Env(), "", regions).first() == {}
