@@ -340,8 +340,16 @@ class Daemon:
         add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
         add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
         add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
-        add(_wake, "interval", (self._budgets_wanted,), seconds=every(_BUDGETS_S), id="budgets")
-        add(_wake, "interval", (self._prices_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_PRICES_S)), id="prices")
+        if self._settings.budget:
+            add(
+                _wake,
+                "interval",
+                (self._budgets_wanted,),
+                seconds=max(_SHORTEST_LOOK_S, every(_BUDGETS_S)),
+                id="budgets",
+            )
+        if self._settings.price.trace:
+            add(_wake, "interval", (self._prices_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_PRICES_S)), id="prices")
         add(_wake, "interval", (self._capacity_wanted,), seconds=every(REFRESH_S), id="capacity")
         for launch in self._settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
