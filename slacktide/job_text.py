@@ -42,6 +42,7 @@ def job_lines(job: Json, why: str = "") -> Iterator[str]:
         "runs": f"{short_instant(start)} to {short_instant(end)} in {region}" if start and end else "",
         "pieces": _pieces(job["plan"]),
         "expected": _expected(job["plan"]),
+        "budget": _budget(job),
         "needs": f"{_time_needed(job)}, {_gpus(job['gpus'])}, {job['power_w']:,.0f} W",
         "deadline": short_instant(job["deadline"]),
         "submitted": f"{short_instant(job['submitted_at'])} by {job['tenant']}, for {job['purpose']}",
@@ -56,7 +57,7 @@ def draft_lines(draft: Json) -> Iterator[str]:
     """A job that was only asked about."""
     plan = draft["plan"]
     where = f"{short_instant(plan['start'])} to {short_instant(plan['end'])} in {_first_region(plan)}"
-    rows = {"would run": where, "pieces": _pieces(plan), "expected": _expected(plan)}
+    rows = {"would run": where, "pieces": _pieces(plan), "expected": _expected(plan), "budget": _budget(draft)}
     yield from (f"  {name:<10} {text}" for name, text in rows.items() if text)
 
 
@@ -75,7 +76,23 @@ def _expected(plan: Json | None) -> str:
     if plan is None or plan["emissions_gco2e"] is None:
         return ""
     against = f", {saving(plan)} saved against starting at once" if saving(plan) else ""
-    return f"{plan['emissions_gco2e']:,.0f} gCO2e{against} (forecast)"
+    return f"{plan['emissions_gco2e']:,.0f} gCO2e{against} (forecast){_objective(plan)}"
+
+
+def _objective(plan: Json) -> str:
+    """What the plan was chosen by, where that is not grams alone."""
+    value, ratio = plan.get("value"), plan.get("value_savings_ratio")
+    if value is None:
+        return ""
+    return f"; objective {value:,.4g}" + ("" if ratio is None else f", {round(ratio, 2) + 0.0:.0%} less than at once")
+
+
+def _budget(job: Json) -> str:
+    """Where a tenant's budget makes it wait."""
+    asked = job.get("asked_earliest_start")
+    if asked is None:
+        return ""
+    return f"pays from {short_instant(job['earliest_start'])}; asked for from {short_instant(asked)}"
 
 
 def _time_needed(job: Json) -> str:

@@ -26,8 +26,6 @@ from typing import IO
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from intensity_feeds.price_trace import read_prices
-from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
@@ -51,6 +49,7 @@ from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
+from scheduler.daemon.prices import PriceFile, Prices
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
@@ -61,10 +60,11 @@ from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
 from scheduler.launchers.local import LocalLauncher
-from scheduler.objective_settings import price_zones, sites_of, weighed
+from scheduler.objective_settings import sites_of, weighed
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.planner import Planner
+from scheduler.planning.whole_fleet.objective import Sites
 from scheduler.regions_ahead import regions_ahead
 from scheduler.store.contract import StoreBrokenError, StoreBusyError
 from scheduler.store.disk import DiskGuard
@@ -81,6 +81,8 @@ _SHORTEST_LOOK_S = 0.25  # real, under a clock that runs ahead
 _COUNT_S = 5.0
 # What grids really emitted is known hours later.
 _BUDGETS_S = 3600.0
+# Day-ahead prices are written at some hour of the day before.
+_PRICES_S = 600.0
 _FIRST_POLL_S = 15.0
 
 
@@ -99,7 +101,7 @@ class Daemon:
         self._settings, self._env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._capacity_wanted, self._budgets_wanted = asyncio.Event(), asyncio.Event()
+        self._capacity_wanted, self._budgets_wanted, self._prices_wanted = (asyncio.Event() for _ in range(3))
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
@@ -112,12 +114,13 @@ class Daemon:
         """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, OSError, and what the door refuses."""
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
-        self._compose(store, await self._intensity(), await self._prices())
+        self.prices = PriceFile(self._env, self._settings.price.trace, self._settings.region)
+        self._compose(store, await self._intensity(), await self.prices.first())
         self.writer.start()
         await self._env.in_thread(self.past.read, self.reads)
         await self._first_poll()
-        await self.budgets.read(self.reads)
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
+        await self.budgets.read(self.reads)  # with what ended while the daemon was away
         await self.cron.submit_due()
         await self.files.recover()
         await self.batches.recover()
@@ -137,6 +140,10 @@ class Daemon:
     def request_stop(self) -> None:
         """Ask it to stop, from a signal handler."""
         self._stopping.set()
+
+    def look_at_prices(self) -> None:
+        """Have the file of prices looked at now, not at the next timer."""
+        self._prices_wanted.set()
 
     async def wait(self) -> None:
         """Until it is asked to stop. Raises StoreBrokenError, and whatever ended a task that must not end."""
@@ -186,17 +193,18 @@ class Daemon:
             group.create_task(self.batches.run(), name="batches")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
             group.create_task(_whenever(self._budgets_wanted, self.budgets.refresh), name="budgets")
+            group.create_task(_whenever(self._prices_wanted, self._look_at_prices), name="prices")
             group.create_task(_whenever(self._capacity_wanted, self.capacity.refresh), name="capacity")
             group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
-    def _compose(self, store: SqlStore, intensity: Intensity, prices: Mapping[str, PriceSeries]) -> None:
+    def _compose(self, store: SqlStore, intensity: Intensity, prices: Prices) -> None:
         settings, env = self._settings, self._env
         interactive = InteractiveHours(settings.region, settings.worker, settings.planning.interactive_quantile_ratio)
         regions = regions_ahead(settings.region, env.now_s(), interactive.holds(env.now_s()))
         sites = sites_of(settings.region, prices)
-        planner = weighed(PLANNERS[settings.planning.policy](), settings.objective.weights, sites)
+        planner = self._planner(sites)
         self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
@@ -262,6 +270,9 @@ class Daemon:
         )
         self._listen()
         self._set_timers()
+
+    def _planner(self, sites: Sites) -> Planner:
+        return weighed(PLANNERS[self._settings.planning.policy](), self._settings.objective.weights, sites)
 
     def _compose_batches(self) -> None:
         folder = FileFolder(self._folder / "files")
@@ -342,7 +353,16 @@ class Daemon:
         add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
         add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
         add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
-        add(_wake, "interval", (self._budgets_wanted,), seconds=every(_BUDGETS_S), id="budgets")
+        if self._settings.budget:
+            add(
+                _wake,
+                "interval",
+                (self._budgets_wanted,),
+                seconds=max(_SHORTEST_LOOK_S, every(_BUDGETS_S)),
+                id="budgets",
+            )
+        if self._settings.price.trace:
+            add(_wake, "interval", (self._prices_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_PRICES_S)), id="prices")
         add(_wake, "interval", (self._capacity_wanted,), seconds=every(REFRESH_S), id="capacity")
         for launch in self._settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
@@ -399,6 +419,15 @@ class Daemon:
         self._fatal = error
         self._stopping.set()
 
+    async def _look_at_prices(self) -> None:
+        await self.prices.refresh(self._on_prices_changed)
+
+    def _on_prices_changed(self, prices: Prices) -> None:
+        sites = sites_of(self._settings.region, prices)
+        self.budgets.sites = sites
+        self.runner.engine.planner = self._planner(sites)
+        self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
+
     async def _replan(self) -> None:
         self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
 
@@ -425,12 +454,6 @@ class Daemon:
         return await self._env.in_thread(
             Intensity.of, self._settings, self._environment, self._folder / "intensity", self._env, self.metrics
         )
-
-    async def _prices(self) -> Mapping[str, PriceSeries]:
-        return await self._env.in_thread(self._read_prices) if self._settings.price.trace else {}
-
-    def _read_prices(self) -> Mapping[str, PriceSeries]:
-        return read_prices(Path(self._settings.price.trace).expanduser(), price_zones(self._settings.region))
 
     def _database_url(self) -> str:
         return self._settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"

@@ -142,8 +142,8 @@ class JobsApi:
         if request.query.get("dry_run") in ("1", "true"):
             return _json(200, describe_draft(accepted.job, accepted.placement))
         payload = {"requests": fields.requests} if fields.requests else None
-        submission = await self._submit(accepted, payload, None if key is None else IdempotencyKey.of(key, body))
-        return await self._described(201 if submission.is_new else 200, submission.job_id)
+        is_new, record = await self._submit(accepted, payload, None if key is None else IdempotencyKey.of(key, body))
+        return self._described_record(201 if is_new else 200, record)
 
     async def listing(self, request: web.Request) -> web.Response:
         """Newest first; `state`, `tenant`, `limit`, `before` narrow it down."""
@@ -344,8 +344,8 @@ class JobsApi:
 
     async def _submit(
         self, accepted: Admitted, payload: Mapping[str, Any] | None, idempotency: IdempotencyKey | None
-    ) -> Submission:
-        """Its budget is promised to it before it is durable, and given back where it is not new."""
+    ) -> tuple[bool, JobRecord]:
+        """Whether it is new, and the job as it is stored. Until the engine knows it, its budget is promised to it."""
         job = accepted.job
         self.budgets.promise(accepted)
         try:
@@ -354,12 +354,9 @@ class JobsApi:
                 lambda told: JobSubmitted(at_s=job.submitted_at_s, job=job) if told.is_new else None,
                 is_admission=True,
             )
-        except ApiError:
+            return submission.is_new, await self._record(submission.job_id)
+        finally:  # the engine has heard of it by now, or never will
             self.budgets.take_back(job.id)
-            raise
-        if not submission.is_new:
-            self.budgets.take_back(job.id)
-        return submission
 
     async def _write(
         self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], *, is_admission: bool = False
@@ -390,8 +387,10 @@ class JobsApi:
             raise not_found(str(error)) from None
 
     async def _described(self, status: int, job_id: str) -> web.Response:
-        record = await self._record(job_id)
-        return _json(status, describe_job(record, self.runner.engine.placement(job_id)))
+        return self._described_record(status, await self._record(job_id))
+
+    def _described_record(self, status: int, record: JobRecord) -> web.Response:
+        return _json(status, describe_job(record, self.runner.engine.placement(record.job.id)))
 
 
 @contextmanager

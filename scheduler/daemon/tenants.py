@@ -35,23 +35,28 @@ from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Components, Sites, components
 from scheduler.store.contract import Reads, UnknownJobError
 
+# A run that began so long before a period may reach into it.
+_LONGEST_RUN_S = 7 * 86_400.0
+
 # A job and the segments that it is charged for.
 Placed = tuple[Job, Sequence[Segment]]
 
 
 class TenantBudgets:
-    """Nothing is asked of it where no budget is set."""
+    """Nothing is asked of it where no budget is set. `sites` may be replaced when prices have changed."""
 
     def __init__(
         self, env: Env, budgets: Sequence[Budget], sites: Sites, runner: Runner, poller: Poller, metrics: Metrics
     ) -> None:
-        self._env, self._budgets, self._sites = env, tuple(budgets), sites
+        self._env, self._budgets = env, tuple(budgets)
+        self.sites = sites
         self._runner, self._poller, self._metrics = runner, poller, metrics
         self._tenants = {one.tenant for one in budgets}
         self._spending = Spending()
         self._known: dict[str, IntensitySeries] = {}
         # Accepted a moment ago: durable, but the engine has not heard of them yet.
         self._promised: dict[str, Admitted] = {}
+        self._has_read = not budgets
 
     def limits(self, tenant: str) -> bool:
         """Whether this tenant has a budget."""
@@ -64,11 +69,12 @@ class TenantBudgets:
         if self._budgets:
             now_s = self._env.now_s()
             await self._env.in_thread(self._read, reads, self._begin_s(now_s), now_s)
+            self._has_read = True
             await self.refresh()
 
     def count(self, use: EnergyUse) -> None:
-        """A use has been booked; that of a job while the engine still knows it."""
-        if use.tenant in self._tenants:
+        """A use has been booked; that of a job while the engine still knows it. Before `read` the ledger has it."""
+        if self._has_read and use.tenant in self._tenants:
             job = self._runner.engine.job(use.subject_id) if use.subject is Subject.JOB else None
             self._spending.add(use, 0 if job is None else job.gpus)
 
@@ -116,7 +122,7 @@ class TenantBudgets:
             self._promised[accepted.job.id] = accepted
 
     def take_back(self, job_id: str) -> None:
-        """It was not accepted after all."""
+        """The engine knows of it, or it was not accepted after all."""
         self._promised.pop(job_id, None)
 
     def suggesting(self, job: Job, now_s: float) -> Callable[[], list[Change]]:
@@ -138,7 +144,7 @@ class TenantBudgets:
     def _read(self, reads: Reads, begin_s: float, now_s: float) -> None:
         gpus: dict[str, int] = {}
         for tenant in sorted(self._tenants):
-            for use in reads.uses(begin_s, now_s, tenant=tenant):
+            for use in reads.uses(begin_s - _LONGEST_RUN_S, now_s, tenant=tenant):
                 if use.subject is Subject.JOB and use.subject_id not in gpus:
                     gpus[use.subject_id] = _gpus_of(reads, use.subject_id)
                 self._spending.add(use, gpus.get(use.subject_id, 0))
@@ -151,7 +157,7 @@ class TenantBudgets:
     def _standing(self, budget: Budget, now_s: float, places: Sequence[Placed], bill: Bill) -> BudgetStanding:
         begin = budget.per.begin(now_s)
         from_s, to_s = begin.timestamp(), budget.per.end(begin).timestamp()
-        spent_cost = self._spending.spent_cost(budget.tenant, budget.what, from_s, to_s, self._known, self._sites)
+        spent_cost = self._spending.spent_cost(budget.tenant, budget.what, from_s, to_s, self._known, self.sites)
         return BudgetStanding(
             budget=budget, begin=begin, settled_cost=spent_cost, planned=planned(budget, places, bill)
         )
@@ -168,7 +174,7 @@ class TenantBudgets:
         regions, forecasts = self._runner.engine.regions, {**self._runner.engine.forecasts, **self._known}
 
         def bill(job: Job, segments: Sequence[Segment]) -> Components:
-            return components(FleetCase(jobs=[job], regions=regions, forecasts=forecasts), self._sites, job, segments)
+            return components(FleetCase(jobs=[job], regions=regions, forecasts=forecasts), self.sites, job, segments)
 
         return bill
 

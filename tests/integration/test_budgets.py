@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.quantities import parse_instant_s
-from tests.builders import DAY_S, YEAR_2022_AT_S
+from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S
 from tests.daemons import a_daemon, a_submission, got, posted, until_state
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,7 @@ async def test_what_was_spent_is_known_after_a_restart_in_grams_and_kilowatt_hou
         _, job = await posted(client, "/api/v1/jobs", red(within="90m", arguments={"seconds": "1.0"}))
         await until_state(client, job["id"], "succeeded")
         _, before = await got(client, "/api/v1/budgets")
+        assert [one["planned"] for one in before["data"]] == [0, 0]
 
     async with a_daemon(tmp_path, tables(**limits), epoch_s=YEAR_2022_AT_S + DAY_S, speed=60.0) as (_, client):
         _, after = await got(client, "/api/v1/budgets?tenant=red")
@@ -85,3 +87,29 @@ async def test_what_was_spent_is_known_after_a_restart_in_grams_and_kilowatt_hou
         assert grams["settled"] == pytest.approx(before["data"][0]["settled"], rel=0.05)
         assert (status, answer["error"]["param"]) == (422, "budget")
         assert (await got(client, "/api/v1/budgets?tenant=blue"))[1]["data"] == []
+
+
+async def test_a_run_over_midnight_is_charged_to_the_new_day_after_a_restart_too(tmp_path: Path) -> None:
+    region = [{"name": "here", "zone": "SUN", "gpus": 2, "pue": 1.0, "embodied_kgco2e_per_gpu": 985.0}]
+    limits = {**tables(kwh=5.0), "region": region}
+    use = EnergyUse(
+        subject=Subject.JOB,
+        subject_id="gone",
+        category="production",
+        tenant="red",
+        region="here",
+        zone="SUN",
+        started_at_s=YEAR_2022_AT_S - 3 * HOUR_S,
+        ended_at_s=YEAR_2022_AT_S + HOUR_S,
+        energy_kwh=4.0,
+        basis=EnergyBasis.MODELLED,
+        pue=1.0,
+        at_once_at_s=YEAR_2022_AT_S - 3 * HOUR_S,
+        at_once_zone="SUN",
+        at_once_pue=1.0,
+    )
+    async with a_daemon(tmp_path, limits, epoch_s=YEAR_2022_AT_S + HOUR_S, speed=1.0) as (daemon, client):
+        await daemon.writer.write(lambda store: store.record_uses([use]))
+        assert (await got(client, "/api/v1/budgets"))[1]["data"][0]["settled"] == 0  # nobody booked it here
+    async with a_daemon(tmp_path, limits, epoch_s=YEAR_2022_AT_S + HOUR_S, speed=1.0) as (_, client):
+        assert (await got(client, "/api/v1/budgets"))[1]["data"][0]["settled"] == pytest.approx(1.0)

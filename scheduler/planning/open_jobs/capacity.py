@@ -7,12 +7,16 @@ asks about as often as it takes, each time over all steps ahead: so the steps ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from intensity_feeds.series import Floats
 from scheduler.planning.curve import ROUNDING_S, Intervals
 from scheduler.planning.plan import Region, Segment
+
+Whole = NDArray[np.int64]
 
 # Steps that fit before the arrays of a region grow for the first time; then they double.
 FIRST_ROOM = 64
@@ -25,6 +29,7 @@ class Occupancy:
         every = list(regions)
         self._gpus = {region.name: region.gpus for region in every}
         self._steps = {region.name: _Steps.of(_held_pieces(region)) for region in every}
+        self._held = {region.name: _Steps.of(_held_pieces(region)) for region in every if region.held}
 
     @classmethod
     def of(cls, regions: Iterable[Region], held: Iterable[tuple[Sequence[Segment], int]]) -> Occupancy:
@@ -32,6 +37,7 @@ class Occupancy:
         every = list(regions)
         occupancy = cls(())
         occupancy._gpus = {region.name: region.gpus for region in every}
+        occupancy._held = {region.name: _Steps.of(_held_pieces(region)) for region in every if region.held}
         pieces = {region.name: _held_pieces(region) for region in every}
         for segments, gpus in held:
             for one in segments:
@@ -42,7 +48,7 @@ class Occupancy:
 
     def copy(self) -> Occupancy:
         other = Occupancy(())
-        other._gpus = self._gpus
+        other._gpus, other._held = self._gpus, self._held
         other._steps = {name: steps.copy() for name, steps in self._steps.items()}
         return other
 
@@ -83,6 +89,17 @@ class Occupancy:
         if gpus > capacity:
             return ()
         return self._steps[region].stretches(from_s, to_s, max(capacity - gpus - kept_free, 0), at_least_s)
+
+    def held_at(self, region: str, instants_s: Floats) -> Whole:
+        """What the region itself holds at each instant, shape as `instants_s`."""
+        steps = self._held[region]
+        return steps.taken[steps.times_s[: steps.count].searchsorted(instants_s, side="right") - 1]
+
+    def free_by_step(
+        self, region: str, from_s: float, to_s: float, most_taken: Callable[[Floats], Whole], at_least_s: float = 0.0
+    ) -> Intervals:
+        """The same where `most_taken` tells, for the begin of each step, how many GPUs may be taken during it."""
+        return self._steps[region].stretches(from_s, to_s, most_taken, at_least_s)
 
 
 def _held_pieces(region: Region) -> list[tuple[float, float, int]]:
@@ -150,13 +167,16 @@ class _Steps:
             return float(begins_s[fitting[0]])
         return float(times_s[blocked[-1] + 1]) if blocked[-1] + 1 < len(times_s) else math.inf
 
-    def stretches(self, from_s: float, to_s: float, most_taken: int, at_least_s: float) -> Intervals:
-        """Where no more than `most_taken` GPUs are taken, in growing order."""
+    def stretches(
+        self, from_s: float, to_s: float, most_taken: int | Callable[[Floats], Whole], at_least_s: float
+    ) -> Intervals:
+        """Where no more than `most_taken` GPUs are taken, in growing order; it may depend on the begin of a step."""
         if from_s >= to_s:
             return ()
         first, last = self.index_at(from_s), int(self.times_s[: self.count].searchsorted(to_s))
         is_free = np.zeros(last - first + 2, dtype=np.int8)
-        is_free[1:-1] = self.taken[first:last] <= most_taken
+        limit = most_taken(self.times_s[first:last]) if callable(most_taken) else most_taken
+        is_free[1:-1] = self.taken[first:last] <= limit
         turns = (is_free[1:] != is_free[:-1]).nonzero()[0]
         if len(turns) == 0:
             return ()

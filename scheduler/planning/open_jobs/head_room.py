@@ -6,10 +6,11 @@ rest may always run, since keeping GPUs free of their only job serves nobody. Kn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import numpy as np
 
-from scheduler.planning.curve import ROUNDING_S, Intervals, long_enough
-from scheduler.planning.open_jobs.capacity import Occupancy
+from intensity_feeds.series import Floats
+from scheduler.planning.curve import Intervals
+from scheduler.planning.open_jobs.capacity import Occupancy, Whole
 from scheduler.planning.plan import Region
 
 
@@ -26,34 +27,14 @@ def waiting_room(
     if not region.held or reserve_ratio == 0:
         kept = int(region.gpus * reserve_ratio)
         return occupancy.free(region.name, from_s, to_s, gpus, kept, at_least_s)
-    found: list[tuple[float, float]] = []
-    for start_at_s, end_at_s, held in _spans(region, from_s, to_s):
+    if gpus > region.gpus:
+        return ()
+
+    def most_taken(begins_s: Floats) -> Whole:
+        """Holds begin and end where steps do: the occupancy counts them as taken."""
+        held = occupancy.held_at(region.name, begins_s)
         lent = region.gpus - held
-        if gpus <= lent:
-            room = max(gpus, min(gpus + int(lent * reserve_ratio), lent))
-            found += occupancy.free(region.name, start_at_s, end_at_s, room)
-    return long_enough(_joined(found), at_least_s)
+        room = np.maximum(lent - gpus - (lent * reserve_ratio).astype(np.int64), 0)
+        return np.where(gpus <= lent, held + room, -1)
 
-
-def _spans(region: Region, from_s: float, to_s: float) -> Iterator[tuple[float, float, int]]:
-    """The interval cut where what is held changes, each part with the GPUs held in it."""
-    at_s = from_s
-    for hold in sorted(region.held, key=lambda one: one.start_at_s):
-        if hold.end_at_s <= at_s or hold.start_at_s >= to_s:
-            continue
-        if hold.start_at_s > at_s:
-            yield at_s, hold.start_at_s, 0
-        at_s = min(hold.end_at_s, to_s)
-        yield max(hold.start_at_s, from_s), at_s, hold.gpus
-    if at_s < to_s:
-        yield at_s, to_s, 0
-
-
-def _joined(stretches: Sequence[tuple[float, float]]) -> Intervals:
-    joined: list[tuple[float, float]] = []
-    for from_s, to_s in stretches:
-        if joined and from_s <= joined[-1][1] + ROUNDING_S:
-            joined[-1] = joined[-1][0], to_s
-        else:
-            joined.append((from_s, to_s))
-    return tuple(joined)
+    return occupancy.free_by_step(region.name, from_s, to_s, most_taken, at_least_s)

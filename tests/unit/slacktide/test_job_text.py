@@ -60,3 +60,20 @@ def test_a_job_that_was_started_says_where_its_log_is() -> None:
     failed = "\n".join(job_lines(a_job(state="failed", attempt=2, reason="exit code 2")))
     assert "  log        runs/logs/slacktide-job-1-2.log in the state folder" in failed
     assert "  log " not in "\n".join(job_lines(a_job()))
+
+
+def test_a_job_that_waits_for_its_budget_says_so() -> None:
+    asked = {"earliest_start": "2022-01-02T00:00:00Z", "asked_earliest_start": "2022-01-01T08:00:00Z"}
+    said = "  budget     pays from 2022-01-02 00:00Z; asked for from 2022-01-01 08:00Z"
+    assert said in list(job_lines(a_job(**asked)))
+    assert not any("budget" in line for line in job_lines(a_job(asked_earliest_start=None)))
+
+
+def test_a_plan_by_an_objective_says_what_that_comes_to() -> None:
+    segment = {"start": "2022-01-02T00:00:00Z", "end": "2022-01-02T01:00:00Z", "region": "here"}
+    plan = {"segments": [segment], "start": segment["start"], "end": segment["end"], "emissions_gco2e": 400.0}
+    plan |= {"savings_ratio": 0.2, "value": 0.1, "value_savings_ratio": 2 / 3}
+    (line,) = (one for one in job_lines(a_job(plan=plan)) if one.startswith("  expected"))
+    assert line.endswith(
+        "400 gCO2e, 20% saved against starting at once (forecast); objective 0.1, 67% less than at once"
+    )
