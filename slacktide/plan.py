@@ -17,7 +17,7 @@ from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
 if TYPE_CHECKING:
     from intensity_feeds.series import IntensitySeries
     from scheduler.planning.one_job.preemptible import Work
-    from scheduler.planning.one_job.single import Comparison, Run
+    from scheduler.planning.one_job.single import Comparison, Run, TooShortError
     from scheduler.planning.plan import Region, Segment
 
 T = TypeVar("T")
@@ -49,6 +49,16 @@ def plan(
     pue: Annotated[
         list[float] | None,
         typer.Option(min=1.0, max=100.0, help="Facility over IT energy: one for all zones, or one per --zone."),
+    ] = None,
+    speed: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0.01, max=100.0, help="Work per time beside the GPU of --duration and --power: one, or one per --zone."
+        ),
+    ] = None,
+    power_ratio: Annotated[
+        list[float] | None,
+        typer.Option(min=0.01, max=100.0, help="IT power beside that GPU: one for all zones, or one per --zone."),
     ] = None,
     power_profile: Annotated[
         str | None,
@@ -91,6 +101,11 @@ def plan(
     if power_profile is not None or elastic is not None:
         from slacktide.plan_varying import Asked, plan_varying
 
+        if speed or power_ratio:
+            raise UsageProblem(
+                "--speed and --power-ratio hold for a job of constant power on a fixed number of GPUs",
+                "plan it as a file of one job: --jobs and --fleet",
+            )
         pauses = (checkpoint, restore, min_run)
         one_job = Asked(trace, tuple(zone or ()), at, duration, within, power, tuple(pue or ()), interruptible)
         plan_varying(one_job, power_profile, elastic, pauses, step_cost, as_json=as_json)
@@ -98,12 +113,12 @@ def plan(
     if not (trace and zone and at and duration and within and power):
         raise missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
     from intensity_feeds.series import MixedSignalsError
-    from scheduler.planning.one_job.single import NothingKnownError, TooShortError, compare
+    from scheduler.planning.one_job.single import CostlyMovesError, NothingKnownError, TooShortError, compare
     from scheduler.planning.reasons.explanation_text import as_json as as_json_of
     from slacktide.plan_reasons import explained, show_reasons
 
     work, power_w = _asked(at, duration, within, power, (checkpoint, restore, min_run), step_cost)
-    regions = regions_of(zone, pue)
+    regions = regions_of(zone, pue, speed, power_ratio)
     series = series_of(trace, zone)
     try:
         found = compare(regions, series, work, power_w, interruptible=interruptible, interruption_gco2e=step_cost)
@@ -113,13 +128,20 @@ def plan(
         raise _nothing_known(series, work) from None
     except MixedSignalsError as problem:
         raise UsageProblem(str(problem), "plan over zones whose numbers answer the same question") from None
+    except CostlyMovesError:
+        what = "a job whose pauses cost something stays on GPUs of one --speed"
+        raise UsageProblem(what, "leave out the costs of a pause and --min-run, or --interruptible") from None
     _warn(found)
-    explanation = explained(found, work, (power_w, step_cost), regions, series, interruptible=interruptible)
+    explanation = None
+    if all(region.speed == region.power_ratio == 1 for region in regions):  # explanations know one kind of GPU
+        explanation = explained(found, work, (power_w, step_cost), regions, series, interruptible=interruptible)
     if as_json:
-        print_json({**_as_json(found, work, zone[0]), "explanation": as_json_of(explanation)})
+        told = None if explanation is None else as_json_of(explanation)
+        print_json({**_as_json(found, work, zone[0]), "explanation": told})
     else:
         _show(found, work, series, zone[0])
-        show_reasons(explanation)
+        if explanation is not None:
+            show_reasons(explanation)
 
 
 def _plan_file(
@@ -181,15 +203,30 @@ def read_option(option: str, parse: Callable[[str], T], text: str) -> T:
         raise UsageProblem(f"{option}: {what}", remedy) from None
 
 
-def regions_of(zones: Sequence[str], pue: Sequence[float] | None) -> list[Region]:
+def regions_of(
+    zones: Sequence[str],
+    pue: Sequence[float] | None,
+    speed: Sequence[float] | None = None,
+    power_ratio: Sequence[float] | None = None,
+) -> list[Region]:
     from scheduler.planning.plan import Region
 
-    factors = list(pue or [1.0])
-    if len(factors) == 1:
-        factors *= len(zones)
-    if len(factors) != len(zones):
-        raise UsageProblem(f"{len(factors)} times --pue for {len(zones)} zones", "give one for all, or one per --zone")
-    return [Region(name=zone, zone=zone, pue=factor) for zone, factor in zip(zones, factors, strict=True)]
+    given = {"--pue": pue, "--speed": speed, "--power-ratio": power_ratio}
+    columns = [_for_each(option, factors, len(zones)) for option, factors in given.items()]
+    return [
+        Region(name=zone, zone=zone, pue=own_pue, speed=own_speed, power_ratio=ratio)
+        for zone, own_pue, own_speed, ratio in zip(zones, *columns, strict=True)
+    ]
+
+
+def _for_each(option: str, values: Sequence[float] | None, count: int) -> list[float]:
+    """One factor for each zone; 1 where none is given."""
+    every = list(values or [1.0])
+    if len(every) == 1:
+        every *= count
+    if len(every) != count:
+        raise UsageProblem(f"{len(every)} times {option} for {count} zones", "give one for all, or one per --zone")
+    return every
 
 
 def series_of(trace: Path, zones: Sequence[str]) -> Mapping[str, IntensitySeries]:
@@ -221,10 +258,10 @@ def _known_of(
 # -- saying what was found -------------------------------------------------------------------------------------------
 
 
-def _too_short(problem: Exception, work: Work) -> UsageProblem:
+def _too_short(problem: TooShortError, work: Work) -> UsageProblem:
     from scheduler.quantities import format_duration, format_instant
 
-    needs_s = work.held_s(1)
+    needs_s = problem.earliest_finish_at_s - work.earliest_s
     return UsageProblem(
         f"the job runs {format_duration(needs_s)} and cannot finish within "
         f"{format_duration(work.deadline_s - work.earliest_s)}",

@@ -177,3 +177,48 @@ def test_a_mistake_in_a_shape_is_pointed_at(folder: Path, cells: dict[str, str],
     assert done.returncode == 2
     assert what in done.stderr.splitlines()[0]
     assert "jobs.csv:2:" in done.stderr
+
+
+def test_one_job_is_compared_in_grams_on_the_gpus_of_each_zone(folder: Path) -> None:
+    command = [sys.executable, "-m", "slacktide.main", "plan", "--trace", str(folder / "grid.csv"), "--json"]
+    job = ["--at", "2022-03-01T00:00Z", "--within", "6h", "--duration", "1h", "--power", "10kW"]
+    zones = [
+        "--zone",
+        "DE",
+        "--zone",
+        "FR",
+        "--speed",
+        "1",
+        "--speed",
+        "2",
+        "--power-ratio",
+        "1",
+        "--power-ratio",
+        "1.5",
+    ]
+
+    def planned(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *job, *zones, *options], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    found = json.loads(planned().stdout)
+    # FR: half an hour at 15 kW and 120 g; DE's best hour at 10 kW and 100 g is 1000 g.
+    assert (found["zone"], found["end"]) == ("FR", "2022-03-01T00:30:00Z")
+    assert found["emissions_gco2e"] == pytest.approx(900)
+    assert found["baseline"]["emissions_gco2e"] == pytest.approx(5000)
+    pieces = json.loads(planned("--interruptible", "--duration", "2h").stdout)
+    assert pieces["emissions_gco2e"] == pytest.approx(1800)
+    costly = planned("--interruptible", "--checkpoint", "5m")
+    assert (costly.returncode, costly.stderr.splitlines()[0]) == (
+        2,
+        "slacktide: a job whose pauses cost something stays on GPUs of one --speed",
+    )
+    assert "2 times --speed for 1 zones" in _one_zone(folder, "--speed", "1", "--speed", "2").stderr
+    assert "hold for a job of constant power" in _one_zone(folder, "--elastic", "1:1,2:2", "--speed", "2").stderr
+
+
+def _one_zone(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "slacktide.main", "plan", "--trace", str(folder / "grid.csv"), "--zone", "DE"]
+    job = ["--at", "2022-03-01T00:00Z", "--within", "6h", "--duration", "1h", "--power", "10kW"]
+    return subprocess.run([*command, *job, *options], capture_output=True, text=True, timeout=60, check=False)

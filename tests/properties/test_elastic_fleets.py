@@ -146,7 +146,7 @@ def least_gco2e(case: FleetCase) -> float:
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(hour_fleets(), intensities, intensities, st.sampled_from((None, 1300.0)))
 def test_the_bound_is_below_the_best_plan_on_hours_and_the_plan_not_much_above(
     fleet: tuple[list[Job], dict[str, Scaling]], row: list[float], other: list[float], cap_w: float | None
@@ -199,7 +199,7 @@ def test_an_elastic_job_alone_is_the_optimum_of_one_job(
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(st.data(), intensities, intensities, st.sampled_from((None, 1200.0, 3000.0)), st.sampled_from((0.7, 1.0, 2.1)))
 def test_plans_keep_every_limit_and_are_what_they_say(
     data: st.DataObject, row: list[float], other: list[float], cap_w: float | None, speed: float

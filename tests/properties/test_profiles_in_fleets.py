@@ -132,7 +132,7 @@ def least_gco2e(case: FleetCase) -> float:
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(hour_fleets(), intensities, intensities, st.sampled_from((None, 2500.0, 3000.0)), st.sampled_from((1.0, 2.0)))
 def test_the_bound_is_below_the_best_plan_there_is_and_the_plan_close_to_it(
     fleet: tuple[list[Job], Profiles], row: list[float], other: list[float], cap_w: float | None, speed: float
@@ -148,7 +148,7 @@ def test_the_bound_is_below_the_best_plan_there_is_and_the_plan_close_to_it(
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(hour_phases(), intensities, intensities, st.floats(0.0, 2.0), st.floats(0.0, 3.0))
 def test_a_job_alone_gets_the_very_place_that_one_job_gets(
     phases: tuple[Phase, ...], row: list[float], other: list[float], later_h: float, slack_h: float
@@ -166,7 +166,7 @@ def test_a_job_alone_gets_the_very_place_that_one_job_gets(
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.data(), intensities, intensities, st.sampled_from((None, 1200.0, 3000.0)), st.floats(0.4, 2.5))
 def test_plans_keep_every_limit_and_are_what_they_say(
     data: st.DataObject, row: list[float], other: list[float], cap_w: float | None, speed: float

@@ -119,7 +119,7 @@ def least_gco2e(case: FleetCase) -> float:
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     hour_jobs(pauses=False),
     st.lists(intensities, min_size=2, max_size=2),
@@ -162,7 +162,7 @@ def test_pieces_on_unlike_gpus_are_no_worse_than_any_on_half_hours_and_the_bound
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.data(),
     st.lists(intensities, min_size=2, max_size=2),

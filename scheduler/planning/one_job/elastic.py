@@ -12,7 +12,7 @@ A count that was not measured is never used, and nothing is interpolated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -69,13 +69,17 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElasticJob:
-    """`work_s` is how long it runs at speed 1, `power_w` the IT power of each GPU with its share of the host."""
+    """`work_s` is how long it runs at speed 1, `power_w` the IT power of each GPU with its share of the host.
+
+    `region_speed` multiplies its speed in a region, by its name; 1 where it is not named.
+    """
 
     work_s: float
     power_w: float
     earliest_s: float
     deadline_s: float
     scaling: Scaling
+    region_speed: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,10 +272,11 @@ def _levels(one: Curve, rooms: FreeGpus, job: ElasticJob, edges_at_s: Floats) ->
     gpus_free = np.zeros(len(middle), dtype=np.intp)
     for from_s, to_s, gpus in rooms:
         gpus_free[(middle > from_s) & (middle < to_s)] = gpus
+    factor = job.region_speed.get(one.region, 1.0)
     rates = one.rate_gco2e_per_kwh(step) * (job.power_w / _W_S_PER_KWH)  # of one GPU
     return [
         [
-            _Level(region=one.region, gpus=gpus, speed=speed, rate_gco2e_per_s=gpus * rate_gco2e_per_s)
+            _Level(region=one.region, gpus=gpus, speed=factor * speed, rate_gco2e_per_s=gpus * rate_gco2e_per_s)
             for gpus, speed in job.scaling.speeds
             if gpus <= room
         ]
