@@ -9,7 +9,7 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 FOR ?= 60s
 PYTEST_FLAGS ?= -n 2
-BENCHMARKS ?= energy_fit energy_fit_tasks energy_model fleet_planning forecast_savings gateway peers single_job window_search
+BENCHMARKS ?= energy_fit energy_fit_tasks energy_model fleet_planning forecast_savings gateway peers pieces single_job window_search
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)

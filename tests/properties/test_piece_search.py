@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.trace import read_trace
+from scheduler.planning.one_job import piece_search
 from scheduler.planning.one_job.piece_rows import PieceRule
 from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
 from scheduler.planning.one_job.work_price import INFINITE, best_price, sweep
@@ -70,15 +71,48 @@ def grid_task(task: PieceTask) -> GridTask:
     )
 
 
-@settings(max_examples=250, deadline=None)
-@given(tasks())
-def test_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
+def assert_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
     whole_cost = in_one_piece_cost(task)
     grid = grid_task(task)
     by_table, spans = cheapest_pieces_on_grid(grid), cheapest_spans(task, whole_cost, 10**9)
     table_cost = INFINITE if by_table is None else total_cost(grid, by_table)
     search_cost = INFINITE if spans is None else total_cost(grid, [(0, *span) for span in spans])
     assert min(whole_cost, search_cost) == pytest.approx(min(whole_cost, table_cost))
+
+
+@settings(max_examples=250, deadline=None)
+@given(tasks())
+def test_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
+    assert_the_search_finds_what_the_table_finds(task)
+
+
+def from_loose_lines(patch: pytest.MonkeyPatch) -> None:
+    """As on long lines: whole cells first, few places at a time, windows on the work done."""
+    for name, value in (("_MANY_VERTICES", 0), ("_FIRST_PLACES", 3), ("_MANY_PLACES", 5), ("_WIDE", 5)):
+        patch.setattr(piece_search, name, value)
+
+
+@settings(max_examples=250, deadline=None)
+@given(tasks())
+def test_from_loose_lines_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        from_loose_lines(patch)
+        assert_the_search_finds_what_the_table_finds(task)
+
+
+def test_closed_time_that_ends_in_one_cell_of_a_loose_line_stays_closed() -> None:
+    """Found by a random seed: both stretches reached the border of the closed cell, and a piece began there."""
+    rates = (14, 27, 14, 6, 3, 22, 11, 27, 21, 9, 16, 19, 2, 10, 7, 0, 12, 17, 8)
+    task = PieceTask(
+        slot_cost=np.repeat(np.array(rates, dtype=np.float64), 12)[7:221],
+        stretches=((0, 61), (78, 127), (143, 214)),
+        rule=PieceRule(work=87, shortest=2, checkpoint=2, restore=2, first_restore=0, pause_cost=500.0),
+        cell=12,
+        first_cell=5,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        from_loose_lines(patch)
+        assert_the_search_finds_what_the_table_finds(task)
 
 
 @pytest.mark.parametrize("days", [1, 12, 20])

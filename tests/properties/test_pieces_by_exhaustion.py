@@ -58,11 +58,14 @@ one_region = st.lists(rate, min_size=1, max_size=9).map(lambda row: [row])
 two_regions = st.integers(1, 6).flatmap(
     lambda n: st.lists(st.lists(rate, min_size=n, max_size=n), min_size=2, max_size=2)
 )
+three_regions = st.integers(1, 5).flatmap(
+    lambda n: st.lists(st.lists(rate, min_size=n, max_size=n), min_size=3, max_size=3)
+)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    rates=st.one_of(one_region, two_regions),
+    rates=st.one_of(one_region, two_regions, three_regions),
     work=st.integers(1, 6),
     shortest=st.integers(0, 3),
     checkpoint=st.integers(0, 2),
@@ -171,6 +174,46 @@ def test_what_a_rounded_grid_finds_has_a_bound_that_the_optimum_keeps(
     assert bound is None or bound / SLOT_S <= best + 1e-6
     gap = gap_ratio(rounded, [known], work)
     assert gap is None or found <= (1 + gap) * best + 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rates=st.integers(4, 10).flatmap(
+        lambda n: st.lists(st.lists(rate, min_size=n, max_size=n), min_size=2, max_size=3)
+    ),
+    work_min=st.integers(5, 25),
+    checkpoint_min=st.integers(0, 4),
+    restore_min=st.integers(0, 4),
+    shortest_min=st.integers(1, 8),
+    per_pause=st.sampled_from([0.0, 7.0]),
+)
+def test_the_bound_holds_over_several_regions(
+    rates: list[list[float]], work_min: int, checkpoint_min: int, restore_min: int, shortest_min: int, per_pause: float
+) -> None:
+    made = [IntensitySeries.regular("DE", MIDNIGHT_S, SLOT_S, np.array(row)) for row in rates]
+    curves = [
+        one
+        for index, series in enumerate(made)
+        if (one := curve(f"region {index}", series, 1.0, MIDNIGHT_S, series.end_at_s)) is not None
+    ]
+    work = Work(
+        work_s=60.0 * work_min,
+        earliest_s=MIDNIGHT_S,
+        deadline_s=made[0].end_at_s,
+        interruption=Interruption(
+            checkpoint_s=60.0 * checkpoint_min, restore_s=60.0 * restore_min, min_run_s=60.0 * shortest_min
+        ),
+        interruption_g_s_per_kwh=per_pause * SLOT_S,
+    )
+    exact, rounded = cheapest_pieces(curves, work), cheapest_pieces(curves, work, max_cells=400)
+    if exact is None or rounded is None:
+        return
+    assert exact.is_exact
+    bound, gap = lower_bound_g_s_per_kwh(curves, work), gap_ratio(rounded, curves, work)
+    assert bound is not None
+    assert bound / SLOT_S <= cost(exact, per_pause) + 1e-6
+    assert gap is not None
+    assert cost(rounded, per_pause) <= (1 + gap) * cost(exact, per_pause) + 1e-6
 
 
 @settings(max_examples=60, deadline=None)

@@ -154,7 +154,8 @@ class RowSearch:
                     if key in places.ends:
                         self._end(key)
             for key in keys:
-                if key in places.starts:
+                # A bound on whole cells may leave places where nothing is open.
+                if key in places.starts and self._is_open(key):
                     self._begin(key)
 
     def _is_open(self, key: Key) -> bool:
@@ -185,7 +186,6 @@ class RowSearch:
         self.before_cost[key] = least, before
         if key not in self.places.last_starts:
             return
-        self._is_open(key)
         at, region = divmod(key, self.regions)
         most_end = at + self.rule.restore + self.rule.work - least  # of a last piece with the least done before it
         first_end, last_end = most_end - len(before) + 1, min(self.stretch[region][1], most_end)

@@ -29,8 +29,8 @@ from scheduler.planning.one_job.work_price import (
 
 # How many places the first limit leaves, to be searched or to be made tight; then so many times more.
 _FIRST_PLACES, _FACTOR = 60, 3
-# So many times fewer are searched of what a tight line left of them.
-_LOOSENESS = 3
+# Below a limit that held nothing lie so many times fewer than are tried next.
+_MORE_RATIO = 2
 # Windows on the work done are worth their sweeps, at these prices beside the best, above so many places and so much
 # work.
 _MANY_PLACES, _WIDE = 400, 400
@@ -167,7 +167,20 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
     pieces = priced.pieces()
     if task.is_kept_by(pieces):
         return pieces
-    return _raised(task, priced, most_cost, max_kept)
+    _, found = _raised(task, priced, _Limits(most_cost=most_cost), max_kept)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limits:
+    """Between what limits to search: no choice costs less than `least_cost`, and one that costs `most_cost` is known.
+
+    What costs more than `asked_cost` is of no interest yet.
+    """
+
+    most_cost: float
+    asked_cost: float = INFINITE
+    least_cost: float = -INFINITE
 
 
 def _dearest_cost(task: PieceTask) -> float:
@@ -177,47 +190,60 @@ def _dearest_cost(task: PieceTask) -> float:
     return 1.0 + 2.0 * (slots_cost + pauses * task.rule.pause_cost)
 
 
-def _raised(
-    task: PieceTask, onward: Sweep, most_cost: float, max_kept: int, first_places: int = _FIRST_PLACES
-) -> list[Span] | None:
-    """The search below one limit after another, or of what a tight line leaves there."""
+def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> tuple[float, list[Span] | None]:
+    """The search below one limit after another, or of what a tight line leaves there: the least cost and its pieces.
+
+    None for the pieces when those known before are the best; what costs more than asked may not be the best.
+    """
     through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
     offset_cost, is_tight = onward.offset_cost, onward.line.is_all
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
-    sums_cost = (task.sums_cost - onward.price_cost * np.arange(task.slots + 1))[None]
-    known: list[Span] | None = None
-    most_places, has_guessed = first_places, False
+    most_cost, known = limits.most_cost, None
+    most_places = through.places_below(limits.least_cost - offset_cost)
+    if not is_tight:
+        most_cost, known = _guessed(task, through, most_cost, max_kept)
     while True:
-        limit_cost = min(most_cost, through.reach_cost(most_places) + offset_cost)
-        is_guess = not is_tight and not has_guessed
-        places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_guess)
-        has_guessed = True
-        if is_tight or is_guess:
-            if is_tight and places.count > _MANY_PLACES and task.rule.work > _WIDE:
+        limit_cost = min(most_cost, limits.asked_cost, through.reach_cost(most_places) + offset_cost)
+        places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_tight)
+        if is_tight:
+            if places.count > _MANY_PLACES and task.rule.work > _WIDE:
                 places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
-            search = RowSearch(task.rule, (task.stretches,), onward.price_cost, sums_cost, places, max_kept)
-            # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
-            if (cost := search.best_cost + offset_cost) <= most_cost + slip_cost:
-                most_cost, known = min(cost, most_cost), [(start, end) for _, start, end in search.pieces()]
-            if is_tight and limit_cost >= most_cost:
-                return known
+            cost, found = _searched(task, onward, places, max_kept)
         else:
-            if found := _tightened(task, places, onward, limit_cost, max_kept, first_places):
-                return found
-            if limit_cost >= most_cost:
-                return known
-            first_places = most_places // _LOOSENESS
-        most_places = most_places * _FACTOR
+            inner = replace(limits, most_cost=most_cost, asked_cost=limit_cost)
+            cost, found = _tightened(task, places, onward, inner, max_kept)
+            limits = replace(limits, least_cost=limit_cost)
+        # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
+        if found is not None and cost <= most_cost + slip_cost:
+            most_cost, known = min(cost, most_cost), found
+        if limit_cost >= min(most_cost, limits.asked_cost):
+            return most_cost, known
+        most_places *= _FACTOR
+
+
+def _guessed(task: PieceTask, through: _Through, most_cost: float, max_kept: int) -> tuple[float, list[Span] | None]:
+    """A good choice below a cost, if a few places hold one."""
+    places = through.places(task, through.reach_cost(_FIRST_PLACES), between=False)
+    cost, found = _searched(task, through.onward, places, max_kept)
+    return (cost, found) if cost < most_cost else (most_cost, None)
+
+
+def _searched(task: PieceTask, onward: Sweep, places: Places, max_kept: int) -> tuple[float, list[Span] | None]:
+    sums_cost = (task.sums_cost - onward.price_cost * np.arange(task.slots + 1))[None]
+    search = RowSearch(task.rule, (task.stretches,), onward.price_cost, sums_cost, places, max_kept)
+    if search.best_cost == INFINITE:
+        return INFINITE, None
+    return search.best_cost + onward.offset_cost, [(start, end) for _, start, end in search.pieces()]
 
 
 def _tightened(
-    task: PieceTask, places: Places, loose: Sweep, limit_cost: float, max_kept: int, first_places: int
-) -> list[Span] | None:
-    """The search below a limit, on the tight line of the places that are left below it."""
+    task: PieceTask, places: Places, loose: Sweep, limits: _Limits, max_kept: int
+) -> tuple[float, list[Span] | None]:
+    """The search of the tight line of the places that are left below the cost asked for."""
     left = places.first_starts | places.starts | places.ends | places.last_ends
     line = task.among(np.fromiter(left, dtype=np.int64, count=len(left)), is_all=True)
-    priced = price_near(line, loose.price_cost, limit_cost)
-    return None if priced is None else _raised(task, priced, limit_cost, max_kept, first_places)
+    priced = price_near(line, loose.price_cost, limits.asked_cost)
+    return (limits.most_cost, None) if priced is None else _raised(task, priced, limits, max_kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -252,6 +278,11 @@ class _Through:
         costs = np.concatenate((self.first_start_cost, self.start_cost, self.end_cost))
         costs = costs[np.isfinite(costs)]
         return float(np.partition(costs, places)[places]) if places < len(costs) else INFINITE
+
+    def places_below(self, limit_cost: float) -> int:
+        """At least the first number of places to try that reaches above a limit."""
+        costs = (self.first_start_cost, self.start_cost, self.end_cost)
+        return max(_FIRST_PLACES, _MORE_RATIO * sum(int((cost <= limit_cost).sum()) for cost in costs))
 
     def places(self, task: PieceTask, limit_cost: float, *, between: bool) -> Places:
         line = self.onward.line
