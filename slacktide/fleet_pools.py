@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 _PROMPT_TOKENS, _OUTPUT_TOKENS, _MOST_SEQUENCES = 350.0, 400.0, 256
 _RATES = ("tokens_per_s_per_gpu", "power_w_per_gpu")
 _MOST_PRIORITY = 1_000_000
+# Fifty are divided in under a second; what it takes grows with the cube of their number.
+_MOST_POOLS = 50
 
 
 def pools(tables: Tables, regions: list[Region]) -> tuple[Pool, ...]:
     """The pools in the order of the file. Raises UsageProblem that names line and column."""
     found: dict[str, Pool] = {}
+    if len(tables.pools) > _MOST_POOLS:
+        hint = "put pools of one model and one finish_by together"
+        raise tables.wrong(("pool", _MOST_POOLS), f"{len(tables.pools)} pools, {_MOST_POOLS} are planned", hint)
     for number in range(len(tables.pools)):
         pool = _pool(tables, number, regions)
         if pool.name in found:

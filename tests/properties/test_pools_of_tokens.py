@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.plan import Hold
+from scheduler.planning.whole_fleet.bound import lower_bound
 from scheduler.planning.whole_fleet.choosing import plan_for
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Objective, Site
 from scheduler.planning.whole_fleet.pool_certificate import pool_flaws, pool_gco2e
 from scheduler.planning.whole_fleet.pools import Density, Pool, PoolRun
 from scheduler.planning.whole_fleet.pouring import Poured, poured
+from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.shares import cheapest_shares
 from scheduler.planning.whole_fleet.with_pools import plan_with_pools
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
@@ -170,6 +172,7 @@ def least_by_solver(gain: Floats, cost: Floats, wanted: Floats) -> float:
     return float(solver.getInfo().objective_function_value) if is_solved else float("inf")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(1, 6), st.integers(1, 40), st.floats(0.05, 0.9), st.integers(0, 10_000), st.booleans())
 def test_shares_cost_what_the_solver_finds(pools: int, cells: int, load_ratio: float, seed: int, ties: bool) -> None:
@@ -201,6 +204,7 @@ def test_shares_cost_what_the_solver_finds(pools: int, cells: int, load_ratio: f
     assert best - close <= found.bound_cost + 2 * close <= best + 3 * close
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(some_pools(), intensities, intensities)
 def test_pools_alone_are_poured_at_the_least_there_is(pools: list[Pool], row: list[float], other: list[float]) -> None:
@@ -215,6 +219,7 @@ def test_pools_alone_are_poured_at_the_least_there_is(pools: list[Pool], row: li
         assert found.cost == pytest.approx(best, abs=1e-3, rel=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(some_pools(most=1), positive, positive, st.sampled_from((2, 5)))
 def test_more_time_regions_and_capacity_never_hurt_a_pool(
@@ -232,6 +237,25 @@ def test_more_time_regions_and_capacity_never_hurt_a_pool(
             assert found.cost <= plain.cost * (1 + 1e-6)
     scaled = poured(a_case(pools, [factor * one for one in row], [factor * one for one in other]), {})
     assert scaled.short_ratio == pytest.approx(plain.short_ratio, abs=1e-6)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(some_pools(), positive, positive, st.floats(200.0, 4000.0))
+def test_a_power_cap_holds_at_every_instant_and_the_bound_below(
+    pools: list[Pool], row: list[float], other: list[float], cap_w: float
+) -> None:
+    case = replace(a_case(pools, row, other), power_caps_w={"Z0": cap_w, "Z1": 800.0})
+    found = poured(case, {})
+    assert not pool_flaws(case, {}, runs_of(case, found))
+    served = [
+        replace(pool, tokens=pool.tokens * (1 - ratio))
+        for pool in pools
+        if (ratio := found.short_ratio[pool.name]) < 1 - 1e-6
+    ]
+    if served:
+        bound = lower_bound([], Rates.of(replace(case, pools=served)), rounds=30)
+        assert bound.lower_bound_gco2e <= found.cost * (1 + 1e-6) + 1e-3
 
 
 # -- jobs and pools --------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from scheduler.planning.whole_fleet.rates import Rates
 _J_PER_KWH = 3.6e6
 # All at once by a part of what GPUs are worth to the pools, in turn; then one by one, each of which pours once.
 _DAMPED_RATIOS = (1.0, 0.7, 0.4)
-_MOST_TRIES = 150
+_MOST_TRIES, _LEAST_TRIES, _TRIED_JOBS = 150, 20, 15_000
 _GUIDED_RATIOS, _STARTS = (1.0, 0.8), 2
 _LEAST_GAIN_RATIO = 1e-9
 
@@ -81,7 +81,7 @@ class _Moves:
         self._draft.take_over(jobs, self._planned)
         self.places, self.filled = jobs, filled
         self.rank = self._ranked(self._draft, filled)
-        self._tries = _MOST_TRIES
+        self._tries = max(min(_MOST_TRIES, _TRIED_JOBS // len(self._planned)), _LEAST_TRIES) if jobs else 0
 
     def best(self) -> _Moves:
         """Itself, moved until nothing helps any more."""
@@ -104,39 +104,33 @@ class _Moves:
 
     def _has_moved_all(self) -> bool:
         for ratio in _DAMPED_RATIOS:
-            trial = self._draft.copy()
-            trial.reinsert(sorted(self._planned, key=by_size), self._worth(ratio))
-            if self._is_kept(trial):
+            before = dict(self._draft.places)
+            self._draft.reinsert(sorted(self._planned, key=by_size), self._worth(ratio))
+            if self._is_kept(before):
                 return True
         return False
 
     def _has_moved_one(self) -> bool:
-        """The first that helps, of those that gain most by what their place is worth."""
-        rates = self._worth(1.0)
-        wishes = sorted(
-            (-gain_cost, job.id, job, place) for job in self._planned for gain_cost, place in self._wish(job, rates)
-        )
-        for _, _, job, place in wishes:
+        """Whether any has, of those that gain most by what their place is worth, each tried alone."""
+        rates, has_moved = self._worth(1.0), False
+        wishes = ((job, *wish) for job in self._planned for wish in self._wish(job, rates))
+        for job, _, place in sorted(wishes, key=lambda one: (-one[1], one[0].id)):
             if self._tries <= 0:
-                return False
-            trial = self._draft.copy()
-            trial.take_out(job)
-            trial.put(job, place)
-            if self._is_kept(trial):
-                return True
-        return False
+                break
+            before = {job.id: self._draft.take_out(job)}
+            self._draft.put(job, place if self._draft.room.fits(job, place) else before[job.id])
+            has_moved = self._is_kept(before) or has_moved
+        return has_moved
 
     def _has_moved_two(self) -> bool:
-        """Two jobs taken out, and put back the other way round where carbon and worth are least."""
+        """Two jobs taken out, and put back one after the other where carbon and worth are least."""
         rates = self._worth(1.0)
-        for one, other in permutations(sorted(self._planned, key=by_size), 2):
+        for pair in permutations(sorted(self._planned, key=by_size), 2):
             if self._tries <= 0:
                 return False
-            trial = self._draft.copy()
-            trial.take_out(one)
-            trial.take_out(other)
-            trial.fill([one, other], rates)
-            if self._is_kept(trial):
+            before = {job.id: self._draft.take_out(job) for job in pair}
+            self._draft.fill(pair, rates)
+            if self._is_kept(before):
                 return True
         return False
 
@@ -148,15 +142,22 @@ class _Moves:
             self._draft.put(job, before)
             yield rates.cost_of(job, before) - rates.cost_of(job, after), after
 
-    def _is_kept(self, trial: Draft) -> bool:
-        if trial.places == self._draft.places or len(trial.places) < len(self._planned):
+    def _is_kept(self, before: Assignment) -> bool:
+        """Whether the draft as it has become is better with the pools poured anew; else it is as `before` again."""
+        if all(self._draft.places.get(name) == place for name, place in before.items()):
             return False
-        self._tries -= 1
-        filled = poured(self._priced, trial.places)
-        rank = self._ranked(trial, filled)
-        least = self.rank[1] - _LEAST_GAIN_RATIO * abs(self.rank[1])
-        if rank[0] > self.rank[0] or (rank[0] == self.rank[0] and rank[1] >= least):
-            return False
-        self._draft, self.filled, self.rank = trial, filled, rank
-        self.places = dict(trial.places)
-        return True
+        if len(self._draft.places) == len(self._planned):
+            self._tries -= 1
+            filled = poured(self._priced, self._draft.places)
+            rank = self._ranked(self._draft, filled)
+            least = self.rank[1] - _LEAST_GAIN_RATIO * abs(self.rank[1])
+            if rank[0] < self.rank[0] or (rank[0] == self.rank[0] and rank[1] < least):
+                self.filled, self.rank, self.places = filled, rank, dict(self._draft.places)
+                return True
+        moved = [job for job in self._planned if job.id in before]
+        for job in moved:
+            if job.id in self._draft.places:
+                self._draft.take_out(job)
+        for job in moved:
+            self._draft.put(job, before[job.id])
+        return False

@@ -25,8 +25,11 @@ _BLOCKS = 8
 # To leave all of what a pool wants costs so many times what the dearest way to serve it would.
 _SHORT_FACTOR = 1e4
 # Amounts differ by so little from what is asked, so that no two choices of the simplex are equal and it cannot circle.
-_UNEQUAL_RATIO = 1e-10
+_UNEQUAL_RATIO = 1e-8
+_GOLDEN = 0.6180339887498949
 _CLOSE_RATIO = 1e-9
+_LEAST_PIVOT_RATIO = 1e-9
+_ROUNDING_RATIO, _LARGEST_ROUNDING_RATIO = 1e-10, 1e-13
 _MOST_ROUNDS, _MOST_PIVOTS = 2000, 20_000
 NOBODY = -1
 
@@ -94,8 +97,9 @@ class _Master:
     @property
     def _asked_ratio(self) -> Floats:
         """What is asked while columns are chosen: a little more of each pool than all, a little less of each block."""
-        numbers = 1 + np.arange(self._rows)
-        return 1.0 + _UNEQUAL_RATIO * np.where(numbers <= self._pools, numbers, -numbers)
+        numbers = np.arange(self._rows)
+        uneven = 0.5 + numbers * _GOLDEN % 1.0
+        return 1.0 + _UNEQUAL_RATIO * np.where(numbers < self._pools, uneven, -uneven)
 
     def _priced(self) -> tuple[Floats, Floats]:
         """The inverse of the columns in use, and what one more of each row would cost."""
@@ -108,6 +112,7 @@ class _Master:
         while self._pivots < _MOST_PIVOTS:
             inverse_ratio, prices = self._priced()
             reduced = self._column_costs - prices @ self._columns
+            reduced[self._basis] = 0.0  # but for rounding
             best = int(reduced.argmin())
             if reduced[best] >= -self._tolerance_cost:
                 return
@@ -115,13 +120,16 @@ class _Master:
 
     def _swap(self, entering: int, inverse_ratio: Floats) -> None:
         used, change = inverse_ratio @ self._asked_ratio, inverse_ratio @ self._columns[:, entering]
-        ratio = np.divide(used, change, where=change > 1e-11, out=np.full(len(used), np.inf))
+        can_leave = change > _LEAST_PIVOT_RATIO * float(np.abs(change).max())
+        ratio = np.divide(np.maximum(used, 0.0), change, where=can_leave, out=np.full(len(used), np.inf))
         self._basis[int(ratio.argmin())] = entering
         self._pivots += 1
 
     @property
     def _tolerance_cost(self) -> float:
-        return 1e-10 * self._scale_cost
+        """A smaller gain is rounding: of what is paid, and of the largest cost in use, which may be that of a lack."""
+        largest_cost = float(np.abs(self._column_costs[self._basis]).max())
+        return _ROUNDING_RATIO * self._scale_cost + _LARGEST_ROUNDING_RATIO * largest_cost
 
     def has_new_columns(self) -> bool:
         """Ask each block what it would do at the present prices; False when it is what the columns do already."""
