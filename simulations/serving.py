@@ -324,7 +324,9 @@ class Pool:
 
     def _meter(self) -> None:
         """Read what the workers spent on requests, as the daemon reads it from their answers."""
-        spent_j = sum(worker.busy_energy_j for worker in self._workers)
+        spent_j = 0.0
+        for worker in self._workers:  # one by one: `sum` rounds differently from one Python to the next
+            spent_j += worker.busy_energy_j
         self._shaper.used(spent_j - self._metered_j)
         self._metered_j = spent_j
 
