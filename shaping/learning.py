@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from typing import Protocol
 
 # The last gaps between arrivals that count: enough for a rate within 25%, few enough to follow a burst.
 GAPS = 16
@@ -38,9 +38,13 @@ def octave_of(beside_requests: float) -> int:
     return bits
 
 
-def s_per_token_beside(
-    beside_requests: Sequence[float], s_per_token: Sequence[float], known: int, at_requests: float
-) -> float:
+class Numbers(Protocol):
+    """A list or an array."""
+
+    def __getitem__(self, place: int, /) -> float: ...
+
+
+def s_per_token_beside(beside_requests: Numbers, s_per_token: Numbers, known: int, at_requests: float) -> float:
     """Straight between the first `known` points, constant before them, along the last piece beyond if that rises.
 
     NaN without points.

@@ -173,6 +173,9 @@ class Pool:
         self.record = ServingRecord.empty(len(traffic.trace))
         self._await_arrival()
 
+    def catch_up(self, until_s: float) -> None:
+        """Nothing is left behind: what happens is on the loop."""
+
     def close(self, end_at_s: float) -> None:
         """Keep the workers warm until `end_at_s` and take down their power."""
         self.record.power = [worker.power_trace(end_at_s) for worker in self._workers]

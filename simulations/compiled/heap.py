@@ -25,10 +25,9 @@ class Heap(NamedTuple):
 
 
 def new_heap(slots: int) -> Heap:
-    numbers = [np.zeros(slots, dtype=np.int64) for _ in range(2)]
-    return Heap(
-        np.zeros(slots), *numbers, np.full(slots, NOWHERE, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    )
+    ties, numbers = np.zeros(slots, dtype=np.int64), np.zeros(slots, dtype=np.int64)
+    places, size = np.full(slots, NOWHERE, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    return Heap(np.zeros(slots), ties, numbers, places, size)
 
 
 def first_key(heap: Heap) -> float:

@@ -265,7 +265,7 @@ def longest_tokens(state: State, lane: int) -> int:
     return 0 if number == NOWHERE else state.slots[number].expected_tokens
 
 
-# -- the queue of interactive requests, and of those in it that are longer than all behind them -------------------------
+# -- the queue of interactive requests, and of those in it that are longer than all behind them ------------------------
 
 
 def line_up(state: State, number: int) -> None:

@@ -1,7 +1,7 @@
 """What the adaptive rule learns while it serves, in numbers: the twin of `shaping.learning` and `shaping.adaptive`.
 
-Keeps the sums; what they mean is the arithmetic of `shaping.learning`, the same that the daemon's rule uses. Other rules
-learn nothing.
+Keeps the sums; what they mean is the arithmetic of `shaping.learning`, the same that the daemon's rule uses.
+Other rules learn nothing.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,13 @@ def pool_state(spec: PoolSpec, policy: ShapingPolicy, start_at_s: float) -> Stat
     """The pool at rest at that instant."""
     spans, done = _SPANS + spec.workers, _SPANS // 4 + 2 * spec.max_sequences
     return new_state(settings_of(spec, policy), spec.deployment.rates, start_at_s, spans=spans, done=done)
+
+
+def outputs(state: State) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """What the loop has put out: finished requests and spans of power, as structured arrays."""
+    done: Any = state.done
+    spans: Any = state.spans
+    return done[: state.pool[0].done], spans[: state.pool[0].spans]
 
 
 def known_grid(series: IntensitySeries | None) -> KnownGrid:
@@ -152,9 +160,7 @@ class CompiledPool:
         """The instants of the deferred requests among the next ones, by the rule of the daemon, one by one."""
         arrivals, traffic = self._arrivals, self._traffic
         series = self._forecast() if self._forecast else None
-        for row in range(self._planned, coming):
-            if not arrivals.is_flex[row]:
-                continue
+        for row in self._planned + np.flatnonzero(arrivals.is_flex[self._planned : coming]):
             now_s = float(arrivals.at_s[row])
             tokens = int(arrivals.prompt_tokens[row]), int(arrivals.output_tokens[row])
             service_s = estimated_service_s(self._steps, *tokens)
@@ -166,7 +172,7 @@ class CompiledPool:
     def _empty(self) -> None:
         """Take over what the loop has put out."""
         pool, record = self._state.pool[0], self.record
-        done, spans = self._state.done[: pool.done], self._state.spans[: pool.spans]  # type: ignore[attr-defined]
+        done, spans = outputs(self._state)
         index = done["index"]
         for name in ("released_at_s", "first_token_at_s", "finished_at_s", "worker", "first_span", "last_span"):
             getattr(record, name)[index] = done[name]

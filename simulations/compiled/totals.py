@@ -24,7 +24,7 @@ REQUESTS, PROMPT_TOKENS, OUTPUT_TOKENS, SPANS = range(4)
 
 
 class Sums(NamedTuple):
-    """Energy of hour i since the start in `busy_j[i]` and `idle_j[i]`, both of shape (hours,); edges are the grid's."""
+    """Energy of bin i in `busy_j[i]` and `idle_j[i]`, both of shape (bins,); the bins are equally long."""
 
     bin_edges_s: NDArray[np.float64]
     busy_j: NDArray[np.float64]
@@ -109,5 +109,5 @@ def tally(sums: Sums, what: int, took_s: float) -> None:
     sums.longest_s[what] = max(sums.longest_s[what], took_s)
     bucket = 0
     if took_s > _FIRST_S:
-        bucket = int(math.ceil(math.log10(took_s / _FIRST_S) * BUCKETS_PER_DECADE))
+        bucket = math.ceil(math.log10(took_s / _FIRST_S) * BUCKETS_PER_DECADE)
     sums.histogram[what, min(bucket, sums.histogram.shape[1] - 1)] += 1

@@ -219,14 +219,15 @@ def pop_decoding(state: State, worker: int) -> int:
     size = state.workers[worker].decoding - 1
     state.workers[worker].decoding = size
     end_steps, slot, place = ends_steps[size], slots[size], 0
-    while (below := 2 * place + 1) < size:
+    below = 1
+    while below < size:
         other = below + 1
         if other < size and ends_before(state, ends_steps[other], slots[other], ends_steps[below], slots[below]):
             below = other
         if not ends_before(state, ends_steps[below], slots[below], end_steps, slot):
             break
         ends_steps[place], slots[place] = ends_steps[below], slots[below]
-        place = below
+        place, below = below, 2 * below + 1
     ends_steps[place], slots[place] = end_steps, slot
     return int(first)
 
