@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shaping.policy import Holding
 from simulations.compiled import loop
-from tests.serving_twins import a_policy, a_spec, assert_same, drawn_traffic, served, some_traffic
+from simulations.compiled.pool import Run, known_grid, pool_state
+from tests.serving_twins import GRID, START_S, a_policy, a_spec, assert_same, drawn_traffic, served, some_traffic
 
 # Gap to the one before, prompt and output tokens, and whether it may wait; a prompt of 45,000 fits no worker.
 ARRIVALS = st.lists(
@@ -67,6 +71,32 @@ def test_a_busy_pool_gives_the_same_with_and_without_ticks(holding: Holding) -> 
         assert_same(served(loop.run, a_spec(workers=2, sequences=24), traffic, a_policy(holding)))
 
 
+def assert_same_where_adaptive_holds_most(run: Run) -> None:
+    """Short requests, two seconds apart."""
+    drawn = np.random.default_rng(7)
+    at_s = np.cumsum(drawn.exponential(2.0, 150)).tolist()
+    lengths = zip(drawn.integers(1, 300, 150).tolist(), drawn.integers(1, 40, 150).tolist(), strict=True)
+    traffic = some_traffic([(one_s, *both, False) for one_s, both in zip(at_s, lengths, strict=True)])
+    twins = served(run, a_spec(), traffic, a_policy(Holding.ADAPTIVE, interactive_hold_s=30.0))
+    waits_s = twins.plain.released_at_s - START_S - traffic.trace.arrival_s
+    assert (waits_s > 0.5).mean() > 0.3
+    assert_same(twins)
+
+
+@pytest.mark.slow
+def test_what_the_adaptive_rule_has_learnt_is_the_same_where_it_holds_most() -> None:
+    assert_same_where_adaptive_holds_most(loop.run)
+
+
+@given(st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), st.sampled_from([-3600.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1800.0]))
+def test_intensity_is_known_when_and_as_the_series_says(hour: float, beside_s: float) -> None:
+    now_s = START_S + hour * 3600.0 + beside_s
+    state = pool_state(a_spec(), a_policy(Holding.ADAPTIVE), START_S)
+    found = loop.intensity_gco2e_per_kwh(state, known_grid(GRID), now_s)
+    expected = GRID.at(now_s) if GRID.covers(now_s, now_s + 1.0) else math.nan
+    assert found == expected or math.isnan(found) == math.isnan(expected) is True
+
+
 def test_a_policy_that_lets_nothing_wait_needs_no_forecast() -> None:
     twins = served(loop.run, a_spec(), drawn_traffic(2, 20, 1.0), a_policy(Holding.PASS_THROUGH), grid=None)
     assert_same(twins)
@@ -83,3 +113,4 @@ def test_compiled_it_still_gives_the_same() -> None:
         for workers, rate_per_s, flex_ratio in ((1, 0.5, 0.0), (3, 3.0, 0.5)):
             traffic = drawn_traffic(seed, 400, rate_per_s, flex_ratio=flex_ratio, ticks_s=0.5 * (workers - 1))
             assert_same(served(run, a_spec(workers=workers, sequences=24), traffic, a_policy(holding)))
+    assert_same_where_adaptive_holds_most(run)
