@@ -28,7 +28,7 @@ ARRIVALS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     ARRIVALS,
     st.sampled_from(list(Holding)),

@@ -27,3 +27,8 @@ def test_nothing_known_means_nothing_waited_for() -> None:
 
 def test_a_gap_in_the_forecast_is_not_a_clean_hour() -> None:
     assert release_at_s(a_series([400.0, np.nan, 300.0]), 0.0, 60.0, 3 * HOUR_S - 60) == 2 * HOUR_S
+
+
+def test_a_wait_within_one_step_of_the_grid_is_no_wait() -> None:
+    assert release_at_s(a_series([400.0, 100.0]), 10.0, 60.0, HOUR_S - 60.0) == 10.0
+    assert release_at_s(a_series([400.0, 100.0]), 10.0, 60.0, HOUR_S) == HOUR_S
