@@ -20,6 +20,8 @@ def release_at_s(series: IntensitySeries | None, now_s: float, duration_s: float
     """The cleanest instant in [now_s, release_by_s] to start `duration_s` of work; now when nothing is known."""
     if series is None or release_by_s <= now_s or not series.covers(now_s, now_s + duration_s):
         return now_s
+    if _is_one_value(series, now_s, release_by_s + duration_s):
+        return now_s
     latest_s = min(release_by_s, series.end_at_s - duration_s)
     starts = series.candidate_starts_at_s(duration_s, now_s, latest_s)
     integrals = series.window_integrals_g_s_per_kwh(starts, duration_s)
@@ -47,3 +49,9 @@ def fluid_release_at_s(series: IntensitySeries | None, now_s: float, duration_s:
     if float(np.dot(taken_s, np.nan_to_num(values))) > at_once_g_s * (1.0 - MIN_SAVINGS_RATIO):
         return now_s
     return float(edges[:-1][taken_s > 0][0])
+
+
+def _is_one_value(series: IntensitySeries, start_at_s: float, end_at_s: float) -> bool:
+    """Whether one step of the series holds throughout: the common case of a wait of seconds on an hourly grid."""
+    step = int(np.searchsorted(series.edges_at_s, start_at_s, side="right")) - 1
+    return step + 1 < len(series.edges_at_s) and bool(series.edges_at_s[step + 1] >= end_at_s)

@@ -17,21 +17,17 @@ from __future__ import annotations
 
 import math
 
-from shaping.holds import Line, Verdict
+from shaping.hold_arithmetic import Learnt, Line, adaptive
+from shaping.holds import Verdict, verdict_of
 from shaping.lazy_heap import LazyHeap
 from shaping.learning import ArrivalRate, Occupancy, ServiceTime
-from shaping.policy import ReleaseReason, ShapingPolicy
+from shaping.policy import ShapingPolicy
 from shaping.request import LatencyClass, Request
 
 # Who named a deadline has said that time is cheap, though not free; nobody waits for a batch.
 PRICE_RATIOS = {LatencyClass.INTERACTIVE: 1.0, LatencyClass.FLEX: 0.1, LatencyClass.BATCH: 0.01}
 
 _S_PER_H = 3600.0
-_J_PER_KWH = 3.6e6
-# Expectations shift while nothing happens, so look again after a gap between arrivals, but neither more often than
-# these parts of the time left and of a lone request's service, nor less often than this part of the time left.
-_OFTEN_RATIO, _RARELY_RATIO = 1 / 32, 1 / 8
-_SHORTEST_LOOK_S = 1e-3  # far above what a clock of epoch seconds tells apart: a shorter wait would be no wait
 
 
 class Adaptive:
@@ -84,70 +80,33 @@ class Adaptive:
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
-    def verdict(self, line: Line, now_s: float) -> Verdict:
+    def verdict(self, latency_class: LatencyClass, line: Line, now_s: float) -> Verdict:
         self._workers = line.workers
         self._pass_time(now_s)
-        rate_per_s = self._rates[line.latency_class].per_s(now_s)
-        fixed_gco2e = self._fixed_gco2e(line)
-        if rate_per_s is None or fixed_gco2e is None:
-            return Verdict(line.held, ReleaseReason.PASS_THROUGH)
-        left_s = line.ends_at_s - self._slower_s(line) - now_s
-        if left_s <= _SHORTEST_LOOK_S:
-            return Verdict(line.held, ReleaseReason.HOLD_OVER)
-        price_gco2e_per_s = self._policy.latency_price_gco2e_per_h / _S_PER_H * PRICE_RATIOS[line.latency_class]
-        forgone_gco2e = _forgone_gco2e(line, rate_per_s, fixed_gco2e, price_gco2e_per_s, left_s)
-        if forgone_gco2e <= 0.0:
-            return Verdict(line.held, ReleaseReason.NOT_WORTH_WAITING)
-        if fixed_gco2e * (1.0 - self._outlasting_ratio(line)) >= forgone_gco2e:
-            return Verdict(line.held, ReleaseReason.JOINED)
-        return Verdict(0, ReleaseReason.HOLD_OVER, now_s + min(left_s, self._look_again_s(line, left_s, rate_per_s)))
+        return verdict_of(adaptive(line, self._learnt(latency_class, line, now_s), now_s))
 
-    def _look_again_s(self, line: Line, left_s: float, rate_per_s: float) -> float:
-        often_s = _OFTEN_RATIO * max(left_s, self._service_s(line.longest_tokens, 0.0) or 0.0)
-        return max(_SHORTEST_LOOK_S, often_s, min(_RARELY_RATIO * left_s, 1.0 / rate_per_s))
-
-    def _service_s(self, output_tokens: float, beside_requests: float) -> float | None:
-        s_per_token = self._service.s_per_token(beside_requests)
-        return None if s_per_token is None else s_per_token * max(1.0, output_tokens)
-
-    def _fixed_gco2e(self, line: Line) -> float | None:
-        """F: what a group costs however few take part. None while something it depends on is not known."""
-        busy_w, alone_s = self._occupancy.busy_w, self._service_s(line.longest_tokens, 0.0)
-        if busy_w is None or alone_s is None or self._idle_power_w is None or self._intensity_gco2e_per_kwh is None:
-            return None
-        above_idle_w = max(0.0, busy_w - self._idle_power_w)
-        workers = min(line.workers, line.held)
-        return above_idle_w * alone_s * workers * self._intensity_gco2e_per_kwh / _J_PER_KWH
-
-    def _slower_s(self, line: Line) -> float:
-        """How much longer than a lone request's the group's service is, its wait for places included."""
-        together = line.held + line.running
-        alone_s, dense_s = (
-            self._service_s(line.longest_tokens, 0.0),
-            self._service_s(line.longest_tokens, min(together, line.sequences)),
+    def _learnt(self, latency_class: LatencyClass, line: Line, now_s: float) -> Learnt:
+        return Learnt(
+            rate_per_s=_number(self._rates[latency_class].per_s(now_s)),
+            price_gco2e_per_s=price_gco2e_per_s(self._policy, latency_class),
+            alone_s_per_token=_number(self._service.s_per_token(0.0)),
+            together_s_per_token=_number(self._service.s_per_token(min(line.held + line.running, line.sequences))),
+            busy_w=_number(self._occupancy.busy_w),
+            idle_w=_number(self._idle_power_w),
+            intensity_gco2e_per_kwh=_number(self._intensity_gco2e_per_kwh),
+            remaining_tokens=self._remaining_tokens,
         )
-        if alone_s is None or dense_s is None:
-            return 0.0
-        beyond = max(0, together - line.sequences)
-        return dense_s - alone_s + beyond / max(1, line.sequences) * dense_s
 
-    def _outlasting_ratio(self, line: Line) -> float:
-        """The part of their service by which newcomers would outlast what runs: 1 when nothing runs."""
+    @property
+    def _remaining_tokens(self) -> float:
         last = self._ends.first()
-        if last is None:
-            return 1.0
-        remaining_tokens = -last[0][0] - self._clock_tokens
-        return min(1.0, max(0.0, 1.0 - remaining_tokens / max(1, line.longest_tokens)))
+        return 0.0 if last is None else -last[0][0] - self._clock_tokens
 
 
-def _forgone_gco2e(line: Line, rate_per_s: float, fixed_gco2e: float, price_gco2e_per_s: float, left_s: float) -> float:
-    """What letting the lane go now costs beside waiting for the group that pays best; zero or less when it is full."""
-    worth = math.inf
-    if price_gco2e_per_s > 0.0:
-        worth = math.sqrt(2.0 * rate_per_s * fixed_gco2e / price_gco2e_per_s)
-    target = min(worth, line.held + rate_per_s * left_s, float(line.sequences))
-    if target <= line.held:
-        return 0.0
-    wait_gco2e = price_gco2e_per_s / (2.0 * rate_per_s)  # of one request, for half a gap
-    mean_gco2e = fixed_gco2e / target + wait_gco2e * (target - 1.0)
-    return (target - line.held) * (mean_gco2e - wait_gco2e * (line.held + target - 1.0))
+def price_gco2e_per_s(policy: ShapingPolicy, latency_class: LatencyClass) -> float:
+    """What a second of waiting costs a request of that class."""
+    return policy.latency_price_gco2e_per_h / _S_PER_H * PRICE_RATIOS[latency_class]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,16 @@ class LogLine:
     slope_ln_ratio: float = 0.0
 
     def at_ratio(self, batch_sequences: float) -> float:
-        return math.exp(self.ln_ratio + self.slope_ln_ratio * math.log(batch_sequences))
+        return line_ratio(self.ln_ratio, self.slope_ln_ratio, batch_sequences)
+
+
+def line_ratio(ln_ratio: float, slope_ln_ratio: float, batch_sequences: float) -> float:
+    return math.exp(ln_ratio + slope_ln_ratio * math.log(batch_sequences))
+
+
+def within_batch(from_batch: float, to_batch: float, batch_sequences: float) -> float:
+    """The nearest batch that was measured."""
+    return min(to_batch, max(from_batch, batch_sequences))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,4 +50,30 @@ class Correction:
         return self.power.at_ratio(self._within_batch(batch_sequences))
 
     def _within_batch(self, batch_sequences: float) -> float:
-        return min(self.to_batch, max(self.from_batch, batch_sequences))
+        return within_batch(self.from_batch, self.to_batch, batch_sequences)
+
+
+class CorrectionNumbers(NamedTuple):
+    """A correction as plain numbers."""
+
+    from_batch: float
+    to_batch: float
+    time_ln_ratio: float
+    time_slope_ln_ratio: float
+    power_ln_ratio: float
+    power_slope_ln_ratio: float
+
+
+def correction_numbers(correction: Correction | None) -> CorrectionNumbers:
+    """Without one, the numbers of a correction that changes nothing."""
+    if correction is None:
+        return CorrectionNumbers(1.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+    time, power = correction.time, correction.power
+    return CorrectionNumbers(
+        from_batch=float(correction.from_batch),
+        to_batch=float(correction.to_batch),
+        time_ln_ratio=time.ln_ratio,
+        time_slope_ln_ratio=time.slope_ln_ratio,
+        power_ln_ratio=power.ln_ratio,
+        power_slope_ln_ratio=power.slope_ln_ratio,
+    )

@@ -6,12 +6,13 @@ step costs is energy.py's. Source of the equations: energy_model 2.1 and 2.2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from shaping.correction import Correction
+from shaping.correction import Correction, CorrectionNumbers, correction_numbers
 
 USABLE_MEMORY_RATIO = 0.9  # of the GPU's memory: the serving engines' own default, the rest is activations and context
 _ACTIVATION_BYTES = 2  # what is all-reduced between GPUs is 16 bit
@@ -102,10 +103,22 @@ class ModelProfile:
 
     def kv_bytes(self, context_tokens: float) -> float:
         """KV bytes of one sequence; windowed layers count at most their window."""
-        if self.window_tokens is None or context_tokens <= self.window_tokens:
-            return context_tokens * self.kv_bytes_per_token
-        outside_tokens = context_tokens - self.window_tokens
-        return (context_tokens - self.window_layer_ratio * outside_tokens) * self.kv_bytes_per_token
+        return windowed_kv_bytes(
+            context_tokens, self.kv_bytes_per_token, self.window_layer_ratio, self.window_or_endless_tokens
+        )
+
+    @property
+    def window_or_endless_tokens(self) -> float:
+        return math.inf if self.window_tokens is None else self.window_tokens
+
+
+def windowed_kv_bytes(
+    context_tokens: float, kv_bytes_per_token: float, window_layer_ratio: float, window_tokens: float
+) -> float:
+    """KV bytes of one sequence; windowed layers count at most their window."""
+    if context_tokens <= window_tokens:
+        return context_tokens * kv_bytes_per_token
+    return (context_tokens - window_layer_ratio * (context_tokens - window_tokens)) * kv_bytes_per_token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +145,10 @@ class StackProfile:
 
 
 class Rates(NamedTuple):
-    """Constants of a deployment folded once, so that a step is some twenty multiplications."""
+    """Constants of a deployment folded once, so that a step is some twenty multiplications.
+
+    Numbers only: the simulator compiles what works on them.
+    """
 
     dense_weight_bytes: float  # read in every step
     expert_weight_bytes: float  # read as far as touched
@@ -149,6 +165,19 @@ class Rates(NamedTuple):
     sync_token_s: float
     bandwidth_bytes_per_s: float  # of all GPUs
     peak_flops_per_s: float  # of all GPUs
+    kv_bytes_per_token: float
+    state_bytes: float
+    window_layer_ratio: float
+    window_tokens: float  # endless where there is none
+    gpus: float
+    context_idle_w: float
+    busy_floor_w: float
+    busy_per_memory_ratio_w: float
+    busy_per_compute_ratio_w: float
+    limit_w: float
+    host_gap_is_idle: bool
+    is_corrected: bool
+    correction: CorrectionNumbers  # does nothing where nothing was calibrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +245,19 @@ def _rates(deployment: Deployment) -> Rates:
         sync_token_s=sync_token_s,
         bandwidth_bytes_per_s=bandwidth_bytes_per_s,
         peak_flops_per_s=peak_flops_per_s,
+        kv_bytes_per_token=model.kv_bytes_per_token,
+        state_bytes=model.state_bytes,
+        window_layer_ratio=model.window_layer_ratio,
+        window_tokens=model.window_or_endless_tokens,
+        gpus=float(deployment.gpus),
+        context_idle_w=gpu.context_idle_w,
+        busy_floor_w=gpu.busy_floor_w,
+        busy_per_memory_ratio_w=gpu.busy_per_memory_ratio_w,
+        busy_per_compute_ratio_w=gpu.busy_per_compute_ratio_w,
+        limit_w=gpu.limit_w,
+        host_gap_is_idle=deployment.stack.host_gap_is_idle,
+        is_corrected=deployment.correction is not None,
+        correction=correction_numbers(deployment.correction),
     )
 
 

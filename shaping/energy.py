@@ -10,6 +10,7 @@ import math
 from enum import StrEnum
 from typing import NamedTuple
 
+from shaping.correction import line_ratio, within_batch
 from shaping.deployment import (
     USABLE_MEMORY_RATIO,
     Deployment,
@@ -19,7 +20,9 @@ from shaping.deployment import (
     ModelProfile,
     Precision,
     ProfileError,
+    Rates,
     StackProfile,
+    windowed_kv_bytes,
 )
 
 __all__ = [
@@ -78,22 +81,7 @@ def step(
     """
     if batch_sequences <= 0:
         return prefill(deployment, prefill_tokens, prefill_squared_tokens)
-    rates = deployment.rates
-    model = deployment.model
-    new_tokens = batch_sequences + prefill_tokens
-    weight_bytes = rates.dense_weight_bytes
-    if rates.expert_weight_bytes:
-        weight_bytes += rates.expert_weight_bytes * (1.0 - rates.untouched_ratio**batch_sequences)
-    kv_bytes = batch_sequences * (model.kv_bytes(mean_context_tokens) + model.state_bytes)
-    flops = rates.flops_per_token * new_tokens + rates.flops_per_squared_token * prefill_squared_tokens
-    memory_s = weight_bytes * rates.s_per_weight_byte + kv_bytes * rates.s_per_kv_byte
-    compute_s = flops * rates.s_per_flop
-    sync_s = rates.sync_step_s + rates.sync_token_s * new_tokens
-    host_s = rates.host_step_s + rates.host_sequence_s * batch_sequences
-    made = _powered(
-        deployment, weight_bytes + kv_bytes, flops, memory_s, compute_s, sync_s + memory_s + compute_s, host_s
-    )
-    return made if deployment.correction is None else _corrected(deployment, made, batch_sequences)
+    return decode_step(deployment.rates, batch_sequences, mean_context_tokens, prefill_tokens, prefill_squared_tokens)
 
 
 def prefill(deployment: Deployment, prompt_tokens: float, prompt_squared_tokens: float | None = None) -> Step:
@@ -104,24 +92,53 @@ def prefill(deployment: Deployment, prompt_tokens: float, prompt_squared_tokens:
     """
     if prompt_tokens <= 0:
         raise ValueError("a step needs sequences to decode or prompt tokens to take in")
-    rates = deployment.rates
     squared = prompt_tokens * prompt_tokens if prompt_squared_tokens is None else prompt_squared_tokens
+    return prompt_step(deployment.rates, prompt_tokens, squared)
+
+
+# -- the same in plain numbers, for the simulator compiles it ----------------------------------------------------------
+
+
+def decode_step(
+    rates: Rates,
+    batch_sequences: float,
+    mean_context_tokens: float,
+    prefill_tokens: float,
+    prefill_squared_tokens: float,
+) -> Step:
+    """`step` with at least one sequence to decode."""
+    new_tokens = batch_sequences + prefill_tokens
     weight_bytes = rates.dense_weight_bytes
     if rates.expert_weight_bytes:
-        weight_bytes += rates.expert_weight_bytes * (1.0 - rates.untouched_ratio**prompt_tokens)
-    flops = rates.flops_per_token * prompt_tokens + rates.flops_per_squared_token * squared
+        weight_bytes += rates.expert_weight_bytes * (1.0 - math.pow(rates.untouched_ratio, batch_sequences))
+    context_bytes = windowed_kv_bytes(
+        mean_context_tokens, rates.kv_bytes_per_token, rates.window_layer_ratio, rates.window_tokens
+    )
+    kv_bytes = batch_sequences * (context_bytes + rates.state_bytes)
+    flops = rates.flops_per_token * new_tokens + rates.flops_per_squared_token * prefill_squared_tokens
+    memory_s = weight_bytes * rates.s_per_weight_byte + kv_bytes * rates.s_per_kv_byte
+    compute_s = flops * rates.s_per_flop
+    sync_s = rates.sync_step_s + rates.sync_token_s * new_tokens
+    host_s = rates.host_step_s + rates.host_sequence_s * batch_sequences
+    made = powered(rates, weight_bytes + kv_bytes, flops, memory_s, compute_s, sync_s + memory_s + compute_s, host_s)
+    return corrected(rates, made, batch_sequences) if rates.is_corrected else made
+
+
+def prompt_step(rates: Rates, prompt_tokens: float, prompt_squared_tokens: float) -> Step:
+    """`prefill` with at least one token."""
+    weight_bytes = rates.dense_weight_bytes
+    if rates.expert_weight_bytes:
+        weight_bytes += rates.expert_weight_bytes * (1.0 - math.pow(rates.untouched_ratio, prompt_tokens))
+    flops = rates.flops_per_token * prompt_tokens + rates.flops_per_squared_token * prompt_squared_tokens
     memory_s = weight_bytes * rates.s_per_weight_byte
     compute_s = flops * rates.prefill_s_per_flop
-    device_s = max(memory_s, compute_s)
-    made = _powered(deployment, weight_bytes, flops, memory_s, compute_s, device_s, rates.host_step_s)
-    if deployment.correction is None:
-        return made
+    made = powered(rates, weight_bytes, flops, memory_s, compute_s, max(memory_s, compute_s), rates.host_step_s)
     # Nothing was measured of prompts alone; the smallest batch has the fewest of them beside its decoding.
-    return _corrected(deployment, made, deployment.correction.from_batch)
+    return corrected(rates, made, rates.correction.from_batch) if rates.is_corrected else made
 
 
-def _powered(
-    deployment: Deployment,
+def powered(
+    rates: Rates,
     read_bytes: float,
     flops: float,
     memory_s: float,
@@ -130,19 +147,20 @@ def _powered(
     host_s: float,
 ) -> Step:
     """Power from utilisation. Where the GPU idles in the host's gap, the gap counts at context power instead."""
-    gpu, rates = deployment.gpu, deployment.rates
     duration_s = device_s + host_s
-    busy_s = device_s if deployment.stack.host_gap_is_idle else duration_s
+    busy_s = device_s if rates.host_gap_is_idle else duration_s
     memory_ratio = read_bytes / (busy_s * rates.bandwidth_bytes_per_s)
     compute_ratio = flops / (busy_s * rates.peak_flops_per_s)
     busy_w = (
-        gpu.busy_floor_w + gpu.busy_per_memory_ratio_w * memory_ratio + gpu.busy_per_compute_ratio_w * compute_ratio
+        rates.busy_floor_w
+        + rates.busy_per_memory_ratio_w * memory_ratio
+        + rates.busy_per_compute_ratio_w * compute_ratio
     )
-    per_gpu_j = min(gpu.limit_w, busy_w) * busy_s + gpu.context_idle_w * (duration_s - busy_s)
+    per_gpu_j = min(rates.limit_w, busy_w) * busy_s + rates.context_idle_w * (duration_s - busy_s)
     return Step(
         duration_s,
         per_gpu_j / duration_s,
-        per_gpu_j * deployment.gpus,
+        per_gpu_j * rates.gpus,
         memory_ratio,
         compute_ratio,
         memory_s,
@@ -150,21 +168,26 @@ def _powered(
     )
 
 
-def _corrected(deployment: Deployment, made: Step, batch_sequences: float) -> Step:
+def corrected(rates: Rates, made: Step, batch_sequences: float) -> Step:
     """The step as calibrated. Power stays between the context's and the limit, whatever the points say."""
-    gpu, correction = deployment.gpu, deployment.correction
-    if correction is None:
-        return made
-    time_ratio = correction.time_ratio(batch_sequences)
+    numbers = rates.correction
+    batch = within_batch(numbers.from_batch, numbers.to_batch, batch_sequences)
+    time_ratio = line_ratio(numbers.time_ln_ratio, numbers.time_slope_ln_ratio, batch)
+    power_ratio = line_ratio(numbers.power_ln_ratio, numbers.power_slope_ln_ratio, batch)
     duration_s = made.duration_s * time_ratio
-    power_w = min(gpu.limit_w, max(gpu.context_idle_w, made.power_w * correction.power_ratio(batch_sequences)))
-    return made._replace(
-        duration_s=duration_s,
-        power_w=power_w,
-        energy_j=power_w * duration_s * deployment.gpus,
-        memory_utilisation_ratio=made.memory_utilisation_ratio / time_ratio,
-        compute_utilisation_ratio=made.compute_utilisation_ratio / time_ratio,
+    power_w = min(rates.limit_w, max(rates.context_idle_w, made.power_w * power_ratio))
+    return Step(
+        duration_s,
+        power_w,
+        power_w * duration_s * rates.gpus,
+        made.memory_utilisation_ratio / time_ratio,
+        made.compute_utilisation_ratio / time_ratio,
+        made.memory_s,
+        made.compute_s,
     )
+
+
+# -- beside the steps --------------------------------------------------------------------------------------------------
 
 
 def idle_power_w(gpu: GpuProfile, state: GpuState) -> float:

@@ -1,7 +1,8 @@
 """The rules by which requests that could go are held for company: none, a group, a fixed window, a regular pace.
 
 A rule is asked for one lane and says how many may go now, why, and when to ask again if nothing else happens. It never
-holds past the end that it named itself, and the shaper none past its budget. The rule that learns is in adaptive.py.
+holds past the end that it named itself, and the shaper none past its budget. What each weighs is hold_arithmetic.py's;
+the rule that learns is in adaptive.py.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, Protocol
 
+from shaping.hold_arithmetic import (
+    REASONS,
+    UNLIMITED,
+    Answer,
+    Line,
+    dense,
+    dense_hold_end_s,
+    paced,
+    passed,
+    window_hold_end_s,
+    windowed,
+)
 from shaping.policy import ReleaseReason, ShapingPolicy
 from shaping.request import LatencyClass, Request
-
-
-class Line(NamedTuple):
-    """Requests of one lane that could go, as a rule sees them."""
-
-    latency_class: LatencyClass
-    held: int
-    ends_at_s: float  # when the first hold among them ends
-    running: int  # of all lanes
-    sequences: int  # places that the pool has
-    workers: int
-    longest_tokens: int  # the longest output that one of them is expected to have
 
 
 class Verdict(NamedTuple):
@@ -36,6 +37,12 @@ class Verdict(NamedTuple):
 HOLD = Verdict(0, ReleaseReason.HOLD_OVER)
 
 
+def verdict_of(answer: Answer) -> Verdict:
+    """An answer of the arithmetic in words."""
+    goes, reason, again_at_s = answer
+    return Verdict(goes, REASONS[reason], again_at_s)
+
+
 class HoldRule(Protocol):
     """One rule with whatever it remembers, for one shaper."""
 
@@ -43,7 +50,7 @@ class HoldRule(Protocol):
         """The longest hold of a request that could go since then."""
         ...
 
-    def verdict(self, line: Line, now_s: float) -> Verdict:
+    def verdict(self, latency_class: LatencyClass, line: Line, now_s: float) -> Verdict:
         """Whether the lane goes. When it holds, `again_at_s` is later than now."""
         ...
 
@@ -90,9 +97,8 @@ class _Unlearned:
 class PassThrough(_Unlearned):
     """Whatever could go goes."""
 
-    def verdict(self, line: Line, now_s: float) -> Verdict:
-        is_interactive = line.latency_class is LatencyClass.INTERACTIVE
-        return Verdict(line.held, ReleaseReason.PASS_THROUGH if is_interactive else ReleaseReason.PLANNED)
+    def verdict(self, latency_class: LatencyClass, line: Line, now_s: float) -> Verdict:
+        return verdict_of(passed(line, latency_class is LatencyClass.INTERACTIVE))
 
 
 class DenseGroup(_Unlearned):
@@ -100,33 +106,22 @@ class DenseGroup(_Unlearned):
 
     def hold_until_s(self, request: Request, since_s: float) -> float:
         is_interactive = request.latency_class is LatencyClass.INTERACTIVE
-        return self._policy.budget_ends_at_s(request) if is_interactive else since_s
+        return dense_hold_end_s(is_interactive, since_s, self._policy.budget_ends_at_s(request))
 
-    def verdict(self, line: Line, now_s: float) -> Verdict:
-        if line.latency_class is not LatencyClass.INTERACTIVE:
-            return Verdict(line.held, ReleaseReason.PLANNED)
-        if self._policy.interactive_hold_s == 0.0:
-            return Verdict(line.held, ReleaseReason.PASS_THROUGH)
-        if line.running + line.held >= self._policy.min_group:
-            return Verdict(line.held, ReleaseReason.DENSE)
-        if line.ends_at_s <= now_s:
-            return Verdict(line.held, ReleaseReason.HOLD_OVER)
-        return Verdict(0, ReleaseReason.HOLD_OVER, line.ends_at_s)
+    def verdict(self, latency_class: LatencyClass, line: Line, now_s: float) -> Verdict:
+        is_interactive = latency_class is LatencyClass.INTERACTIVE
+        hold_s, min_group = self._policy.interactive_hold_s, self._policy.min_group
+        return verdict_of(dense(line, is_interactive, now_s, hold_s, min_group))
 
 
 class FixedWindow(_Unlearned):
     """A batch goes once `max_group` are there or the first has waited `max_delay_s`: Triton's and mosec's batching."""
 
     def hold_until_s(self, request: Request, since_s: float) -> float:
-        return min(since_s + self._policy.max_delay_s, self._policy.budget_ends_at_s(request))
+        return window_hold_end_s(since_s, self._policy.max_delay_s, self._policy.budget_ends_at_s(request))
 
-    def verdict(self, line: Line, now_s: float) -> Verdict:
-        size = self._policy.max_group
-        if line.ends_at_s <= now_s:
-            return Verdict(line.held if size is None else min(line.held, size), ReleaseReason.HOLD_OVER)
-        if size is not None and line.held >= size:
-            return Verdict(size, ReleaseReason.FULL)
-        return Verdict(0, ReleaseReason.HOLD_OVER, line.ends_at_s)
+    def verdict(self, latency_class: LatencyClass, line: Line, now_s: float) -> Verdict:
+        return verdict_of(windowed(line, now_s, self._policy.max_group or UNLIMITED))
 
 
 class Paced(_Unlearned):
@@ -142,7 +137,5 @@ class Paced(_Unlearned):
     def started(self, request: Request, now_s: float) -> None:
         self._next_at_s = now_s + self._policy.pace_gap_s
 
-    def verdict(self, line: Line, now_s: float) -> Verdict:
-        if self._next_at_s <= now_s:
-            return Verdict(1, ReleaseReason.PACED)
-        return Verdict(0, ReleaseReason.HOLD_OVER, self._next_at_s)
+    def verdict(self, latency_class: LatencyClass, line: Line, now_s: float) -> Verdict:
+        return verdict_of(paced(self._next_at_s, now_s))

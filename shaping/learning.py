@@ -5,9 +5,9 @@ Each estimate forgets old news and says None as long as it knows nothing. Decide
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
 from collections import deque
-from collections.abc import Sequence
+from typing import Protocol
 
 # The last gaps between arrivals that count: enough for a rate within 25%, few enough to follow a burst.
 GAPS = 16
@@ -15,7 +15,59 @@ STEADY_GAPS = 128  # for a rate within 10%
 # After a silence this many times the mean gap the stream has ended or thinned: an exponential gap is as long in 5%.
 LONG_SILENCE_GAPS = 3.0
 # The weight of an observation falls to half after 70 more.
-_KEEP_RATIO = 0.99
+KEEP_RATIO = 0.99
+
+
+# -- the arithmetic, in plain numbers, for the simulator compiles it: NaN is what nobody knows -------------------------
+
+
+def arrivals_per_s(seen: int, first_at_s: float, last_at_s: float, now_s: float) -> float:
+    """From the last `seen` arrivals, and less once the present silence outlasts their gaps; NaN before the second."""
+    if seen < 2 or now_s <= first_at_s:
+        return math.nan
+    mean_per_s = (seen - 1) / (now_s - first_at_s)
+    silence_s = now_s - last_at_s
+    return min(mean_per_s, LONG_SILENCE_GAPS / silence_s) if silence_s > 0 else mean_per_s
+
+
+def octave_of(beside_requests: float) -> int:
+    """0, 1, 2, 3, ... for 0, 1, 2 to 3, 4 to 7, ... others: the bits of the whole number."""
+    whole, bits = int(beside_requests), 0
+    while whole > 0:
+        whole, bits = whole // 2, bits + 1
+    return bits
+
+
+class Numbers(Protocol):
+    """A list or an array."""
+
+    def __getitem__(self, place: int, /) -> float: ...
+
+
+def s_per_token_beside(beside_requests: Numbers, s_per_token: Numbers, known: int, at_requests: float) -> float:
+    """Straight between the first `known` points, constant before them, along the last piece beyond if that rises.
+
+    NaN without points.
+    """
+    if known == 0:
+        return math.nan
+    place = 0
+    while place < known and beside_requests[place] < at_requests:
+        place += 1
+    if place == 0 or known == 1:
+        return s_per_token[0]
+    last = min(place, known - 1)
+    low, high = beside_requests[last - 1], beside_requests[last]
+    at_low, at_high = s_per_token[last - 1], s_per_token[last]
+    if high <= low:
+        return at_high  # two octaves meet in one point
+    slope = (at_high - at_low) / (high - low)
+    if at_requests <= high:
+        return at_low + slope * (at_requests - low)
+    return at_high + max(0.0, slope) * (at_requests - high)
+
+
+# -- what remembers ----------------------------------------------------------------------------------------------------
 
 
 class ArrivalRate:
@@ -32,11 +84,10 @@ class ArrivalRate:
     def per_s(self, now_s: float) -> float | None:
         """None before the second arrival."""
         seen = self._arrivals_at_s
-        if len(seen) < 2 or now_s <= seen[0]:
+        if not seen:
             return None
-        mean_per_s = (len(seen) - 1) / (now_s - seen[0])
-        silence_s = now_s - seen[-1]
-        return min(mean_per_s, LONG_SILENCE_GAPS / silence_s) if silence_s > 0 else mean_per_s
+        rate_per_s = arrivals_per_s(len(seen), seen[0], seen[-1], now_s)
+        return None if math.isnan(rate_per_s) else rate_per_s
 
 
 class LoadForecast:
@@ -65,38 +116,27 @@ class ServiceTime:
     must still know what one costs; between and beyond these a straight line is drawn.
     """
 
-    __slots__ = ("_by_octave", "_known")
+    __slots__ = ("_beside", "_by_octave", "_s_per_token")
 
     def __init__(self) -> None:
         self._by_octave: dict[int, list[float]] = {}  # decayed sums of beside, seconds, tokens, and their count
-        self._known: list[tuple[float, float]] | None = None  # beside and seconds per token, by beside
+        self._beside: list[float] = []  # by octave
+        self._s_per_token: list[float] = []
 
     def observe(self, took_s: float, output_tokens: int, beside_requests: float) -> None:
         """One answer; `beside_requests` is the mean number of others at the workers meanwhile."""
-        sums = self._by_octave.setdefault(int(beside_requests).bit_length(), [0.0] * 4)
+        sums = self._by_octave.setdefault(octave_of(beside_requests), [0.0] * 4)
         for place, value in enumerate((beside_requests, took_s, float(max(1, output_tokens)), 1.0)):
-            sums[place] = sums[place] * _KEEP_RATIO + value
-        self._known = None
+            sums[place] = sums[place] * KEEP_RATIO + value
+        by_octave = [sums for _, sums in sorted(self._by_octave.items())]
+        self._beside = [sums[0] / sums[3] for sums in by_octave]
+        self._s_per_token = [sums[1] / sums[2] for sums in by_octave]
 
     def s_per_token(self, beside_requests: float) -> float | None:
         """None before the first answer. Never less beside more, as far as it was not observed."""
-        if not self._by_octave:
+        if not self._beside:
             return None
-        if self._known is None:
-            by_beside = sorted(self._by_octave.items())
-            self._known = [(sums[0] / sums[3], sums[1] / sums[2]) for _, sums in by_beside]
-        return _interpolated(self._known, beside_requests)
-
-
-def _interpolated(points: Sequence[tuple[float, float]], value: float) -> float:
-    """Straight between points, constant before the first, along the last piece beyond the last if that rises."""
-    place = bisect_left(points, (value,))
-    if place == 0 or len(points) == 1:
-        return points[0][1]
-    last = min(place, len(points) - 1)
-    (low, at_low), (high, at_high) = points[last - 1], points[last]
-    slope = (at_high - at_low) / (high - low)
-    return at_low + slope * (value - low) if value <= high else at_high + max(0.0, slope) * (value - high)
+        return s_per_token_beside(self._beside, self._s_per_token, len(self._beside), beside_requests)
 
 
 class Occupancy:
@@ -117,8 +157,8 @@ class Occupancy:
         self.since_s = now_s
 
     def used(self, energy_j: float) -> None:
-        self._energy_j = self._energy_j * _KEEP_RATIO + energy_j
-        self._busy_s *= _KEEP_RATIO
+        self._energy_j = self._energy_j * KEEP_RATIO + energy_j
+        self._busy_s *= KEEP_RATIO
 
     @property
     def busy_w(self) -> float | None:

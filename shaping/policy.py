@@ -74,9 +74,13 @@ class ShapingPolicy:
 
     def budget_ends_at_s(self, request: Request) -> float:
         """The last instant to which any rule may hold the request."""
-        if request.latency_class is not LatencyClass.INTERACTIVE:
-            return request.release_by_s
-        return min(request.arrived_at_s + self.hold_s(request), request.release_by_s)
+        is_interactive = request.latency_class is LatencyClass.INTERACTIVE
+        return budget_end_s(is_interactive, request.arrived_at_s, self.hold_s(request), request.release_by_s)
+
+
+def budget_end_s(is_interactive: bool, arrived_at_s: float, hold_s: float, release_by_s: float) -> float:
+    """The last instant to which any rule may hold a request."""
+    return min(arrived_at_s + hold_s, release_by_s) if is_interactive else release_by_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from shaping.adaptive import Adaptive
-from shaping.holds import HOLD, DenseGroup, FixedWindow, HoldRule, Line, Paced, PassThrough
+from shaping.hold_arithmetic import Line
+from shaping.holds import HOLD, DenseGroup, FixedWindow, HoldRule, Paced, PassThrough
 from shaping.lanes import Lane, LaneKey, lane_key
 from shaping.lazy_heap import LazyHeap
 from shaping.policy import (
@@ -172,7 +173,7 @@ class Shaper:
             # Asked before its overdue ones go ahead: they take the others along. One that is not asked again, as
             # another blocks the way, has no instant of its own.
             is_over = lane.ends_at_s <= now_s and self._is_served(lane)
-            lane.decided(self._rule.verdict(self._line(lane), now_s) if is_over else HOLD)
+            lane.decided(self._rule.verdict(lane.latency_class, self._line(lane), now_s) if is_over else HOLD)
         chosen: dict[ReleaseReason, list[Request]] = {}
         while (due := self._next_due(now_s)) is not None:
             request, reason, rule = due
@@ -314,7 +315,7 @@ class Shaper:
             if next_id is None or not self._is_served(lane):
                 continue
             if lane.granted <= 0:
-                lane.decided(self._rule.verdict(self._line(lane), now_s))
+                lane.decided(self._rule.verdict(lane.latency_class, self._line(lane), now_s))
             if lane.granted > 0:
                 rule = _Rule.INTERACTIVE if lane.is_interactive else _Rule.DEFERRED
                 return self._held[next_id], lane.verdict.reason, rule
@@ -329,7 +330,6 @@ class Shaper:
 
     def _line(self, lane: Lane) -> Line:
         return Line(
-            latency_class=lane.latency_class,
             held=len(lane),
             ends_at_s=lane.ends_at_s,
             running=len(self._running),

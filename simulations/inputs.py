@@ -18,6 +18,7 @@ from intensity_feeds.trace import TraceError, read_trace
 from scheduler.objective_settings import price_zones
 from shaping.energy import Deployment, ProfileError
 from shaping.profiles import deployment
+from simulations.compiled.choice import LoopKind, NoCompilerError, chosen_run
 from simulations.grid import Forecaster, Grid, blind, perfect, seasonal
 from simulations.runs import Inputs, generator
 from simulations.scenario import ForecastKind, JobSettings, RequestSettings, Scenario
@@ -28,19 +29,21 @@ from simulations.workloads import JobTrace, RequestTrace, drawn_jobs, poisson_re
 _DAY_S = 86400.0
 
 
-def gather_inputs(loaded: LoadedScenario) -> Inputs:
+def gather_inputs(loaded: LoadedScenario, loop: LoopKind = LoopKind.AUTO) -> Inputs:
     """Everything the scenario needs, read. Raises ScenarioError."""
     scenario = loaded.scenario
     try:
+        requests = tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests))
         return Inputs(
             scenario=scenario,
             grid=_grid(loaded),
-            requests=tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests)),
+            requests=requests,
             jobs=tuple(_jobs(loaded, settings, place) for place, settings in enumerate(scenario.jobs)),
             deployments=tuple(_deployment(settings) for settings in scenario.requests),
             prices=_prices(loaded),
+            run_requests=chosen_run(loop, sum(len(trace) for trace in requests)),
         )
-    except (WorkloadError, TraceError, ProfileError) as error:
+    except (WorkloadError, TraceError, ProfileError, NoCompilerError) as error:
         raise ScenarioError(scenario.name, str(error)) from error
 
 

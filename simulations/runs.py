@@ -22,6 +22,7 @@ from scheduler.planning.plan import Region
 from shaping.consolidation import ConsolidationPolicy
 from shaping.energy import Deployment, GpuState, idle_power_w
 from simulations.baselines import Conduct, conduct_of, run_now
+from simulations.compiled.pool import CompiledPool, Run, covers
 from simulations.fleet import Fleet, Timetable
 from simulations.grid import Grid
 from simulations.launcher import JobWork, Stretch
@@ -39,7 +40,10 @@ HELD_AHEAD_S = 396 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """A scenario with everything it names, in the order of its tables."""
+    """A scenario with everything it names, in the order of its tables.
+
+    `run_requests` is the compiled loop for pools that it covers; without it they run in plain Python.
+    """
 
     scenario: Scenario
     grid: Grid
@@ -47,6 +51,7 @@ class Inputs:
     jobs: tuple[JobTrace, ...]
     deployments: tuple[Deployment, ...]
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
+    run_requests: Run | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,19 +161,16 @@ class _Running:
             pools=runs,
         )
 
-    def _pool(self, settings: RequestSettings, place: int, conduct: Conduct) -> Pool:
+    def _pool(self, settings: RequestSettings, place: int, conduct: Conduct) -> Pool | CompiledPool:
         spec = pool_spec(self._inputs, settings, place)
         if conduct.lets_workers_sleep and settings.sleeps:
             spec = replace(spec, sleep=sleep_spec(settings, spec.deployment))
         forecast = (lambda: self._forecasts.get(spec.zone)) if conduct.lets_requests_wait else None
-        return Pool(
-            self.loop,
-            spec,
-            self._traffics[place],
-            conduct.shaping,
-            forecast=forecast,
-            progressed=self._count,
-        )
+        run, traffic, shaping = self._inputs.run_requests, self._traffics[place], conduct.shaping
+        if run is not None and covers(spec, shaping):
+            start_at_s = self.loop.now_s
+            return CompiledPool(run, start_at_s, spec, traffic, shaping, forecast=forecast, progressed=self._count)
+        return Pool(self.loop, spec, traffic, shaping, forecast=forecast, progressed=self._count)
 
     def _renewed_forecasts(self, now_s: float) -> list[ForecastUpdated]:
         updates = list(self._inputs.grid.forecasts(now_s))
@@ -176,6 +178,8 @@ class _Running:
         return updates
 
     def _has_open_work(self) -> bool:
+        for pool in self.pools:
+            pool.catch_up(self.loop.now_s)
         return self._fleet.can_go_on or any(pool.open_requests for pool in self.pools)
 
     def _count(self, count: int) -> None:

@@ -133,6 +133,13 @@ class DeploymentSteps:
         return StepCost(made.duration_s, made.energy_j)
 
 
+def estimated_service_s(steps: DeploymentSteps, prompt_tokens: int, output_tokens: int) -> float:
+    """How long a held request will take once it goes, as far as one can say beforehand."""
+    context_tokens = prompt_tokens + output_tokens / 2
+    decode_s = steps.step(ESTIMATE_SEQUENCES, context_tokens, 0.0, 0.0).duration_s * output_tokens
+    return decode_s + steps.step(0, 0.0, prompt_tokens, float(prompt_tokens**2)).duration_s
+
+
 class Pool:
     """Puts its arrivals on the loop when made; after `loop.run()` its record says what became of each."""
 
@@ -165,6 +172,9 @@ class Pool:
         self.ended_at_s = loop.now_s
         self.record = ServingRecord.empty(len(traffic.trace))
         self._await_arrival()
+
+    def catch_up(self, until_s: float) -> None:
+        """Nothing is left behind: what happens is on the loop."""
 
     def close(self, end_at_s: float) -> None:
         """Keep the workers warm until `end_at_s` and take down their power."""
@@ -219,7 +229,7 @@ class Pool:
         may_wait = is_flex and self._forecast is not None
         release_by_s, not_before_s = now_s + self._hold_s, 0.0
         if may_wait:
-            service_s = self._service_s(prompt_tokens, output_tokens)
+            service_s = estimated_service_s(self._steps, prompt_tokens, output_tokens)
             release_by_s = now_s + max(0.0, self._traffic.flex_deadline_s - self._traffic.flex_margin_s - service_s)
             series = self._forecast() if self._forecast else None
             not_before_s = release_at_s(series, now_s, service_s, release_by_s)
@@ -234,11 +244,6 @@ class Pool:
             not_before_s=not_before_s,
             priority=FLEX_PRIORITY if may_wait else 0,
         )
-
-    def _service_s(self, prompt_tokens: int, output_tokens: int) -> float:
-        context_tokens = prompt_tokens + output_tokens / 2
-        decode_s = self._steps.step(ESTIMATE_SEQUENCES, context_tokens, 0.0, 0.0).duration_s * output_tokens
-        return decode_s + self._steps.step(0, 0.0, prompt_tokens, float(prompt_tokens**2)).duration_s
 
     # -- releases ---------------------------------------------------------------------------------------------------
 
@@ -324,7 +329,9 @@ class Pool:
 
     def _meter(self) -> None:
         """Read what the workers spent on requests, as the daemon reads it from their answers."""
-        spent_j = sum(worker.busy_energy_j for worker in self._workers)
+        spent_j = 0.0
+        for worker in self._workers:  # one by one: `sum` rounds differently from one Python to the next
+            spent_j += worker.busy_energy_j
         self._shaper.used(spent_j - self._metered_j)
         self._metered_j = spent_j
 

@@ -254,6 +254,17 @@ class Worker:
         return self._known[key]
 
 
+def sum_of_steps(steps: float, first_cost: float, more_cost: float) -> float:
+    """Of so many steps, each of which takes `more_cost` more than the one before, in seconds or joules."""
+    return steps * (first_cost + more_cost * steps / 2.0)
+
+
+def steps_in(elapsed_s: float, step_s: float, longer_s: float) -> float:
+    """The inverse of `sum_of_steps`, in the form that survives longer_s = 0."""
+    root_s = math.sqrt(step_s * step_s + 2.0 * longer_s * elapsed_s)
+    return 2.0 * elapsed_s / (step_s + root_s)
+
+
 class _Span(NamedTuple):
     """Steps of one batch: step k (from 0) takes step_s + longer_s * k and step_j + more_j * k."""
 
@@ -264,15 +275,13 @@ class _Span(NamedTuple):
     more_j: float
 
     def duration_s(self, steps: float) -> float:
-        return steps * (self.step_s + self.longer_s * steps / 2.0)
+        return sum_of_steps(steps, self.step_s, self.longer_s)
 
     def energy_j(self, steps: float) -> float:
-        return steps * (self.step_j + self.more_j * steps / 2.0)
+        return sum_of_steps(steps, self.step_j, self.more_j)
 
     def steps_within(self, elapsed_s: float) -> float:
-        """The inverse of `duration_s`, in the form that survives longer_s = 0."""
-        root = math.sqrt(self.step_s**2 + 2.0 * self.longer_s * elapsed_s)
-        return min(self.steps, 2.0 * elapsed_s / (self.step_s + root))
+        return min(self.steps, steps_in(elapsed_s, self.step_s, self.longer_s))
 
     def after(self, steps: float) -> _Span:
         return _Span(

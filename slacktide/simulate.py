@@ -36,6 +36,9 @@ def simulate(
     png_file: Annotated[
         str, typer.Option("--png", metavar="FILE", help="Write the headline picture (extra: plots).")
     ] = "",
+    loop: Annotated[
+        str, typer.Option(metavar="KIND", help="Requests in plain Python, compiled (extra: compiled), or auto.")
+    ] = "auto",
 ) -> None:
     """Run a what-if: the same work at once and under the policy, and what that saves.
 
@@ -51,7 +54,7 @@ def simulate(
     if png_file:
         _refuse_other_pictures(png_file)
         _refuse_without_plots()
-    results = _run(scenario, overrides or [])
+    results = _run(scenario, overrides or [], loop)
     _write(results, json_file, html_file, png_file)
     if json_file != "-":
         _show(results)
@@ -83,7 +86,8 @@ def _refuse_without_plots() -> None:
         )
 
 
-def _run(name: str, overrides: list[str]) -> Results:
+def _run(name: str, overrides: list[str], loop: str) -> Results:
+    from simulations.compiled.choice import LoopKind
     from simulations.fleet import StalledError
     from simulations.inputs import gather_inputs
     from simulations.overrides import parse_override
@@ -91,8 +95,11 @@ def _run(name: str, overrides: list[str]) -> Results:
     from simulations.runs import run_both
     from simulations.scenario_file import ScenarioError, load_scenario
 
+    if loop not in tuple(LoopKind):
+        raise UsageProblem(f"--loop: {loop!r} is none of {', '.join(LoopKind)}", "leave it out for auto")
     try:
-        inputs = gather_inputs(load_scenario(name, [parse_override(text) for text in overrides]))
+        loaded = load_scenario(name, [parse_override(text) for text in overrides])
+        inputs = gather_inputs(loaded, LoopKind(loop))
     except ScenarioError as error:
         raise UsageProblem(str(error), error.hint) from error
     try:

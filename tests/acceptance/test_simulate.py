@@ -139,3 +139,10 @@ def test_an_hour_of_chat_and_five_hundred_jobs_on_64_gpus_miss_nothing_that_runn
         assert side["unpriced_kwh"] == 0
     assert took_s < 60
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1024 * 1024  # KiB
+
+
+@pytest.mark.slow
+def test_a_loop_that_does_not_exist_is_refused_with_those_that_do(small: Path) -> None:
+    found = slacktide("simulate", str(small), "--loop", "warp")
+    assert found.returncode == 2
+    assert "auto, plain, compiled" in found.stderr

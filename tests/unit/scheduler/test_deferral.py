@@ -79,3 +79,8 @@ def test_asked_hour_by_hour_fluid_work_emits_the_least_there_is(values: list[flo
     least = sum(sorted(values[:window])[:hours])
     # Each time that all at once was barely dirtier may have cost so much.
     assert least <= grams <= least / (1 - MIN_SAVINGS_RATIO) ** hours + 1e-6
+
+
+def test_a_wait_within_one_step_of_the_grid_is_no_wait() -> None:
+    assert release_at_s(a_series([400.0, 100.0]), 10.0, 60.0, HOUR_S - 60.0) == 10.0
+    assert release_at_s(a_series([400.0, 100.0]), 10.0, 60.0, HOUR_S) == HOUR_S
