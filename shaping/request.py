@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shaping.prefixes import Prefix
+
 
 class LatencyClass(StrEnum):
     """How long a request may be held before its worker sees it."""
@@ -21,7 +23,8 @@ class Request:
 
     `not_before_s` is the planner's word (a cleaner hour), `release_by_s` the last instant to reach a worker and still
     be in time for the client; while there is capacity a request is never held past it. Lower `priority` is served
-    first, as in vLLM. Raises ValueError for an instant that is no finite number, or a negative count of tokens.
+    first, as in vLLM. `prefix` names the blocks that its prompt begins with, as far as anybody looked. Raises
+    ValueError for an instant that is no finite number, or a negative count of tokens.
     """
 
     id: str
@@ -34,6 +37,7 @@ class Request:
     not_before_s: float = 0.0
     is_streaming: bool = False
     priority: int = 0
+    prefix: Prefix = ()
 
     def __post_init__(self) -> None:
         # The sum is finite only if each part is: one test on the hot path. An endless latest start could starve.

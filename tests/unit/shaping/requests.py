@@ -20,6 +20,7 @@ def a_request(
     is_streaming: bool = False,
     priority: int = 0,
     model: str = MODEL,
+    prefix: tuple[int, ...] = (),
 ) -> Request:
     return Request(
         id=id_,
@@ -32,6 +33,7 @@ def a_request(
         not_before_s=not_before_s,
         is_streaming=is_streaming,
         priority=priority,
+        prefix=prefix,
     )
 
 
