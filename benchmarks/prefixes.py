@@ -3,10 +3,10 @@
     python -m benchmarks.prefixes
     python -m benchmarks.prefixes --conversations conversation_trace.jsonl
 
-The first table is drawn with a fixed seed: questions about long documents, which all may wait, in mixed order before one
-worker. The second is the hour of conversations that Mooncake published with the hash of every 512-token block
-(kvcache-ai/Mooncake, FAST25-release/traces, Apache-2.0), served as it comes. Every row is the daemon's own Shaper before
-virtual workers (H100, 8B model in 16 bit); energy is the GPUs', idle time included.
+The first table is drawn with a fixed seed: questions about long documents, which all may wait, in mixed order before
+one worker. The second is the hour of conversations that Mooncake published with the hash of every 512-token block
+(kvcache-ai/Mooncake, FAST25-release/traces, Apache-2.0), served as it comes. Every row is the daemon's own Shaper
+before virtual workers (H100, 8B model in 16 bit); energy is the GPUs', idle time included.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def documents() -> RequestTrace:
     asked = generator.permutation(np.repeat(np.arange(DOCUMENTS), QUESTIONS))
     names = [named_blocks(bytes(DOCUMENT_BLOCKS), 1, root=b"%d" % number) for number in range(DOCUMENTS)]
     return RequestTrace(
-        arrival_s=np.arange(len(asked)) * 1e-3,
+        arrival_s=np.cumsum(np.full(len(asked), 1e-3)),
         prompt_tokens=np.full(len(asked), DOCUMENT_BLOCKS * DRAWN_BLOCK_TOKENS + QUESTION_TOKENS),
         output_tokens=np.full(len(asked), ANSWER_TOKENS),
         prefixes=tuple(names[number] for number in asked),

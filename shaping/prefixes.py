@@ -121,7 +121,9 @@ def load_slack(places: int) -> float:
     return max(1.0, places * _SLACK_RATIO)
 
 
-def preferred(loads_requests: Sequence[float], slacks_requests: Sequence[float], known_blocks: Sequence[int]) -> int | None:
+def preferred(
+    loads_requests: Sequence[float], slacks_requests: Sequence[float], known_blocks: Sequence[int]
+) -> int | None:
     """The place of who should serve a prompt: of those about as idle as the idlest, who knows most of it.
 
     About as idle is: not more than its own slack above the least load. Of equals the idler one, then the first. None

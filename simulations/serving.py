@@ -20,8 +20,8 @@ from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_token
 from shaping.learning import LoadForecast
 from shaping.request import LatencyClass, PoolCapacity, Request
 from shaping.shaper import Holding, Shaper, ShapingPolicy
-from simulations.loop import Loop, Priority
 from simulations.followed import Followed
+from simulations.loop import Loop, Priority
 from simulations.roster import Roster, SleepSpec
 from simulations.workers import PowerTrace, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace

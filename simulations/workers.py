@@ -7,7 +7,8 @@ step's duration and energy are linear in the context, which grows by one token a
 Prompts are processed in chunks beside the running decodes (chunked prefill). Where this is coarser than an engine: a
 request that arrives while nothing is prefilled starts at once rather than at the next step, and KV memory is reserved
 for a request's full length, so nothing is ever preempted. Blocks of prompts stay where generated tokens leave room, and
-a prompt that begins with them is read from there on; memory that prompts share is not shared here. Knows no policy, no grid and no clock of its own.
+a prompt that begins with them is read from there on; memory that prompts share is counted for each of them. Knows no
+policy, no grid and no clock of its own.
 """
 
 from __future__ import annotations

@@ -37,19 +37,27 @@ class UseSink(Protocol):
 
 
 def request_energy_j(
-    deployment: energy.Deployment, *, prompt_tokens: int, output_tokens: int, batch_sequences: int
+    deployment: energy.Deployment,
+    *,
+    prompt_tokens: int,
+    output_tokens: int,
+    batch_sequences: int,
+    cached_tokens: int = 0,
 ) -> float:
     """GPU energy of one request among `batch_sequences` like it: its share of every step it took part in.
+
+    `cached_tokens` of its prompt are not read again, but looked back on like the others.
 
     Source: energy_model 2.2 and 4.3, prompts taken in beside the decoding of others.
     """
     if output_tokens <= 0:
-        return energy.prefill(deployment, max(1, prompt_tokens)).energy_j
+        squared = max(1.0, float(prompt_tokens**2 - cached_tokens**2))
+        return energy.prefill(deployment, max(1, prompt_tokens - cached_tokens), squared).energy_j
     step = energy.step(
         deployment,
         batch_sequences,
         mean_context_tokens=prompt_tokens + output_tokens / 2,
-        prefill_tokens=batch_sequences * prompt_tokens / output_tokens,
+        prefill_tokens=batch_sequences * (prompt_tokens - cached_tokens) / output_tokens,
     )
     return step.energy_j * output_tokens / batch_sequences
 
@@ -92,7 +100,13 @@ class Bookkeeper:
         self._deployments: dict[int, energy.Deployment | None] = {}
 
     def modelled_j(
-        self, worker: WorkerSettings, *, prompt_tokens: int, output_tokens: int, batch_sequences: int
+        self,
+        worker: WorkerSettings,
+        *,
+        prompt_tokens: int,
+        output_tokens: int,
+        batch_sequences: int,
+        cached_tokens: int = 0,
     ) -> float | None:
         """Energy by the model; None where the settings name no known profile."""
         deployment = self._deployment(worker)
@@ -103,6 +117,7 @@ class Bookkeeper:
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
             batch_sequences=max(1, batch_sequences),
+            cached_tokens=cached_tokens,
         )
 
     def idle_power_w(self, worker: WorkerSettings) -> float | None:

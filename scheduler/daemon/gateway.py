@@ -31,6 +31,7 @@ from scheduler.daemon.upstream import Upstream
 from scheduler.daemon.workers import Worker, by_model
 from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
+from shaping.prefixes import Prefix
 from shaping.request import LatencyClass, Request
 
 log = logging.getLogger(__name__)
@@ -246,7 +247,8 @@ class Gateway:
         patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
         now_s = self._env.now_s()
         batch = self._batch_of(http.headers[JOB_HEADER]) if JOB_HEADER in http.headers else None
-        request = self._request(http, call, pool, patience_s, now_s, batch)
+        prefix = pool.prefix_of(endpoint, body)
+        request = self._request(http, call, pool, patience_s, now_s, batch, prefix)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
@@ -310,6 +312,7 @@ class Gateway:
         patience_s: float | None,
         now_s: float,
         batch: Job | None,
+        prefix: Prefix,
     ) -> Request:
         shaping = self._settings.shaping
         deadline_at_s = deadline_of(call, http.headers.get(DEADLINE_HEADER), now_s, shaping.flex_deadline_s)
@@ -336,6 +339,7 @@ class Gateway:
             latency_class=latency_class,
             not_before_s=not_before_s,
             is_streaming=call.is_streaming,
+            prefix=prefix,
         )
 
     def _release_by_s(

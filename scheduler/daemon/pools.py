@@ -13,9 +13,11 @@ from typing import Never
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import ServiceTime
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.openai_api import Endpoint, prompt_prefix
 from scheduler.daemon.workers import Worker, capacity_of
 from shaping.consolidation import Demand
 from shaping.learning import LoadForecast
+from shaping.prefixes import Prefix
 from shaping.request import Request
 from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
 
@@ -77,6 +79,7 @@ class ModelPool:
         self.running = 0
         self.held: dict[str, Ticket] = {}
         self._env = env
+        self._keeps_prefixes = any(worker.settings.prefix_cache_tokens for worker in workers)
         self._intensity_at = intensity_at
         self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy, idle_power_w=idle_power_w)
         self._load = LoadForecast()
@@ -116,6 +119,10 @@ class ModelPool:
         """Workers came or went: hold as many requests back as the others cannot take."""
         self._shaper.resize(capacity_of(self.workers, self._env.monotonic_s()))
         self.wake()
+
+    def prefix_of(self, endpoint: Endpoint, body: bytes) -> Prefix:
+        """What the prompt begins with, where a worker keeps such things for reuse."""
+        return prompt_prefix(endpoint, body, self.model) if self._keeps_prefixes else ()
 
     @property
     def is_exclusive(self) -> bool:

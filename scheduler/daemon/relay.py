@@ -119,6 +119,7 @@ class Exchange:
             headers,
             streams=self.call.is_streaming,
             latency_class=self.ticket.request.latency_class,
+            prefix=self.ticket.request.prefix,
         )
 
     # -- holding ------------------------------------------------------------------------------------------------------
@@ -260,6 +261,7 @@ def book_answer(
             worker.settings,
             prompt_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
             batch_sequences=(answer.began_beside + worker.in_flight) // 2,
         )
     if energy_j is not None:

@@ -16,6 +16,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, choose
+from shaping.prefixes import Prefix
 from shaping.request import LatencyClass
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class Upstream:
         *,
         streams: bool,
         latency_class: LatencyClass = LatencyClass.INTERACTIVE,
+        prefix: Prefix = (),
     ) -> Answer:
         """An answer from one of the workers, its body read unless it is the stream that was asked for.
 
@@ -125,8 +127,9 @@ class Upstream:
         tried: list[Worker] = []
         sent = 0
         last: WorkerCallError | None = None
-        while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last)) is not None:
+        while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, prefix)) is not None:
             tried.append(worker)
+            worker.prefixes.touch(prefix)
             try:
                 sent_body = with_priority(body, worker.settings.priority, latency_class)
                 answer = await self._attempt(worker, endpoint, sent_body, headers, streams=streams)
@@ -141,11 +144,13 @@ class Upstream:
                 return answer
         raise _told_to_client(last, workers, self._env.monotonic_s())
 
-    def _next(self, workers: Sequence[Worker], tried: list[Worker], last: WorkerCallError | None) -> Worker | None:
+    def _next(
+        self, workers: Sequence[Worker], tried: list[Worker], last: WorkerCallError | None, prefix: Prefix
+    ) -> Worker | None:
         if self._is_closed:  # the drain time was over while this request was under way
             return None
         now_s = self._env.monotonic_s()
-        worker = choose(workers, now_s, tried)
+        worker = choose(workers, now_s, tried, prefix)
         # A kept-alive connection may be closed by the worker in the instant we use it; with no other worker, ask again.
         if worker is None and last is not None and last.failure is Failure.BROKEN_OFF and last.worker.is_up(now_s):
             return last.worker

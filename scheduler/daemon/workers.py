@@ -14,7 +14,8 @@ from aiohttp import ClientTimeout
 from yarl import URL
 
 from scheduler.config import WorkerSettings
-from scheduler.daemon.openai_api import Endpoint
+from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
+from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
 from shaping.request import PoolCapacity
 
 # One failure is an accident; three in a row with nothing between them are a state.
@@ -63,6 +64,7 @@ class Worker:
         "in_flight",
         "is_asleep",
         "name",
+        "prefixes",
         "served",
         "settings",
         "timeout",
@@ -80,6 +82,7 @@ class Worker:
         self.in_flight = 0
         self.is_asleep = False  # or about to be: it is given no requests
         self.served = Served()
+        self.prefixes = PrefixIndex(settings.prefix_cache_tokens // PREFIX_BLOCK_TOKENS)  # of what it was sent
         self._failures = self._failed_probes = 0
         self._ejected_until_s = 0.0
         self._next_ejection_s = _FIRST_EJECTION_S
@@ -113,8 +116,15 @@ class Worker:
         return max(1.0, self._ejected_until_s - now_s)
 
 
-def choose(workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = ()) -> Worker | None:
-    """The worker that is up, awake and has the least in flight per place; the earlier one where two are equal."""
+def choose(
+    workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = (), prefix: Prefix = ()
+) -> Worker | None:
+    """The worker that is up, awake and has the least in flight per place; the earlier one where two are equal.
+
+    Of those about as idle, the one that was sent most of the `prefix` before.
+    """
+    if prefix:
+        return _choose_by_prefix([one for one in workers if one not in tried], now_s, prefix)
     best: Worker | None = None
     best_load = 0.0
     for worker in workers:
@@ -124,6 +134,17 @@ def choose(workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = 
         if best is None or load < best_load:
             best, best_load = worker, load
     return best
+
+
+def _choose_by_prefix(workers: Sequence[Worker], now_s: float, prefix: Prefix) -> Worker | None:
+    places = [one.settings.max_sequences for one in workers]
+    loads_ratio = [
+        one.in_flight / place if one.is_up(now_s) and not one.is_asleep else float("inf")
+        for one, place in zip(workers, places, strict=True)
+    ]
+    slacks_ratio = [load_slack(place) / place for place in places]
+    chosen = preferred(loads_ratio, slacks_ratio, [one.prefixes.known(prefix) for one in workers])
+    return None if chosen is None else workers[chosen]
 
 
 def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:

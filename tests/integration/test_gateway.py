@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import ClientPayloadError, web
@@ -290,3 +292,21 @@ async def test_draining_does_not_wait_for_ever() -> None:
         await asyncio.wait_for(gate.entered.wait(), SOON_S)
         await asyncio.wait_for(stand.gateway.stop(0.01), SOON_S)
         assert (await call).status in (502, 503)
+
+
+async def test_a_prompt_that_begins_alike_goes_to_the_worker_that_had_it_before() -> None:
+    document = {"role": "user", "content": "wind and sun " * 100}
+    first, second = FakeWorker(Gate()), FakeWorker()
+    async with AsyncExitStack() as stack:
+        urls = [(await stack.enter_async_context(worker.listening())).url for worker in (first, second)]
+        settings = settings_for(urls)
+        caching = tuple(dataclasses.replace(one, prefix_cache_tokens=100_000) for one in settings.worker)
+        stand = await stack.enter_async_context(a_front(dataclasses.replace(settings, worker=caching)))
+        under_way = [stand.call(messages=[document])]
+        await asyncio.wait_for(first.behaviour.entered.wait(), SOON_S)  # type: ignore[attr-defined]
+        await stand.chat(messages=[{"role": "user", "content": "something else"}])
+        assert len(second.requests) == 1  # the idler one
+        under_way.append(stand.call(messages=[document, {"role": "user", "content": "and now?"}]))
+        await until(lambda: len(first.requests) == 2)
+        first.behaviour.opened.set()  # type: ignore[attr-defined]
+        assert [(await call).status for call in under_way] == [200, 200]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scheduler.config import WorkerSettings
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, by_model, capacity_of, choose
+from shaping.prefixes import named_blocks
 from shaping.request import PoolCapacity
 
 
@@ -84,6 +85,25 @@ def test_the_least_load_per_place_is_chosen_and_the_first_of_equals() -> None:
     small.in_flight, large.in_flight = 1, 3
     assert choose([small, large], 0.0) is large
     assert choose([small, large], 0.0, tried=[large]) is small
+
+
+def test_who_was_sent_the_prompt_before_is_chosen_while_about_as_idle() -> None:
+    prefix = named_blocks(b"a long system prompt", 4)
+    idle, knowing = (
+        Worker(WorkerSettings(url=url, models=("m",), region="here", max_sequences=16, prefix_cache_tokens=4096))
+        for url in ("http://a:1", "http://b:1")
+    )
+    knowing.prefixes.touch(prefix)
+    knowing.in_flight = 2
+    assert choose([idle, knowing], 0.0, prefix=prefix) is knowing
+    assert choose([idle, knowing], 0.0) is idle
+    assert choose([idle, knowing], 0.0, tried=[knowing], prefix=prefix) is idle
+    knowing.in_flight = 3
+    assert choose([idle, knowing], 0.0, prefix=prefix) is idle
+    idle.is_asleep = True
+    assert choose([idle, knowing], 0.0, prefix=prefix) is knowing
+    fail(knowing, 3, now_s=0.0)
+    assert choose([idle, knowing], 0.5, prefix=prefix) is None
 
 
 def test_a_worker_that_is_down_is_never_chosen() -> None:
