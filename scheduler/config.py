@@ -180,6 +180,10 @@ class HoldSettings:
             "a tenth of it for flex, a hundredth for batch.",
         ),
     ] = 0.3
+    first_token_budget_s: Annotated[
+        Duration | None,
+        Field(gt=0, description="Longest that prompts of deferred requests keep the next from its first token."),
+    ] = None
     length_lanes: Annotated[
         bool, Field(description="Group requests whose outputs, by their `max_tokens`, are about as long.")
     ] = False
@@ -195,6 +199,7 @@ class HoldSettings:
             pace_gap_s=self.pace_gap_s,
             latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
             has_length_lanes=self.length_lanes,
+            first_token_budget_s=self.first_token_budget_s,
         )
 
 

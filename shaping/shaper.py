@@ -10,7 +10,9 @@ The rules, in the order in which `release` applies them:
 2. Interactive. The policy's hold rule says how many of those held go now: lower priority number first, then first in
    first out.
 3. Deferred. Flex and batch requests whose `not_before_s` has come are asked the same, as far as sequences are left over
-   beyond those reserved for interactive ones: flex before batch, lower priority number first, then first in first out.
+   beyond those reserved for interactive ones: flex before batch, lower priority number first, then first in first out
+   (a prompt right behind the first that begins like it). The first whose prompt would keep an interactive request from
+   its first token for longer than the budget for that waits until the workers have read enough, and all behind it do.
 
 Where lanes are by length, an order holds within a lane. Each lane is asked until all of them hold, for what goes from
 one may fill the batch for another.
@@ -28,6 +30,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from shaping.adaptive import Adaptive
+from shaping.first_token import UnreadPrompts
 from shaping.holds import HOLD, DenseGroup, FixedWindow, HoldRule, Line, Paced, PassThrough
 from shaping.lanes import Lane, LaneKey, lane_key
 from shaping.lazy_heap import LazyHeap
@@ -84,13 +87,24 @@ class Shaper:
     """Holds requests and releases groups. The caller asks `release` after every change and at `next_wakeup_at_s`."""
 
     def __init__(
-        self, model: str, capacity: PoolCapacity, policy: ShapingPolicy, *, idle_power_w: float | None = None
+        self,
+        model: str,
+        capacity: PoolCapacity,
+        policy: ShapingPolicy,
+        *,
+        idle_power_w: float | None = None,
+        reading_tokens_per_s: float | None = None,
     ) -> None:
-        """`idle_power_w` is that of one worker that does nothing; without it the adaptive rule holds nothing."""
+        """Both are of one worker: without its idle power the adaptive rule holds nothing, without the speed at which it
+        reads prompts a budget for the first token limits nothing.
+        """
         self.model = model
         self.policy = policy
         self._rule = _rule_of(policy, idle_power_w)
         self._capacity = capacity
+        self._unread = UnreadPrompts(policy.first_token_budget_s, reading_tokens_per_s)
+        self._unread.workers = capacity.workers
+        self._read_at_s = math.inf  # when workers have read enough for the deferred request that waits for it
         self._now_s = 0.0
         self._held: dict[str, Request] = {}
         self._running: dict[str, Request] = {}
@@ -166,7 +180,7 @@ class Shaper:
 
     def release(self, now_s: float) -> list[Group]:
         """The groups that go now; they count as running from here on."""
-        self._now_s, self._is_asked, self._blocked_by = now_s, True, None
+        self._now_s, self._is_asked, self._blocked_by, self._read_at_s = now_s, True, None, math.inf
         self._promote(now_s)
         for lane in self._lanes.values():
             # Asked before its overdue ones go ahead: they take the others along. One that is not asked again, as
@@ -201,6 +215,7 @@ class Shaper:
         if self._blocked_by is not _Rule.INTERACTIVE:
             if (first := self._waiting.first()) is not None:
                 instants_at_s.append(first[0][0])
+            instants_at_s.append(self._read_at_s)
             instants_at_s += [lane.verdict.again_at_s for lane in self._lanes.values() if self._is_served(lane)]
         return min((at_s for at_s in instants_at_s if at_s < math.inf), default=None)
 
@@ -238,6 +253,7 @@ class Shaper:
     def resize(self, capacity: PoolCapacity) -> None:
         """Workers came or went. What runs goes on, even beyond a smaller capacity."""
         self._capacity = capacity
+        self._unread.workers = capacity.workers
         for request_id in self._set_aside:
             self._enqueue(self._held[request_id])
         self._set_aside.clear()
@@ -316,8 +332,14 @@ class Shaper:
             if lane.granted <= 0:
                 lane.decided(self._rule.verdict(self._line(lane), now_s))
             if lane.granted > 0:
-                rule = _Rule.INTERACTIVE if lane.is_interactive else _Rule.DEFERRED
-                return self._held[next_id], lane.verdict.reason, rule
+                request = self._held[next_id]
+                if lane.is_interactive:
+                    return request, lane.verdict.reason, _Rule.INTERACTIVE
+                at_s = self._unread.room_at_s(request.prompt_tokens, now_s)
+                if at_s > now_s:
+                    self._read_at_s = at_s
+                    return None
+                return request, lane.verdict.reason, _Rule.DEFERRED
         return None
 
     def _overdue(self, request: Request) -> tuple[Request, ReleaseReason, _Rule]:
@@ -362,6 +384,7 @@ class Shaper:
         self._running[request.id] = request
         self._running_kv_tokens += request.kv_tokens
         self._released += 1
+        self._unread.given(request.prompt_tokens, now_s)
         self._rule.started(request, now_s)
 
     def _stop(self, request_id: str, now_s: float, *, is_answered: bool) -> bool:

@@ -17,6 +17,7 @@ from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.deferral import release_at_s
 from shaping.consolidation import Demand
 from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
+from shaping.first_token import reading_tokens_per_s
 from shaping.learning import LoadForecast
 from shaping.request import LatencyClass, PoolCapacity, Request
 from shaping.shaper import Holding, Shaper, ShapingPolicy
@@ -160,7 +161,13 @@ class Pool:
         self.spec = spec
         self._progressed = progressed
         self._steps = DeploymentSteps(spec.deployment)
-        self._shaper = Shaper(spec.deployment.model.name, spec.capacity, policy, idle_power_w=self._steps.idle_power_w)
+        self._shaper = Shaper(
+            spec.deployment.model.name,
+            spec.capacity,
+            policy,
+            idle_power_w=self._steps.idle_power_w,
+            reading_tokens_per_s=reading_tokens_per_s(spec.deployment),
+        )
         self._is_learning = policy.holding is Holding.ADAPTIVE
         self._metered_j = 0.0
         self._hold_s = policy.interactive_hold_s

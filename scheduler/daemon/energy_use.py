@@ -13,7 +13,7 @@ from typing import Protocol
 from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.metrics import Metrics
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
-from shaping import energy, profiles
+from shaping import energy, first_token, profiles
 from shaping.deployment import ErrorClass
 from shaping.request import Request
 from shaping.uncertainty import band
@@ -126,6 +126,11 @@ class Bookkeeper:
         if deployment is None:
             return None
         return deployment.gpus * energy.idle_power_w(deployment.gpu, energy.GpuState.CONTEXT_IDLE)
+
+    def reading_tokens_per_s(self, worker: WorkerSettings) -> float | None:
+        """How fast the worker reads prompts; None where the settings name no known profile."""
+        deployment = self._deployment(worker)
+        return None if deployment is None else first_token.reading_tokens_per_s(deployment)
 
     def error_class(self, worker: WorkerSettings) -> ErrorClass | None:
         """How well the profile is known that `modelled_j` answers by; None where there is none."""

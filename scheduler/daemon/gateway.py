@@ -119,6 +119,7 @@ class Gateway:
             metrics=self._metrics,
             intensity_at=lambda now_s: self._clean_hours.intensity_gco2e_per_kwh(home, now_s),
             idle_power_w=self._bookkeeper.idle_power_w(workers[0].settings),
+            reading_tokens_per_s=self._bookkeeper.reading_tokens_per_s(workers[0].settings),
         )
 
     # -- life ---------------------------------------------------------------------------------------------------------

@@ -71,8 +71,9 @@ class ModelPool:
         metrics: Metrics,
         intensity_at: Callable[[float], float | None] = lambda _: None,
         idle_power_w: float | None = None,
+        reading_tokens_per_s: float | None = None,
     ) -> None:
-        """`intensity_at` answers with the grid's intensity now, `idle_power_w` is that of one worker without work."""
+        """`intensity_at` answers with the grid's intensity now; the last two are of one worker, from its profile."""
         self.model, self.workers = model, workers
         self.home = workers[0].settings.region
         self.service = ServiceTime()
@@ -81,7 +82,13 @@ class ModelPool:
         self._env = env
         self._keeps_prefixes = any(worker.settings.prefix_cache_tokens for worker in workers)
         self._intensity_at = intensity_at
-        self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy, idle_power_w=idle_power_w)
+        self._shaper = Shaper(
+            model,
+            capacity_of(workers, env.monotonic_s()),
+            policy,
+            idle_power_w=idle_power_w,
+            reading_tokens_per_s=None if reading_tokens_per_s is None else reading_tokens_per_s / env.speed,
+        )
         self._load = LoadForecast()
         self._blocked = asyncio.Event()
         self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}

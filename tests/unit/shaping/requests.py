@@ -50,6 +50,8 @@ def a_shaper(
     max_group: int | None = None,
     streaming_hold_s: float | None = None,
     reserved_sequences: int = 0,
+    first_token_budget_s: float | None = None,
+    reading_tokens_per_s: float | None = None,
 ) -> Shaper:
     policy = ShapingPolicy(
         interactive_hold_s=hold_s,
@@ -57,8 +59,10 @@ def a_shaper(
         max_group=max_group,
         streaming_hold_s=streaming_hold_s,
         reserved_sequences=reserved_sequences,
+        first_token_budget_s=first_token_budget_s,
     )
-    return Shaper(MODEL, PoolCapacity(sequences=sequences, kv_tokens=kv_tokens), policy)
+    capacity = PoolCapacity(sequences=sequences, kv_tokens=kv_tokens)
+    return Shaper(MODEL, capacity, policy, reading_tokens_per_s=reading_tokens_per_s)
 
 
 def offer_all(shaper: Shaper, *requests: Request) -> None:
