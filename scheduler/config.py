@@ -112,6 +112,12 @@ class WorkerSettings:
     profile: Annotated[str, Field(description="Model profile for modelled energy; empty: the first of `models`.")] = ""
     max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
     kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
+    adapters: Annotated[
+        tuple[str, ...], Field(description="Model names of the adapters (LoRA) that it serves on its first model.")
+    ] = ()
+    max_adapters: Annotated[
+        int | None, Field(ge=1, description="Different adapters that run at once; unset: not limited here.")
+    ] = None
     prefix_cache_tokens: Annotated[
         int, Field(ge=0, description="Prompt tokens its prefix cache keeps for reuse; 0: none is counted on.")
     ] = 0

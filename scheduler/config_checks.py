@@ -181,6 +181,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 hint="give each model its own [[worker]], or leave consolidation off",
                 is_warning=True,
             )
+        yield from _adapters(settings, index)
         if worker.devices and len(worker.devices) != worker.gpus:
             yield Finding(
                 path=("worker", index, "devices"),
@@ -189,12 +190,28 @@ def _workers(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def _adapters(settings: Settings, index: int) -> Iterator[Finding]:
+    worker = settings.worker[index]
+    models = {model for one in settings.worker for model in one.models}
+    base_of = {name: one.models[0] for one in reversed(settings.worker) for name in one.adapters}
+    for place, name in enumerate(worker.adapters):
+        path: KeyPath = ("worker", index, "adapters", place)
+        if name in models:
+            yield Finding(path=path, what=f"a worker serves a model called {name!r} already")
+        elif base_of[name] != worker.models[0]:
+            yield Finding(
+                path=path,
+                what=f"{name!r} is an adapter of {base_of[name]!r} already",
+                hint="give the adapter of each model a name of its own",
+            )
+
+
 def _model_pools(settings: Settings) -> Iterator[Finding]:
     served = sorted({model for worker in settings.worker for model in worker.models})
     yield from _repeated("model_pool", "name", [one.name for one in settings.model_pool])
     for index, pool in enumerate(settings.model_pool):
         path: KeyPath = ("model_pool", index)
-        if pool.name in served:
+        if pool.name in served or any(pool.name in worker.adapters for worker in settings.worker):
             yield Finding(path=(*path, "name"), what=f"a worker serves a model called {pool.name!r} already")
         for place, candidate in enumerate(pool.candidates):
             if candidate not in served:

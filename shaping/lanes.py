@@ -7,7 +7,9 @@ requests whose prompts begin alike go one after another, while what they share i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+from shaping.adapters import AdapterHeap
 from shaping.holds import HOLD, Verdict
 from shaping.lazy_heap import LazyHeap
 from shaping.prefixes import Runs
@@ -39,7 +41,7 @@ class Lane:
         self.is_interactive = latency_class is LatencyClass.INTERACTIVE
         self.verdict: Verdict = HOLD
         self.granted = 0  # how many of them may still go in the release under way
-        self._order = LazyHeap()
+        self._order = AdapterHeap()
         self._ends = LazyHeap()
         self._lengths = LazyHeap()
         self._runs = None if self.is_interactive else Runs()  # who waits at a screen is not overtaken
@@ -49,7 +51,7 @@ class Lane:
 
     def put(self, request: Request, sequence: int, hold_until_s: float) -> None:
         place = sequence if self._runs is None else self._runs.place(request.prefix, sequence)
-        self._order.put(request.id, (request.priority, place, sequence))
+        self._order.put(request.id, (request.priority, place, sequence), request.adapter)
         self._ends.put(request.id, (hold_until_s, sequence))
         self._lengths.put(request.id, (-request.output_tokens, sequence))
 
@@ -59,9 +61,9 @@ class Lane:
         self._lengths.discard(request_id)
         return self._order.discard(request_id)
 
-    def first(self) -> str | None:
-        """Who goes next."""
-        first = self._order.first()
+    def first(self, takes: Callable[[str], bool]) -> str | None:
+        """Who goes next, of those whose adapter is taken."""
+        first = self._order.first(takes)
         return None if first is None else first[1]
 
     @property

@@ -17,8 +17,11 @@ The rules, in the order in which `release` applies them:
 Where lanes are by length, an order holds within a lane. Each lane is asked until all of them hold, for what goes from
 one may fill the batch for another.
 
-Capacity is never exceeded. The first request that does not fit stops the release: smaller ones do not overtake it, for
-a stream of small ones would starve it. A request that became larger than a shrunken pool is set aside until it grows.
+Requests whose adapter finds no place beside those that run are passed over until it does (adapters.py).
+
+Capacity is never exceeded. The first other request that does not fit stops the release: smaller ones do not overtake
+it, for a stream of small ones would starve it. A request that became larger than a shrunken pool is set aside until it
+grows.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from shaping.adapters import AdapterHeap, AdapterPlaces
 from shaping.adaptive import Adaptive
 from shaping.first_token import UnreadPrompts
 from shaping.holds import HOLD, DenseGroup, FixedWindow, HoldRule, Line, Paced, PassThrough
@@ -110,7 +114,8 @@ class Shaper:
         self._running: dict[str, Request] = {}
         self._sequence_of: dict[str, int] = {}  # of held ones: the order of their offers
         self._set_aside: dict[str, None] = {}  # held, but larger than the pool is now
-        self._latest_starts = LazyHeap()  # every held request, by release_by_s
+        self._adapters = AdapterPlaces(capacity.adapters)
+        self._latest_starts = AdapterHeap()  # every held request, by release_by_s
         self._waiting = LazyHeap()  # deferred, by not_before_s
         self._lanes: dict[LaneKey, Lane] = {}  # interactive, and deferred whose not_before_s has come; in order
         self._held_interactive = 0
@@ -210,7 +215,8 @@ class Shaper:
             return None
         if not self._is_asked:
             return self._now_s
-        first = self._latest_starts.first()
+        # Who waits for an adapter's place goes when another request ends, whatever its instants say.
+        first = self._latest_starts.first(self._adapters.takes)
         instants_at_s = [] if first is None else [first[0][0]]
         if self._blocked_by is not _Rule.INTERACTIVE:
             if (first := self._waiting.first()) is not None:
@@ -253,7 +259,7 @@ class Shaper:
     def resize(self, capacity: PoolCapacity) -> None:
         """Workers came or went. What runs goes on, even beyond a smaller capacity."""
         self._capacity = capacity
-        self._unread.workers = capacity.workers
+        self._unread.workers, self._adapters.limit = capacity.workers, capacity.adapters
         for request_id in self._set_aside:
             self._enqueue(self._held[request_id])
         self._set_aside.clear()
@@ -283,7 +289,7 @@ class Shaper:
         # The group rule lets the young ones go along when the first hold ends, in their own order.
         is_group = self.policy.holding is Holding.GROUP
         latest_at_s = request.release_by_s if is_group else self.policy.budget_ends_at_s(request)
-        self._latest_starts.put(request.id, (latest_at_s, sequence))
+        self._latest_starts.put(request.id, (latest_at_s, sequence), request.adapter)
 
     def _enter_lane(self, request: Request, since_s: float) -> None:
         self._lane_of(request).put(request, self._sequence_of[request.id], self._rule.hold_until_s(request, since_s))
@@ -322,11 +328,11 @@ class Shaper:
 
     def _next_due(self, now_s: float) -> tuple[Request, ReleaseReason, _Rule] | None:
         """The request that goes next, whether or not it fits."""
-        first = self._latest_starts.first()
+        first = self._latest_starts.first(self._adapters.takes)
         if first is not None and first[0][0] <= now_s:
             return self._overdue(self._held[first[1]])
         for lane in self._lanes.values():
-            next_id = lane.first()
+            next_id = lane.first(self._adapters.takes)
             if next_id is None or not self._is_served(lane):
                 continue
             if lane.granted <= 0:
@@ -384,6 +390,7 @@ class Shaper:
         self._running[request.id] = request
         self._running_kv_tokens += request.kv_tokens
         self._released += 1
+        self._adapters.started(request.adapter)
         self._unread.given(request.prompt_tokens, now_s)
         self._rule.started(request, now_s)
 
@@ -392,6 +399,7 @@ class Shaper:
         if request is None:
             return False
         self._running_kv_tokens -= request.kv_tokens
+        self._adapters.ended(request.adapter)
         self._rule.ended(request, now_s, is_answered=is_answered)
         self._changed(now_s)
         return True

@@ -115,8 +115,7 @@ class BatchPath:
                 sent,
                 _headers(request_id),
                 streams=False,
-                latency_class=LatencyClass.BATCH,
-                prefix=ticket.request.prefix,
+                request=ticket.request,
             )
             status = answer.status
             return self._read(answer, pool, ticket, call, request_id, submitted_at_s, asked_s, tenant)
@@ -143,7 +142,8 @@ class BatchPath:
             output_tokens=output_tokens,
             latency_class=LatencyClass.BATCH,
             not_before_s=now_s,
-            prefix=pool.prefix_of(endpoint, body),
+            prefix=pool.prefix_of(endpoint, body, call.model),
+            adapter=pool.adapter_of(call.model),
         )
 
     def _read(

@@ -177,7 +177,7 @@ class Bookkeeper:
                 at_once_at_s=at_once_at_s,
                 at_once_zone=at_once.zone,
                 at_once_pue=at_once.pue,
-                model=request.model,
+                model=request.served_name,
                 prompt_tokens=prompt_tokens,
                 output_tokens=output_tokens,
             )

@@ -94,9 +94,16 @@ class Gateway:
         self._bookkeeper = Bookkeeper(regions, sink, metrics)
         self._workers = [Worker(worker) for worker in settings.worker]
         self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
+        # By every name that callers may use: those of models, and of adapters on them.
+        self._served = {
+            name: self._pools[worker.settings.models[0]]
+            for worker in self._workers
+            for name in worker.settings.adapters
+        }
+        self._served.update(self._pools)
         self._routing = ModelRouting(
             settings.model_pool,
-            self._pools,
+            self._served,
             env=env,
             metrics=metrics,
             regions=regions,
@@ -217,7 +224,7 @@ class Gateway:
         """The way into the pools for lines of batches."""
         return BatchPath(
             env=self._env,
-            pools=self._pools,
+            pools=self._served,
             routing=self._routing,
             upstream=self._upstream,
             bookkeeper=self._bookkeeper,
@@ -241,14 +248,14 @@ class Gateway:
         route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER))
         if route is not None:
             body = route.body
-        pool = self._pools.get(call.model)
+        pool = self._served.get(call.model)
         if pool is None:
             raise unknown_model(call.model)
         self._refuse_when_full()
         patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
         now_s = self._env.now_s()
         batch = self._batch_of(http.headers[JOB_HEADER]) if JOB_HEADER in http.headers else None
-        prefix = pool.prefix_of(endpoint, body)
+        prefix = pool.prefix_of(endpoint, body, call.model)
         request = self._request(http, call, pool, patience_s, now_s, batch, prefix)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
@@ -341,6 +348,7 @@ class Gateway:
             not_before_s=not_before_s,
             is_streaming=call.is_streaming,
             prefix=prefix,
+            adapter=pool.adapter_of(call.model),
         )
 
     def _release_by_s(
@@ -365,12 +373,12 @@ class Gateway:
     # -- models -------------------------------------------------------------------------------------------------------
 
     async def _list_models(self, _: web.Request) -> web.Response:
-        known = [*self._pools, *self._routing.names]
+        known = [*self._pools, *(name for name in self._served if name not in self._pools), *self._routing.names]
         return _json(models_answer(known, created_at_s=self._created_at_s))
 
     async def _show_model(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
-        if model not in self._pools and model not in self._routing.names:
+        if model not in self._served and model not in self._routing.names:
             raise unknown_model(model)
         return _json(model_answer(model, created_at_s=self._created_at_s))
 

@@ -127,9 +127,13 @@ class ModelPool:
         self._shaper.resize(capacity_of(self.workers, self._env.monotonic_s()))
         self.wake()
 
-    def prefix_of(self, endpoint: Endpoint, body: bytes) -> Prefix:
-        """What the prompt begins with, where a worker keeps such things for reuse."""
-        return prompt_prefix(endpoint, body, self.model) if self._keeps_prefixes else ()
+    def prefix_of(self, endpoint: Endpoint, body: bytes, name: str) -> Prefix:
+        """What the prompt begins with, where a worker keeps such things for reuse: for a model or an adapter each."""
+        return prompt_prefix(endpoint, body, name) if self._keeps_prefixes else ()
+
+    def adapter_of(self, name: str) -> str:
+        """The adapter that a caller names; empty for the model itself."""
+        return "" if name == self.model else name
 
     @property
     def is_exclusive(self) -> bool:

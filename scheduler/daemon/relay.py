@@ -118,8 +118,7 @@ class Exchange:
             self.body,
             headers,
             streams=self.call.is_streaming,
-            latency_class=self.ticket.request.latency_class,
-            prefix=self.ticket.request.prefix,
+            request=self.ticket.request,
         )
 
     # -- holding ------------------------------------------------------------------------------------------------------
@@ -136,7 +135,7 @@ class Exchange:
         if await self.ticket.released_within(interval_s):
             return None
         response = web.StreamResponse(headers=_STREAM_HEADERS)
-        response.headers["x-slacktide-model"] = self.pool.model
+        response.headers["x-slacktide-model"] = self.ticket.request.served_name
         response.headers.update(self._route_headers())
         await response.prepare(self.http)
         while True:
@@ -205,7 +204,7 @@ class Exchange:
         headers = {
             "Content-Type": theirs.get("Content-Type", "application/json"),
             "x-slacktide-held-ms": f"{self.ticket.held_s * 1000:.0f}",
-            "x-slacktide-model": self.pool.model,
+            "x-slacktide-model": self.ticket.request.served_name,
             "x-slacktide-region": answer.worker.settings.region,
         }
         for name in _PASSED_HEADERS:

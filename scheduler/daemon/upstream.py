@@ -16,8 +16,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, choose
-from shaping.prefixes import Prefix
-from shaping.request import LatencyClass
+from shaping.request import Request
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +42,14 @@ class Answer:
     Holds a place at its worker until it is closed.
     """
 
-    __slots__ = ("_is_open", "_response", "began_beside", "body", "worker")
+    __slots__ = ("_adapter", "_is_open", "_response", "began_beside", "body", "worker")
 
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
+    def __init__(self, worker: Worker, adapter: str = "") -> None:
+        self.worker, self._adapter = worker, adapter
         self.body: bytes | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._is_open = True
-        worker.in_flight += 1
+        worker.began(adapter)
         self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
 
     def began(self, response: aiohttp.ClientResponse) -> None:
@@ -74,7 +73,7 @@ class Answer:
         """Give the worker's place back; an answer not read to its end is broken off, which cancels it there."""
         if self._is_open:
             self._is_open = False
-            self.worker.in_flight -= 1
+            self.worker.ended(self._adapter)
             if self._response is not None:
                 # A no-op for one read to its end, whose connection is already back in the pool.
                 self._response.close()
@@ -117,22 +116,25 @@ class Upstream:
         headers: Mapping[str, str],
         *,
         streams: bool,
-        latency_class: LatencyClass = LatencyClass.INTERACTIVE,
-        prefix: Prefix = (),
+        request: Request,
     ) -> Answer:
         """An answer from one of the workers, its body read unless it is the stream that was asked for.
+
+        What the `request` is known to be says which worker is best, and where it stands in an engine's own queue.
 
         The caller closes it. Raises ApiError when no worker gave one.
         """
         tried: list[Worker] = []
         sent = 0
         last: WorkerCallError | None = None
-        while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, prefix)) is not None:
+        while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, request)) is not None:
             tried.append(worker)
-            worker.prefixes.touch(prefix)
+            worker.prefixes.touch(request.prefix)
             try:
-                sent_body = with_priority(body, worker.settings.priority, latency_class)
-                answer = await self._attempt(worker, endpoint, sent_body, headers, streams=streams)
+                sent_body = with_priority(body, worker.settings.priority, request.latency_class)
+                answer = await self._attempt(
+                    worker, endpoint, sent_body, headers, streams=streams, adapter=request.adapter
+                )
             except WorkerCallError as error:
                 last = error
                 self._note_failure(error)
@@ -145,21 +147,32 @@ class Upstream:
         raise _told_to_client(last, workers, self._env.monotonic_s())
 
     def _next(
-        self, workers: Sequence[Worker], tried: list[Worker], last: WorkerCallError | None, prefix: Prefix
+        self,
+        workers: Sequence[Worker],
+        tried: list[Worker],
+        last: WorkerCallError | None,
+        request: Request,
     ) -> Worker | None:
         if self._is_closed:  # the drain time was over while this request was under way
             return None
         now_s = self._env.monotonic_s()
-        worker = choose(workers, now_s, tried, prefix)
+        worker = choose(workers, now_s, tried, request.prefix, request.adapter)
         # A kept-alive connection may be closed by the worker in the instant we use it; with no other worker, ask again.
         if worker is None and last is not None and last.failure is Failure.BROKEN_OFF and last.worker.is_up(now_s):
             return last.worker
         return worker
 
     async def _attempt(
-        self, worker: Worker, endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, streams: bool
+        self,
+        worker: Worker,
+        endpoint: Endpoint,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        streams: bool,
+        adapter: str,
     ) -> Answer:
-        answer = Answer(worker)
+        answer = Answer(worker, adapter)
         try:
             answer.began(
                 await self.session.post(

@@ -310,3 +310,20 @@ async def test_a_prompt_that_begins_alike_goes_to_the_worker_that_had_it_before(
         await until(lambda: len(first.requests) == 2)
         first.behaviour.opened.set()  # type: ignore[attr-defined]
         assert [(await call).status for call in under_way] == [200, 200]
+
+
+async def test_adapters_share_the_places_of_their_model_and_only_so_many_run_at_once() -> None:
+    worker = FakeWorker(Gate())
+    async with AsyncExitStack() as stack:
+        settings = settings_for([(await stack.enter_async_context(worker.listening())).url])
+        adapting = dataclasses.replace(settings.worker[0], adapters=("sql", "chat"), max_adapters=1)
+        stand = await stack.enter_async_context(a_front(dataclasses.replace(settings, worker=(adapting,))))
+        listed = json.loads((await stand.get("/v1/models")).body)["data"]
+        assert [model["id"] for model in listed] == [MODEL, "sql", "chat"]
+        calls = [stand.call(model=name) for name in ("sql", MODEL, "chat")]
+        await until(lambda: stand.gateway.held == 1 and len(worker.requests) == 2)
+        worker.behaviour.opened.set()  # type: ignore[attr-defined]
+        replies = [await call for call in calls]
+    assert [reply.headers["x-slacktide-model"] for reply in replies] == ["sql", MODEL, "chat"]
+    assert json.loads(worker.requests[-1][1])["model"] == "chat"
+    assert sorted(use.model for use in stand.uses.kept) == ["chat", MODEL, "sql"]

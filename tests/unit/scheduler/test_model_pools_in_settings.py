@@ -47,3 +47,32 @@ def test_a_pool_that_cannot_be_is_an_error_with_its_place(pool: str, where: str,
     (problem,) = raised.value.problems
     assert problem.where == f"s.toml:{where}"
     assert said in problem.what
+
+
+ADAPTERS = """
+[[worker]]
+url = "http://127.0.0.1:8001"
+models = ["other"]
+region = "here"
+adapters = ["sql", "chat"]
+max_adapters = 1
+"""
+
+
+def test_adapters_of_a_worker_are_read() -> None:
+    *_, worker = read_settings(WORKERS + POOL + ADAPTERS, "s.toml", {}).settings.worker
+    assert (worker.adapters, worker.max_adapters) == (("sql", "chat"), 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (ADAPTERS.replace('"sql"', '"small"'), "a worker serves a model called 'small' already"),
+        (ADAPTERS + ADAPTERS.replace("8001", "8002").replace('"other"', '"third"'), "'sql' is an adapter of 'other'"),
+        (ADAPTERS.replace('"sql"', '"auto"'), "a worker serves a model called 'auto' already"),
+    ],
+)
+def test_a_name_belongs_to_one_model_or_adapter(changed: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings(WORKERS + POOL + changed, "s.toml", {})
+    assert said in raised.value.problems[0].what

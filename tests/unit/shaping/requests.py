@@ -21,6 +21,7 @@ def a_request(
     priority: int = 0,
     model: str = MODEL,
     prefix: tuple[int, ...] = (),
+    adapter: str = "",
 ) -> Request:
     return Request(
         id=id_,
@@ -34,6 +35,7 @@ def a_request(
         is_streaming=is_streaming,
         priority=priority,
         prefix=prefix,
+        adapter=adapter,
     )
 
 
@@ -52,6 +54,7 @@ def a_shaper(
     reserved_sequences: int = 0,
     first_token_budget_s: float | None = None,
     reading_tokens_per_s: float | None = None,
+    adapters: int | None = None,
 ) -> Shaper:
     policy = ShapingPolicy(
         interactive_hold_s=hold_s,
@@ -61,7 +64,7 @@ def a_shaper(
         reserved_sequences=reserved_sequences,
         first_token_budget_s=first_token_budget_s,
     )
-    capacity = PoolCapacity(sequences=sequences, kv_tokens=kv_tokens)
+    capacity = PoolCapacity(sequences=sequences, kv_tokens=kv_tokens, adapters=adapters)
     return Shaper(MODEL, capacity, policy, reading_tokens_per_s=reading_tokens_per_s)
 
 

@@ -106,6 +106,34 @@ def test_who_was_sent_the_prompt_before_is_chosen_while_about_as_idle() -> None:
     assert choose([idle, knowing], 0.5, prefix=prefix) is None
 
 
+def a_worker_with_adapters(url: str, *adapters: str, most: int | None = 1) -> Worker:
+    settings = WorkerSettings(url=url, models=("m",), region="here", adapters=adapters, max_adapters=most)
+    return Worker(settings)
+
+
+def test_an_adapter_goes_where_it_runs_or_has_a_place_and_else_where_it_is_served() -> None:
+    one, other, none = (
+        a_worker_with_adapters("http://a:1", "sql", "chat"),
+        a_worker_with_adapters("http://b:1", "sql", "chat"),
+        a_worker_with_adapters("http://c:1"),
+    )
+    one.began("sql")
+    assert choose([one, other, none], 0.0, adapter="chat") is other
+    other.began("sql")
+    other.began("sql")
+    assert choose([one, other, none], 0.0, adapter="sql") is one
+    assert choose([one, other, none], 0.0, adapter="chat") is one  # waits in the engine's queue
+    one.ended("sql")
+    assert choose([other, one, none], 0.0, adapter="chat") is one
+    assert choose([none], 0.0, adapter="chat") is None
+
+
+def test_the_adapters_of_a_pool_are_those_of_its_workers_together() -> None:
+    two, free = a_worker_with_adapters("http://a:1", most=2), a_worker_with_adapters("http://b:1", most=None)
+    assert capacity_of([two, two], 0.0).adapters == 4
+    assert capacity_of([two, free], 0.0).adapters is None
+
+
 def test_a_worker_that_is_down_is_never_chosen() -> None:
     worker = a_worker()
     fail(worker, 3, now_s=0.0)
