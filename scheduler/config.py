@@ -110,6 +110,16 @@ class WorkerSettings:
     gpu: Annotated[str, Field(description="GPU profile for modelled energy.")] = "h100-sxm"
     gpus: Annotated[int, Field(ge=1, description="GPUs of this worker.")] = 1
     profile: Annotated[str, Field(description="Model profile for modelled energy; empty: the first of `models`.")] = ""
+    calibration: Annotated[
+        str,
+        Field(description="Points that `slacktide profiles calibrate --write-points` wrote, or a telemetry log of it."),
+    ] = ""
+    calibration_prompt_tokens: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="Mean prompt behind the points, where the file says none.")
+    ] = 350
+    calibration_output_tokens: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="Mean output behind the points, where the file says none.")
+    ] = 400
     max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
     kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
     adapters: Annotated[

@@ -99,7 +99,9 @@ class Daemon:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, OSError, and what the door refuses."""
+        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError, and
+        what the door refuses.
+        """
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
         self._compose(store, await self._intensity())

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
-from shaping import energy, first_token, profiles
+from shaping import energy, first_token
 from shaping.deployment import ErrorClass
 from shaping.request import Request
 from shaping.uncertainty import band
@@ -98,6 +99,11 @@ class Bookkeeper:
     def __init__(self, regions: Mapping[str, RegionSettings], sink: UseSink, metrics: Metrics) -> None:
         self._regions, self._sink, self._metrics = regions, sink, metrics
         self._deployments: dict[int, energy.Deployment | None] = {}
+
+    def read_profiles(self, workers: Iterable[WorkerSettings]) -> None:
+        """Have all of them at hand before the first request. Raises CalibrationFileError."""
+        for worker in workers:
+            self._deployment(worker)
 
     def modelled_j(
         self,
@@ -186,7 +192,7 @@ class Bookkeeper:
 
 def _known_deployment(worker: WorkerSettings) -> energy.Deployment | None:
     try:
-        return profiles.deployment(gpu=worker.gpu, model=worker.profile or worker.models[0], gpus=worker.gpus)
+        return worker_deployment(worker)
     except energy.ProfileError as error:
         log.warning(
             "energy of a worker is unknown", extra={"action": "energy_unknown", "worker": worker.url, "why": str(error)}

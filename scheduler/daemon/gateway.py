@@ -83,7 +83,8 @@ class Gateway:
     ) -> None:
         """`batch_of` knows the open batch jobs, whose own client names its job; `grid_of` a region's forecast.
 
-        Reads the router files of model pools. Raises UnknownRegionError, ModelPoolError.
+        Reads the router files of model pools and the calibrations of workers. Raises UnknownRegionError,
+        ModelPoolError, CalibrationFileError.
         """
         self._batch_of = batch_of
         self._env, self._settings, self._metrics, self._clean_hours = env, settings, metrics, clean_hours
@@ -92,6 +93,7 @@ class Gateway:
             if worker.region not in regions:
                 raise UnknownRegionError(worker.url, worker.region)
         self._bookkeeper = Bookkeeper(regions, sink, metrics)
+        self._bookkeeper.read_profiles(settings.worker)
         self._workers = [Worker(worker) for worker in settings.worker]
         self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
         # By every name that callers may use: those of models, and of adapters on them.

@@ -20,8 +20,8 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import FLEX, Call, Endpoint
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.query_text import query_text, with_model
+from scheduler.daemon.worker_profiles import worker_deployment
 from shaping.deployment import Deployment, ProfileError
-from shaping.profiles import deployment
 from shaping.router_model import RouterModel, RouterModelError, from_document
 from shaping.routing import Floors, Offer, Service, choose
 from shaping.shadow_price import PacedBudget, dirtier_price
@@ -218,11 +218,9 @@ def _service(call: Call, is_eco: bool) -> Service:
 
 
 def _deployment(name: str, pool: ModelPool) -> Deployment:
-    """What serves a candidate; the profile of a worker with several models is that of its first only."""
-    worker = pool.workers[0].settings
-    is_own = bool(worker.profile) and worker.models[0] == pool.model
+    """What serves a candidate."""
     try:
-        return deployment(gpu=worker.gpu, model=worker.profile if is_own else pool.model, gpus=worker.gpus)
+        return worker_deployment(pool.workers[0].settings, pool.model)
     except ProfileError as error:
         what = f"the energy of {pool.model} is unknown: {error.what}"
         raise ModelPoolError(name, what, "set profile of its [[worker]], see `slacktide profiles list`") from None

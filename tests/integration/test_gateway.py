@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientPayloadError, web
@@ -327,3 +328,16 @@ async def test_adapters_share_the_places_of_their_model_and_only_so_many_run_at_
     assert [reply.headers["x-slacktide-model"] for reply in replies] == ["sql", MODEL, "chat"]
     assert json.loads(worker.requests[-1][1])["model"] == "chat"
     assert sorted(use.model for use in stand.uses.kept) == ["chat", MODEL, "sql"]
+
+
+async def test_a_calibrated_worker_s_joules_are_of_that_class(tmp_path: Path) -> None:
+    points = tmp_path / "points.csv"
+    points.write_text("batch,j_per_token,tokens_per_s\n8,0.455,1073\n256,0.077,9010\n", "utf-8")
+    async with AsyncExitStack() as stack:
+        settings = settings_for([(await stack.enter_async_context(FakeWorker().listening())).url])
+        calibrated = dataclasses.replace(settings.worker[0], calibration=str(points))
+        stand = await stack.enter_async_context(a_front(dataclasses.replace(settings, worker=(calibrated,))))
+        reply = await stand.chat()
+    assert reply.headers["x-slacktide-error-class"] == "calibrated"
+    low_wh, high_wh = map(float, reply.headers["x-slacktide-energy-band-wh"].split(".."))
+    assert high_wh / low_wh == pytest.approx(1.0798**2, rel=1e-3)
