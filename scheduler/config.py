@@ -261,6 +261,9 @@ class TelemetrySettings:
     sample_s: Annotated[
         Duration, Field(ge=0.2, description="Real time between two lines; counters move each 0.1 s.")
     ] = 1.0
+    book_metered: Annotated[
+        bool, Field(description="Book what those GPUs drew, split over the requests that ran; false: modelled energy.")
+    ] = True
     max_file_bytes: Annotated[int, Field(ge=4096, description="Size at which a file is followed by the next.")] = (
         32 * 1024 * 1024
     )

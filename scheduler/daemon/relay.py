@@ -32,6 +32,7 @@ from scheduler.daemon.openai_api import (
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.upstream import Answer, Upstream
 from scheduler.jobs import Job
+from scheduler.ledger import EnergyBasis
 
 # Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
 KEEP_ALIVE_S = 15.0
@@ -249,7 +250,8 @@ def book_answer(
 ) -> float | None:
     """Account for an answered request; its joules as the worker reports them, or by the model, or None.
 
-    `asked_at_s` is on the clock that never jumps, `at_once_at_s` when it would have run without us.
+    Booked is what the worker's meter counted for it, where there is one, as soon as it has been read. `asked_at_s` is
+    on the clock that never jumps, `at_once_at_s` when it would have run without us.
     """
     pool.service.observe(env.monotonic_s() - asked_at_s)
     worker, request = answer.worker, ticket.request
@@ -263,20 +265,27 @@ def book_answer(
             cached_tokens=usage.cached_tokens,
             batch_sequences=(answer.began_beside + worker.in_flight) // 2,
         )
-    if energy_j is not None:
-        pool.used(energy_j)
-    bookkeeper.book(
-        request,
-        worker.settings,
-        home=pool.home,
-        energy_j=energy_j,
-        prompt_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        released_at_s=request.arrived_at_s + ticket.held_s,
-        ended_at_s=env.now_s(),
-        at_once_at_s=at_once_at_s,
-        tenant=tenant,
-    )
+    ended_at_s = env.now_s()
+
+    def book(metered_j: float | None) -> None:
+        used_j = energy_j if metered_j is None else metered_j
+        if used_j is not None:
+            pool.used(used_j)
+        bookkeeper.book(
+            request,
+            worker.settings,
+            home=pool.home,
+            energy_j=used_j,
+            basis=EnergyBasis.MODELLED if metered_j is None else EnergyBasis.METERED,
+            prompt_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            released_at_s=request.arrived_at_s + ticket.held_s,
+            ended_at_s=ended_at_s,
+            at_once_at_s=at_once_at_s,
+            tenant=tenant,
+        )
+
+    answer.book(book)
     return energy_j
 
 

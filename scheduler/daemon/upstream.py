@@ -13,9 +13,11 @@ import aiohttp
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.engine_priority import with_priority
 from scheduler.daemon.env import Env
+from scheduler.daemon.metering import Booking
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, choose
+from shaping.metered_shares import Share
 from shaping.request import Request
 
 log = logging.getLogger(__name__)
@@ -42,14 +44,18 @@ class Answer:
     Holds a place at its worker until it is closed.
     """
 
-    __slots__ = ("_adapter", "_is_open", "_response", "began_beside", "body", "worker")
+    __slots__ = ("_env", "_is_open", "_metering", "_request", "_response", "_share", "began_beside", "body", "worker")
 
-    def __init__(self, worker: Worker, adapter: str = "") -> None:
-        self.worker, self._adapter = worker, adapter
+    def __init__(self, worker: Worker, request: Request, env: Env) -> None:
+        self.worker, self._request, self._env = worker, request, env
         self.body: bytes | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._is_open = True
-        worker.began(adapter)
+        worker.began(request.adapter)
+        self._metering = worker.metering
+        self._share: Share | None = None
+        if self._metering is not None:
+            self._share = self._metering.began(env.monotonic_s(), request.prompt_tokens, request.output_tokens)
         self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
 
     def began(self, response: aiohttp.ClientResponse) -> None:
@@ -69,11 +75,20 @@ class Answer:
     def is_event_stream(self) -> bool:
         return self.response.headers.get("Content-Type", "").startswith("text/event-stream")
 
+    def book(self, booking: Booking) -> None:
+        """Make the booking now, or once the worker's meter knows the energy, where it has one."""
+        if self._metering is None or self._share is None:
+            booking(None)
+        else:
+            self._metering.book(self._share, booking)
+
     def close(self) -> None:
         """Give the worker's place back; an answer not read to its end is broken off, which cancels it there."""
         if self._is_open:
             self._is_open = False
-            self.worker.ended(self._adapter)
+            self.worker.ended(self._request.adapter)
+            if self._metering is not None and self._share is not None:
+                self._metering.ended(self._share, self._env.monotonic_s())
             if self._response is not None:
                 # A no-op for one read to its end, whose connection is already back in the pool.
                 self._response.close()
@@ -132,9 +147,7 @@ class Upstream:
             worker.prefixes.touch(request.prefix)
             try:
                 sent_body = with_priority(body, worker.settings.priority, request.latency_class)
-                answer = await self._attempt(
-                    worker, endpoint, sent_body, headers, streams=streams, adapter=request.adapter
-                )
+                answer = await self._attempt(worker, endpoint, sent_body, headers, streams=streams, request=request)
             except WorkerCallError as error:
                 last = error
                 self._note_failure(error)
@@ -170,9 +183,9 @@ class Upstream:
         headers: Mapping[str, str],
         *,
         streams: bool,
-        adapter: str,
+        request: Request,
     ) -> Answer:
-        answer = Answer(worker, adapter)
+        answer = Answer(worker, request, self._env)
         try:
             answer.began(
                 await self.session.post(

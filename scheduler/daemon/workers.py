@@ -15,6 +15,7 @@ from aiohttp import ClientTimeout
 from yarl import URL
 
 from scheduler.config import WorkerSettings
+from scheduler.daemon.metering import Metering
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
 from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
 from shaping.request import PoolCapacity
@@ -65,6 +66,7 @@ class Worker:
         "health_url",
         "in_flight",
         "is_asleep",
+        "metering",
         "name",
         "prefixes",
         "served",
@@ -84,6 +86,7 @@ class Worker:
         self.in_flight = 0
         self.is_asleep = False  # or about to be: it is given no requests
         self.served = Served()
+        self.metering: Metering | None = None  # while its GPUs are read
         self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
         self.prefixes = PrefixIndex(settings.prefix_cache_tokens // PREFIX_BLOCK_TOKENS)  # of what it was sent
         self._failures = self._failed_probes = 0
