@@ -158,7 +158,15 @@ class ModelPoolSettings:
     candidates: Annotated[
         tuple[str, ...], Field(min_length=1, description="Models of the workers to choose from; cheap ones first.")
     ]
-    router: Annotated[str, Field(min_length=1, description="Model file that `slacktide router train` wrote.")]
+    router: Annotated[
+        str, Field(description="Model file that `slacktide router train` wrote; a cascade needs none.")
+    ] = ""
+    cascade: Annotated[
+        bool, Field(description="Ask the candidates in order, until one is sure of its answer, instead of the router.")
+    ] = False
+    sure_ratio: Annotated[
+        float, Field(ge=0, le=1, description="Cascade: least mean token probability at which an answer stands.")
+    ] = 0.8
     estimates: Annotated[
         tuple[str, ...],
         Field(description="Which estimate in the file is each candidate's, such as weak, strong; empty: their names."),

@@ -16,7 +16,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import Signal
-from scheduler.config import FeedKind, FeedSettings, LaunchSettings, RegionSettings, Server, Settings
+from scheduler.config import (
+    FeedKind,
+    FeedSettings,
+    LaunchSettings,
+    ModelPoolSettings,
+    RegionSettings,
+    Server,
+    Settings,
+)
 from scheduler.toml_positions import KeyPath
 
 ARCHETYPES = ("solar", "wind", "hydro", "coal")
@@ -217,12 +225,23 @@ def _model_pools(settings: Settings) -> Iterator[Finding]:
             if candidate not in served:
                 hint = nearest(candidate, served) or "add it to the models of a [[worker]]"
                 yield Finding(path=(*path, "candidates", place), what=f"no [[worker]] serves {candidate!r}", hint=hint)
+        yield from _cascade(path, pool)
         if pool.estimates and len(pool.estimates) != len(pool.candidates):
             yield Finding(path=(*path, "estimates"), what="must name one estimate for each candidate")
         if pool.eco_floor_ratio > pool.floor_ratio:
             yield Finding(path=(*path, "eco_floor_ratio"), what="is above floor_ratio")
         if pool.budget_kwh is not None and pool.budget_gco2e is not None:
             yield Finding(path=(*path, "budget_gco2e"), what="budget_kwh is set already", hint="keep one of them")
+
+
+def _cascade(path: KeyPath, pool: ModelPoolSettings) -> Iterator[Finding]:
+    if not pool.cascade and not pool.router:
+        yield Finding(path=(*path, "router"), what="needs router", hint="or set cascade = true")
+    if pool.cascade and (pool.budget_kwh is not None or pool.budget_gco2e is not None):
+        key = "budget_kwh" if pool.budget_kwh is not None else "budget_gco2e"
+        yield Finding(path=(*path, key), what="a cascade keeps no budget", hint="raise or lower sure_ratio instead")
+    if pool.cascade and len(set(pool.candidates)) != len(pool.candidates):
+        yield Finding(path=(*path, "candidates"), what="a cascade asks each model once")
 
 
 def _unknown_region(path: KeyPath, name: str, regions: list[str]) -> Finding:

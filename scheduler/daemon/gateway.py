@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from aiohttp import web
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
+from scheduler.daemon.answer_confidence import CAN_CASCADE
 from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
 from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
+from scheduler.daemon.escalation import Asked, escalate
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.keeper import Keeper
@@ -33,6 +36,7 @@ from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
 from shaping.prefixes import Prefix
 from shaping.request import LatencyClass, Request
+from shaping.routing import Cascade
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ POLICIES: Policies = {
 _RETRY_AFTER_FULL_S = 2.0
 _RETRY_AFTER_DRAIN_S = 5.0
 _CLIENT_LEFT = 499
+_LEAST_PATIENCE_S = 1.0  # of a client whose first model took all of it: it may have more than it says
 
 
 class CleanHours(Protocol):
@@ -247,25 +252,67 @@ class Gateway:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
-        route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER))
-        if route is not None:
-            body = route.body
+        can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
+        route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
+        if route is None:
+            return (await self._served_by(http, endpoint, body, call, began_s))[0]
+        if route.cascade is None:
+            return (await self._served_by(http, endpoint, route.body, call, began_s, route))[0]
+        return await self._escalated(http, endpoint, call, began_s, route, route.cascade)
+
+    async def _escalated(
+        self, http: web.Request, endpoint: Endpoint, call: Call, began_s: float, route: Route, cascade: Cascade
+    ) -> web.StreamResponse:
+        async def ask(model: str, body: bytes) -> Asked:
+            # Who is asked next has waited for its hour with the first.
+            is_first, now_s = model == cascade.models[0], self._env.monotonic_s()
+            response, exchange = await self._served_by(
+                http,
+                endpoint,
+                body,
+                replace(call, model=model),
+                began_s if is_first else now_s,
+                waited_s=None if is_first else now_s - began_s,
+            )
+            assert isinstance(response, web.Response), "no stream was asked for"
+            return Asked(response=response, energy_j=exchange.energy_j, error_class=exchange.error_class)
+
+        found = await escalate(cascade, endpoint, route.body, ask)
+        self._routing.served(route.name, found.model, found.reason)
+        return found.response
+
+    async def _served_by(
+        self,
+        http: web.Request,
+        endpoint: Endpoint,
+        body: bytes,
+        call: Call,
+        began_s: float,
+        route: Route | None = None,
+        *,
+        waited_s: float | None = None,
+    ) -> tuple[web.StreamResponse, Exchange]:
+        """The answer of the model that the call names; `waited_s` of its client's patience went to another before."""
         pool = self._served.get(call.model)
         if pool is None:
             raise unknown_model(call.model)
         self._refuse_when_full()
         patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
+        if patience_s is not None and waited_s is not None:
+            patience_s = max(_LEAST_PATIENCE_S, patience_s - waited_s)
         now_s = self._env.now_s()
         batch = self._batch_of(http.headers[JOB_HEADER]) if JOB_HEADER in http.headers else None
         prefix = pool.prefix_of(endpoint, body, call.model)
         request = self._request(http, call, pool, patience_s, now_s, batch, prefix)
+        if waited_s is not None:
+            request = replace(request, not_before_s=now_s)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
             exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, batch, route)
             response = await exchange.run()
             status = response.status
-            return response
+            return response, exchange
         except ApiError as error:
             status = error.status
             raise

@@ -33,6 +33,7 @@ from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.upstream import Answer, Upstream
 from scheduler.jobs import Job
 from scheduler.ledger import EnergyBasis
+from shaping.deployment import ErrorClass
 
 # Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
 KEEP_ALIVE_S = 15.0
@@ -55,6 +56,8 @@ class Exchange:
         "body",
         "call",
         "endpoint",
+        "energy_j",
+        "error_class",
         "http",
         "margin_s",
         "patience_s",
@@ -84,6 +87,8 @@ class Exchange:
         self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
         self.pool, self.ticket, self.patience_s, self.margin_s = pool, ticket, patience_s, margin_s
         self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
+        self.energy_j: float | None = None  # of a plain answer, and how well it is known, once it is there
+        self.error_class: ErrorClass | None = None
 
     async def run(self) -> web.StreamResponse:
         """The answer, sent or ready to be sent. Raises ApiError while nothing has been sent."""
@@ -163,6 +168,7 @@ class Exchange:
             # How well a worker knows what it reports itself is not ours to say.
             known = self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
             headers.update(energy_headers(energy_j, known))
+            self.energy_j, self.error_class = energy_j, known
         return web.Response(status=answer.status, body=body, headers=headers)
 
     async def _pass_stream(self, answer: Answer, committed: web.StreamResponse | None) -> web.StreamResponse:
