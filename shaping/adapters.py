@@ -64,34 +64,41 @@ class AdapterPlaces:
 class AdapterHeap:
     """Ids by key, smallest first, among adapters that are asked for. As O(log n) as LazyHeap, times adapters held."""
 
-    __slots__ = ("_adapter_of", "_heaps")
+    __slots__ = ("_adapter_of", "_base", "_others")
 
     def __init__(self) -> None:
-        self._heaps = {BASE: LazyHeap()}
-        self._adapter_of: dict[str, str] = {}
+        self._base = LazyHeap()  # apart, for most requests are of no adapter
+        self._others: dict[str, LazyHeap] = {}
+        self._adapter_of: dict[str, str] = {}  # of the others
 
     def __len__(self) -> int:
-        return len(self._adapter_of)
+        return len(self._base) + len(self._adapter_of)
 
     def put(self, id_: str, key: Key, adapter: str) -> None:
         """Add an id, or move it to another key."""
-        if adapter not in self._heaps:
-            self._heaps[adapter] = LazyHeap()
-        self._heaps[adapter].put(id_, key)
+        if adapter == BASE:
+            self._base.put(id_, key)
+            return
+        if adapter not in self._others:
+            self._others[adapter] = LazyHeap()
+        self._others[adapter].put(id_, key)
         self._adapter_of[id_] = adapter
 
     def discard(self, id_: str) -> bool:
         """Take an id out; whether it was in."""
-        adapter = self._adapter_of.pop(id_, None)
+        adapter = self._adapter_of.pop(id_, None) if self._others else None
         if adapter is None:
-            return False
-        heap = self._heaps[adapter]
+            return self._base.discard(id_)
+        heap = self._others[adapter]
         heap.discard(id_)
-        if adapter != BASE and not len(heap):
-            del self._heaps[adapter]
+        if not len(heap):
+            del self._others[adapter]
         return True
 
     def first(self, takes: Callable[[str], bool] = lambda _: True) -> tuple[Key, str] | None:
-        """The smallest key and its id among the adapters taken."""
-        heads = [heap.first() for adapter, heap in self._heaps.items() if takes(adapter)]
-        return min((head for head in heads if head is not None), default=None)
+        """The smallest key and its id among the adapters taken; the base model's always are."""
+        base = self._base.first()
+        if not self._others:
+            return base
+        heads = [heap.first() for adapter, heap in self._others.items() if takes(adapter)]
+        return min((head for head in (base, *heads) if head is not None), default=None)
