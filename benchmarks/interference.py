@@ -19,6 +19,7 @@ from shaping.policy import Holding, ShapingPolicy
 from shaping.profiles import deployment
 from simulations.loop import Loop
 from simulations.serving import Pool, PoolSpec, Traffic
+from simulations.workers import PREFILL_CHUNK_TOKENS
 from simulations.workloads import RequestTrace
 
 START_S = 1_646_092_800.0
@@ -29,6 +30,7 @@ CROWD, CROWD_PROMPT_TOKENS = 1_500, 6_000
 SEQUENCES, RESERVED = 256, 64
 SEED = 1
 BUDGETS_S = (None, 5.0, 2.0, 1.0, 0.5)
+STEPS_TOKENS = (512, 8192)  # beside the engine's default of 2,048
 _DEPLOYMENT = deployment(gpu="h100-sxm", model="llama-3.1-8b")
 _POLICY = ShapingPolicy(interactive_hold_s=0.0, min_group=1, holding=Holding.PASS_THROUGH, reserved_sequences=RESERVED)
 
@@ -55,11 +57,12 @@ def traffic(crowd: int) -> Traffic:
     return Traffic(trace=trace, start_at_s=START_S, is_flex=is_flex[order], flex_deadline_s=DAY_S, flex_margin_s=0.0)
 
 
-def outcome(crowd: int, budget_s: float | None) -> Outcome:
+def outcome(crowd: int, budget_s: float | None, step_tokens: int = PREFILL_CHUNK_TOKENS) -> Outcome:
     loop, sent = Loop(START_S), traffic(crowd)
     spec = PoolSpec(
         name="benchmark", region="here", zone="here", deployment=_DEPLOYMENT, workers=1, max_sequences=SEQUENCES
     )
+    spec = replace(spec, step_tokens=step_tokens)
     grid = IntensitySeries.flat("here", START_S, START_S + 30 * DAY_S, 380.0)
     pool = Pool(loop, spec, sent, replace(_POLICY, first_token_budget_s=budget_s), forecast=lambda: grid)
     loop.run()
@@ -79,16 +82,23 @@ def outcome(crowd: int, budget_s: float | None) -> Outcome:
     )
 
 
+def row(label: str, found: Outcome) -> str:
+    waits = f"{found.p50_s:.2f} | {found.p99_s:.2f} | {found.longest_s:.2f}"
+    last = f"{found.crowd_took_s:.0f}" if found.crowd_took_s else ""
+    return f"| {label} | {waits} | {found.energy_j:.1f} | {last} |"
+
+
 def main() -> None:
     print("| deferred requests | first token p50 s | p99 s | longest s | J/request | the last after s |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for crowd, budget_s in ((0, None), *((CROWD, budget_s) for budget_s in BUDGETS_S)):
-        found = outcome(crowd, budget_s)
+    print(row("none", outcome(0, None)))
+    for budget_s in BUDGETS_S:
         limit = "no limit" if budget_s is None else f"`first_token_budget_s = {budget_s:g}`"
-        label = limit if crowd else "none"
-        last = f"{found.crowd_took_s:.0f}" if crowd else ""
-        waits = f"{found.p50_s:.2f} | {found.p99_s:.2f} | {found.longest_s:.2f}"
-        print(f"| {label} | {waits} | {found.energy_j:.1f} | {last} |", flush=True)
+        print(row(limit, outcome(CROWD, budget_s)), flush=True)
+    for tokens in STEPS_TOKENS:
+        for budget_s, limit in ((None, "no limit"), (1.0, "1 s")):
+            label = f"{limit}, {tokens:,} prompt tokens a step"
+            print(row(label, outcome(CROWD, budget_s, tokens)), flush=True)
 
 
 if __name__ == "__main__":

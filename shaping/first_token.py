@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from shaping.energy import Deployment, step
 
-# A pool that also decodes: prompts are read beside this batch, by this many tokens a step, as vLLM does by default.
-_BESIDE_SEQUENCES, _CONTEXT_TOKENS, _STEP_TOKENS = 32, 1000.0, 2048
+STEP_TOKENS = 2048  # vLLM's default for online serving
+_BESIDE_SEQUENCES, _CONTEXT_TOKENS = 32, 1000.0  # a pool that also decodes
 _SHORTEST_WAIT_S = 1e-3  # far above what a clock of epoch seconds tells apart
 
 
-def reading_tokens_per_s(deployment: Deployment) -> float:
-    """How fast one worker reads prompts while it decodes a middling batch."""
-    return _STEP_TOKENS / step(deployment, _BESIDE_SEQUENCES, _CONTEXT_TOKENS, _STEP_TOKENS).duration_s
+def reading_tokens_per_s(deployment: Deployment, step_tokens: int = STEP_TOKENS) -> float:
+    """How fast one worker reads prompts, so many tokens a step, while it decodes a middling batch."""
+    return step_tokens / step(deployment, _BESIDE_SEQUENCES, _CONTEXT_TOKENS, step_tokens).duration_s
 
 
 class UnreadPrompts:

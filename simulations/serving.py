@@ -24,7 +24,7 @@ from shaping.shaper import Holding, Shaper, ShapingPolicy
 from simulations.followed import Followed
 from simulations.loop import Loop, Priority
 from simulations.roster import Roster, SleepSpec
-from simulations.workers import PowerTrace, StepCost, Work, Worker, WorkerLimits
+from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
 
 # A held request's service is estimated as if it decoded in a batch of this size: mid-sized, for any load.
@@ -54,6 +54,7 @@ class PoolSpec:
     sleep: SleepSpec | None = None
     expected_output_tokens: int | None = None
     prefix_block_tokens: int = 0
+    step_tokens: int = PREFILL_CHUNK_TOKENS
     follows_prefixes: bool = True
 
     @property
@@ -62,6 +63,7 @@ class PoolSpec:
             sequences=self.max_sequences,
             kv_tokens=kv_capacity_tokens(self.deployment),
             prefix_block_tokens=self.prefix_block_tokens,
+            step_tokens=self.step_tokens,
         )
 
     @property
@@ -166,7 +168,7 @@ class Pool:
             spec.capacity,
             policy,
             idle_power_w=self._steps.idle_power_w,
-            reading_tokens_per_s=reading_tokens_per_s(spec.deployment),
+            reading_tokens_per_s=reading_tokens_per_s(spec.deployment, spec.step_tokens),
         )
         self._is_learning = policy.holding is Holding.ADAPTIVE
         self._metered_j = 0.0

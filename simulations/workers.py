@@ -63,11 +63,15 @@ class StepModel(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLimits:
-    """What one worker holds at once. `prefix_block_tokens` is the block of its prefix cache; 0 where it has none."""
+    """What one worker holds at once, and how many prompt tokens it reads in one step, of all prompts together.
+
+    `prefix_block_tokens` is the block of its prefix cache; 0 where it has none.
+    """
 
     sequences: int
     kv_tokens: float
     prefix_block_tokens: int = 0
+    step_tokens: int = PREFILL_CHUNK_TOKENS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -229,11 +233,11 @@ class Worker:
 
     def _begin_prefill(self) -> None:
         """The next prompts, first come first served: as many as fit into one step, or one longer than a step."""
-        tokens = squared = 0
+        tokens, squared, step_tokens = 0, 0, self._limits.step_tokens
         while self._waiting and self._fits(work := self._waiting[0]):
             work.cached_tokens = self._known_tokens(work)
             new_tokens = work.prompt_tokens - work.cached_tokens
-            if self._prefilling and tokens + new_tokens > PREFILL_CHUNK_TOKENS:
+            if self._prefilling and tokens + new_tokens > step_tokens:
                 break
             self._prefilling.append(self._waiting.popleft())
             self.cached_tokens += work.cached_tokens
@@ -243,8 +247,8 @@ class Worker:
             self._kv_tokens += work.kv_tokens
             self._output_tokens += work.output_tokens
             work.first_span = self._trace.spans
-        self._prefill_steps = max(1.0, tokens / PREFILL_CHUNK_TOKENS) if self._prefilling else math.inf
-        self._prefill_tokens = min(tokens, PREFILL_CHUNK_TOKENS)
+        self._prefill_steps = max(1.0, tokens / step_tokens) if self._prefilling else math.inf
+        self._prefill_tokens = min(tokens, step_tokens)
         self._prefill_squared_tokens = squared / self._prefill_steps
 
     def _known_tokens(self, work: Work) -> int:
