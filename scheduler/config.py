@@ -128,8 +128,27 @@ class WorkerSettings:
     gpu: Annotated[str, Field(description="GPU profile for modelled energy.")] = "h100-sxm"
     gpus: Annotated[int, Field(ge=1, description="GPUs of this worker.")] = 1
     profile: Annotated[str, Field(description="Model profile for modelled energy; empty: the first of `models`.")] = ""
+    calibration: Annotated[
+        str,
+        Field(description="Points that `slacktide profiles calibrate --write-points` wrote, or a telemetry log of it."),
+    ] = ""
+    calibration_prompt_tokens: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="Mean prompt behind the points, where the file says none.")
+    ] = 350
+    calibration_output_tokens: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="Mean output behind the points, where the file says none.")
+    ] = 400
     max_sequences: Annotated[int, Field(ge=1, description="Requests it runs at once.")] = 64
     kv_tokens: Annotated[int | None, Field(description="Tokens its KV cache holds; unset: not limited here.")] = None
+    adapters: Annotated[
+        tuple[str, ...], Field(description="Model names of the adapters (LoRA) that it serves on its first model.")
+    ] = ()
+    max_adapters: Annotated[
+        int | None, Field(ge=1, description="Different adapters that run at once; unset: not limited here.")
+    ] = None
+    prefix_cache_tokens: Annotated[
+        int, Field(ge=0, description="Prompt tokens its prefix cache keeps for reuse; 0: none is counted on.")
+    ] = 0
     devices: Annotated[
         tuple[str, ...],
         Field(
@@ -157,7 +176,15 @@ class ModelPoolSettings:
     candidates: Annotated[
         tuple[str, ...], Field(min_length=1, description="Models of the workers to choose from; cheap ones first.")
     ]
-    router: Annotated[str, Field(min_length=1, description="Model file that `slacktide router train` wrote.")]
+    router: Annotated[
+        str, Field(description="Model file that `slacktide router train` wrote; a cascade needs none.")
+    ] = ""
+    cascade: Annotated[
+        bool, Field(description="Ask the candidates in order, until one is sure of its answer, instead of the router.")
+    ] = False
+    sure_ratio: Annotated[
+        float, Field(ge=0, le=1, description="Cascade: least mean token probability at which an answer stands.")
+    ] = 0.8
     estimates: Annotated[
         tuple[str, ...],
         Field(description="Which estimate in the file is each candidate's, such as weak, strong; empty: their names."),
@@ -195,6 +222,10 @@ class HoldSettings:
             "a tenth of it for flex, a hundredth for batch.",
         ),
     ] = 0.3
+    first_token_budget_s: Annotated[
+        Duration | None,
+        Field(gt=0, description="Longest that prompts of deferred requests keep the next from its first token."),
+    ] = None
     length_lanes: Annotated[
         bool, Field(description="Group requests whose outputs, by their `max_tokens`, are about as long.")
     ] = False
@@ -210,6 +241,7 @@ class HoldSettings:
             pace_gap_s=self.pace_gap_s,
             latency_price_gco2e_per_h=self.latency_price_gco2e_per_h,
             has_length_lanes=self.length_lanes,
+            first_token_budget_s=self.first_token_budget_s,
         )
 
 
@@ -255,6 +287,9 @@ class TelemetrySettings:
     sample_s: Annotated[
         Duration, Field(ge=0.2, description="Real time between two lines; counters move each 0.1 s.")
     ] = 1.0
+    book_metered: Annotated[
+        bool, Field(description="Book what those GPUs drew, split over the requests that ran; false: modelled energy.")
+    ] = True
     max_file_bytes: Annotated[int, Field(ge=4096, description="Size at which a file is followed by the next.")] = (
         32 * 1024 * 1024
     )

@@ -21,6 +21,7 @@ from scheduler.config import (
     FeedSettings,
     FineTuningSettings,
     LaunchSettings,
+    ModelPoolSettings,
     RegionSettings,
     Server,
     Settings,
@@ -230,6 +231,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 hint="give each model its own [[worker]], or leave consolidation off",
                 is_warning=True,
             )
+        yield from _adapters(settings, index)
         if worker.devices and len(worker.devices) != worker.gpus:
             yield Finding(
                 path=("worker", index, "devices"),
@@ -238,23 +240,50 @@ def _workers(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def _adapters(settings: Settings, index: int) -> Iterator[Finding]:
+    worker = settings.worker[index]
+    models = {model for one in settings.worker for model in one.models}
+    base_of = {name: one.models[0] for one in reversed(settings.worker) for name in one.adapters}
+    for place, name in enumerate(worker.adapters):
+        path: KeyPath = ("worker", index, "adapters", place)
+        if name in models:
+            yield Finding(path=path, what=f"a worker serves a model called {name!r} already")
+        elif base_of[name] != worker.models[0]:
+            yield Finding(
+                path=path,
+                what=f"{name!r} is an adapter of {base_of[name]!r} already",
+                hint="give the adapter of each model a name of its own",
+            )
+
+
 def _model_pools(settings: Settings) -> Iterator[Finding]:
     served = sorted({model for worker in settings.worker for model in worker.models})
     yield from _repeated("model_pool", "name", [one.name for one in settings.model_pool])
     for index, pool in enumerate(settings.model_pool):
         path: KeyPath = ("model_pool", index)
-        if pool.name in served:
+        if pool.name in served or any(pool.name in worker.adapters for worker in settings.worker):
             yield Finding(path=(*path, "name"), what=f"a worker serves a model called {pool.name!r} already")
         for place, candidate in enumerate(pool.candidates):
             if candidate not in served:
                 hint = nearest(candidate, served) or "add it to the models of a [[worker]]"
                 yield Finding(path=(*path, "candidates", place), what=f"no [[worker]] serves {candidate!r}", hint=hint)
+        yield from _cascade(path, pool)
         if pool.estimates and len(pool.estimates) != len(pool.candidates):
             yield Finding(path=(*path, "estimates"), what="must name one estimate for each candidate")
         if pool.eco_floor_ratio > pool.floor_ratio:
             yield Finding(path=(*path, "eco_floor_ratio"), what="is above floor_ratio")
         if pool.budget_kwh is not None and pool.budget_gco2e is not None:
             yield Finding(path=(*path, "budget_gco2e"), what="budget_kwh is set already", hint="keep one of them")
+
+
+def _cascade(path: KeyPath, pool: ModelPoolSettings) -> Iterator[Finding]:
+    if not pool.cascade and not pool.router:
+        yield Finding(path=(*path, "router"), what="needs router", hint="or set cascade = true")
+    if pool.cascade and (pool.budget_kwh is not None or pool.budget_gco2e is not None):
+        key = "budget_kwh" if pool.budget_kwh is not None else "budget_gco2e"
+        yield Finding(path=(*path, key), what="a cascade keeps no budget", hint="raise or lower sure_ratio instead")
+    if pool.cascade and len(set(pool.candidates)) != len(pool.candidates):
+        yield Finding(path=(*path, "candidates"), what="a cascade asks each model once")
 
 
 def _unknown_region(path: KeyPath, name: str, regions: list[str]) -> Finding:

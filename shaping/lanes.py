@@ -1,14 +1,18 @@
 """Requests that could go now, in lanes: those of one latency class and, if asked for, of about the same output length.
 
-Keeps their order and the end of their holds, and the last word of the hold rule on them. Decides nothing.
+Keeps their order, the end of their holds, and the last word of the hold rule on them. Decides one thing: deferred
+requests whose prompts begin alike go one after another, while what they share is in the worker's cache.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+from shaping.adapters import AdapterHeap
 from shaping.holds import HOLD, Verdict
 from shaping.lazy_heap import LazyHeap
+from shaping.prefixes import Runs
 from shaping.request import LatencyClass, Request
 
 LaneKey = tuple[int, int]
@@ -25,24 +29,29 @@ def lane_key(request: Request, *, has_length_lanes: bool) -> LaneKey:
 
 
 class Lane:
-    """Some requests in the order in which they go: lower priority number first, then as offered."""
+    """Some requests in the order in which they go: lower priority number first, then as offered.
 
-    __slots__ = ("_ends", "_lengths", "_order", "granted", "is_interactive", "latency_class", "verdict")
+    A deferred one goes with the first of those that begin alike.
+    """
+
+    __slots__ = ("_ends", "_lengths", "_order", "_runs", "granted", "is_interactive", "latency_class", "verdict")
 
     def __init__(self, latency_class: LatencyClass) -> None:
         self.latency_class = latency_class
         self.is_interactive = latency_class is LatencyClass.INTERACTIVE
         self.verdict: Verdict = HOLD
         self.granted = 0  # how many of them may still go in the release under way
-        self._order = LazyHeap()
+        self._order = AdapterHeap()
         self._ends = LazyHeap()
         self._lengths = LazyHeap()
+        self._runs = None if self.is_interactive else Runs()  # who waits at a screen is not overtaken
 
     def __len__(self) -> int:
         return len(self._order)
 
     def put(self, request: Request, sequence: int, hold_until_s: float) -> None:
-        self._order.put(request.id, (request.priority, sequence))
+        place = sequence if self._runs is None else self._runs.place(request.prefix, sequence)
+        self._order.put(request.id, (request.priority, place, sequence), request.adapter)
         self._ends.put(request.id, (hold_until_s, sequence))
         self._lengths.put(request.id, (-request.output_tokens, sequence))
 
@@ -52,9 +61,9 @@ class Lane:
         self._lengths.discard(request_id)
         return self._order.discard(request_id)
 
-    def first(self) -> str | None:
-        """Who goes next."""
-        first = self._order.first()
+    def first(self, takes: Callable[[str], bool]) -> str | None:
+        """Who goes next, of those whose adapter is taken."""
+        first = self._order.first(takes)
         return None if first is None else first[1]
 
     @property

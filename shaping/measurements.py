@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shaping.calibration import Point
+from shaping.saturation import Traffic
 
 MOST_LINES = 1_000_000  # a table that a person measured has thousands
 _ERRORS_SHOWN = 80
@@ -116,6 +117,22 @@ def read_points(lines: Iterable[str], place: str) -> list[tuple[int, Point]]:
     if not points:
         raise MeasurementError(place, 2, 1, "", "no point; one is enough to scale, two to fit the whole curve")
     return points
+
+
+def read_traffic(lines: Iterable[str], place: str) -> Traffic | None:
+    """Mean lengths of the requests that points were measured with; None where their table does not say.
+
+    From the columns prompt_tokens and output_tokens. Raises MeasurementError.
+    """
+    rows = list(table_rows(lines, place, _POINT_COLUMNS))
+    if not rows or not all(name in rows[0].at for name in ("prompt_tokens", "output_tokens")):
+        return None
+    lengths = [(row.counter_if_any("prompt_tokens"), row.amount_if_any("output_tokens")) for row in rows]
+    said = [(prompt, output) for prompt, output in lengths if prompt is not None and output is not None]
+    if not said:
+        return None
+    prompts, outputs = zip(*said, strict=True)
+    return Traffic(prompt_tokens=sum(prompts) / len(said), output_tokens=sum(outputs) / len(said))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,10 @@ class ShapingPolicy:
     `interactive_hold_s` is the budget of an interactive request, whatever the rule; a deferred one's is its latest
     start. `streaming_hold_s` is the part of a streaming request's time-to-first-token budget that holding may use; None
     means as for the others. `reserved_sequences` are kept free for interactive requests; only the latest start may take
-    them. `max_group` cuts larger releases into groups of that size. `has_length_lanes` groups requests with others
-    whose output is about as long. The other fields belong to the rule that names them in `Holding`.
+    them. `first_token_budget_s` is how long prompts that workers have not read yet may take them when a deferred one is
+    added; None limits nothing. `max_group` cuts larger releases into groups of that size. `has_length_lanes` groups
+    requests with others whose output is about as long. The other fields belong to the rule that names them in
+    `Holding`.
     """
 
     interactive_hold_s: float
@@ -56,11 +58,14 @@ class ShapingPolicy:
     pace_gap_s: float = 0.0
     latency_price_gco2e_per_h: float = 0.0
     has_length_lanes: bool = False
+    first_token_budget_s: float | None = None
 
     def __post_init__(self) -> None:
         holds_s = (self.interactive_hold_s, self.streaming_hold_s or 0.0, self.max_delay_s, self.pace_gap_s)
         if not all(hold_s >= 0.0 for hold_s in holds_s):
             raise ValueError(f"a hold is zero or longer, not {min(holds_s)} s")
+        if self.first_token_budget_s is not None and not self.first_token_budget_s > 0.0:
+            raise ValueError("a budget for the first token is longer than zero; None limits nothing")
         if not self.latency_price_gco2e_per_h >= 0.0:
             raise ValueError("the price of waiting is zero or more")
         if self.min_group < 1 or (self.max_group is not None and self.max_group < 1) or self.reserved_sequences < 0:

@@ -34,6 +34,15 @@ class RouteReason(StrEnum):
     WORTH_ITS_PRICE = "worth_its_price"  # a cheaper one reaches the floor too, but this one is better enough
     NONE_ADEQUATE = "none_adequate"  # nothing reaches the floor: the best there is
     BUDGET_SPENT = "budget_spent"  # the better ones no longer fit into what is left of the budget
+    SURE = "sure"  # a cascade: the smallest model's answer stands
+    UNSURE = "unsure"  # a cascade: the model before this one was not sure enough
+    CUT_OFF = "cut_off"  # ... its answer ended at the worker's limit, not at its end
+    EMPTY = "empty"  # ... it said nothing
+    FILTERED = "filtered"  # ... its answer was withheld
+    NO_CONFIDENCE = "no_confidence"  # ... it did not say how sure it was
+    FAILED = "failed"  # ... it gave no answer
+    ESCALATION_FAILED = "escalation_failed"  # a cascade: a larger model failed, so the answer before it stands
+    CANNOT_ESCALATE = "cannot_escalate"  # a cascade that can ask once only, such as for a stream: the last model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,18 @@ The rules, in the order in which `release` applies them:
 2. Interactive. The policy's hold rule says how many of those held go now: lower priority number first, then first in
    first out.
 3. Deferred. Flex and batch requests whose `not_before_s` has come are asked the same, as far as sequences are left over
-   beyond those reserved for interactive ones: flex before batch, lower priority number first, then first in first out.
+   beyond those reserved for interactive ones: flex before batch, lower priority number first, then first in first out
+   (a prompt right behind the first that begins like it). The first whose prompt would keep an interactive request from
+   its first token for longer than the budget for that waits until the workers have read enough, and all behind it do.
 
 Where lanes are by length, an order holds within a lane. Each lane is asked until all of them hold, for what goes from
 one may fill the batch for another.
 
-Capacity is never exceeded. The first request that does not fit stops the release: smaller ones do not overtake it, for
-a stream of small ones would starve it. A request that became larger than a shrunken pool is set aside until it grows.
+Requests whose adapter finds no place beside those that run are passed over until it does (adapters.py).
+
+Capacity is never exceeded. The first other request that does not fit stops the release: smaller ones do not overtake
+it, for a stream of small ones would starve it. A request that became larger than a shrunken pool is set aside until it
+grows.
 """
 
 from __future__ import annotations
@@ -27,7 +32,9 @@ from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from shaping.adapters import AdapterHeap, AdapterPlaces
 from shaping.adaptive import Adaptive
+from shaping.first_token import UnreadPrompts
 from shaping.hold_arithmetic import Line
 from shaping.holds import HOLD, DenseGroup, FixedWindow, HoldRule, Paced, PassThrough
 from shaping.lanes import Lane, LaneKey, lane_key
@@ -85,19 +92,31 @@ class Shaper:
     """Holds requests and releases groups. The caller asks `release` after every change and at `next_wakeup_at_s`."""
 
     def __init__(
-        self, model: str, capacity: PoolCapacity, policy: ShapingPolicy, *, idle_power_w: float | None = None
+        self,
+        model: str,
+        capacity: PoolCapacity,
+        policy: ShapingPolicy,
+        *,
+        idle_power_w: float | None = None,
+        reading_tokens_per_s: float | None = None,
     ) -> None:
-        """`idle_power_w` is that of one worker that does nothing; without it the adaptive rule holds nothing."""
+        """Both are of one worker: without its idle power the adaptive rule holds nothing, without the speed at which it
+        reads prompts a budget for the first token limits nothing.
+        """
         self.model = model
         self.policy = policy
         self._rule = _rule_of(policy, idle_power_w)
         self._capacity = capacity
+        self._unread = UnreadPrompts(policy.first_token_budget_s, reading_tokens_per_s)
+        self._unread.workers = capacity.workers
+        self._read_at_s = math.inf  # when workers have read enough for the deferred request that waits for it
         self._now_s = 0.0
         self._held: dict[str, Request] = {}
         self._running: dict[str, Request] = {}
         self._sequence_of: dict[str, int] = {}  # of held ones: the order of their offers
         self._set_aside: dict[str, None] = {}  # held, but larger than the pool is now
-        self._latest_starts = LazyHeap()  # every held request, by release_by_s
+        self._adapters = AdapterPlaces(capacity.adapters)
+        self._latest_starts = AdapterHeap()  # every held request, by release_by_s
         self._waiting = LazyHeap()  # deferred, by not_before_s
         self._lanes: dict[LaneKey, Lane] = {}  # interactive, and deferred whose not_before_s has come; in order
         self._held_interactive = 0
@@ -167,7 +186,7 @@ class Shaper:
 
     def release(self, now_s: float) -> list[Group]:
         """The groups that go now; they count as running from here on."""
-        self._now_s, self._is_asked, self._blocked_by = now_s, True, None
+        self._now_s, self._is_asked, self._blocked_by, self._read_at_s = now_s, True, None, math.inf
         self._promote(now_s)
         for lane in self._lanes.values():
             # Asked before its overdue ones go ahead: they take the others along. One that is not asked again, as
@@ -197,11 +216,13 @@ class Shaper:
             return None
         if not self._is_asked:
             return self._now_s
-        first = self._latest_starts.first()
+        # Who waits for an adapter's place goes when another request ends, whatever its instants say.
+        first = self._latest_starts.first(self._adapters.takes)
         instants_at_s = [] if first is None else [first[0][0]]
         if self._blocked_by is not _Rule.INTERACTIVE:
             if (first := self._waiting.first()) is not None:
                 instants_at_s.append(first[0][0])
+            instants_at_s.append(self._read_at_s)
             instants_at_s += [lane.verdict.again_at_s for lane in self._lanes.values() if self._is_served(lane)]
         return min((at_s for at_s in instants_at_s if at_s < math.inf), default=None)
 
@@ -239,6 +260,7 @@ class Shaper:
     def resize(self, capacity: PoolCapacity) -> None:
         """Workers came or went. What runs goes on, even beyond a smaller capacity."""
         self._capacity = capacity
+        self._unread.workers, self._adapters.limit = capacity.workers, capacity.adapters
         for request_id in self._set_aside:
             self._enqueue(self._held[request_id])
         self._set_aside.clear()
@@ -268,7 +290,7 @@ class Shaper:
         # The group rule lets the young ones go along when the first hold ends, in their own order.
         is_group = self.policy.holding is Holding.GROUP
         latest_at_s = request.release_by_s if is_group else self.policy.budget_ends_at_s(request)
-        self._latest_starts.put(request.id, (latest_at_s, sequence))
+        self._latest_starts.put(request.id, (latest_at_s, sequence), request.adapter)
 
     def _enter_lane(self, request: Request, since_s: float) -> None:
         self._lane_of(request).put(request, self._sequence_of[request.id], self._rule.hold_until_s(request, since_s))
@@ -307,18 +329,24 @@ class Shaper:
 
     def _next_due(self, now_s: float) -> tuple[Request, ReleaseReason, _Rule] | None:
         """The request that goes next, whether or not it fits."""
-        first = self._latest_starts.first()
+        first = self._latest_starts.first(self._adapters.takes)
         if first is not None and first[0][0] <= now_s:
             return self._overdue(self._held[first[1]])
         for lane in self._lanes.values():
-            next_id = lane.first()
+            next_id = lane.first(self._adapters.takes)
             if next_id is None or not self._is_served(lane):
                 continue
             if lane.granted <= 0:
                 lane.decided(self._rule.verdict(lane.latency_class, self._line(lane), now_s))
             if lane.granted > 0:
-                rule = _Rule.INTERACTIVE if lane.is_interactive else _Rule.DEFERRED
-                return self._held[next_id], lane.verdict.reason, rule
+                request = self._held[next_id]
+                if lane.is_interactive:
+                    return request, lane.verdict.reason, _Rule.INTERACTIVE
+                at_s = self._unread.room_at_s(request.prompt_tokens, now_s)
+                if at_s > now_s:
+                    self._read_at_s = at_s
+                    return None
+                return request, lane.verdict.reason, _Rule.DEFERRED
         return None
 
     def _overdue(self, request: Request) -> tuple[Request, ReleaseReason, _Rule]:
@@ -362,6 +390,8 @@ class Shaper:
         self._running[request.id] = request
         self._running_kv_tokens += request.kv_tokens
         self._released += 1
+        self._adapters.started(request.adapter)
+        self._unread.given(request.prompt_tokens, now_s)
         self._rule.started(request, now_s)
 
     def _stop(self, request_id: str, now_s: float, *, is_answered: bool) -> bool:
@@ -369,6 +399,7 @@ class Shaper:
         if request is None:
             return False
         self._running_kv_tokens -= request.kv_tokens
+        self._adapters.ended(request.adapter)
         self._rule.ended(request, now_s, is_answered=is_answered)
         self._changed(now_s)
         return True

@@ -17,12 +17,14 @@ from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.deferral import release_at_s
 from shaping.consolidation import Demand
 from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
+from shaping.first_token import reading_tokens_per_s
 from shaping.learning import LoadForecast
 from shaping.request import LatencyClass, PoolCapacity, Request
 from shaping.shaper import Holding, Shaper, ShapingPolicy
+from simulations.followed import Followed
 from simulations.loop import Loop, Priority
 from simulations.roster import Roster, SleepSpec
-from simulations.workers import PowerTrace, StepCost, Work, Worker, WorkerLimits
+from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
 
 # A held request's service is estimated as if it decoded in a batch of this size: mid-sized, for any load.
@@ -39,6 +41,8 @@ class PoolSpec:
     """The workers of one model, all alike.
 
     `expected_output_tokens` is what the shaper believes of every output; None means that it knows each one's length.
+    `prefix_block_tokens` is the block of the workers' prefix caches, 0 where they have none; `follows_prefixes` is
+    whether requests line up with those that begin alike, and go to the worker that knows their prompt.
     """
 
     name: str
@@ -49,10 +53,18 @@ class PoolSpec:
     max_sequences: int
     sleep: SleepSpec | None = None
     expected_output_tokens: int | None = None
+    prefix_block_tokens: int = 0
+    step_tokens: int = PREFILL_CHUNK_TOKENS
+    follows_prefixes: bool = True
 
     @property
     def limits(self) -> WorkerLimits:
-        return WorkerLimits(sequences=self.max_sequences, kv_tokens=kv_capacity_tokens(self.deployment))
+        return WorkerLimits(
+            sequences=self.max_sequences,
+            kv_tokens=kv_capacity_tokens(self.deployment),
+            prefix_block_tokens=self.prefix_block_tokens,
+            step_tokens=self.step_tokens,
+        )
 
     @property
     def capacity(self) -> PoolCapacity:
@@ -158,12 +170,20 @@ class Pool:
         self.spec = spec
         self._progressed = progressed
         self._steps = DeploymentSteps(spec.deployment)
-        self._shaper = Shaper(spec.deployment.model.name, spec.capacity, policy, idle_power_w=self._steps.idle_power_w)
+        self._shaper = Shaper(
+            spec.deployment.model.name,
+            spec.capacity,
+            policy,
+            idle_power_w=self._steps.idle_power_w,
+            reading_tokens_per_s=reading_tokens_per_s(spec.deployment, spec.step_tokens),
+        )
         self._is_learning = policy.holding is Holding.ADAPTIVE
         self._metered_j = 0.0
         self._hold_s = policy.interactive_hold_s
         self._workers = [Worker(self._steps, spec.limits, loop.now_s) for _ in range(spec.workers)]
         self._forecast_load = LoadForecast()
+        self._prefixes = traffic.trace.prefixes if spec.prefix_block_tokens else ()
+        self._followed = Followed(spec.workers, spec.limits) if self._prefixes and spec.follows_prefixes else None
         self.roster = self._roster(spec.sleep) if spec.sleep is not None else None
         self._columns = tuple(column.tolist() for column in _columns(traffic))
         self._next = 0
@@ -179,6 +199,11 @@ class Pool:
     def close(self, end_at_s: float) -> None:
         """Keep the workers warm until `end_at_s` and take down their power."""
         self.record.power = [worker.power_trace(end_at_s) for worker in self._workers]
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens that the workers' prefix caches spared so far."""
+        return sum(worker.cached_tokens for worker in self._workers)
 
     # -- sleep ------------------------------------------------------------------------------------------------------
 
@@ -243,6 +268,7 @@ class Pool:
             latency_class=LatencyClass.FLEX if may_wait else LatencyClass.INTERACTIVE,
             not_before_s=not_before_s,
             priority=FLEX_PRIORITY if may_wait else 0,
+            prefix=self._prefixes[index] if self._followed is not None else (),
         )
 
     # -- releases ---------------------------------------------------------------------------------------------------
@@ -272,21 +298,27 @@ class Pool:
         return series.at(now_s) if series is not None and series.covers(now_s, now_s + 1.0) else None
 
     def _dispatch(self, requests: Sequence[Request], now_s: float) -> None:
-        """Each to the worker with the fewest requests, the first of equals."""
+        """Each to the worker with the fewest requests, the first of equals, or one that knows its prompt."""
         loads = self._loads()
         given: dict[int, list[Work]] = {}
         for request in requests:
             index = int(request.id)
-            place = loads.index(min(loads))
+            place = self._place(request, loads)
             loads[place] += 1
             output_tokens = self._columns[2][index]
-            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=output_tokens)
+            prefix = self._prefixes[index] if self._prefixes else ()
+            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=output_tokens, prefix=prefix)
             given.setdefault(place, []).append(work)
             self.record.released_at_s[index], self.record.worker[index] = now_s, place
         for place, works in given.items():
             before_s = self._workers[place].next_change_at_s
             self._workers[place].accept(works, now_s)
             self._follow(place, before_s)
+
+    def _place(self, request: Request, loads_requests: Sequence[float]) -> int:
+        if self._followed is None:
+            return loads_requests.index(min(loads_requests))
+        return self._followed.place(request.prefix, loads_requests)
 
     def _loads(self) -> list[float]:
         """Of each worker; of one that takes no requests infinite."""

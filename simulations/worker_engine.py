@@ -1,7 +1,8 @@
 """Continuous batching of one worker in virtual time: which step comes next, how long it takes, whose joules it burns.
 
-Decides admission (first come, first served, as far as sequences and KV memory go), chunked prefill and decoding, by the
-energy model. Knows no wall clock and no socket: `advance` is told how far time has come and answers what was made.
+Decides admission (first come, first served, as far as sequences and KV memory go), what a prefix cache spares, chunked
+prefill and decoding, by the energy model. Knows no wall clock and no socket: `advance` is told how far time has come
+and answers what was made.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from dataclasses import dataclass, field
 
 from shaping.attribution import step_shares_ratio
 from shaping.energy import Deployment, Step, idle_energy_j, kv_capacity_tokens, step
+from shaping.prefixes import Prefix, PrefixIndex
 
 PREFILL_TOKENS_PER_STEP = 2048  # vLLM's budget of new tokens per step for online serving
+PREFIX_BLOCK_TOKENS = 16  # vLLM's block
 
 
 @dataclass(slots=True, kw_only=True)
 class Sequence:
-    """One prompt on its way through the worker."""
+    """One prompt on its way through the worker. `prefix` names its blocks; `cached_tokens` were read for another."""
 
     id: str
     prompt_tokens: int
     output_tokens: int
     arrived_at_s: float
+    prefix: Prefix = ()
+    cached_tokens: int = 0
     prefilled_tokens: int = 0
     generated_tokens: int = 0
     energy_j: float = 0.0
@@ -68,6 +73,7 @@ class Account:
     busy_s: float = 0.0
     idle_s: float = 0.0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     generated_tokens: int = 0
     steps: int = 0
 
@@ -75,7 +81,11 @@ class Account:
 class WorkerEngine:
     """One replica. `submit` and `cancel` between calls of `advance`; instants never go backwards."""
 
-    def __init__(self, deployment: Deployment, *, max_sequences: int, started_at_s: float = 0.0) -> None:
+    def __init__(
+        self, deployment: Deployment, *, max_sequences: int, started_at_s: float = 0.0, has_prefix_cache: bool = False
+    ) -> None:
+        self._has_prefix_cache = has_prefix_cache
+        self._prefixes = PrefixIndex(0)
         self.deployment = deployment
         self.max_sequences = max_sequences
         self.kv_capacity_tokens = kv_capacity_tokens(deployment)
@@ -83,7 +93,7 @@ class WorkerEngine:
         self.now_s = started_at_s
         self._waiting: deque[Sequence] = deque()
         self._running: dict[str, Sequence] = {}
-        self._running_kv_tokens = 0
+        self._running_kv_tokens = self._running_output_tokens = 0
         self._pending: _PendingStep | None = None
 
     @property
@@ -141,7 +151,25 @@ class WorkerEngine:
                     return
                 self._running[first.id] = first
                 self._running_kv_tokens += first.kv_tokens
+                self._running_output_tokens += first.output_tokens
+                self._spare(first)
             self._waiting.popleft()
+
+    def _spare(self, sequence: Sequence) -> None:
+        """What is in the cache of its prompt need not be read; the last token is, for the first of the answer."""
+        if self._has_prefix_cache:
+            known = self._prefixes.known(sequence.prefix)
+            self._prefixes.touch(sequence.prefix[:known])
+            sequence.cached_tokens = max(0, min(known * PREFIX_BLOCK_TOKENS, sequence.prompt_tokens - 1))
+            sequence.prefilled_tokens = sequence.cached_tokens
+            self.account.cached_tokens += sequence.cached_tokens
+
+    def _keep_prefix(self, sequence: Sequence) -> None:
+        """A prompt is read: its blocks stay for others, as long as what is generated leaves room."""
+        if self._has_prefix_cache:
+            room_tokens = self.kv_capacity_tokens - self._running_output_tokens
+            self._prefixes.limit(room_tokens // PREFIX_BLOCK_TOKENS)
+            self._prefixes.touch(sequence.prefix)
 
     def _idle_until(self, until_s: float) -> bool:
         """Idle to the next arrival or to `until_s`; whether there was an arrival."""
@@ -187,6 +215,7 @@ class WorkerEngine:
             sequence.prefilled_tokens += chunk
             self.account.prompt_tokens += chunk
             if sequence.prefilled_tokens == sequence.prompt_tokens:
+                self._keep_prefix(sequence)
                 self._emit(sequence, progress)  # the last chunk of a prompt yields the first token
         progress.step_tokens.append(len(pending.decoding) + sum(chunk for _, chunk in pending.prefilling))
         self._retire(progress)
@@ -213,6 +242,7 @@ class WorkerEngine:
         for sequence in done:
             del self._running[sequence.id]
             self._running_kv_tokens -= sequence.kv_tokens
+            self._running_output_tokens -= sequence.output_tokens
             sequence.finished_at_s = self.now_s
             if sequence.is_cancelled:
                 self.account.cancelled_energy_j += sequence.energy_j

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from shaping.energy import Deployment
+from shaping.prefixes import Prefix
 from shaping.profiles import DEFAULT_STACK
 from simulations.worker_engine import Sequence, WorkerEngine
 from simulations.worker_metrics import WorkerMetrics
@@ -41,6 +42,7 @@ class WorkerOptions:
     seed: int = 0
     served_name: str | None = None
     is_instant: bool = False
+    has_prefix_cache: bool = False
     wake_s: float = 1.0  # virtual time from the call to the first step, as for weights kept in main memory
 
     def __post_init__(self) -> None:
@@ -59,7 +61,7 @@ class SimulatedWorker:
 
     def __init__(self, options: WorkerOptions, made: Deployment, monotonic_s: Monotonic, sleep_s: Sleep) -> None:
         self.options = options
-        self.engine = WorkerEngine(made, max_sequences=options.max_sequences)
+        self.engine = WorkerEngine(made, max_sequences=options.max_sequences, has_prefix_cache=options.has_prefix_cache)
         self.metrics = WorkerMetrics(options.name)
         self.is_sleeping = False
         self._monotonic_s, self._sleep_s = monotonic_s, sleep_s
@@ -74,16 +76,16 @@ class SimulatedWorker:
         return (self._monotonic_s() - self._started_s) * self.options.speed
 
     @contextmanager
-    def submitted(self, sizes_tokens: Iterable[tuple[int, int]]) -> Iterator[list[Sequence]]:
-        """Queue sequences of (prompt, output) tokens; on leaving, those unfinished are cancelled.
+    def submitted(self, sizes_tokens: Iterable[tuple[int, int, Prefix]]) -> Iterator[list[Sequence]]:
+        """Queue sequences of (prompt tokens, output tokens, blocks); on leaving, those unfinished are cancelled.
 
         Raises BadBody when one exceeds the KV cache.
         """
         self.catch_up()
         sequences: list[Sequence] = []
         try:
-            for prompt_tokens, output_tokens in sizes_tokens:
-                sequences.append(self._submit(prompt_tokens, output_tokens))
+            for prompt_tokens, output_tokens, prefix in sizes_tokens:
+                sequences.append(self._submit(prompt_tokens, output_tokens, prefix))
             self._has_work.set()
             yield sequences
         finally:
@@ -126,12 +128,13 @@ class SimulatedWorker:
             else:
                 await self._sleep_s(max(_SHORTEST_SLEEP_S, (ends_at_s - self.now_s) / self.options.speed))
 
-    def _submit(self, prompt_tokens: int, output_tokens: int) -> Sequence:
+    def _submit(self, prompt_tokens: int, output_tokens: int, prefix: Prefix) -> Sequence:
         sequence = Sequence(
             id=f"s{next(self._numbers)}",
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
             arrived_at_s=max(self.now_s, self.engine.now_s),
+            prefix=prefix,
         )
         try:
             self.engine.submit(sequence)

@@ -11,13 +11,16 @@ import itertools
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
+from shaping.prefixes import Prefix, named_blocks
 from shaping.profiles import deployment
 from simulations import worker_answers as answers
+from simulations.worker_engine import PREFIX_BLOCK_TOKENS
 from simulations.worker_engine import Sequence as Running
 from simulations.worker_requests import (
     BadBody,
@@ -162,7 +165,7 @@ class _Service:
             raise BadBody(f"dimensions lie between 1 and {_LARGEST_EMBEDDING}", "dimensions")
         inputs = texts(body.input, "input")
         counts = [tokens or answers.text_tokens(text) for text, tokens in inputs]
-        with self._worker.submitted((tokens, 0) for tokens in counts) as sequences:
+        with self._worker.submitted((tokens, 0, ()) for tokens in counts) as sequences:
             await self._until_done(sequences)
         vectors = [answers.embedding(text, size) for text, _ in inputs]
         document = {
@@ -244,12 +247,25 @@ class _Service:
         self, request: web.Request, body: ChatBody | CompletionBody, prompts: Sequence[Prompt], shape: Shape
     ) -> web.StreamResponse:
         # An instant worker submits nothing: no sequence, no wait, no joule.
-        sizes = [] if self._options.is_instant else [(one.prompt_tokens, one.output_tokens) for one in prompts]
+        named = [] if self._options.is_instant else prompts
+        sizes = ((one.prompt_tokens, one.output_tokens, self._prefix(one.text)) for one in named)
         with self._worker.submitted(sizes) as sequences:
             if body.stream:
                 return await self._stream(request, body, prompts, shape, sequences)
             await self._until_done(sequences)
-            return _document(shape.whole(prompts), sequences)
+            return _document(shape.whole(self._with_cached(prompts, sequences)), sequences)
+
+    def _prefix(self, text: str) -> Prefix:
+        if not self._options.has_prefix_cache:
+            return ()
+        block_bytes = PREFIX_BLOCK_TOKENS * answers.CHARACTERS_PER_TOKEN
+        return named_blocks(text.encode("utf-8", "surrogatepass"), block_bytes)
+
+    def _with_cached(self, prompts: Sequence[Prompt], sequences: Sequence[Running]) -> Sequence[Prompt]:
+        """The prompts with what the cache spared of each, once that is known."""
+        if not self._options.has_prefix_cache or not sequences:
+            return prompts
+        return [replace(one, cached_tokens=of.cached_tokens) for one, of in zip(prompts, sequences, strict=True)]
 
     async def _until_done(self, sequences: Sequence[Running]) -> None:
         for sequence in sequences:
@@ -273,7 +289,7 @@ class _Service:
             async for event in _events(index, prompt, shape, counts):
                 await response.write(_event(event))
         if body.stream_options is not None and body.stream_options.include_usage:
-            await response.write(_event(shape.usage(prompts)))
+            await response.write(_event(shape.usage(self._with_cached(prompts, sequences))))
         if sequences:
             await response.write(f"{ENERGY_COMMENT}{_energy_j(sequences):.6f}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")

@@ -19,6 +19,7 @@ class Prompt:
     prompt_tokens: int
     output_tokens: int
     is_cut: bool  # the caller's limit ended it, not the answer itself
+    cached_tokens: int | None = None  # None where nothing is cached
 
     @property
     def answer(self) -> str:
@@ -43,8 +44,13 @@ class Shape(Protocol):
     def usage(self, prompts: Sequence[Prompt]) -> Document: ...
 
 
-def total_usage(prompts: Sequence[Prompt]) -> dict[str, int]:
-    return usage(sum(one.prompt_tokens for one in prompts), sum(one.output_tokens for one in prompts))
+def total_usage(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    cached = [one.cached_tokens for one in prompts if one.cached_tokens is not None]
+    return usage(
+        sum(one.prompt_tokens for one in prompts),
+        sum(one.output_tokens for one in prompts),
+        sum(cached) if cached else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

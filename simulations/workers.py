@@ -6,7 +6,9 @@ step's duration and energy are linear in the context, which grows by one token a
 
 Prompts are processed in chunks beside the running decodes (chunked prefill). Where this is coarser than an engine: a
 request that arrives while nothing is prefilled starts at once rather than at the next step, and KV memory is reserved
-for a request's full length, so nothing is ever preempted. Knows no policy, no grid and no clock of its own.
+for a request's full length, so nothing is ever preempted. Blocks of prompts stay where generated tokens leave room, and
+a prompt that begins with them is read from there on; memory that prompts share is counted for each of them. Knows no
+policy, no grid and no clock of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from shaping.prefixes import Prefix, PrefixIndex
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -59,19 +63,29 @@ class StepModel(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLimits:
-    """What one worker holds at once."""
+    """What one worker holds at once, and how many prompt tokens it reads in one step, of all prompts together.
+
+    `prefix_block_tokens` is the block of its prefix cache; 0 where it has none.
+    """
 
     sequences: int
     kv_tokens: float
+    prefix_block_tokens: int = 0
+    step_tokens: int = PREFILL_CHUNK_TOKENS
 
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """One request on a worker. `index` is its caller's; spans count intervals of the worker's power trace."""
+    """One request on a worker. `index` is its caller's; spans count intervals of the worker's power trace.
+
+    `cached_tokens` of its prompt were read for another one before.
+    """
 
     index: int
     prompt_tokens: int
     output_tokens: int
+    prefix: Prefix = ()
+    cached_tokens: int = 0
     first_token_at_s: float = math.nan
     first_span: int = 0
     last_span: int = 0
@@ -109,6 +123,9 @@ class Worker:
         self._prefill_steps = math.inf
         self._prefill_tokens = self._prefill_squared_tokens = 0.0
         self._context_tokens = self._kv_tokens = 0.0
+        self._output_tokens = 0  # of the running ones, at their end
+        self._prefixes = PrefixIndex(0)
+        self.cached_tokens = 0  # of all prompts so far
         self._known: dict[tuple[int, int], StepCost] = {}
         self._trace = _Recorder(start_at_s)
         self._span = _IDLE
@@ -186,12 +203,14 @@ class Worker:
                 entry = (self._clock_steps + work.output_tokens - 1, work.index, work)
                 heapq.heappush(self._decoding, entry)
             self._context_tokens += work.prompt_tokens + 1
+            self._keep_prefix(work)
         self._prefilling = []
         return finished
 
     def _leave(self, work: Work) -> None:
         self._context_tokens -= work.kv_tokens
         self._kv_tokens -= work.kv_tokens
+        self._output_tokens -= work.output_tokens
         work.last_span = self._trace.spans
 
     def _fits(self, work: Work) -> bool:
@@ -214,18 +233,37 @@ class Worker:
 
     def _begin_prefill(self) -> None:
         """The next prompts, first come first served: as many as fit into one step, or one longer than a step."""
-        tokens = squared = 0
+        tokens, squared, step_tokens = 0, 0, self._limits.step_tokens
         while self._waiting and self._fits(work := self._waiting[0]):
-            if self._prefilling and tokens + work.prompt_tokens > PREFILL_CHUNK_TOKENS:
+            work.cached_tokens = self._known_tokens(work)
+            new_tokens = work.prompt_tokens - work.cached_tokens
+            if self._prefilling and tokens + new_tokens > step_tokens:
                 break
             self._prefilling.append(self._waiting.popleft())
-            tokens += work.prompt_tokens
-            squared += work.prompt_tokens**2
+            self.cached_tokens += work.cached_tokens
+            tokens += new_tokens
+            # New tokens look back on the cached ones as well.
+            squared += work.prompt_tokens**2 - work.cached_tokens**2
             self._kv_tokens += work.kv_tokens
+            self._output_tokens += work.output_tokens
             work.first_span = self._trace.spans
-        self._prefill_steps = max(1.0, tokens / PREFILL_CHUNK_TOKENS) if self._prefilling else math.inf
-        self._prefill_tokens = min(tokens, PREFILL_CHUNK_TOKENS)
+        self._prefill_steps = max(1.0, tokens / step_tokens) if self._prefilling else math.inf
+        self._prefill_tokens = min(tokens, step_tokens)
         self._prefill_squared_tokens = squared / self._prefill_steps
+
+    def _known_tokens(self, work: Work) -> int:
+        """Prompt tokens that the cache spares; the last one is always read, for the first of the answer."""
+        if not work.prefix:
+            return 0
+        known = self._prefixes.known(work.prefix)
+        self._prefixes.touch(work.prefix[:known])
+        return min(known * self._limits.prefix_block_tokens, work.prompt_tokens - 1)
+
+    def _keep_prefix(self, work: Work) -> None:
+        """A prompt has been read: its blocks are there for others as long as generated tokens leave room."""
+        if block_tokens := self._limits.prefix_block_tokens:
+            self._prefixes.limit(int((self._limits.kv_tokens - self._output_tokens) // block_tokens))
+            self._prefixes.touch(work.prefix)
 
     def _mixed_span(self, steps: float) -> _Span:
         decoding = len(self._decoding)

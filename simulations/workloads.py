@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shaping.prefixes import Prefix
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -23,12 +25,16 @@ DURATION_SIGMA = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RequestTrace:
-    """Requests in order of arrival, all of shape (n,); `arrival_s` counts from the start of the trace."""
+    """Requests in order of arrival, all of shape (n,); `arrival_s` counts from the start of the trace.
+
+    `prefixes` names the blocks of each prompt; empty where nobody knows what prompts share.
+    """
 
     arrival_s: Floats
     prompt_tokens: Integers
     output_tokens: Integers
     left_out: int = 0
+    prefixes: tuple[Prefix, ...] = ()
 
     def __len__(self) -> int:
         return len(self.arrival_s)

@@ -156,7 +156,7 @@ def time_zones() -> Diagnosis:
 
 
 def nvml() -> Diagnosis:
-    """Where NVML answers, workers with `devices` are logged for calibration; energy is modelled everywhere."""
+    """Where NVML answers, what workers with `devices` draw is booked and logged; energy is modelled elsewhere."""
     import pynvml
 
     try:
@@ -166,7 +166,7 @@ def nvml() -> Diagnosis:
     except pynvml.NVMLError as error:
         fix = "none needed without an NVIDIA GPU here; with one, install its driver"
         return Diagnosis(subject="gpus", verdict=Verdict.NOTE, what=f"NVML: {error}; energy is modelled", fix=fix)
-    return _ok("gpus", f"{count} seen by NVML; what workers with `devices` draw is logged")
+    return _ok("gpus", f"{count} seen by NVML; what workers with `devices` draw is booked and logged")
 
 
 def clock(offset_s: float) -> Diagnosis:

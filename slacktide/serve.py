@@ -64,6 +64,7 @@ async def _serve(settings: object) -> None:
     from scheduler.daemon.env import Env
     from scheduler.daemon.http import ExposedWithoutKeysError
     from scheduler.daemon.model_routing import ModelPoolError
+    from scheduler.daemon.worker_profiles import CalibrationFileError
     from scheduler.store.contract import StoreError
 
     assert isinstance(settings, Settings)
@@ -75,7 +76,7 @@ async def _serve(settings: object) -> None:
         await daemon.start()
     except (StateFolderInUseError, ExposedWithoutKeysError, TraceError) as error:
         raise UsageProblem(str(error)) from None
-    except ModelPoolError as error:
+    except (ModelPoolError, CalibrationFileError) as error:
         raise UsageProblem(str(error), error.remedy) from None
     except StoreError as error:
         raise OwnFailure(f"the daemon cannot start: {error}", "slacktide doctor -c FILE looks for the cause") from None

@@ -24,6 +24,9 @@ def worker(
     instant: Annotated[
         bool, typer.Option("--instant", help="Answer at once with a fixed text and no energy, to measure a gateway.")
     ] = False,
+    prefix_cache: Annotated[
+        bool, typer.Option("--prefix-cache", help="Keep what prompts begin with, and read it once.")
+    ] = False,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Serve a simulated GPU worker whose timing and power follow the energy model. Needs no GPU.
@@ -47,6 +50,7 @@ def worker(
                 seed=seed,
                 served_name=served_name or None,
                 is_instant=instant,
+                has_prefix_cache=prefix_cache,
             )
         )
     except ProfileError as error:

@@ -111,7 +111,9 @@ class Daemon:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, OSError, and what the door refuses."""
+        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError, and
+        what the door refuses.
+        """
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
         self.prices = PriceFile(self._env, self._settings.price.trace, self._settings.region)

@@ -104,12 +104,19 @@ class BatchPath:
         pool = self._pools.get(call.model)
         if pool is None:
             raise unknown_model(call.model)
-        ticket = pool.admit(self._request(request_id, call, pool, deadline_at_s), self._env.now_s())
+        ticket = pool.admit(self._request(request_id, endpoint, body, call, pool, deadline_at_s), self._env.now_s())
         try:
             await ticket.released_within(None)
             asked_s = self._env.monotonic_s()
             sent = body if route is None else route.body
-            answer = await self._upstream.ask(pool.workers, endpoint, sent, _headers(request_id), streams=False)
+            answer = await self._upstream.ask(
+                pool.workers,
+                endpoint,
+                sent,
+                _headers(request_id),
+                streams=False,
+                request=ticket.request,
+            )
             status = answer.status
             return self._read(answer, pool, ticket, call, request_id, submitted_at_s, asked_s, tenant)
         except ApiError as error:
@@ -121,7 +128,9 @@ class BatchPath:
                 status, took_s=self._env.monotonic_s() - began_s, held_s=ticket.held_s
             )
 
-    def _request(self, request_id: str, call: Call, pool: ModelPool, deadline_at_s: float) -> Request:
+    def _request(
+        self, request_id: str, endpoint: Endpoint, body: bytes, call: Call, pool: ModelPool, deadline_at_s: float
+    ) -> Request:
         now_s = self._env.now_s()
         prompt_tokens, output_tokens = self._within(pool.kv_tokens, call.prompt_tokens, call.output_tokens)
         return Request(
@@ -133,6 +142,8 @@ class BatchPath:
             output_tokens=output_tokens,
             latency_class=LatencyClass.BATCH,
             not_before_s=now_s,
+            prefix=pool.prefix_of(endpoint, body, call.model),
+            adapter=pool.adapter_of(call.model),
         )
 
     def _read(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
-from shaping import energy, profiles
+from shaping import energy, first_token
 from shaping.deployment import ErrorClass
 from shaping.request import Request
 from shaping.uncertainty import band
@@ -37,19 +38,27 @@ class UseSink(Protocol):
 
 
 def request_energy_j(
-    deployment: energy.Deployment, *, prompt_tokens: int, output_tokens: int, batch_sequences: int
+    deployment: energy.Deployment,
+    *,
+    prompt_tokens: int,
+    output_tokens: int,
+    batch_sequences: int,
+    cached_tokens: int = 0,
 ) -> float:
     """GPU energy of one request among `batch_sequences` like it: its share of every step it took part in.
+
+    `cached_tokens` of its prompt are not read again, but looked back on like the others.
 
     Source: energy_model 2.2 and 4.3, prompts taken in beside the decoding of others.
     """
     if output_tokens <= 0:
-        return energy.prefill(deployment, max(1, prompt_tokens)).energy_j
+        squared = max(1.0, float(prompt_tokens**2 - cached_tokens**2))
+        return energy.prefill(deployment, max(1, prompt_tokens - cached_tokens), squared).energy_j
     step = energy.step(
         deployment,
         batch_sequences,
         mean_context_tokens=prompt_tokens + output_tokens / 2,
-        prefill_tokens=batch_sequences * prompt_tokens / output_tokens,
+        prefill_tokens=batch_sequences * (prompt_tokens - cached_tokens) / output_tokens,
     )
     return step.energy_j * output_tokens / batch_sequences
 
@@ -91,8 +100,19 @@ class Bookkeeper:
         self._regions, self._sink, self._metrics = regions, sink, metrics
         self._deployments: dict[int, energy.Deployment | None] = {}
 
+    def read_profiles(self, workers: Iterable[WorkerSettings]) -> None:
+        """Have all of them at hand before the first request. Raises CalibrationFileError."""
+        for worker in workers:
+            self._deployment(worker)
+
     def modelled_j(
-        self, worker: WorkerSettings, *, prompt_tokens: int, output_tokens: int, batch_sequences: int
+        self,
+        worker: WorkerSettings,
+        *,
+        prompt_tokens: int,
+        output_tokens: int,
+        batch_sequences: int,
+        cached_tokens: int = 0,
     ) -> float | None:
         """Energy by the model; None where the settings name no known profile."""
         deployment = self._deployment(worker)
@@ -103,6 +123,7 @@ class Bookkeeper:
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
             batch_sequences=max(1, batch_sequences),
+            cached_tokens=cached_tokens,
         )
 
     def idle_power_w(self, worker: WorkerSettings) -> float | None:
@@ -111,6 +132,11 @@ class Bookkeeper:
         if deployment is None:
             return None
         return deployment.gpus * energy.idle_power_w(deployment.gpu, energy.GpuState.CONTEXT_IDLE)
+
+    def reading_tokens_per_s(self, worker: WorkerSettings) -> float | None:
+        """How fast the worker reads prompts; None where the settings name no known profile."""
+        deployment = self._deployment(worker)
+        return None if deployment is None else first_token.reading_tokens_per_s(deployment)
 
     def error_class(self, worker: WorkerSettings) -> ErrorClass | None:
         """How well the profile is known that `modelled_j` answers by; None where there is none."""
@@ -129,6 +155,7 @@ class Bookkeeper:
         *,
         home: str,
         energy_j: float | None,
+        basis: EnergyBasis,
         prompt_tokens: int,
         output_tokens: int,
         released_at_s: float,
@@ -152,12 +179,12 @@ class Bookkeeper:
                 started_at_s=released_at_s,
                 ended_at_s=max(ended_at_s, released_at_s + _SHORTEST_USE_S),
                 energy_kwh=energy_j / _J_PER_KWH,
-                basis=EnergyBasis.MODELLED,
+                basis=basis,
                 pue=region.pue,
                 at_once_at_s=at_once_at_s,
                 at_once_zone=at_once.zone,
                 at_once_pue=at_once.pue,
-                model=request.model,
+                model=request.served_name,
                 prompt_tokens=prompt_tokens,
                 output_tokens=output_tokens,
             )
@@ -166,7 +193,7 @@ class Bookkeeper:
 
 def _known_deployment(worker: WorkerSettings) -> energy.Deployment | None:
     try:
-        return profiles.deployment(gpu=worker.gpu, model=worker.profile or worker.models[0], gpus=worker.gpus)
+        return worker_deployment(worker)
     except energy.ProfileError as error:
         log.warning(
             "energy of a worker is unknown", extra={"action": "energy_unknown", "worker": worker.url, "why": str(error)}

@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from aiohttp import web
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.config import Settings
+from scheduler.daemon.answer_confidence import CAN_CASCADE
 from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
 from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
+from scheduler.daemon.escalation import Asked, escalate
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.keeper import Keeper
@@ -31,7 +34,9 @@ from scheduler.daemon.upstream import Upstream
 from scheduler.daemon.workers import Worker, by_model
 from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
+from shaping.prefixes import Prefix
 from shaping.request import LatencyClass, Request
+from shaping.routing import Cascade
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +49,7 @@ POLICIES: Policies = {
 _RETRY_AFTER_FULL_S = 2.0
 _RETRY_AFTER_DRAIN_S = 5.0
 _CLIENT_LEFT = 499
+_LEAST_PATIENCE_S = 1.0  # of a client whose first model took all of it: it may have more than it says
 
 
 class CleanHours(Protocol):
@@ -82,7 +88,8 @@ class Gateway:
     ) -> None:
         """`batch_of` knows the open batch jobs, whose own client names its job; `grid_of` a region's forecast.
 
-        Reads the router files of model pools. Raises UnknownRegionError, ModelPoolError.
+        Reads the router files of model pools and the calibrations of workers. Raises UnknownRegionError,
+        ModelPoolError, CalibrationFileError.
         """
         self._batch_of = batch_of
         self._env, self._settings, self._metrics, self._clean_hours = env, settings, metrics, clean_hours
@@ -91,11 +98,19 @@ class Gateway:
             if worker.region not in regions:
                 raise UnknownRegionError(worker.url, worker.region)
         self._bookkeeper = Bookkeeper(regions, sink, metrics)
+        self._bookkeeper.read_profiles(settings.worker)
         self._workers = [Worker(worker) for worker in settings.worker]
         self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
+        # By every name that callers may use: those of models, and of adapters on them.
+        self._served = {
+            name: self._pools[worker.settings.models[0]]
+            for worker in self._workers
+            for name in worker.settings.adapters
+        }
+        self._served.update(self._pools)
         self._routing = ModelRouting(
             settings.model_pool,
-            self._pools,
+            self._served,
             env=env,
             metrics=metrics,
             regions=regions,
@@ -118,6 +133,7 @@ class Gateway:
             metrics=self._metrics,
             intensity_at=lambda now_s: self._clean_hours.intensity_gco2e_per_kwh(home, now_s),
             idle_power_w=self._bookkeeper.idle_power_w(workers[0].settings),
+            reading_tokens_per_s=self._bookkeeper.reading_tokens_per_s(workers[0].settings),
         )
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -215,7 +231,7 @@ class Gateway:
         """The way into the pools for lines of batches."""
         return BatchPath(
             env=self._env,
-            pools=self._pools,
+            pools=self._served,
             routing=self._routing,
             upstream=self._upstream,
             bookkeeper=self._bookkeeper,
@@ -236,24 +252,67 @@ class Gateway:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
-        route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER))
-        if route is not None:
-            body = route.body
-        pool = self._pools.get(call.model)
+        can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
+        route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
+        if route is None:
+            return (await self._served_by(http, endpoint, body, call, began_s))[0]
+        if route.cascade is None:
+            return (await self._served_by(http, endpoint, route.body, call, began_s, route))[0]
+        return await self._escalated(http, endpoint, call, began_s, route, route.cascade)
+
+    async def _escalated(
+        self, http: web.Request, endpoint: Endpoint, call: Call, began_s: float, route: Route, cascade: Cascade
+    ) -> web.StreamResponse:
+        async def ask(model: str, body: bytes) -> Asked:
+            # Who is asked next has waited for its hour with the first.
+            is_first, now_s = model == cascade.models[0], self._env.monotonic_s()
+            response, exchange = await self._served_by(
+                http,
+                endpoint,
+                body,
+                replace(call, model=model),
+                began_s if is_first else now_s,
+                waited_s=None if is_first else now_s - began_s,
+            )
+            assert isinstance(response, web.Response), "no stream was asked for"
+            return Asked(response=response, energy_j=exchange.energy_j, error_class=exchange.error_class)
+
+        found = await escalate(cascade, endpoint, route.body, ask)
+        self._routing.served(route.name, found.model, found.reason)
+        return found.response
+
+    async def _served_by(
+        self,
+        http: web.Request,
+        endpoint: Endpoint,
+        body: bytes,
+        call: Call,
+        began_s: float,
+        route: Route | None = None,
+        *,
+        waited_s: float | None = None,
+    ) -> tuple[web.StreamResponse, Exchange]:
+        """The answer of the model that the call names; `waited_s` of its client's patience went to another before."""
+        pool = self._served.get(call.model)
         if pool is None:
             raise unknown_model(call.model)
         self._refuse_when_full()
         patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
+        if patience_s is not None and waited_s is not None:
+            patience_s = max(_LEAST_PATIENCE_S, patience_s - waited_s)
         now_s = self._env.now_s()
         batch = self._batch_of(http.headers[JOB_HEADER]) if JOB_HEADER in http.headers else None
-        request = self._request(http, call, pool, patience_s, now_s, batch)
+        prefix = pool.prefix_of(endpoint, body, call.model)
+        request = self._request(http, call, pool, patience_s, now_s, batch, prefix)
+        if waited_s is not None:
+            request = replace(request, not_before_s=now_s)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
             exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, batch, route)
             response = await exchange.run()
             status = response.status
-            return response
+            return response, exchange
         except ApiError as error:
             status = error.status
             raise
@@ -310,6 +369,7 @@ class Gateway:
         patience_s: float | None,
         now_s: float,
         batch: Job | None,
+        prefix: Prefix,
     ) -> Request:
         shaping = self._settings.shaping
         deadline_at_s = deadline_of(call, http.headers.get(DEADLINE_HEADER), now_s, shaping.flex_deadline_s)
@@ -336,6 +396,8 @@ class Gateway:
             latency_class=latency_class,
             not_before_s=not_before_s,
             is_streaming=call.is_streaming,
+            prefix=prefix,
+            adapter=pool.adapter_of(call.model),
         )
 
     def _release_by_s(
@@ -360,12 +422,12 @@ class Gateway:
     # -- models -------------------------------------------------------------------------------------------------------
 
     async def _list_models(self, _: web.Request) -> web.Response:
-        known = [*self._pools, *self._routing.names]
+        known = [*self._pools, *(name for name in self._served if name not in self._pools), *self._routing.names]
         return _json(models_answer(known, created_at_s=self._created_at_s))
 
     async def _show_model(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
-        if model not in self._pools and model not in self._routing.names:
+        if model not in self._served and model not in self._routing.names:
             raise unknown_model(model)
         return _json(model_answer(model, created_at_s=self._created_at_s))
 

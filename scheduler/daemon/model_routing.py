@@ -20,10 +20,10 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import FLEX, Call, Endpoint
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.query_text import query_text, with_model
+from scheduler.daemon.worker_profiles import worker_deployment
 from shaping.deployment import Deployment, ProfileError
-from shaping.profiles import deployment
 from shaping.router_model import RouterModel, RouterModelError, from_document
-from shaping.routing import Floors, Offer, Service, choose
+from shaping.routing import Cascade, Floors, Offer, RouteReason, Service, choose
 from shaping.shadow_price import PacedBudget, dirtier_price
 
 ECO_HEADER = "x-slacktide-eco"
@@ -45,10 +45,15 @@ class ModelPoolError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What became of a request that left something to us: its body for the worker, and why."""
+    """What became of a request that left something to us: its body for the worker, and why.
+
+    With a `cascade` of the pool `name` nothing is decided yet: its models are asked one after another.
+    """
 
     body: bytes
     headers: dict[str, str]
+    cascade: Cascade | None = None
+    name: str = ""
 
 
 class ModelRouting:
@@ -66,17 +71,28 @@ class ModelRouting:
     ) -> None:
         """Raises ModelPoolError."""
         self._pools = pools
-        self._choices = {one.name: _Choice(one, pools, env, metrics, regions, grid_of) for one in settings}
+        self._metrics = metrics
+        self._choices = {
+            one.name: _Choice(one, pools, env, metrics, regions, grid_of) for one in settings if not one.cascade
+        }
+        self._ladders = {one.name: _Ladder(one, metrics) for one in settings if one.cascade}
 
     @property
     def names(self) -> Sequence[str]:
         """The names that callers may use beside those of models."""
-        return list(self._choices)
+        return [*self._choices, *self._ladders]
 
-    def route(self, endpoint: Endpoint, body: bytes, call: Call, eco: str | None) -> Route | None:
+    def served(self, name: str, model: str, reason: RouteReason) -> None:
+        """Count a call of a pool that ended with this model."""
+        self._metrics.routed.labels(name, model, reason).inc()
+
+    def route(
+        self, endpoint: Endpoint, body: bytes, call: Call, eco: str | None, *, can_escalate: bool = False
+    ) -> Route | None:
         """Write the model into `call`; None for a call that names a model and asks for nothing else.
 
-        Eco accepts delay as well as a lighter model. Raises ApiError.
+        Eco accepts delay as well as a lighter model; `can_escalate` is whether several models may be asked in turn.
+        Raises ApiError.
         """
         if eco is None and call.model in self._pools:
             return None
@@ -86,6 +102,8 @@ class ModelRouting:
             call.service_tier = FLEX
         if choice := self._choices.get(name):
             return choice.route(endpoint, body, call, is_eco)
+        if ladder := self._ladders.get(name):
+            return ladder.route(body, call, is_eco, can_escalate=can_escalate)
         if name not in self._pools:
             raise unknown_model(call.model)
         if name == call.model:
@@ -94,8 +112,34 @@ class ModelRouting:
         return Route(body=with_model(body, name), headers={})
 
 
+class _Ladder:
+    """One model pool whose candidates are asked in turn."""
+
+    def __init__(self, settings: ModelPoolSettings, metrics: Metrics) -> None:
+        self._name, self._metrics = settings.name, metrics
+        self._cascade = Cascade(models=settings.candidates, sure_ratio=settings.sure_ratio)
+
+    def route(self, body: bytes, call: Call, is_eco: bool, *, can_escalate: bool) -> Route:
+        first, last = self._cascade.models[0], self._cascade.models[-1]
+        match _service(call, is_eco):
+            case Service.PREMIUM:
+                return self._straight(body, call, last, RouteReason.PREMIUM)
+            case Service.ECO:
+                return self._straight(body, call, first, RouteReason.ECO)
+            case Service.STANDARD if not can_escalate:
+                return self._straight(body, call, last, RouteReason.CANNOT_ESCALATE)
+            case Service.STANDARD:
+                call.model = first
+                return Route(body=body, headers={}, cascade=self._cascade, name=self._name)
+
+    def _straight(self, body: bytes, call: Call, model: str, reason: RouteReason) -> Route:
+        self._metrics.routed.labels(self._name, model, reason).inc()
+        call.model = model
+        return Route(body=with_model(body, model), headers={"x-slacktide-route": reason.value})
+
+
 class _Choice:
-    """One model pool."""
+    """One model pool whose router chooses."""
 
     def __init__(
         self,
@@ -218,11 +262,9 @@ def _service(call: Call, is_eco: bool) -> Service:
 
 
 def _deployment(name: str, pool: ModelPool) -> Deployment:
-    """What serves a candidate; the profile of a worker with several models is that of its first only."""
-    worker = pool.workers[0].settings
-    is_own = bool(worker.profile) and worker.models[0] == pool.model
+    """What serves a candidate."""
     try:
-        return deployment(gpu=worker.gpu, model=worker.profile if is_own else pool.model, gpus=worker.gpus)
+        return worker_deployment(pool.workers[0].settings, pool.model)
     except ProfileError as error:
         what = f"the energy of {pool.model} is unknown: {error.what}"
         raise ModelPoolError(name, what, "set profile of its [[worker]], see `slacktide profiles list`") from None

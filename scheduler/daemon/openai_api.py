@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from scheduler.daemon.api_errors import ApiError, invalid
+from shaping.prefixes import Prefix, named_blocks
 
 
 class Endpoint(StrEnum):
@@ -29,6 +30,8 @@ SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast
 # A byte pair is about four characters of English; JSON's own punctuation makes this an upper bound, which is the safe
 # side for memory.
 _BYTES_PER_TOKEN = 4
+# Prompts are compared in blocks of so many tokens: fine enough for a system prompt, coarse enough to be named at once.
+PREFIX_BLOCK_TOKENS = 128
 # Reserved where the caller sets no limit: about what the published conversation traces answer on average.
 _OUTPUT_TOKENS_UNSAID = 256
 
@@ -97,6 +100,15 @@ def read_call(endpoint: Endpoint, body: bytes) -> Call:
     )
 
 
+def prompt_prefix(endpoint: Endpoint, body: bytes, model: str) -> Prefix:
+    """Names of the blocks that the prompt of a valid body begins with.
+
+    It is compared as JSON: who sends the same messages again in another layout is taken for somebody else.
+    """
+    prompt = bytes(getattr(_DECODERS[endpoint].decode(body), _PROMPT_FIELD[endpoint]))
+    return named_blocks(prompt, PREFIX_BLOCK_TOKENS * _BYTES_PER_TOKEN, root=model.encode())
+
+
 def _decode(endpoint: Endpoint, body: bytes) -> Any:
     if not body:
         raise invalid("The body is empty; send a JSON object.", param=None, code="empty_body")
@@ -158,11 +170,22 @@ def _output_limit(fields: _Common) -> int:
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
+class _PromptDetails(msgspec.Struct, gc=False, frozen=True):
+    cached_tokens: int | None = None
+
+
 class Usage(msgspec.Struct, gc=False, frozen=True):
     """Tokens as the worker counted them."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of the prompt, read from the worker's prefix cache; 0 where it does not say."""
+        details = self.prompt_tokens_details
+        return 0 if details is None else min(max(0, details.cached_tokens or 0), self.prompt_tokens)
 
 
 class _Answer(msgspec.Struct, gc=False):

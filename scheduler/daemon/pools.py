@@ -13,9 +13,11 @@ from typing import Never
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import ServiceTime
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.openai_api import Endpoint, prompt_prefix
 from scheduler.daemon.workers import Worker, capacity_of
 from shaping.consolidation import Demand
 from shaping.learning import LoadForecast
+from shaping.prefixes import Prefix
 from shaping.request import Request
 from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
 
@@ -69,16 +71,24 @@ class ModelPool:
         metrics: Metrics,
         intensity_at: Callable[[float], float | None] = lambda _: None,
         idle_power_w: float | None = None,
+        reading_tokens_per_s: float | None = None,
     ) -> None:
-        """`intensity_at` answers with the grid's intensity now, `idle_power_w` is that of one worker without work."""
+        """`intensity_at` answers with the grid's intensity now; the last two are of one worker, from its profile."""
         self.model, self.workers = model, workers
         self.home = workers[0].settings.region
         self.service = ServiceTime()
         self.running = 0
         self.held: dict[str, Ticket] = {}
         self._env = env
+        self._keeps_prefixes = any(worker.settings.prefix_cache_tokens for worker in workers)
         self._intensity_at = intensity_at
-        self._shaper = Shaper(model, capacity_of(workers, env.monotonic_s()), policy, idle_power_w=idle_power_w)
+        self._shaper = Shaper(
+            model,
+            capacity_of(workers, env.monotonic_s()),
+            policy,
+            idle_power_w=idle_power_w,
+            reading_tokens_per_s=None if reading_tokens_per_s is None else reading_tokens_per_s / env.speed,
+        )
         self._load = LoadForecast()
         self._blocked = asyncio.Event()
         self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
@@ -116,6 +126,14 @@ class ModelPool:
         """Workers came or went: hold as many requests back as the others cannot take."""
         self._shaper.resize(capacity_of(self.workers, self._env.monotonic_s()))
         self.wake()
+
+    def prefix_of(self, endpoint: Endpoint, body: bytes, name: str) -> Prefix:
+        """What the prompt begins with, where a worker keeps such things for reuse: for a model or an adapter each."""
+        return prompt_prefix(endpoint, body, name) if self._keeps_prefixes else ()
+
+    def adapter_of(self, name: str) -> str:
+        """The adapter that a caller names; empty for the model itself."""
+        return "" if name == self.model else name
 
     @property
     def is_exclusive(self) -> bool:

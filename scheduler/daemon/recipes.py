@@ -14,11 +14,12 @@ from scheduler.daemon.api_errors import ApiError
 from scheduler.daemon.energy_use import request_energy_j
 from scheduler.daemon.openai_api import Call, Endpoint, read_call
 from scheduler.daemon.runs import Recipe
+from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.jobs import InvalidJobError, Job, JobKind
 from scheduler.periods import template_of
 from scheduler.store.contract import Reads
 from scheduler.templates import filled
-from shaping import energy, profiles
+from shaping import energy
 
 # Lines of a batch that are at the gateway at once; the shaper packs what the workers can hold.
 BATCH_CONCURRENCY = 32
@@ -82,7 +83,7 @@ class BatchEstimates:
         _refuse_duplicates(requests)
         worker = self._workers[calls[0].model]
         try:
-            deployment = profiles.deployment(gpu=worker.gpu, model=worker.profile or worker.models[0], gpus=worker.gpus)
+            deployment = worker_deployment(worker)
         except energy.ProfileError:
             return None
         batch = min(BATCH_CONCURRENCY, worker.max_sequences, len(calls))

@@ -32,6 +32,8 @@ from scheduler.daemon.openai_api import (
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.upstream import Answer, Upstream
 from scheduler.jobs import Job
+from scheduler.ledger import EnergyBasis
+from shaping.deployment import ErrorClass
 
 # Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
 KEEP_ALIVE_S = 15.0
@@ -54,6 +56,8 @@ class Exchange:
         "body",
         "call",
         "endpoint",
+        "energy_j",
+        "error_class",
         "http",
         "margin_s",
         "patience_s",
@@ -83,6 +87,8 @@ class Exchange:
         self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
         self.pool, self.ticket, self.patience_s, self.margin_s = pool, ticket, patience_s, margin_s
         self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
+        self.energy_j: float | None = None  # of a plain answer, and how well it is known, once it is there
+        self.error_class: ErrorClass | None = None
 
     async def run(self) -> web.StreamResponse:
         """The answer, sent or ready to be sent. Raises ApiError while nothing has been sent."""
@@ -118,7 +124,7 @@ class Exchange:
             self.body,
             headers,
             streams=self.call.is_streaming,
-            latency_class=self.ticket.request.latency_class,
+            request=self.ticket.request,
         )
 
     # -- holding ------------------------------------------------------------------------------------------------------
@@ -135,7 +141,7 @@ class Exchange:
         if await self.ticket.released_within(interval_s):
             return None
         response = web.StreamResponse(headers=_STREAM_HEADERS)
-        response.headers["x-slacktide-model"] = self.pool.model
+        response.headers["x-slacktide-model"] = self.ticket.request.served_name
         response.headers.update(self._route_headers())
         await response.prepare(self.http)
         while True:
@@ -162,6 +168,7 @@ class Exchange:
             # How well a worker knows what it reports itself is not ours to say.
             known = self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
             headers.update(energy_headers(energy_j, known))
+            self.energy_j, self.error_class = energy_j, known
         return web.Response(status=answer.status, body=body, headers=headers)
 
     async def _pass_stream(self, answer: Answer, committed: web.StreamResponse | None) -> web.StreamResponse:
@@ -204,7 +211,7 @@ class Exchange:
         headers = {
             "Content-Type": theirs.get("Content-Type", "application/json"),
             "x-slacktide-held-ms": f"{self.ticket.held_s * 1000:.0f}",
-            "x-slacktide-model": self.pool.model,
+            "x-slacktide-model": self.ticket.request.served_name,
             "x-slacktide-region": answer.worker.settings.region,
         }
         for name in _PASSED_HEADERS:
@@ -249,7 +256,8 @@ def book_answer(
 ) -> float | None:
     """Account for an answered request; its joules as the worker reports them, or by the model, or None.
 
-    `asked_at_s` is on the clock that never jumps, `at_once_at_s` when it would have run without us.
+    Booked is what the worker's meter counted for it, where there is one, as soon as it has been read. `asked_at_s` is
+    on the clock that never jumps, `at_once_at_s` when it would have run without us.
     """
     pool.service.observe(env.monotonic_s() - asked_at_s)
     worker, request = answer.worker, ticket.request
@@ -260,22 +268,30 @@ def book_answer(
             worker.settings,
             prompt_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
             batch_sequences=(answer.began_beside + worker.in_flight) // 2,
         )
-    if energy_j is not None:
-        pool.used(energy_j)
-    bookkeeper.book(
-        request,
-        worker.settings,
-        home=pool.home,
-        energy_j=energy_j,
-        prompt_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        released_at_s=request.arrived_at_s + ticket.held_s,
-        ended_at_s=env.now_s(),
-        at_once_at_s=at_once_at_s,
-        tenant=tenant,
-    )
+    ended_at_s = env.now_s()
+
+    def book(metered_j: float | None) -> None:
+        used_j = energy_j if metered_j is None else metered_j
+        if used_j is not None:
+            pool.used(used_j)
+        bookkeeper.book(
+            request,
+            worker.settings,
+            home=pool.home,
+            energy_j=used_j,
+            basis=EnergyBasis.MODELLED if metered_j is None else EnergyBasis.METERED,
+            prompt_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            released_at_s=request.arrived_at_s + ticket.held_s,
+            ended_at_s=ended_at_s,
+            at_once_at_s=at_once_at_s,
+            tenant=tenant,
+        )
+
+    answer.book(book)
     return energy_j
 
 

@@ -1,7 +1,7 @@
-"""Keeps a log of what the GPUs of local workers draw, beside what those workers serve, to calibrate profiles with.
+"""Reads what the GPUs of local workers draw: for the ledger, and for a log to calibrate profiles with.
 
-Decides how often a line is written and when a file ends. Reads no GPU by itself: a meter does, on a thread. Without a
-meter there is no log, and energy stays modelled.
+Decides how often, and when a file ends; what belongs to which request is metered_shares.py's. Reads no GPU by itself: a
+meter does, on a thread. Without a meter there is no log, and energy stays modelled.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import Protocol
 
 from scheduler.config import TelemetrySettings
 from scheduler.daemon.env import Env
+from scheduler.daemon.metering import Metering
 from scheduler.daemon.nvml import NvmlError, NvmlMeter, Reading
+from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.daemon.workers import Worker
+from shaping.deployment import Deployment, ProfileError
 from shaping.meter_log import COLUMNS
 
 log = logging.getLogger(__name__)
@@ -107,12 +110,15 @@ class Telemetry:
             )
             return
         lines = MeterLog(self._folder, name, self._settings)
+        metering = worker.metering = Metering(_deployment(worker)) if self._settings.book_metered else None
         log.info("GPUs are metered", extra={"action": "meter_started", "worker": worker.name})
         # Real seconds that never jump: a GPU follows neither a corrected clock nor one that runs ahead.
         started_at_s = self._env.now_s() - self._env.monotonic_s()
         try:
             while True:
                 reading = await self._env.in_thread(meter.read)
+                if metering is not None:
+                    metering.read(self._env.monotonic_s(), reading.energy_j, reading.power_w)
                 lines.append(started_at_s + self._env.monotonic_s(), worker, reading)
                 await self._env.sleep_s(self._settings.sample_s * self._env.speed)
         except OSError as error:  # the log explains and calibrates; a full disk must not stop the daemon for it
@@ -120,8 +126,18 @@ class Telemetry:
                 "meter log ended", extra={"action": "meter_log_ended", "worker": worker.name, "why": str(error)}
             )
         finally:
+            worker.metering = None
+            if metering is not None:
+                metering.close()
             lines.close()
             meter.close()
+
+
+def _deployment(worker: Worker) -> Deployment | None:
+    try:
+        return worker_deployment(worker.settings)
+    except ProfileError:  # said at the start; time alone says who used what
+        return None
 
 
 def _cell(reading_j: float | None) -> str:

@@ -13,10 +13,12 @@ import aiohttp
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.engine_priority import with_priority
 from scheduler.daemon.env import Env
+from scheduler.daemon.metering import Booking
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, choose
-from shaping.request import LatencyClass
+from shaping.metered_shares import Share
+from shaping.request import Request
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +44,18 @@ class Answer:
     Holds a place at its worker until it is closed.
     """
 
-    __slots__ = ("_is_open", "_response", "began_beside", "body", "worker")
+    __slots__ = ("_env", "_is_open", "_metering", "_request", "_response", "_share", "began_beside", "body", "worker")
 
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
+    def __init__(self, worker: Worker, request: Request, env: Env) -> None:
+        self.worker, self._request, self._env = worker, request, env
         self.body: bytes | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._is_open = True
-        worker.in_flight += 1
+        worker.began(request.adapter)
+        self._metering = worker.metering
+        self._share: Share | None = None
+        if self._metering is not None:
+            self._share = self._metering.began(env.monotonic_s(), request.prompt_tokens, request.output_tokens)
         self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
 
     def began(self, response: aiohttp.ClientResponse) -> None:
@@ -69,11 +75,20 @@ class Answer:
     def is_event_stream(self) -> bool:
         return self.response.headers.get("Content-Type", "").startswith("text/event-stream")
 
+    def book(self, booking: Booking) -> None:
+        """Make the booking now, or once the worker's meter knows the energy, where it has one."""
+        if self._metering is None or self._share is None:
+            booking(None)
+        else:
+            self._metering.book(self._share, booking)
+
     def close(self) -> None:
         """Give the worker's place back; an answer not read to its end is broken off, which cancels it there."""
         if self._is_open:
             self._is_open = False
-            self.worker.in_flight -= 1
+            self.worker.ended(self._request.adapter)
+            if self._metering is not None and self._share is not None:
+                self._metering.ended(self._share, self._env.monotonic_s())
             if self._response is not None:
                 # A no-op for one read to its end, whose connection is already back in the pool.
                 self._response.close()
@@ -116,20 +131,23 @@ class Upstream:
         headers: Mapping[str, str],
         *,
         streams: bool,
-        latency_class: LatencyClass = LatencyClass.INTERACTIVE,
+        request: Request,
     ) -> Answer:
         """An answer from one of the workers, its body read unless it is the stream that was asked for.
+
+        What the `request` is known to be says which worker is best, and where it stands in an engine's own queue.
 
         The caller closes it. Raises ApiError when no worker gave one.
         """
         tried: list[Worker] = []
         sent = 0
         last: WorkerCallError | None = None
-        while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last)) is not None:
+        while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, request)) is not None:
             tried.append(worker)
+            worker.prefixes.touch(request.prefix)
             try:
-                sent_body = with_priority(body, worker.settings.priority, latency_class)
-                answer = await self._attempt(worker, endpoint, sent_body, headers, streams=streams)
+                sent_body = with_priority(body, worker.settings.priority, request.latency_class)
+                answer = await self._attempt(worker, endpoint, sent_body, headers, streams=streams, request=request)
             except WorkerCallError as error:
                 last = error
                 self._note_failure(error)
@@ -141,20 +159,33 @@ class Upstream:
                 return answer
         raise _told_to_client(last, workers, self._env.monotonic_s())
 
-    def _next(self, workers: Sequence[Worker], tried: list[Worker], last: WorkerCallError | None) -> Worker | None:
+    def _next(
+        self,
+        workers: Sequence[Worker],
+        tried: list[Worker],
+        last: WorkerCallError | None,
+        request: Request,
+    ) -> Worker | None:
         if self._is_closed:  # the drain time was over while this request was under way
             return None
         now_s = self._env.monotonic_s()
-        worker = choose(workers, now_s, tried)
+        worker = choose(workers, now_s, tried, request.prefix, request.adapter)
         # A kept-alive connection may be closed by the worker in the instant we use it; with no other worker, ask again.
         if worker is None and last is not None and last.failure is Failure.BROKEN_OFF and last.worker.is_up(now_s):
             return last.worker
         return worker
 
     async def _attempt(
-        self, worker: Worker, endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, streams: bool
+        self,
+        worker: Worker,
+        endpoint: Endpoint,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        streams: bool,
+        request: Request,
     ) -> Answer:
-        answer = Answer(worker)
+        answer = Answer(worker, request, self._env)
         try:
             answer.began(
                 await self.session.post(

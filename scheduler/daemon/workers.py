@@ -6,6 +6,7 @@ jump. Who calls and who probes is upstream.py and probing.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +15,9 @@ from aiohttp import ClientTimeout
 from yarl import URL
 
 from scheduler.config import WorkerSettings
-from scheduler.daemon.openai_api import Endpoint
+from scheduler.daemon.metering import Metering
+from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
+from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
 from shaping.request import PoolCapacity
 
 # One failure is an accident; three in a row with nothing between them are a state.
@@ -58,11 +61,14 @@ class Worker:
         "_failed_probes",
         "_failures",
         "_next_ejection_s",
+        "adapters",
         "base_url",
         "health_url",
         "in_flight",
         "is_asleep",
+        "metering",
         "name",
+        "prefixes",
         "served",
         "settings",
         "timeout",
@@ -80,6 +86,9 @@ class Worker:
         self.in_flight = 0
         self.is_asleep = False  # or about to be: it is given no requests
         self.served = Served()
+        self.metering: Metering | None = None  # while its GPUs are read
+        self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
+        self.prefixes = PrefixIndex(settings.prefix_cache_tokens // PREFIX_BLOCK_TOKENS)  # of what it was sent
         self._failures = self._failed_probes = 0
         self._ejected_until_s = 0.0
         self._next_ejection_s = _FIRST_EJECTION_S
@@ -108,13 +117,48 @@ class Worker:
         """The outcome of a health probe. An ejection for failed requests is not ended by it: `/health` may lie."""
         self._failed_probes = 0 if is_alive else self._failed_probes + 1
 
+    def began(self, adapter: str) -> None:
+        """A request is on its way to it."""
+        self.in_flight += 1
+        if adapter:
+            self.adapters[adapter] += 1
+
+    def ended(self, adapter: str) -> None:
+        self.in_flight -= 1
+        if adapter:
+            self.adapters[adapter] -= 1
+            if not self.adapters[adapter]:
+                del self.adapters[adapter]
+
+    def has_place_for(self, adapter: str) -> bool:
+        """Whether it runs the adapter already or may run one more."""
+        limit = self.settings.max_adapters
+        return not adapter or limit is None or adapter in self.adapters or len(self.adapters) < limit
+
     def retry_after_s(self, now_s: float) -> float:
         """When it is worth asking for it again."""
         return max(1.0, self._ejected_until_s - now_s)
 
 
-def choose(workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = ()) -> Worker | None:
-    """The worker that is up, awake and has the least in flight per place; the earlier one where two are equal."""
+def choose(
+    workers: Sequence[Worker],
+    now_s: float,
+    tried: Collection[Worker] = (),
+    prefix: Prefix = (),
+    adapter: str = "",
+) -> Worker | None:
+    """The worker that is up, awake and has the least in flight per place; the earlier one where two are equal.
+
+    Of those about as idle, the one that was sent most of the `prefix` before. Only workers that serve the adapter, and
+    those without a place for it last: there it waits in the engine's own queue.
+    """
+    if adapter:
+        serving = [one for one in workers if adapter in one.settings.adapters]
+        free = [one for one in serving if one.has_place_for(adapter)]
+        found = choose(free, now_s, tried, prefix)
+        return found or choose(serving, now_s, tried, prefix)
+    if prefix:
+        return _choose_by_prefix([one for one in workers if one not in tried], now_s, prefix)
     best: Worker | None = None
     best_load = 0.0
     for worker in workers:
@@ -126,6 +170,17 @@ def choose(workers: Sequence[Worker], now_s: float, tried: Collection[Worker] = 
     return best
 
 
+def _choose_by_prefix(workers: Sequence[Worker], now_s: float, prefix: Prefix) -> Worker | None:
+    places = [one.settings.max_sequences for one in workers]
+    loads_ratio = [
+        one.in_flight / place if one.is_up(now_s) and not one.is_asleep else float("inf")
+        for one, place in zip(workers, places, strict=True)
+    ]
+    slacks_ratio = [load_slack(place) / place for place in places]
+    chosen = preferred(loads_ratio, slacks_ratio, [one.prefixes.known(prefix) for one in workers])
+    return None if chosen is None else workers[chosen]
+
+
 def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
     """What the workers that are up and awake hold together; what all would hold when none is up: any may come back.
 
@@ -134,11 +189,13 @@ def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
     up = [worker for worker in workers if worker.is_up(now_s)] or list(workers)
     awake = [worker.settings for worker in up if not worker.is_asleep]
     asked = awake or [worker.settings for worker in up]
+    adapters = [worker.max_adapters for worker in asked if worker.max_adapters is not None]
     kv_tokens = [worker.kv_tokens for worker in asked if worker.kv_tokens is not None]
     return PoolCapacity(
         sequences=sum(worker.max_sequences for worker in awake),
         kv_tokens=sum(kv_tokens) if len(kv_tokens) == len(asked) else None,
         workers=len(asked),
+        adapters=sum(adapters) if len(adapters) == len(asked) else None,
     )
 
 

@@ -34,7 +34,7 @@ from simulations.compiled.layout import (
 )
 from simulations.compiled.loop import FULL
 from simulations.serving import DeploymentSteps, PoolSpec, ServingRecord, Traffic, estimated_service_s
-from simulations.workers import PowerTrace
+from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace
 
 Run = Callable[[State, Arrivals, KnownGrid, float], int]
 
@@ -50,8 +50,10 @@ UNKNOWN_GRID = KnownGrid(np.zeros(0), np.zeros(0))
 
 
 def covers(spec: PoolSpec, policy: ShapingPolicy) -> bool:
-    """Whether the fast loop can run the pool: workers that stay awake, and no lanes by length."""
-    return spec.sleep is None and not policy.has_length_lanes
+    """Whether the fast loop can run the pool: workers that stay awake, plain prompts, and no lanes by length."""
+    reads_plainly = spec.prefix_block_tokens == 0 and spec.step_tokens == PREFILL_CHUNK_TOKENS
+    lines_up_plainly = not policy.has_length_lanes and policy.first_token_budget_s is None
+    return spec.sleep is None and reads_plainly and lines_up_plainly
 
 
 def settings_of(spec: PoolSpec, policy: ShapingPolicy) -> Settings:

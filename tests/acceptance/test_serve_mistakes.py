@@ -74,3 +74,15 @@ def test_settings_that_are_no_text_are_the_users_to_mend(tmp_path: Path) -> None
     done = served(tmp_path)
     assert done.returncode == 2
     assert complaint(done) == "slacktide: slacktide.toml is no UTF-8 text (byte 0)\n  hint: save it as UTF-8\n"
+
+
+@pytest.mark.slow
+def test_a_calibration_that_is_not_there_is_the_users_to_mend(tmp_path: Path) -> None:
+    worker = '[[worker]]\nurl = "http://127.0.0.1:1"\nmodels = ["llama-3.1-8b"]\nregion = "here"\n'
+    worker += 'calibration = "no.csv"\n'
+    (tmp_path / "slacktide.toml").write_text(SETTINGS.format(port=0, state_dir="state") + worker)
+    done = served(tmp_path)
+    assert done.returncode == 2
+    said, hint = complaint(done).splitlines()
+    assert said == "slacktide: calibration of worker http://127.0.0.1:1: no.csv: No such file or directory"
+    assert "slacktide profiles calibrate" in hint

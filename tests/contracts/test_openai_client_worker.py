@@ -211,3 +211,17 @@ async def test_an_instant_worker_answers_without_energy() -> None:
             )
             text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
             assert len(text.split()) == 4
+
+
+async def test_a_worker_with_a_prefix_cache_says_how_much_of_a_prompt_it_knew() -> None:
+    text = "The same long document. " * 40
+    async for address in _served(WorkerOptions(model=MODEL, speed=1000.0, has_prefix_cache=True)):
+        async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+            cached = []
+            for question in ("Who?", "When?"):
+                messages = [{"role": "user", "content": text + question}]
+                answer = await client.chat.completions.create(model=MODEL, messages=messages, max_tokens=2)  # type: ignore[arg-type]
+                assert answer.usage is not None
+                assert answer.usage.prompt_tokens_details is not None
+                cached.append(answer.usage.prompt_tokens_details.cached_tokens)
+    assert cached == [0, 240]  # 15 blocks of 64 characters

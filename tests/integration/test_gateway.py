@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientPayloadError, web
@@ -290,3 +293,51 @@ async def test_draining_does_not_wait_for_ever() -> None:
         await asyncio.wait_for(gate.entered.wait(), SOON_S)
         await asyncio.wait_for(stand.gateway.stop(0.01), SOON_S)
         assert (await call).status in (502, 503)
+
+
+async def test_a_prompt_that_begins_alike_goes_to_the_worker_that_had_it_before() -> None:
+    document = {"role": "user", "content": "wind and sun " * 100}
+    first, second = FakeWorker(Gate()), FakeWorker()
+    async with AsyncExitStack() as stack:
+        urls = [(await stack.enter_async_context(worker.listening())).url for worker in (first, second)]
+        settings = settings_for(urls)
+        caching = tuple(dataclasses.replace(one, prefix_cache_tokens=100_000) for one in settings.worker)
+        stand = await stack.enter_async_context(a_front(dataclasses.replace(settings, worker=caching)))
+        under_way = [stand.call(messages=[document])]
+        await asyncio.wait_for(first.behaviour.entered.wait(), SOON_S)  # type: ignore[attr-defined]
+        await stand.chat(messages=[{"role": "user", "content": "something else"}])
+        assert len(second.requests) == 1  # the idler one
+        under_way.append(stand.call(messages=[document, {"role": "user", "content": "and now?"}]))
+        await until(lambda: len(first.requests) == 2)
+        first.behaviour.opened.set()  # type: ignore[attr-defined]
+        assert [(await call).status for call in under_way] == [200, 200]
+
+
+async def test_adapters_share_the_places_of_their_model_and_only_so_many_run_at_once() -> None:
+    worker = FakeWorker(Gate())
+    async with AsyncExitStack() as stack:
+        settings = settings_for([(await stack.enter_async_context(worker.listening())).url])
+        adapting = dataclasses.replace(settings.worker[0], adapters=("sql", "chat"), max_adapters=1)
+        stand = await stack.enter_async_context(a_front(dataclasses.replace(settings, worker=(adapting,))))
+        listed = json.loads((await stand.get("/v1/models")).body)["data"]
+        assert [model["id"] for model in listed] == [MODEL, "sql", "chat"]
+        calls = [stand.call(model=name) for name in ("sql", MODEL, "chat")]
+        await until(lambda: stand.gateway.held == 1 and len(worker.requests) == 2)
+        worker.behaviour.opened.set()  # type: ignore[attr-defined]
+        replies = [await call for call in calls]
+    assert [reply.headers["x-slacktide-model"] for reply in replies] == ["sql", MODEL, "chat"]
+    assert json.loads(worker.requests[-1][1])["model"] == "chat"
+    assert sorted(use.model for use in stand.uses.kept) == ["chat", MODEL, "sql"]
+
+
+async def test_a_calibrated_worker_s_joules_are_of_that_class(tmp_path: Path) -> None:
+    points = tmp_path / "points.csv"
+    points.write_text("batch,j_per_token,tokens_per_s\n8,0.455,1073\n256,0.077,9010\n", "utf-8")
+    async with AsyncExitStack() as stack:
+        settings = settings_for([(await stack.enter_async_context(FakeWorker().listening())).url])
+        calibrated = dataclasses.replace(settings.worker[0], calibration=str(points))
+        stand = await stack.enter_async_context(a_front(dataclasses.replace(settings, worker=(calibrated,))))
+        reply = await stand.chat()
+    assert reply.headers["x-slacktide-error-class"] == "calibrated"
+    low_wh, high_wh = map(float, reply.headers["x-slacktide-energy-band-wh"].split(".."))
+    assert high_wh / low_wh == pytest.approx(1.0798**2, rel=1e-3)

@@ -20,6 +20,8 @@ def a_request(
     is_streaming: bool = False,
     priority: int = 0,
     model: str = MODEL,
+    prefix: tuple[int, ...] = (),
+    adapter: str = "",
 ) -> Request:
     return Request(
         id=id_,
@@ -32,6 +34,8 @@ def a_request(
         not_before_s=not_before_s,
         is_streaming=is_streaming,
         priority=priority,
+        prefix=prefix,
+        adapter=adapter,
     )
 
 
@@ -48,6 +52,9 @@ def a_shaper(
     max_group: int | None = None,
     streaming_hold_s: float | None = None,
     reserved_sequences: int = 0,
+    first_token_budget_s: float | None = None,
+    reading_tokens_per_s: float | None = None,
+    adapters: int | None = None,
 ) -> Shaper:
     policy = ShapingPolicy(
         interactive_hold_s=hold_s,
@@ -55,8 +62,10 @@ def a_shaper(
         max_group=max_group,
         streaming_hold_s=streaming_hold_s,
         reserved_sequences=reserved_sequences,
+        first_token_budget_s=first_token_budget_s,
     )
-    return Shaper(MODEL, PoolCapacity(sequences=sequences, kv_tokens=kv_tokens), policy)
+    capacity = PoolCapacity(sequences=sequences, kv_tokens=kv_tokens, adapters=adapters)
+    return Shaper(MODEL, capacity, policy, reading_tokens_per_s=reading_tokens_per_s)
 
 
 def offer_all(shaper: Shaper, *requests: Request) -> None:

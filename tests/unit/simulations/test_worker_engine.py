@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaping.energy import step
+from shaping.prefixes import named_blocks
 from shaping.profiles import deployment
 from simulations.worker_engine import PREFILL_TOKENS_PER_STEP, Progress, Sequence, WorkerEngine
 
@@ -148,3 +149,25 @@ def test_joules_of_the_requests_and_of_idleness_sum_to_the_meter(
     assert account.busy_s + account.idle_s == pytest.approx(engine.now_s, rel=1e-9)
     assert {one.id for one in made.finished} >= {one.id for one in sequences if not one.is_cancelled}
     assert all(one.generated_tokens == one.output_tokens for one in made.finished)
+
+
+def test_a_prompt_that_begins_as_an_earlier_one_is_read_from_there_on() -> None:
+    def read(text: bytes, engine: WorkerEngine) -> Sequence:
+        blocks = named_blocks(text, 1)
+        sequence = Sequence(
+            id=text.decode(), prompt_tokens=16 * len(text), output_tokens=2, arrived_at_s=engine.now_s, prefix=blocks
+        )
+        engine.submit(sequence)
+        engine.advance(engine.now_s + 60.0)
+        return sequence
+
+    engine = WorkerEngine(H100_8B, max_sequences=8, has_prefix_cache=True)
+    cold, warm = read(b"a" * 100, engine), read(b"a" * 80 + b"b" * 20, engine)
+    assert (cold.cached_tokens, warm.cached_tokens) == (0, 80 * 16)
+    assert warm.energy_j < cold.energy_j
+    assert engine.account.prompt_tokens == 120 * 16
+    assert engine.account.cached_tokens == 80 * 16
+    attributed_j = cold.energy_j + warm.energy_j
+    assert engine.account.energy_j == pytest.approx(engine.account.idle_energy_j + attributed_j)
+    uncached = WorkerEngine(H100_8B, max_sequences=8)
+    assert [read(text, uncached).cached_tokens for text in (b"a" * 100, b"a" * 100 + b"c")] == [0, 0]

@@ -36,7 +36,7 @@ async def _served(*, speed: float, coarseness_s: float) -> tuple[Sequence, Simul
     clock = Clock(coarseness_s)
     worker = SimulatedWorker(WorkerOptions(speed=speed), H100_8B, clock, clock.sleep)
     task = asyncio.create_task(worker.run())
-    with worker.submitted([(100, 200)]) as (sequence,):
+    with worker.submitted([(100, 200, ())]) as (sequence,):
         counts = [count async for count in worker.tokens(sequence)]
     task.cancel()
     assert sum(counts) == 200
@@ -68,7 +68,7 @@ async def test_at_a_large_speed_up_many_steps_pass_in_one_sleep() -> None:
 async def test_a_sequence_that_its_reader_leaves_is_cancelled() -> None:
     clock = Clock(0.001)
     worker = SimulatedWorker(WorkerOptions(), H100_8B, clock, clock.sleep)
-    with worker.submitted([(100, 10_000)]) as (sequence,):
+    with worker.submitted([(100, 10_000, ())]) as (sequence,):
         clock.now_s = 1.0
         worker.catch_up()
         assert sequence.generated_tokens > 100
@@ -81,7 +81,7 @@ async def test_a_sequence_that_its_reader_leaves_is_cancelled() -> None:
 async def test_when_one_of_several_prompts_cannot_fit_none_runs() -> None:
     clock = Clock(0.001)
     worker = SimulatedWorker(WorkerOptions(), H100_8B, clock, clock.sleep)
-    with pytest.raises(BadBody, match="too long"), worker.submitted([(10, 10), (10, 10**7)]):
+    with pytest.raises(BadBody, match="too long"), worker.submitted([(10, 10, ()), (10, 10**7, ())]):
         pytest.fail("the second prompt exceeds the cache")
     clock.now_s = 5.0
     worker.catch_up()

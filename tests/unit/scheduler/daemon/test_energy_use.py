@@ -26,6 +26,22 @@ def test_an_embedding_costs_its_prefill() -> None:
     assert booked_j == pytest.approx(12.5, rel=0.005)
 
 
+def test_a_cached_prefix_costs_no_reading() -> None:
+    def booked_j(cached_tokens: int, output_tokens: int) -> float:
+        return request_energy_j(
+            an_h100(),
+            prompt_tokens=8000,
+            output_tokens=output_tokens,
+            batch_sequences=32,
+            cached_tokens=cached_tokens,
+        )
+
+    read_j, spared_j, lone_j = booked_j(0, 400), booked_j(7000, 400), booked_j(0, 0)
+    # What is spared is about what reading 7000 tokens alone takes: some 7/8 of the prompt's own energy.
+    assert read_j - spared_j == pytest.approx(7 / 8 * lone_j, rel=0.25)
+    assert booked_j(7000, 0) < lone_j / 4
+
+
 @pytest.mark.parametrize(("header", "energy_j"), [("1.5", 1.5), ("0", 0.0), (None, None), ("nan", None), ("-1", None)])
 def test_a_worker_is_believed_when_it_says_a_number(header: str | None, energy_j: float | None) -> None:
     assert worker_energy_j(header) == energy_j

@@ -13,6 +13,7 @@ from scheduler.daemon.openai_api import (
     Usage,
     error_event,
     models_answer,
+    prompt_prefix,
     read_call,
     read_stream_usage,
     read_usage,
@@ -111,3 +112,30 @@ def test_an_error_event_is_the_error_object() -> None:
     event = error_event(ApiError(502, "no", kind="server_error", code="c"))
     assert event.endswith(b"\n\n")
     assert json.loads(event.removeprefix(b"data: "))["error"]["code"] == "c"
+
+
+def prefix_of(*contents: str, model: str = "m", **fields: object) -> tuple[int, ...]:
+    messages = [{"role": "user", "content": content} for content in contents]
+    return prompt_prefix(Endpoint.CHAT, json.dumps({"model": model, "messages": messages, **fields}).encode(), model)
+
+
+def test_a_conversation_begins_with_its_earlier_turns() -> None:
+    first, second = prefix_of("x" * 2000), prefix_of("x" * 2000, "and now?" * 100)
+    assert second[: len(first)] == first
+    assert len(second) > len(first) == 3  # whole blocks of 512 characters
+
+
+def test_what_is_not_the_prompt_does_not_matter_and_the_model_does() -> None:
+    assert prefix_of("x" * 2000, temperature=1) == prefix_of("x" * 2000)
+    assert prefix_of("x" * 2000, model="other")[0] != prefix_of("x" * 2000)[0]
+
+
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [({"cached_tokens": 30}, 30), ({"cached_tokens": 500}, 100), ({"cached_tokens": None}, 0), ({}, 0), (None, 0)],
+)
+def test_a_worker_says_what_its_prefix_cache_spared(details: object, cached: int) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": details}
+    found = read_usage(json.dumps({"usage": usage}).encode())
+    assert found is not None
+    assert found.cached_tokens == cached

@@ -13,6 +13,7 @@ import pytest
 
 from scheduler.config import TelemetrySettings, WorkerSettings
 from scheduler.daemon.env import Env
+from scheduler.daemon.metering import Metering
 from scheduler.daemon.nvml import Reading
 from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.workers import Worker
@@ -135,3 +136,60 @@ def test_a_full_disk_ends_the_log_and_nothing_else(tmp_path: Path, caplog: pytes
 
     run_virtually(ends())
     assert caplog.records[-1].__dict__["action"] == "meter_log_ended"
+
+
+# -- for the ledger ----------------------------------------------------------------------------------------------------
+
+
+def booked_by(worker: Worker, folder: Path, settings: TelemetrySettings | None = None) -> list[float | None]:
+    """Two requests alike, one for all of 2.5 s and one for its first second; the meter is read each second."""
+    found: dict[str, float | None] = {}
+
+    async def live() -> None:
+        env = Env(epoch_s=1000.0, executor=InPlace())
+        task = asyncio.create_task(Telemetry(env, settings or TelemetrySettings(), folder, [worker]).run())
+        await env.sleep_s(0.5)
+        if worker.metering is not None:
+            metering = worker.metering
+            shares = {name: metering.began(env.monotonic_s(), 300, 100) for name in ("long", "short")}
+            for name, share in shares.items():
+                metering.book(share, lambda energy_j, name=name: found.update({name: energy_j}))  # type: ignore[misc]
+            await env.sleep_s(1.0)
+            metering.ended(shares["short"], env.monotonic_s())
+            assert not found
+            await env.sleep_s(1.5)
+            metering.ended(shares["long"], env.monotonic_s())
+            assert list(found) == ["short"]
+        task.cancel()
+        await asyncio.wait((task,))
+
+    run_virtually(live())
+    return [found.get("long"), found.get("short")]
+
+
+def test_what_gpus_drew_is_split_over_the_requests_that_ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with_two_gpus(monkeypatch)
+    long_j, short_j = booked_by(a_worker("0", "1"), tmp_path)
+    # 500 W; no profile is called m, so time alone counts. From 0 to 1 s both share 500 J, from 1 to 2 s 1 s and 0.5 s.
+    assert short_j == pytest.approx(250.0 + 500.0 / 3, rel=0.01)
+    assert long_j is None  # the meter ended before it was read again: this one is modelled
+
+
+def test_nothing_is_split_where_the_settings_say_so_or_there_is_no_meter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_two_gpus(monkeypatch)
+    assert booked_by(a_worker("0", "1"), tmp_path, TelemetrySettings(book_metered=False)) == [None, None]
+    assert booked_by(a_worker(), tmp_path) == [None, None]
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert booked_by(a_worker("0", "1"), tmp_path) == [None, None]
+
+
+def test_after_the_meter_has_ended_requests_are_booked_at_once(tmp_path: Path) -> None:
+    metering = Metering(None)
+    share = metering.began(0.0, 300, 100)
+    metering.close()
+    found: list[float | None] = []
+    metering.book(share, found.append)
+    metering.ended(share, 1.0)
+    assert found == [None]

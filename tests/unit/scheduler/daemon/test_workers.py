@@ -5,6 +5,7 @@ from __future__ import annotations
 from scheduler.config import WorkerSettings
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, by_model, capacity_of, choose
+from shaping.prefixes import named_blocks
 from shaping.request import PoolCapacity
 
 
@@ -84,6 +85,53 @@ def test_the_least_load_per_place_is_chosen_and_the_first_of_equals() -> None:
     small.in_flight, large.in_flight = 1, 3
     assert choose([small, large], 0.0) is large
     assert choose([small, large], 0.0, tried=[large]) is small
+
+
+def test_who_was_sent_the_prompt_before_is_chosen_while_about_as_idle() -> None:
+    prefix = named_blocks(b"a long system prompt", 4)
+    idle, knowing = (
+        Worker(WorkerSettings(url=url, models=("m",), region="here", max_sequences=16, prefix_cache_tokens=4096))
+        for url in ("http://a:1", "http://b:1")
+    )
+    knowing.prefixes.touch(prefix)
+    knowing.in_flight = 2
+    assert choose([idle, knowing], 0.0, prefix=prefix) is knowing
+    assert choose([idle, knowing], 0.0) is idle
+    assert choose([idle, knowing], 0.0, tried=[knowing], prefix=prefix) is idle
+    knowing.in_flight = 3
+    assert choose([idle, knowing], 0.0, prefix=prefix) is idle
+    idle.is_asleep = True
+    assert choose([idle, knowing], 0.0, prefix=prefix) is knowing
+    fail(knowing, 3, now_s=0.0)
+    assert choose([idle, knowing], 0.5, prefix=prefix) is None
+
+
+def a_worker_with_adapters(url: str, *adapters: str, most: int | None = 1) -> Worker:
+    settings = WorkerSettings(url=url, models=("m",), region="here", adapters=adapters, max_adapters=most)
+    return Worker(settings)
+
+
+def test_an_adapter_goes_where_it_runs_or_has_a_place_and_else_where_it_is_served() -> None:
+    one, other, none = (
+        a_worker_with_adapters("http://a:1", "sql", "chat"),
+        a_worker_with_adapters("http://b:1", "sql", "chat"),
+        a_worker_with_adapters("http://c:1"),
+    )
+    one.began("sql")
+    assert choose([one, other, none], 0.0, adapter="chat") is other
+    other.began("sql")
+    other.began("sql")
+    assert choose([one, other, none], 0.0, adapter="sql") is one
+    assert choose([one, other, none], 0.0, adapter="chat") is one  # waits in the engine's queue
+    one.ended("sql")
+    assert choose([other, one, none], 0.0, adapter="chat") is one
+    assert choose([none], 0.0, adapter="chat") is None
+
+
+def test_the_adapters_of_a_pool_are_those_of_its_workers_together() -> None:
+    two, free = a_worker_with_adapters("http://a:1", most=2), a_worker_with_adapters("http://b:1", most=None)
+    assert capacity_of([two, two], 0.0).adapters == 4
+    assert capacity_of([two, free], 0.0).adapters is None
 
 
 def test_a_worker_that_is_down_is_never_chosen() -> None:

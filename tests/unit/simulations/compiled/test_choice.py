@@ -43,6 +43,9 @@ def test_lanes_by_length_are_left_to_plain_python() -> None:
     policy = a_policy(Holding.ADAPTIVE)
     assert covers(a_spec(), policy)
     assert not covers(a_spec(), replace(policy, has_length_lanes=True))
+    assert not covers(a_spec(), replace(policy, first_token_budget_s=1.0))
+    assert not covers(replace(a_spec(), prefix_block_tokens=16), policy)
+    assert not covers(replace(a_spec(), step_tokens=512), policy)
 
 
 @pytest.mark.slow
