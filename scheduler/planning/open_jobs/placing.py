@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intensity_feeds.series import Basis, IntensitySeries, Signal
 from scheduler.jobs import Interruption, Job
@@ -149,7 +149,9 @@ class Board:
                 need=need, segments=found.segments, cause=cause, at_once=at_once, integral_g_s_per_kwh=integral
             )
         place = self._earliest(need, regions, at_once, Cause.NO_FORECAST)
-        return place if place is not None and place.is_in_time else None
+        if place is None or not place.is_in_time:
+            return None
+        return _cleanest_as_far_as_known(place, curves, starts_at_s)
 
     def cheaper(self, need: Need, than_g_s_per_kwh: float) -> Place | None:
         """The cheapest place this instant, or later with head-room, that costs less; for a job that has one already.
@@ -368,6 +370,33 @@ def _may_cost_less(one: Curve, need: Need, than_g_s_per_kwh: float) -> bool:
     least = need.whole_s * one.pue * float(one.gco2e_per_kwh.min())
     is_bound = least >= 0 or need.job.interruption is None  # where power is paid for, pauses that take time pay too
     return not (is_bound and least >= than_g_s_per_kwh)
+
+
+def _cleanest_as_far_as_known(place: Place, curves: Sequence[Curve], starts_at_s: Mapping[str, float]) -> Place:
+    """The same run in the region that is cleanest in the part of it that is known, of those where it starts as early.
+
+    A run that outlasts the forecast has no known sum; but a region that is dirtier for as far as one sees is no better
+    a guess for being named first. A region of which nothing is known at the start is not compared with any.
+    """
+    if len(place.segments) > 1:
+        return place
+    (run,) = place.segments
+    as_early = [one for one in curves if starts_at_s[one.region] <= run.start_at_s + ROUNDING_S]
+    known_until_s = {one.region: _known_until_s(one, run) for one in as_early}
+    seen_until_s = min(known_until_s.values(), default=run.start_at_s)
+    if known_until_s.get(run.region) is None or seen_until_s <= run.start_at_s + ROUNDING_S:
+        return place
+
+    def cost(one: Curve) -> tuple[float, bool]:
+        return one.integral_g_s_per_kwh(run.start_at_s, seen_until_s), one.region != run.region
+
+    return replace(place, segments=(replace(run, region=min(as_early, key=cost).region),))
+
+
+def _known_until_s(one: Curve, run: Segment) -> float:
+    """How far the run is known without a gap; its start where that is not known."""
+    ends = (to_s for from_s, to_s in one.known if from_s <= run.start_at_s < to_s)
+    return min(next(ends, run.start_at_s), run.end_at_s)
 
 
 def _first_window(need: Need, starts_at_s: Mapping[str, float]) -> Segment | None:

@@ -145,6 +145,35 @@ def test_runs_early_when_no_window_is_wholly_known() -> None:
     assert place.cause is Cause.NO_FORECAST
 
 
+@pytest.mark.parametrize(
+    ("forecasts", "region"),
+    [
+        ({"DE": a_series(400, 300), "FR": a_series(90, 80, zone="FR")}, "FR"),
+        ({"DE": a_series(100, 300), "FR": a_series(350, 60, zone="FR")}, "DE"),  # 400 g/kWh in two hours, not 410
+        ({"DE": a_series(400, 300, 10), "FR": a_series(400, 290, zone="FR")}, "FR"),  # as far as both are known
+        ({"DE": a_series(400, 300), "FR": a_series(400, 300, zone="FR")}, "DE"),
+        ({"FR": a_series(90, 80, zone="FR")}, "DE"),  # what is not known is not called dirty
+        ({"DE": a_series(None, 300), "FR": a_series(90, 80, zone="FR")}, "DE"),
+    ],
+)
+def test_a_run_that_outlasts_the_forecast_goes_where_it_is_cleanest_as_far_as_one_sees(
+    forecasts: Forecasts, region: str
+) -> None:
+    long = a_job(duration_s=6 * HOUR_S)
+    place = planned(long, regions=(a_region("DE"), a_region("FR")), forecasts=forecasts).placements["job"]
+    assert (hours(place), place.region) == ([(0, 6)], region)
+    assert place.cause is Cause.NO_FORECAST
+    assert place.emissions_gco2e is None
+
+
+def test_a_run_that_outlasts_the_forecast_waits_for_no_region() -> None:
+    taken = OpenJob(job=a_job("other", regions=("FR",)), running=a_piece(0, 1, "FR"))
+    forecasts = {"DE": a_series(400, 300), "FR": a_series(90, 80, zone="FR")}
+    regions = (a_region("DE"), a_region("FR"))
+    place = planned(taken, a_job(duration_s=6 * HOUR_S), regions=regions, forecasts=forecasts).placements["job"]
+    assert (hours(place), place.region) == ([(0, 6)], "DE")
+
+
 def test_prefers_what_is_known_to_what_is_not() -> None:
     place = planned(a_job(), regions=(a_region("FR"), a_region("DE"))).placements["job"]
     assert place.region == "DE"
