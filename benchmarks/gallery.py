@@ -49,7 +49,8 @@ EXHIBITS = (
         question="Chat, and four times as many requests that have until tomorrow, on the same two workers.",
         variations=((), ("requests.flex_deadline_s=6h",), ("requests.flex_ratio=0.3",)),
         lesson="""
-        Two things save: the clean hours, and that requests which may wait go together in dense batches.
+        Two things save: the clean hours, and that requests which may wait go together in dense batches. On both sides
+        the workers stay warm until the last answer of either, so a longer wait adds idle hours to both.
         """,
     ),
     Exhibit(
