@@ -112,25 +112,13 @@ def plan(
         return
     if not (trace and zone and at and duration and within and power):
         raise missing(trace=trace, zone=zone, at=at, duration=duration, within=within, power=power)
-    from intensity_feeds.series import MixedSignalsError
-    from scheduler.planning.one_job.single import CostlyMovesError, NothingKnownError, TooShortError, compare
     from scheduler.planning.reasons.explanation_text import as_json as as_json_of
     from slacktide.plan_reasons import explained, show_reasons
 
     work, power_w = _asked(at, duration, within, power, (checkpoint, restore, min_run), step_cost)
     regions = regions_of(zone, pue, speed, power_ratio)
     series = series_of(trace, zone)
-    try:
-        found = compare(regions, series, work, power_w, interruptible=interruptible, interruption_gco2e=step_cost)
-    except TooShortError as problem:
-        raise _too_short(problem, work) from None
-    except NothingKnownError:
-        raise _nothing_known(series, work) from None
-    except MixedSignalsError as problem:
-        raise UsageProblem(str(problem), "plan over zones whose numbers answer the same question") from None
-    except CostlyMovesError:
-        what = "a job whose pauses cost something stays on GPUs of one --speed"
-        raise UsageProblem(what, "leave out the costs of a pause and --min-run, or --interruptible") from None
+    found = _compared(regions, series, work, power_w, step_cost, interruptible=interruptible)
     _warn(found)
     explanation = None
     if all(region.speed == region.power_ratio == 1 for region in regions):  # explanations know one kind of GPU
@@ -142,6 +130,31 @@ def plan(
         _show(found, work, series, zone[0])
         if explanation is not None:
             show_reasons(explanation)
+
+
+def _compared(
+    regions: Sequence[Region],
+    series: Mapping[str, IntensitySeries],
+    work: Work,
+    power_w: float,
+    step_cost: float,
+    *,
+    interruptible: bool,
+) -> Comparison:
+    from intensity_feeds.series import MixedSignalsError
+    from scheduler.planning.one_job.single import CostlyMovesError, NothingKnownError, TooShortError, compare
+
+    try:
+        return compare(regions, series, work, power_w, interruptible=interruptible, interruption_gco2e=step_cost)
+    except TooShortError as problem:
+        raise _too_short(problem, work) from None
+    except NothingKnownError:
+        raise _nothing_known(series, work) from None
+    except MixedSignalsError as problem:
+        raise UsageProblem(str(problem), "plan over zones whose numbers answer the same question") from None
+    except CostlyMovesError:
+        what = "a job whose pauses cost something stays on GPUs of one --speed"
+        raise UsageProblem(what, "leave out the costs of a pause and --min-run, or --interruptible") from None
 
 
 def _plan_file(

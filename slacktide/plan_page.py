@@ -230,12 +230,13 @@ def _figure(told: Told, view: RegionView) -> Figure:
     pue = "" if region.pue == 1.0 else f", PUE {region.pue:g}"
     cap_w = found.case.power_caps_w.get(region.name)
     cap = "" if cap_w is None else f", at most {cap_w / 1000:g} kW"
+    filling = "1 job fills" if len(view.bars) == 1 else f"{len(view.bars):,} jobs fill"
     legend = [("waits, pauses or runs elsewhere", "var(--policy)"), ("runs as it would at once", "var(--baseline)")]
     if view.pools:
         legend.append(("GPUs of pools of tokens", "var(--pool)"))
     return Figure(
         title=region.name,
-        caption=f"{region.gpus} GPUs{pue}{cap}: {len(view.bars):,} jobs fill {load_ratio:.0%} of it.",
+        caption=f"{region.gpus} GPUs{pue}{cap}: {filling} {load_ratio:.0%} of it.",
         picture=f'<div class="picture">{region_picture(view)}</div>',
         legend=tuple(legend),
     )
