@@ -23,9 +23,9 @@ from intensity_feeds.trace import read_trace
 from scheduler.planning.whole_fleet.choosing import ChosenPlan, plan_for
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Objective, Site
-from scheduler.planning.whole_fleet.pools import Density, Pool
-from scheduler.planning.whole_fleet.pouring import poured
-from scheduler.planning.whole_fleet.with_pools import plan_with_pools
+from scheduler.planning.whole_fleet.token_filling.planned import plan_with_pools
+from scheduler.planning.whole_fleet.token_filling.pouring import poured
+from scheduler.planning.whole_fleet.token_pools import Density, Pool
 from tests.real_data import data_folder
 
 SIZES, LOAD_RATIOS, REGIONS = (100, 300, 1000), (0.5, 0.7), (1, 3)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from scheduler.planning.whole_fleet.budgets import Budget, Per, Spent
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Per, Spent
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from slacktide.fleet_tables import Tables
 
 if TYPE_CHECKING:
-    from scheduler.planning.whole_fleet.budgets import Budget, Per
+    from scheduler.planning.whole_fleet.rules.budgets import Budget, Per
 
 
 def budgets(tables: Tables) -> tuple[Budget, ...]:
@@ -16,7 +16,7 @@ def budgets(tables: Tables) -> tuple[Budget, ...]:
 
 
 def _of_table(tables: Tables, number: int) -> list[Budget]:
-    from scheduler.planning.whole_fleet.budgets import Budget, Spent
+    from scheduler.planning.whole_fleet.rules.budgets import Budget, Spent
 
     tenant, per = tables.text(("budget", number, "tenant"), "team"), _per(tables, number)
     found: list[Budget] = []
@@ -30,7 +30,7 @@ def _of_table(tables: Tables, number: int) -> list[Budget]:
 
 
 def _per(tables: Tables, number: int) -> Per:
-    from scheduler.planning.whole_fleet.budgets import Per
+    from scheduler.planning.whole_fleet.rules.budgets import Per
 
     given = tables.value(("budget", number, "per"))
     if given is not None and given not in list(Per):

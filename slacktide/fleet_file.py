@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from intensity_feeds.prices import PriceSeries
     from intensity_feeds.series import IntensitySeries
     from scheduler.planning.plan import Region
-    from scheduler.planning.whole_fleet.budgets import Budget
     from scheduler.planning.whole_fleet.holds import WeekHours
     from scheduler.planning.whole_fleet.objective import Limit, Limited, Objective, Site, Weights
-    from scheduler.planning.whole_fleet.pools import Pool
-    from scheduler.planning.whole_fleet.transfers import Link
+    from scheduler.planning.whole_fleet.rules.budgets import Budget
+    from scheduler.planning.whole_fleet.rules.transfers import Link
+    from scheduler.planning.whole_fleet.token_pools import Pool
 
 _H_PER_YEAR = 8766.0
 _DEFAULT_LIFETIME_YEARS = 4.0
@@ -217,7 +217,7 @@ def _prices(tables: Tables, regions: list[Region]) -> dict[str, PriceSeries]:
 
 
 def _link(tables: Tables) -> Link | None:
-    from scheduler.planning.whole_fleet.transfers import Link
+    from scheduler.planning.whole_fleet.rules.transfers import Link
 
     if "transfer" not in tables.values:
         return None
@@ -296,8 +296,8 @@ def _refuse_unknown_costs(
     found_budgets: Sequence[Budget],
 ) -> None:
     """What counts must be known of every region: a missing price is no price of 0."""
-    from scheduler.planning.whole_fleet.budgets import Spent
     from scheduler.planning.whole_fleet.objective import Limited
+    from scheduler.planning.whole_fleet.rules.budgets import Spent
 
     limited = {None if objective.limit is None else objective.limit.what, *(one.what for one in found_budgets)}
     counts_usd = objective.weights.per_usd > 0 or bool(limited & {Limited.USD, Spent.USD})

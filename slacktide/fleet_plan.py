@@ -39,13 +39,13 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
     """The plan of every job of the file. Raises UsageProblem."""
     import numpy as np
 
-    from scheduler.planning.whole_fleet.budgets import Budgets
     from scheduler.planning.whole_fleet.choosing import LimitUnreachableError
-    from scheduler.planning.whole_fleet.narrowing import plan_under
     from scheduler.planning.whole_fleet.objective import Objective
-    from scheduler.planning.whole_fleet.precedence import Precedence, run_now_in_order
-    from scheduler.planning.whole_fleet.transfers import Transfers
-    from scheduler.planning.whole_fleet.with_pools import plan_with_pools
+    from scheduler.planning.whole_fleet.rules.budgets import Budgets
+    from scheduler.planning.whole_fleet.rules.narrowing import plan_under
+    from scheduler.planning.whole_fleet.rules.precedence import Precedence, run_now_in_order
+    from scheduler.planning.whole_fleet.rules.transfers import Transfers
+    from scheduler.planning.whole_fleet.token_filling.planned import plan_with_pools
 
     known, asked = read_fleet(fleet), read_jobs_file(jobs)
     _refuse_lost_data(known, asked)

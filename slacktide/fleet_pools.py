@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from scheduler.planning.plan import Region
-    from scheduler.planning.whole_fleet.pools import Density, Pool
+    from scheduler.planning.whole_fleet.token_pools import Density, Pool
     from scheduler.toml_positions import KeyPath
 
 # Where only a model is named: requests of a chat, and a batch beyond which a token costs hardly less.
@@ -48,7 +48,7 @@ def refuse_names_of_jobs(tables_path: object, found: Collection[Pool], job_ids: 
 
 
 def _pool(tables: Tables, number: int, regions: list[Region]) -> Pool:
-    from scheduler.planning.whole_fleet.pools import Pool
+    from scheduler.planning.whole_fleet.token_pools import Pool
 
     where: KeyPath = ("pool", number)
     name = tables.text((*where, "name"), "embeddings")
@@ -116,7 +116,7 @@ def _own_densities(tables: Tables, where: KeyPath, regions: list[Region]) -> dic
 
 
 def _given(tables: Tables, where: KeyPath) -> Density | None:
-    from scheduler.planning.whole_fleet.pools import Density
+    from scheduler.planning.whole_fleet.token_pools import Density
 
     tokens_per_s, power_w = (tables.number((*where, key), low=0.0) for key in _RATES)
     if tokens_per_s is None and power_w is None:
@@ -129,7 +129,7 @@ def _given(tables: Tables, where: KeyPath) -> Density | None:
 
 def _modelled(tables: Tables, where: KeyPath, index: int) -> Density | None:
     """The energy model's full batch on one GPU; None where no model or no GPU is named."""
-    from scheduler.planning.whole_fleet.pools import Density
+    from scheduler.planning.whole_fleet.token_pools import Density
     from shaping.deployment import ProfileError
     from shaping.energy import max_batch_sequences
     from shaping.profiles import deployment

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scheduler.jobs import Job
     from scheduler.planning.one_job.elastic import Scaling
     from scheduler.planning.one_job.power_profile import Phase
-    from scheduler.planning.whole_fleet.transfers import Data
+    from scheduler.planning.whole_fleet.rules.transfers import Data
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ def read_jobs_file(path: Path) -> JobsFile:
 
 
 def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, Line]) -> None:
-    from scheduler.planning.whole_fleet.precedence import cycle_in
+    from scheduler.planning.whole_fleet.rules.precedence import cycle_in
 
     if circle := cycle_in(after):
         told = " after ".join(f"{name} (line {lines[name].number})" for name in circle)
@@ -245,7 +245,7 @@ class Line:
 
     def data(self) -> Data | None:
         """What the job reads; None where it says nothing of it."""
-        from scheduler.planning.whole_fleet.transfers import Data
+        from scheduler.planning.whole_fleet.rules.transfers import Data
 
         region = self._text("data_region")
         if bool(region) != bool(self._text("data_gb")):

@@ -16,7 +16,7 @@ from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.jobs import Job
 from scheduler.planning.plan import Region, Segment
 from scheduler.planning.whole_fleet.fleet_case import Assignment, gpus_of
-from scheduler.planning.whole_fleet.pools import PoolSegment
+from scheduler.planning.whole_fleet.token_pools import PoolSegment
 from scheduler.quantities import format_instant
 from simulations.charts import shade
 from simulations.svg import (

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scheduler.planning.whole_fleet.joint import FleetPlan
-    from scheduler.planning.whole_fleet.pools import Pool
+    from scheduler.planning.whole_fleet.token_pools import Pool
 
 _PLANNED = "cleanest hours of what the jobs leave"
 

@@ -30,9 +30,9 @@ from scheduler.planning.weighed.admission import (
     planned,
 )
 from scheduler.planning.weighed.spending import Spending
-from scheduler.planning.whole_fleet.budgets import Budget, Per
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Components, Sites, components
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Per
 from scheduler.store.contract import Reads, UnknownJobError
 
 # A run that began so long before a period may reach into it.

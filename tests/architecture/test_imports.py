@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
@@ -27,6 +28,14 @@ ROOMS: dict[str, frozenset[str]] = {
     "weighed": frozenset({"one_job", "open_jobs", "whole_fleet"}),
     "reasons": frozenset({"one_job", "open_jobs", "whole_fleet", "weighed"}),
 }
+# Rooms within the room of whole fleets, likewise.
+WHOLE_FLEET = f"{PLANNING}.whole_fleet"
+FLEET_ROOMS: dict[str, frozenset[str]] = {
+    "alone": frozenset(),
+    "slots": frozenset({"alone"}),
+    "rules": frozenset({"alone"}),
+    "token_filling": frozenset({"alone"}),
+}
 
 
 def wrong_arrows(module: Module) -> list[str]:
@@ -44,7 +53,9 @@ def _why_wrong(module: Module, one: Import) -> str:
     if target not in PACKAGES:
         return ""
     if target == module.package:
-        return _why_wrong_room(_room(module.name), _room(one.target))
+        return _why_wrong_room(PLANNING, ROOMS, module.name, one.target) or _why_wrong_room(
+            WHOLE_FLEET, FLEET_ROOMS, module.name, one.target
+        )
     if target not in ARROWS[module.package]:
         allowed = ", ".join(sorted(ARROWS[module.package])) or "none of the five packages"
         return f"{module.package} may import {allowed}; pass what is needed as an argument from above"
@@ -53,18 +64,21 @@ def _why_wrong(module: Module, one: Import) -> str:
     return ""
 
 
-def _room(name: str) -> str | None:
-    """The room of the planner that a dotted name lies in; empty for the planner's own folder, None outside."""
-    if not name.startswith(PLANNING + "."):
+def _room(house: str, rooms: Mapping[str, frozenset[str]], name: str) -> str | None:
+    """The room of a house that a dotted name lies in; empty for the house's own folder, None outside."""
+    if not name.startswith(house + "."):
         return None
-    first = name.removeprefix(PLANNING + ".").partition(".")[0]
-    return first if first in ROOMS else ""
+    first = name.removeprefix(house + ".").partition(".")[0]
+    return first if first in rooms else ""
 
 
-def _why_wrong_room(here: str | None, there: str | None) -> str:
-    if here is None or not there or here == there or there in ROOMS.get(here, frozenset()):
+def _why_wrong_room(house: str, rooms: Mapping[str, frozenset[str]], from_name: str, to_name: str) -> str:
+    here, there = _room(house, rooms, from_name), _room(house, rooms, to_name)
+    if here is None or not there or here == there or there in rooms.get(here, frozenset()):
         return ""
-    return f"the planner's {here or 'own folder'} knows nothing of {there}; move what both need below them"
+    if not here and house != PLANNING:  # joint plans are made of what their rooms find
+        return ""
+    return f"{house}'s {here or 'own folder'} knows nothing of {there}; move what both need below them"
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scheduler.jobs import Job
 from scheduler.planning.plan import Cause, Obstacle, Placement, Refusal, Segment
 from scheduler.planning.weighed.admission import Admitted, BudgetStanding, admitted, planned
-from scheduler.planning.whole_fleet.budgets import Budget, Per, Spent
 from scheduler.planning.whole_fleet.objective import Components
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Per, Spent
 from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S, a_job
 
 shapes = st.lists(

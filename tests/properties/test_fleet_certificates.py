@@ -16,7 +16,7 @@ from scheduler.jobs import Interruption, Job
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.plan import Hold
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.choosing import plan_for
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Objective, Site
-from scheduler.planning.whole_fleet.pool_certificate import pool_flaws, pool_gco2e
-from scheduler.planning.whole_fleet.pools import Density, Pool, PoolRun
-from scheduler.planning.whole_fleet.pouring import Poured, poured
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.shares import cheapest_shares
-from scheduler.planning.whole_fleet.with_pools import plan_with_pools
+from scheduler.planning.whole_fleet.token_filling.certificate import pool_flaws, pool_gco2e
+from scheduler.planning.whole_fleet.token_filling.planned import plan_with_pools
+from scheduler.planning.whole_fleet.token_filling.pouring import Poured, poured
+from scheduler.planning.whole_fleet.token_filling.shares import cheapest_shares
+from scheduler.planning.whole_fleet.token_pools import Density, Pool, PoolRun
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 highspy = pytest.importorskip("highspy", reason="highspy is not installed: the exact solver is not asked")

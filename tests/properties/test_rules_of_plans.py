@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.budgets import Budget, Budgets, Per, Spent
 from scheduler.planning.whole_fleet.certificate import flaws
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
 from scheduler.planning.whole_fleet.joint import run_now
-from scheduler.planning.whole_fleet.narrowing import plan_under
 from scheduler.planning.whole_fleet.objective import Objective, Site, components
-from scheduler.planning.whole_fleet.precedence import Precedence, run_now_in_order
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Budgets, Per, Spent
+from scheduler.planning.whole_fleet.rules.narrowing import plan_under
+from scheduler.planning.whole_fleet.rules.precedence import Precedence, run_now_in_order
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 HOURS = 8

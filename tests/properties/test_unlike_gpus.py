@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet

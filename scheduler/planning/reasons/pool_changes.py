@@ -11,8 +11,8 @@ from typing import Any
 
 from scheduler.planning.reasons.nearest_change import MOST_MOVED_S, STEP_S
 from scheduler.planning.whole_fleet.joint import FleetPlan
-from scheduler.planning.whole_fleet.pools import Pool
-from scheduler.planning.whole_fleet.pouring import SHORT_RATIO, poured
+from scheduler.planning.whole_fleet.token_filling.pouring import SHORT_RATIO, poured
+from scheduler.planning.whole_fleet.token_pools import Pool
 from scheduler.quantities import format_instant
 
 # Told are whole tokens, so many fewer than there is room for that rounding cannot make one short again.

@@ -16,8 +16,8 @@ from datetime import datetime
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Placement, Refusal, Segment
-from scheduler.planning.whole_fleet.budgets import Budget, Ledger, cut
 from scheduler.planning.whole_fleet.objective import Components
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Ledger, cut
 
 # A job that waits longer than this for its budget is asked to come again.
 MOST_PERIODS = 31

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.ledger import EnergyUse
-from scheduler.planning.whole_fleet.budgets import Spent
 from scheduler.planning.whole_fleet.objective import Site, Sites
+from scheduler.planning.whole_fleet.rules.budgets import Spent
 
 _HOUR_S = 3600.0
 

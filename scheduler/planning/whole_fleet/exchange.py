@@ -13,7 +13,7 @@ import numpy as np
 
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
+from scheduler.planning.whole_fleet.alone.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.local_search import Draft, by_size
 from scheduler.planning.whole_fleet.rates import Rates
 

@@ -22,7 +22,7 @@ from scheduler.planning.one_job.elastic import Scaling
 from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.plan import Forecasts, Region, Segment
-from scheduler.planning.whole_fleet.pools import Pool
+from scheduler.planning.whole_fleet.token_pools import Pool
 
 Assignment = Mapping[str, tuple[Segment, ...]]
 

@@ -18,16 +18,16 @@ from scheduler.jobs import Job
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.whole_fleet.bound import Bound, lower_bound
+from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
-from scheduler.planning.whole_fleet.drafts import best_draft
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, filled, polished
-from scheduler.planning.whole_fleet.pools import PoolRun
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slot_plan import SlotPlan
-from scheduler.planning.whole_fleet.slot_search import Search
+from scheduler.planning.whole_fleet.slots.drafts import best_draft
+from scheduler.planning.whole_fleet.slots.plan import SlotPlan
+from scheduler.planning.whole_fleet.slots.search import Search
+from scheduler.planning.whole_fleet.token_pools import PoolRun
 from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, never_possible
 
 # How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most. In a small fleet
@@ -60,7 +60,7 @@ class RunNow:
 class FleetPlan:
     """Where each planned job runs, why each other is refused, and what is proved about the whole.
 
-    The certificate's bound holds for every plan of the jobs that are planned here; with_pools.py adds the pools.
+    The certificate's bound holds for every plan of the jobs that are planned here; `token_filling` adds the pools.
     """
 
     case: FleetCase

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
+from scheduler.planning.whole_fleet.alone.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.rates import Rates
 

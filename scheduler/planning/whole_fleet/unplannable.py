@@ -8,7 +8,7 @@ from dataclasses import replace
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, curve, long_enough, overlap
 from scheduler.planning.plan import Region
-from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
+from scheduler.planning.whole_fleet.alone.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.levels import levels_of
 from scheduler.planning.whole_fleet.rates import Rates

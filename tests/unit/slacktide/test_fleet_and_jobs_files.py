@@ -8,9 +8,9 @@ import pytest
 
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import Signal
-from scheduler.planning.whole_fleet.budgets import Budget, Per, Spent
 from scheduler.planning.whole_fleet.objective import GRAMS, Limit, Limited, Objective, Weights
-from scheduler.planning.whole_fleet.transfers import Data, Link
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Per, Spent
+from scheduler.planning.whole_fleet.rules.transfers import Data, Link
 from slacktide.fleet_file import read_fleet
 from slacktide.fleet_plan import with_regions
 from slacktide.jobs_file import read_jobs, read_jobs_file

@@ -11,8 +11,8 @@ import pytest
 from scheduler.jobs import Job
 from scheduler.planning.plan import Cause, Obstacle, Placement, Refusal, Segment
 from scheduler.planning.weighed.admission import Admitted, BudgetStanding, Overdrawn, admitted, planned
-from scheduler.planning.whole_fleet.budgets import Budget, Per, Spent
 from scheduler.planning.whole_fleet.objective import Components
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Per, Spent
 from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S, a_job
 
 TODAY = datetime(2022, 1, 1, tzinfo=UTC)

@@ -12,8 +12,8 @@ import pytest
 from intensity_feeds.prices import PriceSeries
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.planning.weighed.spending import Spending
-from scheduler.planning.whole_fleet.budgets import Spent
 from scheduler.planning.whole_fleet.objective import Site
+from scheduler.planning.whole_fleet.rules.budgets import Spent
 from tests.builders import DAY_S, HOUR_S, a_series
 
 GRID = {"DE": a_series([100, 200, 300])}

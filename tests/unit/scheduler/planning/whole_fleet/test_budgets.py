@@ -9,12 +9,12 @@ import pytest
 
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.budgets import Budget, Budgets, Per, Spent
 from scheduler.planning.whole_fleet.choosing import ChosenPlan
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import run_now
-from scheduler.planning.whole_fleet.narrowing import plan_under
 from scheduler.planning.whole_fleet.objective import Objective, Site
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Budgets, Per, Spent
+from scheduler.planning.whole_fleet.rules.narrowing import plan_under
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 DAY_S = 24 * HOUR_S

@@ -9,7 +9,7 @@ import pytest
 
 from scheduler.jobs import Interruption
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import plan_fleet

@@ -9,11 +9,11 @@ import numpy as np
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.certificate import flaws
-from scheduler.planning.whole_fleet.ejection import Ejection
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slot_plan import SlotPlan
-from scheduler.planning.whole_fleet.slot_search import fill
+from scheduler.planning.whole_fleet.slots.ejection import Ejection
+from scheduler.planning.whole_fleet.slots.plan import SlotPlan
+from scheduler.planning.whole_fleet.slots.search import fill
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 

@@ -12,7 +12,7 @@ from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Hold, Region, Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.holds import WeekHours, free_gpus, together

@@ -11,7 +11,7 @@ from scheduler.jobs import Interruption, Job
 from scheduler.planning.one_job.elastic import Scaling
 from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
 from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet

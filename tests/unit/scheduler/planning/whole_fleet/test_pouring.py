@@ -14,11 +14,11 @@ from scheduler.planning.whole_fleet.choosing import ChosenPlan, plan_for
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import RunNow, run_now
 from scheduler.planning.whole_fleet.objective import Objective, Site, Weights
-from scheduler.planning.whole_fleet.pool_certificate import pool_flaws
-from scheduler.planning.whole_fleet.pools import Density, InvalidPoolError, Pool, PoolRun, PoolSegment
-from scheduler.planning.whole_fleet.pools_at_once import with_pools_at_once
-from scheduler.planning.whole_fleet.pouring import Poured, poured
-from scheduler.planning.whole_fleet.with_pools import plan_with_pools
+from scheduler.planning.whole_fleet.token_filling.at_once import with_pools_at_once
+from scheduler.planning.whole_fleet.token_filling.certificate import pool_flaws
+from scheduler.planning.whole_fleet.token_filling.planned import plan_with_pools
+from scheduler.planning.whole_fleet.token_filling.pouring import Poured, poured
+from scheduler.planning.whole_fleet.token_pools import Density, InvalidPoolError, Pool, PoolRun, PoolSegment
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 GPU_H_TOKENS = 100.0 * 3600.0

@@ -11,9 +11,9 @@ from scheduler.jobs import Job
 from scheduler.planning.whole_fleet.choosing import ChosenPlan
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import run_now
-from scheduler.planning.whole_fleet.narrowing import plan_under
 from scheduler.planning.whole_fleet.objective import Objective, Site, Weights
-from scheduler.planning.whole_fleet.precedence import After, Precedence, cycle_in, run_now_in_order
+from scheduler.planning.whole_fleet.rules.narrowing import plan_under
+from scheduler.planning.whole_fleet.rules.precedence import After, Precedence, cycle_in, run_now_in_order
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scheduler.planning.whole_fleet.bound import Capacity, lower_bound
+from scheduler.planning.whole_fleet.alone.bound import Capacity, lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
-from scheduler.planning.whole_fleet.price_dive import Way, dive
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slot_plan import SlotPlan
+from scheduler.planning.whole_fleet.slots.plan import SlotPlan
+from scheduler.planning.whole_fleet.slots.price_dive import Way, dive
 from tests.plan_cases import HOUR_S, a_job, a_region, a_series
 
 WAY = Way(slack_ratio=0.5, damped_ratio=0.9)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from scheduler.jobs import Job
-from scheduler.planning.whole_fleet.budgets import Budget, Budgets, Spent
 from scheduler.planning.whole_fleet.choosing import ChosenPlan
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import run_now
-from scheduler.planning.whole_fleet.narrowing import Rule, plan_under
 from scheduler.planning.whole_fleet.objective import Objective, Site, Weights
-from scheduler.planning.whole_fleet.transfers import Data, Link, Transfers
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Budgets, Spent
+from scheduler.planning.whole_fleet.rules.narrowing import Rule, plan_under
+from scheduler.planning.whole_fleet.rules.transfers import Data, Link, Transfers
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 # A hundred gigabytes take an hour and draw one kWh.

@@ -9,12 +9,12 @@ import pytest
 
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.plan import Region, Segment
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
 from scheduler.planning.whole_fleet.joint import plan_fleet
-from scheduler.planning.whole_fleet.precedence import Precedence
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.rules.precedence import Precedence
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 OLD = a_region("old", zone="DE")

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from scheduler.planning.whole_fleet.slot_grid import Ask, View
-from scheduler.planning.whole_fleet.slot_plan import Place, SlotPlan
+from scheduler.planning.whole_fleet.slots.grid import Ask, View
+from scheduler.planning.whole_fleet.slots.plan import Place, SlotPlan
 
 # What a look costs beside the slots it touches, in slots.
 LOOK_CELLS = 6_000

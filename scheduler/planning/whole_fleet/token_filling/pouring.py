@@ -15,9 +15,9 @@ import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from scheduler.planning.whole_fleet.pool_room import Openings, Wholes, windows_s
-from scheduler.planning.whole_fleet.pools import Pool, PoolSegment, PoolSegments
-from scheduler.planning.whole_fleet.shares import Shares, cheapest_shares
+from scheduler.planning.whole_fleet.token_filling.room import Openings, Wholes, windows_s
+from scheduler.planning.whole_fleet.token_filling.shares import Shares, cheapest_shares
+from scheduler.planning.whole_fleet.token_pools import Pool, PoolSegment, PoolSegments
 
 _J_PER_KWH = 3.6e6
 # A pool that lacks so little of its tokens lacks them by rounding.

@@ -19,10 +19,10 @@ from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
 from scheduler.planning.one_job.window import Window, cheapest_window
 from scheduler.planning.plan import Segment
+from scheduler.planning.whole_fleet.alone.runs_in_phases import cheapest_run
 from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
 from scheduler.planning.whole_fleet.levels import Filling, Levels, cheapest_filling, levels_of, piece_at
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.runs_in_phases import cheapest_run
 
 Place = tuple[Segment, ...]
 

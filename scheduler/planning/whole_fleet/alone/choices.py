@@ -7,11 +7,11 @@ from typing import Protocol
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
+from scheduler.planning.whole_fleet.alone.fillings import Fillings
+from scheduler.planning.whole_fleet.alone.levels import LevelFillings
+from scheduler.planning.whole_fleet.alone.profiles import ProfiledWindows
+from scheduler.planning.whole_fleet.alone.windows import Windows
 from scheduler.planning.whole_fleet.levels import levels_of
-from scheduler.planning.whole_fleet.own_fillings import Fillings
-from scheduler.planning.whole_fleet.own_levels import LevelFillings
-from scheduler.planning.whole_fleet.own_profiles import ProfiledWindows
-from scheduler.planning.whole_fleet.own_windows import Windows
 from scheduler.planning.whole_fleet.rates import Rates
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
+from scheduler.planning.whole_fleet.alone.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from scheduler.planning.whole_fleet.narrowing import Change
 from scheduler.planning.whole_fleet.objective import Components, Sites, Weights, energy_components, value_of
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.rules.narrowing import Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

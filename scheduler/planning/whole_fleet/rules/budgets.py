@@ -16,11 +16,11 @@ from enum import StrEnum
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.cheapest_place import cheapest_place
+from scheduler.planning.whole_fleet.alone.cheapest_place import cheapest_place
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from scheduler.planning.whole_fleet.narrowing import Change, Charged
 from scheduler.planning.whole_fleet.objective import Components, Sites, components
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.rules.narrowing import Change, Charged
 
 _ROUNDING_RATIO = 1e-9
 

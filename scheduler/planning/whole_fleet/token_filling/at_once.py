@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from intensity_feeds.series import Floats
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import RunNow
-from scheduler.planning.whole_fleet.pool_certificate import pool_gco2e
-from scheduler.planning.whole_fleet.pool_room import Openings, Wholes, windows_s
-from scheduler.planning.whole_fleet.pools import Pool, PoolSegment
+from scheduler.planning.whole_fleet.token_filling.certificate import pool_gco2e
+from scheduler.planning.whole_fleet.token_filling.room import Openings, Wholes, windows_s
+from scheduler.planning.whole_fleet.token_pools import Pool, PoolSegment
 
 _ROUNDING_RATIO = 1e-9
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scheduler.planning.whole_fleet import slot_search
-from scheduler.planning.whole_fleet.bound import Bound
-from scheduler.planning.whole_fleet.ejection import Ejection
+from scheduler.planning.whole_fleet.alone.bound import Bound
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
-from scheduler.planning.whole_fleet.price_dive import Way, dive
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slot_plan import SlotPlan
-from scheduler.planning.whole_fleet.slot_search import fill, reinsert
+from scheduler.planning.whole_fleet.slots import search as slot_search
+from scheduler.planning.whole_fleet.slots.ejection import Ejection
+from scheduler.planning.whole_fleet.slots.plan import SlotPlan
+from scheduler.planning.whole_fleet.slots.price_dive import Way, dive
+from scheduler.planning.whole_fleet.slots.search import fill, reinsert
 
 # Measured in docs/decisions/0016: no one of them is best for every fleet.
 _WAYS = (

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from scheduler.jobs import Job, JobKind
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws
 from scheduler.planning.whole_fleet.choosing import ChosenPlan
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
@@ -27,12 +27,12 @@ from scheduler.planning.whole_fleet.objective import (
     value_of,
     waiting_offset_cost,
 )
-from scheduler.planning.whole_fleet.pool_certificate import pool_flaws, pool_gco2e
-from scheduler.planning.whole_fleet.pool_moves import moved_for_pools, worth_gco2e_per_s
-from scheduler.planning.whole_fleet.pools import Pool, PoolRun
-from scheduler.planning.whole_fleet.pools_at_once import with_pools_at_once
-from scheduler.planning.whole_fleet.pouring import Poured, poured
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.token_filling.at_once import with_pools_at_once
+from scheduler.planning.whole_fleet.token_filling.certificate import pool_flaws, pool_gco2e
+from scheduler.planning.whole_fleet.token_filling.moves import moved_for_pools, worth_gco2e_per_s
+from scheduler.planning.whole_fleet.token_filling.pouring import Poured, poured
+from scheduler.planning.whole_fleet.token_pools import Pool, PoolRun
 
 _S_PER_H = 3600.0
 # Fleets with so many pairs of job and region have jobs moved for the pools' sake; others keep the plan of the jobs.

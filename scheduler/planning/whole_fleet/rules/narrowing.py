@@ -15,7 +15,7 @@ import numpy as np
 
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate
 from scheduler.planning.whole_fleet.choosing import ChosenPlan, bound_cost_of, plan_for
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase

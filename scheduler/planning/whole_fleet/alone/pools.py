@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from intensity_feeds.series import Floats
-from scheduler.planning.whole_fleet.pools import Pool
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.token_pools import Pool
 
 _J_PER_KWH = 3.6e6
 # A pool that lacks so little of its tokens lacks them by rounding.

@@ -18,11 +18,11 @@ from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.certificate import recomputed_gco2e
-from scheduler.planning.whole_fleet.chain_times import starts_in_order
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.joint import RunNow, first_run
-from scheduler.planning.whole_fleet.narrowing import Change
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.rules.chain_times import starts_in_order
+from scheduler.planning.whole_fleet.rules.narrowing import Change
 from scheduler.quantities import format_instant
 
 # Job -> the jobs that must have ended before it begins.

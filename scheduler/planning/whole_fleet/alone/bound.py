@@ -7,8 +7,8 @@ emissions plus prices on its own, whatever the others do: the sum can only fall.
 a lower bound on every plan, wherever between two cells its jobs start. Prices that are constant on cells cost
 tightness, never validity.
 
-What a job would choose alone is exact for one that runs in one piece (own_windows.py), and relaxed for one that may
-pause (own_fillings.py, own_levels.py). Pools of tokens take part like jobs (own_pools.py).
+What a job would choose alone is exact for one that runs in one piece (windows.py), and relaxed for one that may
+pause (fillings.py, levels.py). Pools of tokens take part like jobs (pools.py).
 
 The prices are found by ascent: the price of a cell rises where the jobs' choices exceed its capacity and falls where
 they leave room. Each price has a step of its own, the longer the steadier its slope, and all steps shrink from round to
@@ -24,8 +24,8 @@ import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
-from scheduler.planning.whole_fleet.own_choices import OwnChoice, own_choices
-from scheduler.planning.whole_fleet.own_pools import OwnPools
+from scheduler.planning.whole_fleet.alone.choices import OwnChoice, own_choices
+from scheduler.planning.whole_fleet.alone.pools import OwnPools
 from scheduler.planning.whole_fleet.rates import Rates
 
 _J_PER_KWH = 3.6e6

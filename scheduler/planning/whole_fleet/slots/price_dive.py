@@ -13,11 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from scheduler.planning.whole_fleet.bound import lower_bound
+from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slot_grid import Ask
-from scheduler.planning.whole_fleet.slot_plan import SlotPlan
-from scheduler.planning.whole_fleet.slot_search import by_size, fill, reinsert
+from scheduler.planning.whole_fleet.slots.grid import Ask
+from scheduler.planning.whole_fleet.slots.plan import SlotPlan
+from scheduler.planning.whole_fleet.slots.search import by_size, fill, reinsert
 
 # Beside the first step of a whole ascent: prices change only as far as the placed jobs differ from their fractions.
 _STEP_RATIO = 0.3

@@ -12,9 +12,9 @@ import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.planning.whole_fleet.rates import cumulated
-from scheduler.planning.whole_fleet.slot_grid import Ask, Bools, View
-from scheduler.planning.whole_fleet.slot_plan import Place, SlotPlan
-from scheduler.planning.whole_fleet.slot_search import LOOK_CELLS
+from scheduler.planning.whole_fleet.slots.grid import Ask, Bools, View
+from scheduler.planning.whole_fleet.slots.plan import Place, SlotPlan
+from scheduler.planning.whole_fleet.slots.search import LOOK_CELLS
 
 # How far chance bends what a place or a job in the way counts. Places bend alike for so many slots on end.
 _BENT_RATIO, _BENT_SLOTS = 0.6, 60

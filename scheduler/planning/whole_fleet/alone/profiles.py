@@ -1,6 +1,6 @@
 """Where every job whose power changes along its run would run alone, at given prices of capacity.
 
-Exact as for other jobs in one piece (own_windows.py), with a border between any two phases: every start at which one of
+Exact as for other jobs in one piece (windows.py), with a border between any two phases: every start at which one of
 them meets an edge of the cells is looked at in every round. Knows no capacity and moves no price.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
-from scheduler.planning.whole_fleet.own_windows import Indexes, Prices, place_of, spread
+from scheduler.planning.whole_fleet.alone.runs_in_phases import borders_s, candidates_s, known_starts, powers_w
+from scheduler.planning.whole_fleet.alone.windows import Indexes, Prices, place_of, spread
 from scheduler.planning.whole_fleet.rates import Rates, cumulated
-from scheduler.planning.whole_fleet.runs_in_phases import borders_s, candidates_s, known_starts, powers_w
 
 _J_PER_KWH = 3.6e6
 

@@ -18,8 +18,8 @@ from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
 from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, by_size, filled
-from scheduler.planning.whole_fleet.pouring import Poured, poured
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.token_filling.pouring import Poured, poured
 
 _J_PER_KWH = 3.6e6
 # All at once by a part of what GPUs are worth to the pools, in turn; then one by one, each of which pours once.

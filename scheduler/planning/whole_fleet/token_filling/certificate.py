@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from scheduler.planning.plan import Region
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from scheduler.planning.whole_fleet.pools import Pool, PoolRun, PoolSegment
+from scheduler.planning.whole_fleet.token_pools import Pool, PoolRun, PoolSegment
 
 # Instants closer than this are one; powers this close to a cap are within it, and tokens this close are all.
 _SAME_S, _SAME_W, _SAME_RATIO = 1e-3, 1e-3, 1e-5

@@ -1,7 +1,7 @@
 """A plan in the making on slots: what is free in every region, and the cheapest place for one more job.
 
 One look at a job's whole window in all regions is a dozen operations on arrays. A place keeps what it emits, so that to
-undo a move costs nothing but the room. Knows no order and no search; slot_search.py has them.
+undo a move costs nothing but the room. Knows no order and no search; search.py has them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Segment
-from scheduler.planning.whole_fleet.bound import Capacity
+from scheduler.planning.whole_fleet.alone.bound import Capacity
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
 from scheduler.planning.whole_fleet.holds import free_gpus
 from scheduler.planning.whole_fleet.levels import Filling, Levels, cheapest_filling, piece_at
 from scheduler.planning.whole_fleet.rates import Rates, cumulated
-from scheduler.planning.whole_fleet.slot_grid import Ask, Bools, Grid, Indexes, View
+from scheduler.planning.whole_fleet.slots.grid import Ask, Bools, Grid, Indexes, View
 
 _MILLI, _ROUNDING_MW = 1000, 1e-3
 _NO_CAP_MW = 2**60
