@@ -40,6 +40,8 @@ def replay(
     """
     from simulations.replay import past_jobs, past_traffic, scenario_tables
 
+    if not trace.is_file():
+        raise UsageProblem(f"there is no trace {trace}", "--trace names a file of timestamp, zone, gco2e_per_kwh")
     settings = _settings(config)
     since_s, until_s = _span(since, until)
     done, left_out, uses = _past(_database(settings, database), since_s, until_s)

@@ -78,5 +78,8 @@ def test_a_past_that_is_not_there_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "slacktide.toml"
     config.write_text(SETTINGS.format(folder=tmp_path / "nowhere"))
 
+    with pytest.raises(UsageProblem, match="no trace"):
+        run("replay", "-c", str(config), "--trace", str(tmp_path / "none.csv"), "--out", str(tmp_path / "out"))
+    grid = a_grid(tmp_path / "grid.csv")
     with pytest.raises(UsageProblem, match="no database"):
-        run("replay", "-c", str(config), "--trace", "grid.csv", "--out", str(tmp_path / "out"))
+        run("replay", "-c", str(config), "--trace", str(grid), "--out", str(tmp_path / "out"))
