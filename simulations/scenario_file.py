@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -34,13 +34,14 @@ _UNKNOWN = "unexpected_keyword_argument"  # pydantic's name for a key that no fi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedScenario:
-    """A scenario and the folder that its relative paths start from."""
+    """A scenario and the folder that its relative paths start from; `copies` are files that lie elsewhere, by name."""
 
     scenario: Scenario
     folder: Path
+    copies: Mapping[str, Path] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
-        return self.folder / Path(name).expanduser()
+        return self.copies.get(name) or self.folder / Path(name).expanduser()
 
 
 def packaged_scenarios() -> dict[str, str]:

@@ -26,6 +26,7 @@ from simulations.inputs import gather_inputs
 from simulations.overrides import Override, overridden, places_of
 from simulations.results import results_of
 from simulations.runs import run_both
+from simulations.scenario import Scenario
 from simulations.scenario_file import LoadedScenario, ReadScenario, plain_settings
 from simulations.sweep import (
     Measure,
@@ -47,7 +48,10 @@ class SweepError(Exception):
 
     def __init__(self, what: str, hint: str) -> None:
         self.what, self.hint = what, hint
-        super().__init__(what)
+        super().__init__(what, hint)  # both, so that it comes whole from another process
+
+    def __str__(self) -> str:
+        return self.what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,10 @@ class PlannedRun:
 class DoneRun:
     planned: PlannedRun
     measures: Mapping[str, Measure]
+
+
+# Makes runs and gives each as soon as it is done.
+Runner = Callable[[Sequence[PlannedRun]], Iterator[DoneRun]]
 
 
 # -- planning --------------------------------------------------------------------------------------------------------
@@ -106,14 +114,15 @@ def _value_at(settings: Mapping[str, Any], read: ReadScenario, override: Overrid
 
 def _key(settings: Mapping[str, Any], loaded: LoadedScenario, digests: dict[Path, str]) -> str:
     version = importlib.metadata.version("slacktide")
-    files = [_digest(loaded.path(name), digests) for name in _files(settings)]
+    files = [_digest(loaded.path(name), digests) for name in files_of(loaded.scenario)]
     text = json.dumps([version, settings, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _files(settings: Mapping[str, Any]) -> list[str]:
-    tables = [settings["grid"], *settings["requests"], *settings["jobs"]]
-    return [table["trace"] for table in tables if table["trace"]]
+def files_of(scenario: Scenario) -> list[str]:
+    """The names of all files that a run of the scenario reads."""
+    work = [*(one.trace for one in scenario.requests), *(one.trace for one in scenario.jobs)]
+    return [name for name in (scenario.grid.trace, scenario.price.trace, *work) if name]
 
 
 def _digest(path: Path, digests: dict[Path, str]) -> str:
@@ -178,14 +187,14 @@ def make_runs(
     planned: Sequence[PlannedRun],
     journal: Journal,
     names: Sequence[str],
-    processes: int,
+    made: Runner,
     told: Callable[[int], None] = lambda count: None,
 ) -> list[DoneRun]:
-    """All runs in order; those in the journal are not made again. `told` gets the number of runs there are so far."""
+    """All runs in order; those in the journal are not `made` again. `told` gets the number of runs there are so far."""
     open_runs = {run.key: run for run in planned if run.key not in journal.measures}
     told(_done_count(planned, journal))
     if open_runs:
-        for done in _made(list(open_runs.values()), processes):
+        for done in made(list(open_runs.values())):
             journal.append(done, names)
             told(_done_count(planned, journal))
     return [DoneRun(planned=run, measures=journal.measures[run.key]) for run in planned]
@@ -195,7 +204,8 @@ def _done_count(planned: Sequence[PlannedRun], journal: Journal) -> int:
     return sum(run.key in journal.measures for run in planned)
 
 
-def _made(runs: Sequence[PlannedRun], processes: int) -> Iterator[DoneRun]:
+def made_here(runs: Sequence[PlannedRun], processes: int) -> Iterator[DoneRun]:
+    """The runs as they are done, in so many processes of this machine. Raises SweepError, and what a run raises."""
     # Spawned, not forked: a fork would copy the locks of numpy's threads.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(min(processes, len(runs)), mp_context=context, initializer=_start_process)

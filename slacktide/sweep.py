@@ -1,4 +1,4 @@
-"""`slacktide sweep`: one scenario with many values and seeds, on all cores, resumable, with the Pareto front."""
+"""`slacktide sweep`: one scenario with many values and seeds, on all cores or a cluster; resumable, with its front."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slacktide.terminal import JSON_OPTION, OwnFailure, UsageProblem, print_json
 
 if TYPE_CHECKING:
     from simulations.sweep import Parameter, PointResult
-    from simulations.sweep_runs import DoneRun, PlannedRun
+    from simulations.sweep_runs import DoneRun, PlannedRun, Runner
 
 # Lines in a log, where there is no bar: at most so many.
 _MOST_LINES = 100
@@ -36,6 +36,9 @@ def sweep(
         str, typer.Option(metavar="FOLDER", help="Where results and finished runs are kept; empty: sweep-SCENARIO.")
     ] = "",
     processes: Annotated[int, typer.Option(min=0, help="Runs at once; 0: one for each core.")] = 0,
+    ray: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Make the runs on this Ray cluster: HOST:PORT, ray://... or auto.")
+    ] = "",
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Run a scenario with many values: all combinations times seeds, signed savings with intervals, Pareto front.
@@ -44,9 +47,11 @@ def sweep(
 
     Example: slacktide sweep solar-week --param jobs.slack_s=6h,12h,24h --param policy.replan_s=1h,6h --seeds 5
     """
+    if ray and processes:
+        raise UsageProblem("--processes counts those of this machine", "leave it out with --ray")
     planned, parameters = _planned(scenario, param, overrides or [], seeds)
     folder = _folder(out or f"sweep-{Path(scenario).stem}")
-    runs = _made(planned, parameters, folder, processes or _cores())
+    runs = _made(planned, parameters, folder, _runner(ray, processes or _cores()))
     from simulations.sweep_runs import point_results
 
     points, names = point_results(runs), [one.name for one in parameters]
@@ -90,7 +95,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _made(planned: list[PlannedRun], parameters: list[Parameter], folder: Path, processes: int) -> list[DoneRun]:
+def _runner(ray: str, processes: int) -> Runner:
+    if ray:
+        from simulations.sweep_ray import made_on_ray
+
+        return lambda runs: made_on_ray(runs, ray)
+    from simulations.sweep_runs import made_here
+
+    return lambda runs: made_here(runs, processes)
+
+
+def _made(planned: list[PlannedRun], parameters: list[Parameter], folder: Path, runner: Runner) -> list[DoneRun]:
     from simulations.fleet import StalledError
     from simulations.scenario_file import ScenarioError
     from simulations.sweep_runs import SweepError, make_runs, opened_journal
@@ -98,7 +113,7 @@ def _made(planned: list[PlannedRun], parameters: list[Parameter], folder: Path, 
     names = [one.name for one in parameters]
     try:
         with opened_journal(folder) as journal, _progress(len(planned)) as told:
-            return make_runs(planned, journal, names, processes, told)
+            return make_runs(planned, journal, names, runner, told)
     except KeyboardInterrupt:
         say("stopped; the same command goes on with the runs that are missing")
         raise

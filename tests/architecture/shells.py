@@ -35,6 +35,7 @@ SHELLS: dict[str, str] = {
     "simulations.sweep_files": "writes the tables of a sweep",
     "simulations.sweep_plot": "draws and writes a bitmap",
     "simulations.sweep_runs": "processes, and a file of finished runs",
+    "simulations.sweep_ray": "a cluster, and files that travel to it",
     "simulations.trace_files": "reads trace files",
     "simulations.feed_server.*": "emulators on a port",
     "simulations.worker_server": "a simulated worker on a port",

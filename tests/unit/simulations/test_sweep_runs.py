@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_a_run_is_another_when_a_file_that_it_reads_has_changed(tmp_path: Path) 
     assert planned(tmp_path, text)[0].key != before
 
 
+def test_a_run_reads_its_prices_too(tmp_path: Path) -> None:
+    text = SMALL + '[price]\ntrace = "prices.csv"\n'
+    (tmp_path / "prices.csv").write_text("1")
+    before = planned(tmp_path, text)[0].key
+    (tmp_path / "prices.csv").write_text("2")
+    assert planned(tmp_path, text)[0].key != before
+
+
 def test_spelling_a_value_otherwise_is_the_same_run(tmp_path: Path) -> None:
     assert planned(tmp_path)[0].key == planned(tmp_path, SMALL.replace("count = 3", "count = 3\nmax_gpus = 8"))[0].key
 
@@ -94,20 +103,25 @@ def test_two_sweeps_do_not_write_one_folder(tmp_path: Path) -> None:
         pass
 
 
+def nobody_makes(runs: Sequence[PlannedRun]) -> Iterator[DoneRun]:
+    raise AssertionError(f"{len(runs)} runs are made again")
+
+
 def test_runs_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     runs = planned(tmp_path)
     told: list[int] = []
     with opened_journal(tmp_path) as journal:
         for run in runs:
             journal.append(DoneRun(planned=run, measures={"late": run.seed}), ["jobs.slack_s"])
-        # No process is started: a pool of none would be refused.
-        done = make_runs(runs, journal, ["jobs.slack_s"], 0, told.append)
+        done = make_runs(runs, journal, ["jobs.slack_s"], nobody_makes, told.append)
     assert [run.measures["late"] for run in done] == [4, 5, 4, 5]
     assert told == [4]
 
 
 @pytest.mark.parametrize(
-    "error", [ScenarioError("small.toml", "is wrong", "mend it", 3), StalledError(5.0)], ids=["scenario", "stalled"]
+    "error",
+    [ScenarioError("small.toml", "is wrong", "mend it", 3), StalledError(5.0), SweepError("is lost", "again")],
+    ids=["scenario", "stalled", "sweep"],
 )
 def test_a_mistake_comes_back_from_another_process_as_it_was(error: Exception) -> None:
     back = pickle.loads(pickle.dumps(error))
