@@ -1,0 +1,123 @@
+"""What is shipped to run the daemon elsewhere: each file is valid to its reader, and agrees with the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from scheduler.config_checks import findings
+from scheduler.config_text import read_settings
+from scheduler.daemon.http import OWN_POLICIES
+from tests.architecture.sources import ROOT
+
+DEPLOY = ROOT / "deploy"
+# The oldest version that is still maintained, and the newest that is known here.
+KUBERNETES = ("1.34", "1.37")
+
+
+def documents(name: str) -> list[Any]:
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+def manifests() -> list[Any]:
+    return [
+        one for path in sorted((DEPLOY / "kubernetes").glob("*.yaml")) for one in documents(f"kubernetes/{path.name}")
+    ]
+
+
+def one_of(kind: str, name: str) -> Any:
+    (found,) = [one for one in manifests() if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("manifest", manifests(), ids=lambda one: f"{one['kind']} {one['metadata']['name']}")
+def test_kubernetes_knows_every_field(manifest: Any, version: str) -> None:
+    kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_a_misspelt_field_would_be_found() -> None:
+    manifest = one_of("StatefulSet", "slacktide")
+    manifest["spec"]["replica"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, KUBERNETES[0], strict=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (DEPLOY / "compose" / "slacktide.toml").read_text(),
+        one_of("ConfigMap", "slacktide")["data"]["slacktide.toml"],
+    ],
+    ids=["compose", "kubernetes"],
+)
+def test_the_settings_that_are_shipped_have_no_mistake(text: str) -> None:
+    environment = {"SLACKTIDE_SERVER__HOST": "0.0.0.0", "SLACKTIDE_SERVER__KEYS_SHA256": "0" * 64}
+    read = read_settings(text, "slacktide.toml", environment)
+    assert not read.warnings
+    assert not findings(read.settings)
+
+
+def test_probes_ask_what_the_daemon_answers_without_a_key() -> None:
+    (container,) = one_of("StatefulSet", "slacktide")["spec"]["template"]["spec"]["containers"]
+    asked = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert {f"GET {path}" for path in asked} <= {route for route, scope in OWN_POLICIES.items() if scope == "open"}
+
+
+def test_the_queue_has_one_writer() -> None:
+    assert one_of("StatefulSet", "slacktide")["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize("name", ["slacktide", "slacktide-worker"])
+def test_nothing_runs_as_root_or_gains_rights(name: str) -> None:
+    kind = "StatefulSet" if name == "slacktide" else "Deployment"
+    pod = one_of(kind, name)["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        limits = container["securityContext"]
+        assert (limits["allowPrivilegeEscalation"], limits["readOnlyRootFilesystem"]) == (False, True)
+        assert limits["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_image_has_what_the_package_is_made_of_and_no_root() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    names = [name for line in copied for name in line.split()]
+    assert {"slacktide", "scheduler", "intensity_feeds", "shaping", "simulations"} <= set(names)
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for name in names:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in ignored, name
+    user = re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1]
+    assert int(user) == one_of("StatefulSet", "slacktide")["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+
+
+def test_compose_mounts_files_that_are_there() -> None:
+    (services,) = [one["services"] for one in documents("compose/compose.yaml")]
+    mounted = [volume.split(":")[0] for volume in services["slacktide"]["volumes"] if volume.startswith("./")]
+    assert mounted
+    for name in mounted:
+        assert (DEPLOY / "compose" / name).is_file()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_the_unit_is_one_and_is_exposed_little(tmp_path: Path) -> None:
+    unit = tmp_path / "slacktide.service"
+    text = (DEPLOY / "systemd" / "slacktide.service").read_text()
+    # The package does not stand in /opt on this machine; everything else of the unit is judged as it is.
+    unit.write_text(re.sub(r"/opt/slacktide/bin/slacktide", "/bin/true", text))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    judged = [*("systemd-analyze", "security", "--offline=true", "--threshold=20"), str(unit)]
+    exposed = subprocess.run(judged, capture_output=True, text=True, timeout=60, check=False)
+    assert exposed.returncode == 0, exposed.stdout[-200:]
