@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from slacktide.backup import backup, restore
 from slacktide.cancel import cancel
 from slacktide.config import config_app
 from slacktide.demo import demo
@@ -48,6 +49,7 @@ def _root() -> None:
 app.add_typer(config_app, name="config", short_help="Write, check and show the settings.")
 app.add_typer(profiles_app, name="profiles", short_help="Look into the energy model and calibrate it.")
 app.add_typer(router_app, name="router", short_help="Train and judge what picks the model of a query.")
+app.command("backup", short_help="Copy the daemon's state while it runs.")(backup)
 app.command("cancel", short_help="Cancel a job.")(cancel)
 app.command("demo", short_help="See it work in a minute.")(demo)
 app.command("doctor", short_help="Look for what is wrong here.")(doctor)
@@ -61,6 +63,7 @@ app.command("plan", short_help="Find the cleanest window of one job.")(plan)
 app.command("regions", short_help="List cloud regions and their grids.")(regions)
 app.command("replay", short_help="Turn a daemon's past into a scenario.")(replay)
 app.command("reproduce", short_help="Recompute published tables.")(reproduce)
+app.command("restore", short_help="Put a copy of the state back.")(restore)
 app.command(
     "run", short_help="Run a command in clean hours, no daemon.", context_settings={"allow_interspersed_args": False}
 )(run)
