@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from scheduler.daemon.http import OWN_POLICIES
 from tests.architecture.sources import ROOT
 
 DEPLOY = ROOT / "deploy"
+METRICS = ROOT / "docs" / "reference" / "metrics.md"
 # The oldest version that is still maintained, and the newest that is known here.
 KUBERNETES = ("1.34", "1.37")
 
@@ -121,3 +123,40 @@ def test_the_unit_is_one_and_is_exposed_little(tmp_path: Path) -> None:
     judged = [*("systemd-analyze", "security", "--offline=true", "--threshold=20"), str(unit)]
     exposed = subprocess.run(judged, capture_output=True, text=True, timeout=60, check=False)
     assert exposed.returncode == 0, exposed.stdout[-200:]
+
+
+# -- the dashboard ----------------------------------------------------------------------------------------------------
+
+
+def asked_of_prometheus() -> list[str]:
+    dashboard = json.loads((DEPLOY / "grafana" / "slacktide.json").read_text())
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+def documented_metrics() -> dict[str, set[str]]:
+    """Name as Prometheus stores it -> labels. A histogram is asked for by its buckets."""
+    rows = re.findall(r"^\| `(slacktide_\w+)` \| ([\w, ]*) \|", METRICS.read_text(), re.MULTILINE)
+    found = {name: {label.strip() for label in labels.split(",")} for name, labels in rows}
+    return found | {f"{name}_bucket": labels | {"le"} for name, labels in found.items() if name.endswith("_seconds")}
+
+
+@pytest.mark.parametrize("query", asked_of_prometheus())
+def test_the_dashboard_asks_for_metrics_and_labels_that_there_are(query: str) -> None:
+    known = documented_metrics()
+    selectors = re.findall(r"(slacktide_\w+)\{([^}]*)\}", query)
+    assert selectors, query
+    for name, chosen in selectors:
+        labels = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", chosen))
+        grouped = {one.strip() for listed in re.findall(r"by \(([^)]*)\)", query) for one in listed.split(",")}
+        assert labels | grouped <= known[name] | {"instance"}, query
+
+
+def test_panels_neither_overlap_nor_leave_the_grid() -> None:
+    panels = json.loads((DEPLOY / "grafana" / "slacktide.json").read_text())["panels"]
+    taken: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in panels):
+        columns, rows = range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])
+        cells = {(x, y) for x in columns for y in rows}
+        assert not cells & taken
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
