@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from intensity_feeds.series import Floats
+from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.planning.curve import Curve, Intervals, long_enough, overlap
 
 # A smaller difference is rounding, and no reason to wait: as a share of the window, and of the sums it is taken from.
 TIE_RATIO = 1e-12
 SUM_ROUNDING_RATIO = 1e-14
+# A larger one is none.
+_SURE_RATIO = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +47,20 @@ def cheapest_window(
         allowed = overlap(((earliest_s, deadline_s),), one.known)
         if free is not None:
             allowed = overlap(allowed, free.get(one.region, ()))
-        found = _cheapest_in(one, duration_s, long_enough(allowed, duration_s))
+        allowed = long_enough(allowed, duration_s)
+        if best is not None and allowed and _is_dearer(one, duration_s, allowed, best):
+            continue
+        found = _cheapest_in(one, duration_s, allowed)
         if found is not None and (best is None or _is_better(found, best)):
             best = found
     return best
+
+
+def _is_dearer(one: Curve, duration_s: float, allowed: Intervals, than: Window) -> bool:
+    """Whether all of the run in the cleanest step of a region costs clearly more; of a gap nothing is said."""
+    low, high = one.edges_at_s.searchsorted((allowed[0][0], allowed[-1][1])).tolist()
+    least = one.pue * duration_s * float(one.gco2e_per_kwh[max(low - 1, 0) : max(high, 1)].min())
+    return least > than.integral_g_s_per_kwh + _SURE_RATIO * (abs(than.integral_g_s_per_kwh) + abs(least))
 
 
 def _is_better(one: Window, other: Window) -> bool:
@@ -105,3 +118,29 @@ def _candidates(one: Curve, duration_s: float, allowed: Intervals) -> tuple[Floa
     stretch = borders[::2].searchsorted(starts, side="right") - 1
     inside = (stretch >= 0) & (starts <= borders[1::2][stretch])
     return starts[inside], integrals[inside]
+
+
+def least_integrals_g_s_per_kwh(series: IntensitySeries, whole_s: Floats, first_s: Floats, last_s: Floats) -> Floats:
+    """For each row the least integral of the grid over a window that begins between two instants, shape (rows,).
+
+    What is not known counts as nothing, so where windows are known it is a bound.
+    """
+    edges, sums = series.edges_at_s, series.cumulative_g_s_per_kwh
+
+    def between(starts_at_s: Floats, ends_at_s: Floats) -> Floats:
+        return np.interp(ends_at_s, edges, sums) - np.interp(starts_at_s, edges, sums)
+
+    least: Floats = np.minimum(between(first_s, first_s + whole_s), between(last_s, last_s + whole_s))
+    rows, places = _between(edges, first_s, last_s)
+    np.minimum.at(least, rows, between(edges[places], edges[places] + whole_s[rows]))
+    rows, places = _between(edges, first_s + whole_s, last_s + whole_s)
+    np.minimum.at(least, rows, between(edges[places] - whole_s[rows], edges[places]))
+    return least
+
+
+def _between(edges_at_s: Floats, first_s: Floats, last_s: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which edges lie between two instants: the rows of these, and the indices of the edges."""
+    first, upto = edges_at_s.searchsorted(first_s), edges_at_s.searchsorted(last_s)
+    counts = np.maximum(upto - first, 0)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts - first, counts)

@@ -154,12 +154,14 @@ class _Steps:
     def first_stretch_at_s(self, from_s: float, duration_s: float, most_taken: int) -> float:
         """The first instant from which no more than `most_taken` GPUs are taken for so long."""
         first = self.index_at(from_s)
-        blocked = (self.taken[first : self.count] > most_taken).nonzero()[0]
-        if len(blocked) == 0:
+        is_blocked = self.taken[first : self.count] > most_taken
+        next_blocked = int(is_blocked.argmax())
+        if not is_blocked[next_blocked]:
             return from_s
         times_s, enough_s = self.times_s[first : self.count], duration_s - ROUNDING_S
-        if blocked[0] > 0 and times_s[blocked[0]] - from_s >= enough_s:
+        if next_blocked > 0 and times_s[next_blocked] - from_s >= enough_s:
             return from_s
+        blocked = is_blocked.nonzero()[0]
         begins_s = times_s[blocked[:-1] + 1]
         lasts_s = times_s[blocked[1:]] - begins_s
         fitting = ((lasts_s >= enough_s) & (lasts_s > 0)).nonzero()[0]

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from scheduler.planning.open_jobs.draft import Draft, Joint, fill, least_latest_start
 from scheduler.planning.open_jobs.placing import Need, Place, allowed_regions
-from scheduler.planning.open_jobs.replanning import better_place, is_worth_moving, kept_place
+from scheduler.planning.open_jobs.prospects import Prospects
+from scheduler.planning.open_jobs.replanning import better_place, enough_g_s_per_kwh, is_worth_moving, kept_place
 
 # Searches for one plan of all jobs up to which new plans are made: 0.2 s for all of it. A search for a job in one piece
 # takes 0.05 to 0.1 ms, for one that may pause some milliseconds.
@@ -90,12 +91,23 @@ def _mended(joint: Joint, order: Sequence[Need], hysteresis_ratio: float) -> Dra
             kept.append(place)
             draft.put(place)
     fill(draft, [one for one in order if one.job.id not in draft.places], draft.board.cheapest, postpones_late=True)
-    if draft.is_crowded:
-        return draft
-    for place in kept:
-        draft.board.give_back(place)
-        draft.put(better_place(draft.board, place, hysteresis_ratio) or place)
+    if kept and not draft.is_crowded:
+        _move_where_it_pays(draft, kept, hysteresis_ratio)
     return draft
+
+
+def _move_where_it_pays(draft: Draft, kept: Sequence[Place], hysteresis_ratio: float) -> None:
+    """Each of the kept places in turn, all of which are taken on the board, where another one may be better."""
+    enough = [enough_g_s_per_kwh(place, hysteresis_ratio) for place in kept]
+    prospects = Prospects(board=draft.board, kept=kept, enough_g_s_per_kwh=enough)
+    for index, place in enumerate(kept):
+        if not (regions := prospects.regions_of(index)):
+            continue
+        draft.board.give_back(place)
+        better = better_place(draft.board, place, hysteresis_ratio, regions)
+        draft.put(better or place)
+        if better is not None:
+            prospects.left(index, place.segments)
 
 
 def _improved(draft: Draft, order: Sequence[Need]) -> Draft:

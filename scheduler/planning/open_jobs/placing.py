@@ -121,7 +121,14 @@ def job_curve(job: Job, region: Region, series: IntensitySeries, from_s: float, 
     part = curve(region.name, series, region.pue, from_s, to_s)
     if part is None or region.gpu_gco2e_per_s == 0 or job.power_w == 0:
         return part
-    return part.raised(job.gpus * region.gpu_gco2e_per_s * _W_S_PER_KWH / job.power_w)
+    return part.raised(held_rate_gco2e_per_kwh(job, region))
+
+
+def held_rate_gco2e_per_kwh(job: Job, region: Region) -> float:
+    """What the GPUs that the job holds add to each of its kilowatt-hours."""
+    if region.gpu_gco2e_per_s == 0 or job.power_w == 0:
+        return 0.0
+    return job.gpus * region.gpu_gco2e_per_s * _W_S_PER_KWH / job.power_w
 
 
 @dataclass(slots=True)
@@ -153,13 +160,16 @@ class Board:
             return None
         return _cleanest_as_far_as_known(place, curves, starts_at_s)
 
-    def cheaper(self, need: Need, than_g_s_per_kwh: float) -> Place | None:
+    def cheaper(self, need: Need, than_g_s_per_kwh: float, where: frozenset[str] | None = None) -> Place | None:
         """The cheapest place this instant, or later with head-room, that costs less; for a job that has one already.
 
-        It spares what only a first place needs: the earliest start in every region.
+        It spares what only a first place needs: the earliest start in every region. Outside of `where` there must be
+        none.
         """
         regions = allowed_regions(need.job, self.regions)
-        curves = [one for one in self._curves(need, regions) if _may_cost_less(one, need, than_g_s_per_kwh)]
+        curves = [one for one in self._curves(need, regions) if where is None or one.region in where]
+        curves = [one for one in curves if _may_cost_less(one, need, than_g_s_per_kwh)]
+        regions = [one for one in regions if where is None or one.name in where]
         later = self._search(need, regions, curves, self.reserve_ratio) if curves else None
         choices = [*self._this_instant(need, curves, than_g_s_per_kwh), *([later] if later is not None else [])]
         found = min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
@@ -171,12 +181,17 @@ class Board:
     def earliest(self, need: Need, cause: Cause) -> Place | None:
         """The place that ends first, in time or not; None when no allowed region has so many GPUs."""
         regions = allowed_regions(need.job, self.regions)
-        at_once = _first_window(need, self._first_starts(need, regions))
+        at_once = self.at_once(need)
         return self._earliest(need, regions, at_once, cause)
 
     def at_once(self, need: Need) -> Segment | None:
         """The window in one piece that ends first, whatever the deadline; None when no region has so many GPUs."""
-        return _first_window(need, self._first_starts(need, allowed_regions(need.job, self.regions)))
+        starts_at_s: dict[str, float] = {}
+        for region in allowed_regions(need.job, self.regions):
+            starts_at_s |= self._first_starts(need, (region,))
+            if starts_at_s[region.name] <= need.earliest_s:
+                break  # no other is earlier
+        return _first_window(need, starts_at_s)
 
     def obstacle(self, need: Need, at_once: Segment | None) -> Obstacle:
         """What keeps a job that could run `at_once` from being in time."""

@@ -52,12 +52,21 @@ def priced_place(board: Board, before: Placement | None, wanted: Need) -> Place 
     return Place(need=wanted, segments=segments, cause=before.cause, at_once=None, integral_g_s_per_kwh=integral)
 
 
-def better_place(board: Board, kept: Place, hysteresis_ratio: float) -> Place | None:
-    """A place that emits less than the kept one, which must not be taken on the board, by more than the margin."""
+def better_place(
+    board: Board, kept: Place, hysteresis_ratio: float, where: frozenset[str] | None = None
+) -> Place | None:
+    """A place that emits less than the kept one, which must not be taken on the board, by more than the margin.
+
+    Outside the regions of `where` there must be none.
+    """
+    return board.cheaper(kept.need, enough_g_s_per_kwh(kept, hysteresis_ratio), where)
+
+
+def enough_g_s_per_kwh(kept: Place, hysteresis_ratio: float) -> float:
+    """A place that emits less is worth the move."""
     now_g_s_per_kwh = kept.integral_g_s_per_kwh
     assert now_g_s_per_kwh is not None, "a kept place has its price"
-    least_gain = max(hysteresis_ratio, TIE_RATIO) * abs(now_g_s_per_kwh)
-    return board.cheaper(kept.need, now_g_s_per_kwh - least_gain)
+    return now_g_s_per_kwh - max(hysteresis_ratio, TIE_RATIO) * abs(now_g_s_per_kwh)
 
 
 def is_worth_moving(anew: Draft, mended: Draft, hysteresis_ratio: float) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.planning.curve import curve, overlap
-from scheduler.planning.one_job.window import Window, cheapest_window
+from scheduler.planning.one_job.window import Window, cheapest_window, least_integrals_g_s_per_kwh
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_curve, a_series
 
 
@@ -108,3 +109,19 @@ def test_a_curve_of_unknown_time_does_not_exist() -> None:
 def test_overlap_keeps_what_both_have() -> None:
     assert overlap(((0, 4), (6, 9)), ((1, 2), (3, 7), (8, 20))) == ((1, 2), (3, 4), (6, 7), (8, 9))
     assert overlap(((0, 1),), ((1, 2),)) == ()
+
+
+def test_the_least_integrals_of_many_rows_are_those_of_the_cheapest_windows() -> None:
+    series = a_series(200, 100, 300, 50, 400)
+    whole_s, first_s = np.array((5400.0, 1800.0, 1800.0)), MIDNIGHT_S + np.array((0.0, 0.0, 2 * HOUR_S))
+    last_s = MIDNIGHT_S + np.array((2 * HOUR_S, 2 * HOUR_S, 2 * HOUR_S))
+    # An hour of 100 and half an hour of 200; half an hour of 100; half an hour of 300, which may not wait.
+    expected = (360_000 + 360_000, 180_000, 540_000)
+    assert least_integrals_g_s_per_kwh(series, whole_s, first_s, last_s) == pytest.approx(expected)
+
+
+def test_a_region_that_cannot_be_cleaner_does_not_hide_one_that_is() -> None:
+    dirty, clean = a_curve(a_series(100, 900), region="dirty"), a_curve(a_series(900, 99), region="clean")
+    window = cheapest_window([dirty, clean], HOUR_S, MIDNIGHT_S, MIDNIGHT_S + 2 * HOUR_S)
+    assert window is not None
+    assert window.region == "clean"
