@@ -60,6 +60,9 @@ class FleetPlaces:
         """The same were there so many more GPUs in each region."""
         return self._on(wider(self.case, more_gpus), wider(self.priced, more_gpus))
 
+    def without_power_caps(self) -> FleetPlaces:
+        return self._on(replace(self.case, power_caps_w={}), replace(self.priced, power_caps_w={}))
+
     def on_fixed_gpus(self) -> FleetPlaces:
         """The same with elastic jobs held to the GPUs that they have; segments say how many these are."""
         fixed = self._on(replace(self.case, scalings={}), replace(self.priced, scalings={}))

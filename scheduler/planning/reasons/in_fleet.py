@@ -51,6 +51,7 @@ class FleetReasons:
         self.own = FleetPlaces.of(found.case, rules.sites, rules.objective.weights, rules.moves)
         self._without: dict[LimitKind, Places] = dict(self._places_without())
         self.places: Places = self._as_kept(self.own)
+        self._uncapped: Places = self._as_kept(self.own.without_power_caps()) if self.case.power_caps_w else self.own
         self._fixed: Places = self._as_kept(self.own.on_fixed_gpus()) if self.case.scalings else self.own
         self.not_before_s = min((one.start_at_s for one in found.case.forecasts.values()), default=0.0)
         self._wider: dict[int, Places] = {}
@@ -128,9 +129,8 @@ class FleetReasons:
         for index in self.case.allowed(job):
             region = self.case.regions[index]
             lasts_s = self.case.lasts_s(job, region)
-            ends_s.append(
-                self.rooms.room.earliest_start_at_s(job, region.name, job.earliest_start_at_s, lasts_s) + lasts_s
-            )
+            start_at_s = self.rooms.room.earliest_start_at_s(job, region.name, job.earliest_start_at_s, lasts_s)
+            ends_s.append(start_at_s + lasts_s)
         first_s = min(ends_s, default=math.inf)
         return None if math.isinf(first_s) else first_s
 
@@ -142,10 +142,12 @@ class FleetReasons:
         if within != job:
             yield Lift(kind=LimitKind.AFTER, job=job, room=room, by=self.order.neighbours(job))
         for kind, lifted in self.rooms.lifted.items():
-            yield Lift(kind=kind, job=within, room=lifted)
-        for kind, places in self._without.items():
+            yield Lift(
+                kind=kind, job=within, room=lifted, places=self._uncapped if kind is LimitKind.POWER_CAP else None
+            )
+        for kind, freer in self._without.items():
             if kind is not LimitKind.DATA or (self._rules.moves is not None and self._rules.moves.has_data(job.id)):
-                yield Lift(kind=kind, job=within, room=room, places=places, by=self._payers(kind, job))
+                yield Lift(kind=kind, job=within, room=room, places=freer, by=self._payers(kind, job))
         yield Lift(kind=LimitKind.CAPACITY, job=within, room=self.rooms.empty)
         if job.id in self.case.scalings:
             most = self.case.most_gpus(job)
