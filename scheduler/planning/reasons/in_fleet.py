@@ -33,8 +33,9 @@ from scheduler.planning.reasons.fleet_rooms import FleetRooms
 from scheduler.planning.reasons.kept_rules import FleetRules, KeptPlaces, Order, Spending, tilted_places
 from scheduler.planning.reasons.nearest_change import Change, nearest_changes
 from scheduler.planning.weighed.planner import unit_of
-from scheduler.planning.whole_fleet.fleet_case import gpus_of
-from scheduler.planning.whole_fleet.joint import FleetPlan
+from scheduler.planning.whole_fleet.certificate import Certificate
+from scheduler.planning.whole_fleet.fleet_case import FleetCase, gpus_of
+from scheduler.planning.whole_fleet.joint import FleetPlan, RunNow
 
 _NO_RULES = FleetRules()
 # A suggestion takes a millisecond or two; of more refused jobs than this the file is wrong, not the jobs.
@@ -264,6 +265,15 @@ class FleetReasons:
             for region, priced in zip(self.case.regions, self.own.regions, strict=True)
             if region.zone in self.case.forecasts
         }
+
+
+def explain_alone(case: FleetCase, segments: tuple[Segment, ...], at_once: tuple[Segment, ...]) -> Explanation:
+    """Why the only job of a case is where it is: nobody else is there. `at_once` is empty where that is not known."""
+    (job,) = case.jobs
+    run = RunNow(segments={job.id: at_once} if at_once else {}, emissions_gco2e=None, late=0)
+    nothing = Certificate(emissions_gco2e=0.0, lower_bound_gco2e=0.0)
+    found = FleetPlan(case=case, segments={job.id: segments}, reasons={}, certificate=nothing, run_now=run)
+    return FleetReasons(found).explanation(job)
 
 
 def _gpus_of(job: Job, segments: tuple[Segment, ...]) -> tuple[int, int]:
