@@ -23,6 +23,7 @@ from scheduler.planning.plan import Hold, Region, Segment
 from scheduler.planning.reasons.explanation import LEAST_GAIN_RATIO, LimitKind
 from scheduler.planning.reasons.in_fleet import FleetReasons
 from scheduler.planning.reasons.kept_rules import FleetRules
+from scheduler.planning.reasons.nearest_change import Change, ChangeKind
 from scheduler.planning.whole_fleet.certificate import Certificate
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import FleetPlan, run_now
@@ -432,3 +433,41 @@ def _next_best(world: World, segments: tuple[Segment, ...]) -> tuple[float, bool
 
 def slots_of_start(segments: tuple[Segment, ...]) -> int:
     return slot_of(segments[0].start_at_s)
+
+
+@pytest.mark.slow
+@given(scene=scenes())
+@settings(max_examples=60, deadline=None)
+def test_what_would_help_a_refused_job_has_a_place_and_a_half_hour_less_of_it_has_none(scene: Scene) -> None:
+    jobs = {job.id: job for job in scene.case.jobs}
+    for name, changes in FleetReasons(scene.found, scene.rules).changes().items():
+        world = world_of(scene, jobs[name])
+        first, last = world.window
+        if math.isfinite(world.least()):
+            continue  # the draw looked at whole runs only, and had no place for one that can be divided
+        told = {change.kinds[0]: change.changed for change in changes if len(change.kinds) == 1}
+        assert (ChangeKind.FINISH_BY in told) == math.isfinite(replace(world, window=(first, SLOTS)).least())
+        for change in changes:
+            enough, less = _slots_around(change)
+            changed = replace(world, job=change.changed, allowed=change.changed.regions or world.allowed)
+            assert math.isfinite(replace(changed, window=enough).least())
+            if less != enough:
+                assert math.isinf(replace(changed, window=less).least())
+        if (earlier := told.get(ChangeKind.EARLIEST_START)) is not None:
+            assert earlier.earliest_start_at_s >= MIDNIGHT_S
+        else:
+            assert math.isinf(replace(world, window=(0, last)).least())
+
+
+def _slots_around(change: Change) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The window in half hours, and where it is the change, what one half hour less leaves of it."""
+    job, asked = change.changed, change.asked
+    first = math.floor((job.earliest_start_at_s - MIDNIGHT_S) / SLOT_S)
+    last = math.ceil((job.deadline_at_s - MIDNIGHT_S) / SLOT_S)
+    match change.kinds[-1]:
+        case ChangeKind.FINISH_BY if job.deadline_at_s > asked.deadline_at_s:
+            return (first, last), (first, last - 1)
+        case ChangeKind.EARLIEST_START:
+            return (first, last), (first + 1, last)
+        case _:
+            return (first, last), (first, last)
