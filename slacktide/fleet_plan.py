@@ -16,8 +16,10 @@ from slacktide.objective_text import unreachable
 if TYPE_CHECKING:
     from scheduler.jobs import Job
     from scheduler.planning.plan import Region
+    from scheduler.planning.reasons.kept_rules import FleetRules, Typed
     from scheduler.planning.whole_fleet.choosing import ChosenPlan
     from scheduler.planning.whole_fleet.fleet_case import FleetCase
+    from scheduler.planning.whole_fleet.rules.transfers import Transfers
 
 # The search draws from a generator that begins the same each time: the same files give the same plan.
 _SEED = 0
@@ -27,12 +29,11 @@ _LATE_RUNS_S = 28 * 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPlan:
-    """The plan of a file. `is_by_grams_alone`: nothing but grams and room counted; `is_plain`: and all GPUs are alike,
-    and every job is one power on one number of them, which is what explanations and suggestions compare."""
+    """The plan of a file, and what it kept. `is_by_grams_alone`: nothing but grams and room counted."""
 
     chosen: ChosenPlan
+    rules: FleetRules
     is_by_grams_alone: bool
-    is_plain: bool
 
 
 def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
@@ -64,8 +65,36 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
         found = plan_with_pools(found, known.pools, sites, may_move=not has_rules)
     has_charges = has_rules or any(one.gco2e_per_gpu_h for one in sites.values())
     is_by_grams_alone = known.objective == Objective() and not has_charges
-    is_plain = is_by_grams_alone and case.is_plain and not asked.gpu_types
-    return FoundPlan(chosen=found, is_by_grams_alone=is_by_grams_alone, is_plain=is_plain)
+    return FoundPlan(chosen=found, rules=_kept(known, asked, moves), is_by_grams_alone=is_by_grams_alone)
+
+
+def _kept(known: FleetFile, asked: JobsFile, moves: Transfers) -> FleetRules:
+    from scheduler.planning.reasons.kept_rules import FleetRules
+
+    named = [job for job in asked.jobs if job.regions or job.id in asked.gpu_types]
+    return FleetRules(
+        sites=known.sites,
+        objective=known.objective,
+        after=asked.after,
+        budgets=known.budgets,
+        moves=moves if asked.data else None,
+        typed={name: _typed(known, asked, name, types) for name, types in asked.gpu_types.items()},
+        written={job.id: job.regions for job in named},
+    )
+
+
+def _typed(known: FleetFile, asked: JobsFile, name: str, types: tuple[str, ...]) -> Typed:
+    from scheduler.planning.reasons.kept_rules import Typed
+
+    job = next(job for job in asked.jobs if job.id == name)
+    every = tuple(region.name for region in known.regions)
+    others = dict.fromkeys(one.gpu_type for one in known.regions if one.gpu_type and one.gpu_type not in types)
+    return Typed(
+        types=types,
+        of_any_type=_regions_of(known, job, ()) or every,
+        of_any_zone=tuple(one.name for one in known.regions if _has_type(one, types)),
+        with_also={other: _regions_of(known, job, (*types, other)) for other in others},
+    )
 
 
 def _refuse_waiting(known: FleetFile, asked: JobsFile) -> None:

@@ -204,14 +204,14 @@ class Line:
 
     def phases(self) -> tuple[Phase, ...]:
         """Of a job whose power changes along its run; empty for any other."""
-        from slacktide.plan_varying import phases_of
+        from slacktide.job_shapes import phases_of
 
         text = self._text("power_profile").replace(";", ",")
         return tuple(self._told("power_profile", lambda: phases_of(text))) if text else ()
 
     def scaling(self) -> Scaling | None:
         """Of an elastic job; a file of speeds is sought beside this one, then in the working folder."""
-        from slacktide.plan_varying import scaling_of
+        from slacktide.job_shapes import scaling_of
 
         text = self._text("elastic").replace(";", ",")
         if not text:

@@ -29,19 +29,8 @@ def plan_file(jobs: Path, fleet: Path, *, explained: Collection[str], html: Path
     found = chosen_plan(jobs, fleet)
     chosen = found.chosen
     _refuse_unknown_jobs(chosen.plan.case, explained)
-    if explained and not found.is_plain:
-        raise UsageProblem(
-            "--explain compares places by their grams alone, of jobs of one power on GPUs that are alike",
-            "leave it out with [objective], [[budget]], and what brings other rules or other kinds of jobs or GPUs",
-        )
     needs_all = as_json or html is not None
-    told = told_of(
-        chosen.plan,
-        explained,
-        needs_all=needs_all,
-        is_by_grams_alone=found.is_by_grams_alone,
-        is_plain=found.is_plain,
-    )
+    told = told_of(chosen.plan, found.rules, explained, needs_all=needs_all, is_by_grams_alone=found.is_by_grams_alone)
     _warn(told.plan)
     if html is not None:
         _write_page(told, html)

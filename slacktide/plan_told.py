@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.planning.reasons.change_text import changes_text
-from scheduler.planning.reasons.explanation import Explanation, explain, ground_of_trace
+from scheduler.planning.reasons.explanation import Explanation
+from scheduler.planning.reasons.in_fleet import FleetReasons
+from scheduler.planning.reasons.kept_rules import FleetRules
 from scheduler.planning.reasons.nearest_change import Change
-from scheduler.planning.reasons.placed import grid_of, placed_in_fleet
-from scheduler.planning.reasons.suggestions import changes_in_fleet
 from scheduler.planning.whole_fleet.joint import FleetPlan
 
 # An explanation takes about a millisecond; beyond so many jobs only those that are asked for are explained.
@@ -36,28 +36,22 @@ class Told:
 
 def told_of(
     found: FleetPlan,
+    rules: FleetRules,
     explained: Collection[str] = (),
     *,
     needs_all: bool,
     is_by_grams_alone: bool = True,
-    is_plain: bool = True,
 ) -> Told:
-    """What is said about a plan. Explanations cost more than a table needs: only those that will be read are made.
-
-    Explanations and changes know grams, room and time on GPUs that are alike, and nothing of money, budgets, order or
-    data. Where a plan was made by those too, none is given rather than one that misleads.
-    """
-    if not (is_by_grams_alone and is_plain):
-        return Told(plan=found, explanations={}, changes={}, is_by_grams_alone=is_by_grams_alone)
+    """What is said about a plan. Explanations cost more than a table needs: only those that will be read are made."""
     chosen = set(explained)
     if needs_all and len(found.case.jobs) <= MOST_EXPLAINED:
         chosen |= set(found.segments)
-    grid = grid_of(found.case)
-    grounds = {zone: ground_of_trace(series) for zone, series in found.case.forecasts.items()}
+    if not chosen and not found.reasons:
+        return Told(plan=found, explanations={}, changes={}, is_by_grams_alone=is_by_grams_alone)
+    reasons = FleetReasons(found, rules)
     return Told(
         plan=found,
-        explanations={
-            one.job.id: explain(one, grid, grounds) for one in placed_in_fleet(found) if one.job.id in chosen
-        },
-        changes=changes_in_fleet(found),
+        explanations={one.job_id: one for one in reasons.explanations(chosen)},
+        changes=reasons.changes(),
+        is_by_grams_alone=is_by_grams_alone,
     )

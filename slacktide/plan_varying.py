@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slacktide.columns import aligned
-from slacktide.file_places import text_of, wrong_at
-from slacktide.plan import missing, read_option, regions_of, series_of, short_instant, verdict
+from slacktide.job_shapes import phases_of, scaling_of
+from slacktide.plan_options import Asked, missing, read_option, regions_of, series_of
+from slacktide.plan_shown import short_instant, verdict
 from slacktide.terminal import UsageProblem, print_json, say
 
 if TYPE_CHECKING:
@@ -19,38 +17,22 @@ if TYPE_CHECKING:
     from scheduler.planning.curve import Curve
     from scheduler.planning.one_job.elastic import ElasticJob, ElasticPlan, ElasticSegment, Scaling
     from scheduler.planning.one_job.power_profile import Phase, ProfiledWindow
-    from scheduler.planning.plan import Segment
+    from scheduler.planning.plan import Region, Segment
+    from scheduler.planning.reasons.explanation import Explanation
 
 _SHOWN = 24  # lines of a plan in many parts; --json has them all
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The options of one job as they were typed."""
-
-    trace: Path | None
-    zones: tuple[str, ...]
-    at: str | None
-    duration: str | None
-    within: str | None
-    power: str | None
-    pue: tuple[float, ...]
-    interruptible: bool
-
-
-def plan_varying(
-    asked: Asked,
-    profile: str | None,
-    elastic: str | None,
-    pauses: tuple[str, str, str],
-    step_cost_gco2e: float,
-    *,
-    as_json: bool,
-) -> None:
+def plan_varying(asked: Asked, profile: str | None, elastic: str | None, *, as_json: bool) -> None:
     """Plan the job and print it. Raises UsageProblem."""
+    if asked.speed or asked.power_ratio:
+        raise UsageProblem(
+            "--speed and --power-ratio hold for a job of constant power on a fixed number of GPUs",
+            "plan it as a file of one job: --jobs and --fleet",
+        )
     if profile is not None and elastic is not None:
         raise UsageProblem("--power-profile and --elastic are two kinds of job", "leave one of them out")
-    if step_cost_gco2e > 0 or any(any(sign in "123456789" for sign in text) for text in pauses):
+    if asked.step_cost_gco2e > 0 or any(any(sign in "123456789" for sign in text) for text in asked.pauses):
         raise UsageProblem(
             "--checkpoint, --restore, --min-run and --step-cost hold for a job of constant power",
             "an --elastic job rests and changes its GPUs at no cost, one with a --power-profile never pauses",
@@ -69,6 +51,7 @@ class _Grid:
     """Where and when the job may run."""
 
     series: Mapping[str, IntensitySeries]
+    regions: Sequence[Region]
     curves: Sequence[Curve]
     first: str
     earliest_s: float
@@ -90,7 +73,7 @@ class _Grid:
         earliest_s = read_option("--at", bounded_instant_s, asked.at or "")
         deadline_s = earliest_s + read_option("--within", bounded_duration_s, asked.within or "")
         parts = [curve(one.name, series[one.zone], one.pue, earliest_s, deadline_s) for one in regions]
-        return cls(series, [part for part in parts if part], asked.zones[0], earliest_s, deadline_s)
+        return cls(series, regions, [part for part in parts if part], asked.zones[0], earliest_s, deadline_s)
 
     @property
     def home(self) -> Curve | None:
@@ -102,60 +85,6 @@ class _Grid:
         return min((one.end_at_s for one in self.series.values() if one.end_at_s < self.deadline_s), default=None)
 
 
-def phases_of(text: str) -> list[Phase]:
-    """`10m:3kW,2h:10kW`. Raises UsageProblem."""
-    from scheduler.planning.one_job.power_profile import Phase
-    from slacktide.bounded import bounded_duration_s, bounded_power_w
-
-    phases = []
-    for part in text.split(","):
-        duration, colon, power = part.partition(":")
-        if not colon:
-            raise UsageProblem(
-                f"--power-profile: {part!r} is no phase", "write DURATION:POWER, such as 10m:3kW,2h:10kW"
-            )
-        phase = Phase(
-            duration_s=read_option("--power-profile", bounded_duration_s, duration),
-            power_w=read_option("--power-profile", bounded_power_w, power),
-        )
-        if not phase.duration_s > 0:
-            raise UsageProblem(f"--power-profile: {part!r} takes no time", "leave the phase out")
-        phases.append(phase)
-    return phases
-
-
-def scaling_of(text: str) -> Scaling:
-    """`1:1,2:1.8,4:3`, or the path of a CSV file with the columns gpus and speed. Raises UsageProblem."""
-    from scheduler.planning.one_job.elastic import InvalidScalingError, Scaling
-
-    pairs = _pairs_of(text) if ":" in text and not text.lower().endswith(".csv") else _pairs_in(Path(text))
-    try:
-        return Scaling(speeds=tuple(sorted(pairs)))
-    except InvalidScalingError as problem:
-        raise UsageProblem(f"--elastic: the curve {problem.what}", "write GPUs:speed, such as 1:1,2:1.8,4:3") from None
-
-
-def _pairs_of(text: str) -> list[tuple[int, float]]:
-    try:
-        return [(int(gpus), float(speed)) for gpus, speed in (part.split(":") for part in text.split(","))]
-    except ValueError:
-        raise UsageProblem(
-            f"--elastic: {text!r} is no list of GPUs and speeds", "write, for instance, 1:1,2:1.8,4:3, or name a .csv"
-        ) from None
-
-
-def _pairs_in(path: Path) -> list[tuple[int, float]]:
-    rows = csv.DictReader(io.StringIO(text_of(path, "--elastic"), newline=""))
-    pairs = []
-    for row in rows:
-        try:
-            pairs.append((int(row["gpus"]), float(row["speed"])))
-        except (KeyError, TypeError, ValueError):
-            what = "needs a whole number under gpus and a number under speed"
-            raise wrong_at(path, rows.line_num, 1, what, "the first line is gpus,speed") from None
-    return pairs
-
-
 # -- a power profile -------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +92,8 @@ def _plan_profile(asked: Asked, text: str, *, as_json: bool) -> None:
     import numpy as np
 
     from scheduler.planning.one_job.power_profile import cheapest_profiled_window, emissions_gco2e, energy_kwh, run_s
+    from scheduler.planning.reasons.explanation_text import as_json as as_json_of
+    from slacktide.plan_reasons import explained_profile
 
     if asked.duration or asked.power:
         raise UsageProblem("--power-profile says duration and power already", "leave out --duration and --power")
@@ -181,10 +112,11 @@ def _plan_profile(asked: Asked, text: str, *, as_json: bool) -> None:
         now_gco2e = float(emissions_gco2e(home, phases, np.array([grid.earliest_s]))[0])
     document = _document(grid, [_segment(found.segment)], found.emissions_gco2e, now_gco2e, {})
     document["energy_kwh"] = energy_kwh(phases)
+    explanation = explained_profile(found, phases, grid.regions, grid, is_known_now=now_gco2e is not None)
     if as_json:
-        print_json(document)
+        print_json({**document, "explanation": as_json_of(explanation)})
     else:
-        _show(grid, [_line(found.segment, _phase_text(phases))], found, now_gco2e)
+        _show(grid, [_line(found.segment, _phase_text(phases))], found, now_gco2e, explanation)
 
 
 def _phase_text(phases: Sequence[Phase]) -> str:
@@ -198,6 +130,8 @@ def _phase_text(phases: Sequence[Phase]) -> str:
 
 def _plan_elastic(asked: Asked, text: str, *, as_json: bool) -> None:
     from scheduler.planning.one_job.elastic import NotEnoughTimeError, at_once, cleanest_scaling
+    from scheduler.planning.reasons.explanation_text import as_json as as_json_of
+    from slacktide.plan_reasons import explained_scaling
 
     if not (asked.trace and asked.zones and asked.at and asked.duration and asked.within and asked.power):
         options = {"duration": asked.duration, "within": asked.within, "power": asked.power}
@@ -211,14 +145,16 @@ def _plan_elastic(asked: Asked, text: str, *, as_json: bool) -> None:
     except NotEnoughTimeError as problem:
         raise _too_much(problem.most_work_s, job) from None
     now = at_once(grid.home, job) if grid.home is not None else None
+    explanation = explained_scaling(found, job, now, grid.regions, grid, may_move=asked.interruptible)
     if as_json:
         segments = [{**_segment(one), "gpus": one.gpus} for one in found.segments]
         baseline: dict[str, Any] = {"gpus": now.segments[0].gpus if now else None}
         now_gco2e = now.emissions_gco2e if now else None
-        print_json(_document(grid, segments, found.emissions_gco2e, now_gco2e, baseline))
+        document = _document(grid, segments, found.emissions_gco2e, now_gco2e, baseline)
+        print_json({**document, "explanation": as_json_of(explanation)})
     else:
         lines = [_line(one, f"{one.gpus} GPU{'s' if one.gpus > 1 else ''}") for one in found.segments]
-        _show(grid, lines, found, now.emissions_gco2e if now else None)
+        _show(grid, lines, found, now.emissions_gco2e if now else None, explanation)
 
 
 def _elastic_job(asked: Asked, scaling: Scaling, grid: _Grid) -> ElasticJob:
@@ -316,14 +252,21 @@ def _line(one: Segment | ElasticSegment, what: str) -> tuple[str, ...]:
 
 
 def _show(
-    grid: _Grid, lines: Sequence[tuple[str, ...]], found: ElasticPlan | ProfiledWindow, now_gco2e: float | None
+    grid: _Grid,
+    lines: Sequence[tuple[str, ...]],
+    found: ElasticPlan | ProfiledWindow,
+    now_gco2e: float | None,
+    explanation: Explanation,
 ) -> None:
+    from slacktide.plan_reasons import show_reasons
+
     print(aligned([("start", "end", "zone", "runs"), *lines[:_SHOWN]]))
     if len(lines) > _SHOWN:
         print(f"and {len(lines) - _SHOWN} more; --json lists them all")
     at_once = "not known" if now_gco2e is None else f"{now_gco2e:,.2f} gCO2e"
     print(f"\n{found.emissions_gco2e:,.2f} gCO2e; at once in {grid.first}: {at_once}")
     print(verdict(_savings_ratio(found.emissions_gco2e, now_gco2e), grid.first))
+    show_reasons(explanation)
     if grid.known_until_s is not None:
         from scheduler.quantities import format_instant
 

@@ -102,8 +102,16 @@ def test_a_job_goes_where_its_grams_are_fewest_on_the_gpus_it_may_use(folder: Pa
     assert jobs["here"]["emissions_gco2e"] == pytest.approx(120)
     assert {one["region"] for one in jobs["here"]["segments"]} == {"FR"}
     assert jobs["fast"]["emissions_gco2e"] == pytest.approx(6 * 90)
-    assert (jobs["none"]["status"], jobs["none"]["suggestions"]) == ("refused", [])
-    assert jobs["none"]["reason"] == "region: the fleet has none of DE with H100"
+    assert jobs["none"]["status"] == "refused"
+    assert jobs["none"]["suggestions"] == [
+        {"text": "allow FR-new", "changes": [{"field": "regions", "value": "DE;FR-new", "instead_of": "DE"}]},
+        {
+            "text": "allow GPUs of type A100",
+            "changes": [{"field": "gpu_types", "value": "H100;A100", "instead_of": "H100"}],
+        },
+    ]
+    helps = "allow FR-new, or allow GPUs of type A100"
+    assert jobs["none"]["reason"] == f"region: the fleet has none of DE with H100; {helps}"
     assert found["emissions_gco2e"] == pytest.approx(90 + 100 + 120 + 540)
     assert found["lower_bound_gco2e"] == pytest.approx(850, rel=1e-3)
 
@@ -111,11 +119,12 @@ def test_a_job_goes_where_its_grams_are_fewest_on_the_gpus_it_may_use(folder: Pa
 def test_people_see_which_gpus_a_job_got(folder: Path) -> None:
     done = run(folder, line("any"), options=())
     assert "FR-new" in done.stdout
-    refused = run(folder, line("any"), options=("--explain", "any"))
-    assert (refused.returncode, refused.stderr.splitlines()[0]) == (
-        2,
-        "slacktide: --explain compares places by their grams alone, of jobs of one power on GPUs that are alike",
-    )
+    told = run(folder, line("any", gpu_types="A100"), options=("--explain", "any")).stdout
+    # On DE's A100 it emits 100 g; on the H100 in FR it would emit 90.
+    assert "runs      in DE from 2022-03-01 02:00 to 03:00Z" in told
+    assert "held by   GPU types: 10 g (10.0%) less in FR-new from" in told
+    assert "were it allowed on those GPUs" in told
+    assert "next best in FR from 2022-03-01 00:00 to 01:00Z: 20 g (20.0%) more" in told
 
 
 def test_a_power_profile_runs_in_one_piece_with_its_hungry_phase_in_the_clean_hour(folder: Path) -> None:

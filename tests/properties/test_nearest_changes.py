@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.open_jobs.choices import Choice
+from scheduler.planning.open_jobs.choices import Choice, Grid
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.reasons.explanation import LimitKind, explain
+from scheduler.planning.reasons.explanation import LimitKind
+from scheduler.planning.reasons.fleet_rooms import filled_room
+from scheduler.planning.reasons.in_fleet import FleetReasons
 from scheduler.planning.reasons.nearest_change import STEP_S, Change, ChangeKind, with_gpus
-from scheduler.planning.reasons.placed import full_room, grid_of, placed_in_fleet
-from scheduler.planning.reasons.suggestions import changes_beside, changes_in_fleet
+from scheduler.planning.reasons.suggestions import changes_beside
 from scheduler.planning.whole_fleet.certificate import flaws
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
@@ -78,7 +79,7 @@ def smaller(change: Change) -> Job | None:
 @settings(max_examples=30)
 def test_a_suggestion_beside_a_plan_of_a_file_works_and_a_smaller_one_does_not(case: FleetCase) -> None:
     found = planned(case)
-    for name, changes in changes_in_fleet(found).items():
+    for name, changes in FleetReasons(found).changes().items():
         for change in changes:
             place = placed_beside(found, change.changed)
             assert place is not None
@@ -93,7 +94,7 @@ def test_a_suggestion_beside_a_plan_of_a_file_works_and_a_smaller_one_does_not(c
 @settings(max_examples=12)
 def test_a_suggestion_taken_up_is_planned(case: FleetCase) -> None:
     found = planned(case)
-    for name, changes in changes_in_fleet(found).items():
+    for name, changes in FleetReasons(found).changes().items():
         for change in changes:
             taken_up = replace(case, jobs=[change.changed if job.id == name else job for job in case.jobs])
             again = planned(taken_up)
@@ -102,7 +103,8 @@ def test_a_suggestion_taken_up_is_planned(case: FleetCase) -> None:
 
 
 def placed_beside(found: FleetPlan, job: Job) -> Choice | None:
-    return grid_of(found.case).cheapest(job, full_room(found))
+    grid = Grid(regions=found.case.regions, forecasts=found.case.forecasts)
+    return grid.cheapest(job, filled_room(found, found.case))
 
 
 @pytest.mark.slow
@@ -135,16 +137,17 @@ def is_accepted(job: Job, others: Sequence[OpenJob], regions: Sequence[Region]) 
 def test_what_an_explanation_claims_holds_when_it_is_tried(case: FleetCase) -> None:
     """Every place it names can be had with just that limit lifted, and emits what it says."""
     found = planned(case)
-    for placed in placed_in_fleet(found):
-        told = explain(placed, grid_of(case), {})
-        assert told.emissions_gco2e == pytest.approx(by_hand(case, placed.job, told.segments))
+    jobs = {job.id: job for job in case.jobs}
+    for told in FleetReasons(found).explanations():
+        job = jobs[told.job_id]
+        assert told.emissions_gco2e == pytest.approx(by_hand(case, job, told.segments))
         for limit in told.limits:
             if limit.instead is None:
                 continue
-            grams = by_hand(case, placed.job, limit.instead.segments)
+            grams = by_hand(case, job, limit.instead.segments)
             assert grams == pytest.approx(limit.instead.emissions_gco2e)
-            assert limit.saves_gco2e == pytest.approx(by_hand(case, placed.job, told.segments) - grams)
-            assert_only_lifted(case, found, placed.job, limit.kind, limit.instead.segments)
+            assert limit.saves_gco2e == pytest.approx(by_hand(case, job, told.segments) - grams)
+            assert_only_lifted(case, found, job, limit.kind, limit.instead.segments)
 
 
 def assert_only_lifted(

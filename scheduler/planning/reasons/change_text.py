@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from scheduler.jobs import Job
 from scheduler.planning.reasons.nearest_change import Change, ChangeKind
 from scheduler.quantities import format_duration, format_instant
 
@@ -15,7 +14,7 @@ Value = tuple[str, Any, Any]
 
 def change_text(change: Change) -> str:
     """`finish by 2022-03-01T14:20Z instead of 2022-03-01T12:00Z`: instants as they are written into a file."""
-    return " and ".join(_text(kind, change.asked, change.changed) for kind in change.kinds)
+    return " and ".join(_text(kind, change) for kind in change.kinds)
 
 
 def changes_text(changes: Sequence[Change]) -> str:
@@ -25,13 +24,13 @@ def changes_text(changes: Sequence[Change]) -> str:
 
 def change_json(change: Change) -> dict[str, Any]:
     """What to write instead into a file of jobs, column by column, and the same to people."""
-    values = [one for kind in change.kinds for one in _columns(kind, change.asked, change.changed)]
+    values = [one for kind in change.kinds for one in _columns(kind, change)]
     return _json(change, values)
 
 
 def change_of_submission_json(change: Change) -> dict[str, Any]:
     """The same for the body of a submission, whose fields have other names and are texts with units."""
-    values = [one for kind in change.kinds for one in _fields(kind, change.asked, change.changed)]
+    values = [one for kind in change.kinds for one in _fields(kind, change)]
     return _json(change, values)
 
 
@@ -40,7 +39,8 @@ def _json(change: Change, values: Sequence[Value]) -> dict[str, Any]:
     return {"text": change_text(change), "changes": changes}
 
 
-def _text(kind: ChangeKind, asked: Job, changed: Job) -> str:
+def _text(kind: ChangeKind, change: Change) -> str:
+    asked, changed = change.asked, change.changed
     match kind:
         case ChangeKind.FINISH_BY:
             return f"finish by {_instant(changed.deadline_at_s)} instead of {_instant(asked.deadline_at_s)}"
@@ -54,9 +54,12 @@ def _text(kind: ChangeKind, asked: Job, changed: Job) -> str:
             return f"let it start at {begins} instead of {_instant(asked.earliest_start_at_s)}"
         case ChangeKind.INTERRUPTIBLE:
             return "let it be interrupted"
+        case ChangeKind.GPU_TYPES:
+            return f"allow GPUs of type {change.types[-1]}"
 
 
-def _columns(kind: ChangeKind, asked: Job, changed: Job) -> Iterator[Value]:
+def _columns(kind: ChangeKind, change: Change) -> Iterator[Value]:
+    asked, changed = change.asked, change.changed
     match kind:
         case ChangeKind.FINISH_BY:
             yield "finish_by", format_instant(changed.deadline_at_s), format_instant(asked.deadline_at_s)
@@ -70,9 +73,13 @@ def _columns(kind: ChangeKind, asked: Job, changed: Job) -> Iterator[Value]:
             yield "earliest_start", format_instant(changed.earliest_start_at_s), before
         case ChangeKind.INTERRUPTIBLE:
             yield "interruptible", 1, 0
+        case ChangeKind.GPU_TYPES:
+            yield "gpu_types", ";".join(change.types), ";".join(change.asked_types)
 
 
-def _fields(kind: ChangeKind, asked: Job, changed: Job) -> Iterator[Value]:
+def _fields(kind: ChangeKind, change: Change) -> Iterator[Value]:
+    """A daemon knows no types of GPU."""
+    asked, changed = change.asked, change.changed
     match kind:
         case ChangeKind.FINISH_BY:
             yield "deadline", format_instant(changed.deadline_at_s), format_instant(asked.deadline_at_s)

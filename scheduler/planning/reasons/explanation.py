@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 from intensity_feeds.feed import Answer, Rung
-from intensity_feeds.series import IntensitySeries, Quality
+from intensity_feeds.series import Basis, IntensitySeries, Quality, Signal
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Intervals
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.choices import Choice, FreeTime, Grid
 from scheduler.planning.open_jobs.placing import Board, allowed_regions
-from scheduler.planning.plan import Cause, Segment
+from scheduler.planning.plan import Cause, Forecasts, Region, Segment
 
 # A limit that costs less than this share of the emissions is noise beside any forecast.
 LEAST_GAIN_RATIO = 1e-3
@@ -36,26 +37,39 @@ class LimitKind(StrEnum):
     DEADLINE = "deadline"
     EARLIEST_START = "earliest_start"
     CAPACITY = "capacity"
+    POWER_CAP = "power_cap"
+    POOL = "pool"
     REGIONS = "regions"
+    GPU_TYPES = "gpu_types"
+    GPUS = "gpus"
     HEAD_ROOM = "head_room"
     HELD = "held"
+    AFTER = "after"
+    DATA = "data"
     BUDGET = "budget"
+    OBJECTIVE_LIMIT = "objective_limit"
     PLAN = "plan"  # no limit: a cleaner place is free, and the plan has not taken it
     FORECAST_END = "forecast_end"
+
+
+# What keeps a job from room that others have: then it is said when.
+_ROOM_KINDS = (LimitKind.CAPACITY, LimitKind.POWER_CAP, LimitKind.POOL, LimitKind.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """One limit that binds, or the plan itself. `instead` is where the job would run without it.
 
-    `taken` are the hours in which others hold the room there. A forecast that ends before the deadline has no
-    `instead`: nobody knows what lies beyond `known_until_s`.
+    `taken` are the hours in which others hold the room there; `by` says who they are, or who else stands in the way,
+    where that has names. A forecast that ends before the deadline has no `instead`: nobody knows what lies beyond
+    `known_until_s`.
     """
 
     kind: LimitKind
     instead: Choice | None = None
     saves_gco2e: float | None = None
     taken: Intervals = ()
+    by: tuple[str, ...] = ()
     known_until_s: float | None = None
 
 
@@ -77,7 +91,8 @@ class Explanation:
 
     `at_once` is the start without waiting; its emissions are `at_once_gco2e`, None where they are not known.
     `next_best` starts at least an hour apart, or runs in another region. Without `has_choice` neither was sought.
-    Amounts are grams, or whatever `unit` says where plans are made by an objective.
+    Amounts are grams, or whatever `unit` says where plans are made by an objective. Of an elastic job `gpus` are the
+    fewest and the most that it runs on, and `on_more` is its cheapest run, in one piece, on the most that it could.
     """
 
     job_id: str
@@ -91,6 +106,8 @@ class Explanation:
     grounds: tuple[Ground, ...]
     has_choice: bool = True
     unit: str = GRAMS_UNIT
+    gpus: tuple[int, int] | None = None
+    on_more: Choice | None = None
 
     @property
     def start_at_s(self) -> float:
@@ -122,13 +139,59 @@ class Explanation:
         return self.limits[0].kind if self.limits else None
 
 
+class Places(Protocol):
+    """What is known of the regions, and where one job would be cheapest in it."""
+
+    @property
+    def regions(self) -> Sequence[Region]: ...
+
+    @property
+    def forecasts(self) -> Forecasts: ...
+
+    def kind_in(self, region: str) -> tuple[Signal, Basis] | None:
+        """Which question the numbers of a region answer; None where any may be compared."""
+        ...
+
+    def cheapest(
+        self,
+        job: Job,
+        room: FreeTime,
+        *,
+        kind: tuple[Signal, Basis] | None = None,
+        restores_first: bool = False,
+        besides: frozenset[str] = frozenset(),
+    ) -> Choice | None:
+        """The cheapest place in known and free time, within the job's own limits; not in the regions `besides`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """A job without one of its limits, the room it then has, and, where these are others, the places it then has."""
+
+    kind: LimitKind
+    job: Job
+    room: FreeTime
+    places: Places | None = None
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """The job held to other times or another form, and, where these are others, the places it then has."""
+
+    job: Job
+    places: Places | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """A job in its place. `job` is what is left of it: `duration_s` to run between its two limits of time.
 
     `room` is free beside the others with the head-room kept, `room_without_reserve` beside the others alone (None: none
     is kept), `empty` is the fleet without them, `unheld` is free beside them where regions hold nothing (None: they
-    hold nothing). Nothing starts before `not_before_s`.
+    hold nothing). Nothing starts before `not_before_s`. Who knows better what can be lifted, and what else there was,
+    says so in `lifts` and `others`.
     """
 
     job: Job
@@ -144,9 +207,11 @@ class Placed:
     at_once_gco2e: float | None = None
     restores_first: bool = False
     is_running: bool = False
+    lifts: tuple[Lift, ...] | None = None
+    others: tuple[Other, ...] | None = None
 
 
-def explain(placed: Placed, grid: Grid, grounds: Mapping[str, Ground]) -> Explanation:
+def explain(placed: Placed, grid: Places, grounds: Mapping[str, Ground]) -> Explanation:
     """Explain one place; `grounds` by zone. A job that runs already, or is late, has no other choice any more."""
     emissions_gco2e = placed.emissions_gco2e
     limits: tuple[Limit, ...] = ()
@@ -164,7 +229,7 @@ def explain(placed: Placed, grid: Grid, grounds: Mapping[str, Ground]) -> Explan
         limits=limits,
         next_best=next_best,
         has_choice=has_choice,
-        grounds=tuple(grounds[zone] for zone in _zones(placed, grid) if zone in grounds),
+        grounds=tuple(dict.fromkeys(grounds[zone] for zone in _zones(placed, grid) if zone in grounds)),
     )
 
 
@@ -189,7 +254,7 @@ def ground_of_trace(series: IntensitySeries) -> Ground:
 # -- what binds ------------------------------------------------------------------------------------------------------
 
 
-def _limits(placed: Placed, grid: Grid, emissions_gco2e: float) -> Iterator[Limit]:
+def _limits(placed: Placed, grid: Places, emissions_gco2e: float) -> Iterator[Limit]:
     """The limits that bind, the dearest first; a forecast that ends too early last, as its cost is unknown."""
     kind = grid.kind_in(placed.segments[0].region)
     as_it_is = grid.cheapest(placed.job, placed.room, kind=kind, restores_first=placed.restores_first)
@@ -198,13 +263,13 @@ def _limits(placed: Placed, grid: Grid, emissions_gco2e: float) -> Iterator[Limi
     if as_it_is is not None and _is_less(as_it_is.emissions_gco2e, emissions_gco2e):
         least_gco2e = as_it_is.emissions_gco2e
         found.append(Limit(kind=LimitKind.PLAN, instead=as_it_is, saves_gco2e=emissions_gco2e - least_gco2e))
-    for which, job, room in _lifted(placed):
-        instead = grid.cheapest(job, room, kind=kind, restores_first=placed.restores_first)
+    for lift in _lifted(placed) if placed.lifts is None else placed.lifts:
+        instead = (lift.places or grid).cheapest(lift.job, lift.room, kind=kind, restores_first=placed.restores_first)
         if instead is None or not _is_less(instead.emissions_gco2e, least_gco2e):
             continue
-        taken = _taken(placed, instead) if which in (LimitKind.CAPACITY, LimitKind.HELD) else ()
+        taken = _taken(placed, instead) if lift.kind in _ROOM_KINDS else ()
         saves_gco2e = emissions_gco2e - instead.emissions_gco2e
-        found.append(Limit(kind=which, instead=instead, saves_gco2e=saves_gco2e, taken=taken))
+        found.append(Limit(kind=lift.kind, instead=instead, saves_gco2e=saves_gco2e, taken=taken, by=lift.by))
     yield from sorted(found, key=lambda limit: -(limit.saves_gco2e or 0.0))
     known_until_s = _known_until_s(placed.job, grid)
     if known_until_s is not None:
@@ -215,22 +280,23 @@ def _is_less(emissions_gco2e: float, other_gco2e: float) -> bool:
     return other_gco2e - emissions_gco2e > LEAST_GAIN_RATIO * abs(other_gco2e)
 
 
-def _lifted(placed: Placed) -> Iterator[tuple[LimitKind, Job, FreeTime]]:
+def _lifted(placed: Placed) -> Iterator[Lift]:
     """The job with one limit lifted at a time."""
     job, room = placed.job, placed.room
-    yield LimitKind.CAPACITY, job, placed.empty
+    yield Lift(kind=LimitKind.CAPACITY, job=job, room=placed.empty)
     if placed.room_without_reserve is not None:
-        yield LimitKind.HEAD_ROOM, job, placed.room_without_reserve
+        yield Lift(kind=LimitKind.HEAD_ROOM, job=job, room=placed.room_without_reserve)
     if placed.unheld is not None:
-        yield LimitKind.HELD, job, placed.unheld
-    yield LimitKind.DEADLINE, replace(job, deadline_at_s=job.deadline_at_s + LIFTED_S), room
+        yield Lift(kind=LimitKind.HELD, job=job, room=placed.unheld)
+    later = replace(job, deadline_at_s=job.deadline_at_s + LIFTED_S)
+    yield Lift(kind=LimitKind.DEADLINE, job=later, room=room)
     asked_s = job.asked_earliest_start_at_s
     kind = LimitKind.EARLIEST_START if asked_s is None else LimitKind.BUDGET
     earlier_s = max(placed.not_before_s, job.earliest_start_at_s - LIFTED_S if asked_s is None else asked_s)
     if earlier_s < job.earliest_start_at_s - ROUNDING_S:
-        yield kind, replace(job, earliest_start_at_s=earlier_s), room
+        yield Lift(kind=kind, job=replace(job, earliest_start_at_s=earlier_s), room=room)
     if job.regions:
-        yield LimitKind.REGIONS, replace(job, regions=()), room
+        yield Lift(kind=LimitKind.REGIONS, job=replace(job, regions=()), room=room)
 
 
 def _taken(placed: Placed, instead: Choice) -> Intervals:
@@ -238,7 +304,9 @@ def _taken(placed: Placed, instead: Choice) -> Intervals:
     room = placed.room_without_reserve or placed.room
     held: list[tuple[float, float]] = []
     for one in instead.segments:
-        held += _outside(one, room.free(placed.job, one.region))
+        gpus = placed.job.gpus if one.gpus is None else one.gpus
+        power_w = placed.job.power_w if one.power_w is None else one.power_w
+        held += _outside(one, room.free(replace(placed.job, gpus=gpus, power_w=power_w), one.region))
     return _joined(held)
 
 
@@ -264,7 +332,7 @@ def _joined(stretches: Sequence[tuple[float, float]]) -> Intervals:
     return tuple(joined)
 
 
-def _known_until_s(job: Job, grid: Grid) -> float | None:
+def _known_until_s(job: Job, grid: Places) -> float | None:
     ends = [
         grid.forecasts[one.zone].end_at_s for one in allowed_regions(job, grid.regions) if one.zone in grid.forecasts
     ]
@@ -274,12 +342,13 @@ def _known_until_s(job: Job, grid: Grid) -> float | None:
 # -- what else there was ---------------------------------------------------------------------------------------------
 
 
-def _next_best(placed: Placed, grid: Grid) -> Choice | None:
+def _next_best(placed: Placed, grid: Places) -> Choice | None:
     """The cheapest of the other regions' places and of the other times in the same regions."""
     kind = grid.kind_in(placed.segments[0].region)
     here = frozenset(one.region for one in placed.segments)
     choices = [grid.cheapest(placed.job, placed.room, kind=kind, restores_first=placed.restores_first, besides=here)]
-    choices += [grid.cheapest(job, placed.room, kind=kind) for job in _moved_apart(placed)]
+    others = [Other(job=job) for job in _moved_apart(placed)] if placed.others is None else placed.others
+    choices += [(one.places or grid).cheapest(one.job, placed.room, kind=kind) for one in others]
     return min((one for one in choices if one is not None), key=lambda one: one.emissions_gco2e, default=None)
 
 
@@ -298,7 +367,7 @@ def _moved_apart(placed: Placed) -> Iterator[Job]:
         yield replace(here, earliest_start_at_s=after_s)
 
 
-def _zones(placed: Placed, grid: Grid) -> list[str]:
+def _zones(placed: Placed, grid: Places) -> list[str]:
     """The zones that were compared, those that are used first."""
     by_name = {region.name: region.zone for region in grid.regions}
     used = [by_name[one.region] for one in placed.segments if one.region in by_name]

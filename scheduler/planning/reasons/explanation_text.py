@@ -6,6 +6,7 @@ Decides how a reason reads; computes nothing new. What is not known is left out 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from intensity_feeds.feed import Rung
@@ -21,6 +22,7 @@ _LEAST_SHOWN_RATIO = 0.0005
 # So many limits and stretches of taken hours are told in words; the JSON has all.
 _SHOWN_LIMITS = 3
 _SHOWN_STRETCHES = 3
+_SHOWN_NAMES = 3
 
 _RUNGS = {
     Rung.LIVE: "live forecast",
@@ -31,9 +33,16 @@ _RUNGS = {
 # The name of each limit, how its sentence ends, and how its row in a table does.
 _WORDS = {
     LimitKind.CAPACITY: ("capacity", "but others hold the room {taken}", "in hours that others hold"),
+    LimitKind.POWER_CAP: ("power cap", "but others draw the power {taken}", "were there no power cap"),
+    LimitKind.POOL: ("pool", "but {by} holds the room {taken}", "in hours that {by} holds"),
     LimitKind.HEAD_ROOM: ("head-room", "but those GPUs are kept free for jobs still to come", "without it"),
     LimitKind.HELD: ("held GPUs", "but GPUs are reserved or in maintenance {taken}", "on GPUs that are held"),
     LimitKind.BUDGET: ("budget", "but its tenant's budget pays from the next period on", "did the budget pay"),
+    LimitKind.AFTER: ("order", "were it not for the order with {by}", "out of order with {by}"),
+    LimitKind.DATA: ("data", "were its data there already", "were its data there"),
+    LimitKind.OBJECTIVE_LIMIT: ("limit of the plan", "but the whole plan would be beyond it", "without it"),
+    LimitKind.GPUS: ("GPUs", "had each region {by} GPUs more", "on more GPUs"),
+    LimitKind.GPU_TYPES: ("GPU types", "were it allowed on those GPUs", "in {region}"),
     LimitKind.DEADLINE: ("deadline", "were there a day more", "with a day more"),
     LimitKind.EARLIEST_START: ("earliest start", "could it begin earlier", "if earlier"),
     LimitKind.REGIONS: ("allowed regions", "were it allowed there", "in {region}"),
@@ -51,7 +60,9 @@ def sentences(explanation: Explanation) -> list[tuple[str, str]]:
     if explanation.emissions_gco2e is not None and not explanation.limits:
         said.append(("held by", _unheld(explanation)))
     if explanation.next_best is not None:
-        said.append(("next best", _next_best(explanation.next_best, explanation)))
+        said.append(("next best", _beside(explanation.next_best, explanation)))
+    if explanation.on_more is not None:
+        said.append(("more GPUs", _beside(explanation.on_more, explanation)))
     said += [("forecast", one) for one in _grounds(explanation.grounds)]
     return [(heading, sentence) for heading, sentence in said if sentence]
 
@@ -67,7 +78,7 @@ def one_line(explanation: Explanation) -> str:
         return f"forecast: it ends {instant_text(limit.known_until_s or 0.0)}"
     name, _, briefly = _WORDS[limit.kind]
     share = f"{limit.saves_gco2e / abs(emissions_gco2e):.1%} less" if emissions_gco2e else "less"
-    return f"{name}: {share} {briefly.format(region=limit.instead.region)}"
+    return f"{name}: {share} {briefly.format(region=limit.instead.region, by=_names(limit.by))}"
 
 
 def as_json(explanation: Explanation) -> Json:
@@ -101,7 +112,9 @@ def _plain(explanation: Explanation) -> Json:
         "saves_ratio": explanation.saves_ratio,
         "binds": explanation.binds,
         "limits": [_limit_json(one) for one in explanation.limits],
-        "next_best": _next_best_json(explanation),
+        "next_best": _beside_json(explanation.next_best, explanation),
+        "gpus": None if explanation.gpus is None else {"least": explanation.gpus[0], "most": explanation.gpus[1]},
+        "on_more_gpus": _beside_json(explanation.on_more, explanation),
         "forecasts": [_ground_json(one) for one in explanation.grounds],
         "says": [{"about": heading, "text": sentence} for heading, sentence in sentences(explanation)],
     }
@@ -143,8 +156,24 @@ def _better(explanation: Explanation) -> str:
 def _place(segments: tuple[Segment, ...]) -> str:
     first, last = segments[0], segments[-1]
     where = ", then ".join(dict.fromkeys(one.region for one in segments))
-    pieces = f" in {len(segments)} pieces" if len(segments) > 1 else ""
-    return f"in {where}{pieces} {span_text(first.start_at_s, last.end_at_s)}"
+    count = pieces_of(segments)
+    pieces = f" in {count} pieces" if count > 1 else ""
+    return f"in {where}{_on_gpus(segments)}{pieces} {span_text(first.start_at_s, last.end_at_s)}"
+
+
+def pieces_of(segments: Sequence[Segment]) -> int:
+    """How often it begins; a change of power or of GPUs on the way is no pause."""
+    pairs = pairwise(segments)
+    return 1 + sum(one.end_at_s < other.start_at_s - 1e-3 or one.region != other.region for one, other in pairs)
+
+
+def _on_gpus(segments: Sequence[Segment]) -> str:
+    """Said where the plan chose how many."""
+    counts = [one.gpus for one in segments if one.gpus is not None]
+    if not counts:
+        return ""
+    least, most = min(counts), max(counts)
+    return f" on {most} GPU{'s' * (most > 1)}" if least == most else f" on {least} to {most} GPUs"
 
 
 def _saving(explanation: Explanation) -> str:
@@ -173,7 +202,14 @@ def _limit(limit: Limit, explanation: Explanation) -> str:
     name, at_length, _ = _WORDS[limit.kind]
     share = limit.saves_gco2e / abs(explanation.emissions_gco2e) if explanation.emissions_gco2e else 0.0
     gain = f"{_amount(explanation, limit.saves_gco2e)} ({share:.1%}) less {_place(limit.instead.segments)}"
-    return f"{name}: {gain}, {at_length.format(taken=_stretches(limit.taken))}"
+    if limit.kind is LimitKind.BUDGET and limit.by:
+        return f"{name}: {gain}, but what {_names(limit.by)} may spend does not pay for it there"
+    return f"{name}: {gain}, {at_length.format(taken=_stretches(limit.taken), by=_names(limit.by))}"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return f"{shown} and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else shown
 
 
 def _unheld(explanation: Explanation) -> str:
@@ -190,9 +226,11 @@ def _stretches(taken: Intervals) -> str:
     return " and ".join([*shown, *more])
 
 
-def _next_best(choice: Choice, explanation: Explanation) -> str:
+def _beside(choice: Choice, explanation: Explanation) -> str:
     emissions_gco2e = explanation.emissions_gco2e or 0.0
     extra_gco2e = choice.emissions_gco2e - emissions_gco2e
+    if abs(extra_gco2e) < _LEAST_SHOWN_RATIO * abs(emissions_gco2e):
+        return f"{_place(choice.segments)}: as {'clean' if explanation.unit == GRAMS_UNIT else 'good'}"
     share = f" ({abs(extra_gco2e / emissions_gco2e):.1%})" if emissions_gco2e else ""
     word = "more" if extra_gco2e >= 0 else "less"
     return f"{_place(choice.segments)}: {_amount(explanation, extra_gco2e)}{share} {word}"
@@ -231,7 +269,8 @@ def _choice_json(choice: Choice) -> Json:
         "start": format_instant(choice.start_at_s),
         "end": format_instant(choice.end_at_s),
         "region": choice.region,
-        "pieces": len(choice.segments),
+        "pieces": pieces_of(choice.segments),
+        "gpus": _gpus_json(choice.segments),
         "emissions_gco2e": choice.emissions_gco2e,
     }
 
@@ -242,12 +281,18 @@ def _limit_json(limit: Limit) -> Json:
         "saves_gco2e": limit.saves_gco2e,
         "instead": None if limit.instead is None else _choice_json(limit.instead),
         "taken": [{"start": format_instant(from_s), "end": format_instant(to_s)} for from_s, to_s in limit.taken],
+        "by": list(limit.by),
         "known_until": None if limit.known_until_s is None else format_instant(limit.known_until_s),
     }
 
 
-def _next_best_json(explanation: Explanation) -> Json | None:
-    choice, emissions_gco2e = explanation.next_best, explanation.emissions_gco2e
+def _gpus_json(segments: Sequence[Segment]) -> Json | None:
+    counts = [one.gpus for one in segments if one.gpus is not None]
+    return {"least": min(counts), "most": max(counts)} if counts else None
+
+
+def _beside_json(choice: Choice | None, explanation: Explanation) -> Json | None:
+    emissions_gco2e = explanation.emissions_gco2e
     if choice is None or emissions_gco2e is None:
         return None
     return {**_choice_json(choice), "extra_gco2e": choice.emissions_gco2e - emissions_gco2e}

@@ -33,18 +33,31 @@ class ChangeKind(StrEnum):
     GPUS = "gpus"
     EARLIEST_START = "earliest_start"
     INTERRUPTIBLE = "interruptible"
+    GPU_TYPES = "gpu_types"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """The job as it was asked for and as it could be planned; they differ in what `kinds` name.
 
-    With fewer GPUs it runs longer, so that its GPU time and its energy stay.
+    With fewer GPUs it runs longer, so that its GPU time and its energy stay. `types` are those of GPU that it may then
+    run on, `asked_types` those that it was asked for with.
     """
 
     kinds: tuple[ChangeKind, ...]
     asked: Job
     changed: Job
+    types: tuple[str, ...] = ()
+    asked_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherTypes:
+    """The job as it would be, were it allowed on one type of GPU more."""
+
+    job: Job
+    types: tuple[str, ...]
+    asked_types: tuple[str, ...]
 
 
 def nearest_changes(
@@ -54,21 +67,30 @@ def nearest_changes(
     *,
     not_before_s: float,
     first_finish_s: float | None = None,
+    has_one_size: bool = True,
+    other_types: Sequence[OtherTypes] = (),
 ) -> list[Change]:
     """Changes that make the job feasible, the nearest of each kind; empty when not even two at once do.
 
     `first_finish_s` is a guess at the first finish that has room, tried before anything is searched. Nothing may start
-    before `not_before_s`.
+    before `not_before_s`. Without `has_one_size` neither its GPUs nor its pauses are the job's to change: its power or
+    its number of GPUs changes along the run.
     """
     single: tuple[tuple[ChangeKind, Job | None], ...] = (
         (ChangeKind.FINISH_BY, _later(job, is_feasible, first_finish_s)),
         *((ChangeKind.REGIONS, one) for one in _elsewhere(job, regions) if is_feasible(one)),
-        (ChangeKind.GPUS, _first_feasible(_narrower(job, regions), is_feasible)),
+        (ChangeKind.GPUS, _first_feasible(_narrower(job, regions) if has_one_size else (), is_feasible)),
         (ChangeKind.EARLIEST_START, _earlier(job, is_feasible, not_before_s)),
-        (ChangeKind.INTERRUPTIBLE, _first_feasible(_pausing(job), is_feasible)),
+        (ChangeKind.INTERRUPTIBLE, _first_feasible(_pausing(job) if has_one_size else (), is_feasible)),
     )
     found = [Change(kinds=(kind,), asked=job, changed=one) for kind, one in single if one is not None]
-    return _fewer_regions(found) if found else list(_with_a_later_finish(job, regions, is_feasible))
+    found += [_of_types(job, one) for one in other_types if is_feasible(one.job)]
+    return _fewer_regions(found) if found else list(_with_a_later_finish(job, regions, is_feasible, has_one_size))
+
+
+def _of_types(job: Job, other: OtherTypes) -> Change:
+    kinds = (ChangeKind.GPU_TYPES,)
+    return Change(kinds=kinds, asked=job, changed=other.job, types=other.types, asked_types=other.asked_types)
 
 
 def with_gpus(job: Job, gpus: int) -> Job:
@@ -126,9 +148,11 @@ def _first(holds: Callable[[int], bool], fails_at: int, most: int, guesses: Sequ
     return high
 
 
-def _with_a_later_finish(job: Job, regions: Sequence[Region], is_feasible: Feasible) -> Iterator[Change]:
+def _with_a_later_finish(
+    job: Job, regions: Sequence[Region], is_feasible: Feasible, has_one_size: bool
+) -> Iterator[Change]:
     """Where the job cannot be as it is at any time: the widest that fits, or another region, and time enough there."""
-    narrower = next(_narrower(job, regions), None)
+    narrower = next(_narrower(job, regions), None) if has_one_size else None
     tries = [(ChangeKind.GPUS, narrower)] if narrower is not None else []
     tries += [(ChangeKind.REGIONS, one) for one in _elsewhere(job, regions)]
     for kind, one in tries:

@@ -1,11 +1,11 @@
-"""From a plan to what can be explained: each job with what is free beside all others.
+"""From a place to what can be explained: one job with what is free beside all others. Decides nothing.
 
-Two ways to have a plan, two functions: a fleet planned from a file, and the open jobs of an engine. Decides nothing.
+A job without a fleet, and the open jobs of an engine; a fleet that is planned as a whole is in in_fleet.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from intensity_feeds.feed import Answer
@@ -17,51 +17,7 @@ from scheduler.planning.open_jobs.fleet import with_others_taken
 from scheduler.planning.open_jobs.placing import need
 from scheduler.planning.plan import Cause, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.reasons.explanation import Explanation, Ground, Placed, emissions_of, explain, ground_of_answer
-from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
-from scheduler.planning.whole_fleet.joint import FleetPlan
-
-
-def grid_of(case: FleetCase) -> Grid:
-    return Grid(regions=case.regions, forecasts=case.forecasts)
-
-
-def full_room(found: FleetPlan) -> Room:
-    """What is free beside every planned job."""
-    room = Room(found.case)
-    for job in found.case.jobs:
-        room.take(job, found.segments.get(job.id, ()))
-    return room
-
-
-def placed_in_fleet(found: FleetPlan) -> Iterator[Placed]:
-    """Each planned job in turn, with room for all but itself: use one before asking for the next."""
-    grid, room, empty = grid_of(found.case), full_room(found), Room(found.case)
-    unheld = full_room(replace(found, case=_unheld(found.case))) if _holds(found.case.regions) else None
-    not_before_s = min((one.start_at_s for one in found.case.forecasts.values()), default=0.0)
-    for job in found.case.jobs:
-        segments = found.segments.get(job.id)
-        if not segments:
-            continue
-        at_once = found.run_now.segments.get(job.id)
-        for one in (room, unheld):
-            if one is not None:
-                one.give_back(job, segments)
-        yield Placed(
-            job=job,
-            segments=segments,
-            cause=Cause.CLEANEST,
-            emissions_gco2e=found.job_gco2e[job.id],
-            room=room,
-            empty=empty,
-            unheld=unheld,
-            not_before_s=not_before_s,
-            at_once=at_once[0] if at_once else None,
-            at_once_gco2e=emissions_of(grid, job.power_w, at_once) if at_once else None,
-        )
-        for one in (room, unheld):
-            if one is not None:
-                one.take(job, segments)
+from scheduler.planning.reasons.explanation import Explanation, Ground, Placed, explain, ground_of_answer
 
 
 def explain_lone_job(
@@ -128,10 +84,6 @@ def placed_open(
 
 def _holds(regions: Sequence[Region]) -> bool:
     return any(region.held for region in regions)
-
-
-def _unheld(case: FleetCase) -> FleetCase:
-    return replace(case, regions=[replace(region, held=()) for region in case.regions])
 
 
 def _left_of(job: Job, work_s: float, earliest_s: float) -> Job:

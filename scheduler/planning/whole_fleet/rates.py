@@ -116,6 +116,10 @@ class Rates:
             self._curves[job.id] = [self._curve(job, index) for index in self.case.allowed(job) if self.known[index]]
         return self._curves[job.id]
 
+    def forget(self, job_id: str) -> None:
+        """Who asks for a job of the same name with other limits gets other curves."""
+        self._curves.pop(job_id, None)
+
     def cost_of(self, job: Job, segments: Sequence[Segment]) -> float:
         """What the segments of the job pay; all of them in known time."""
         if all(one.gpus is None and one.power_w is None for one in segments):

@@ -18,16 +18,17 @@ from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
 from scheduler.planning.one_job.window import Window, cheapest_window
+from scheduler.planning.open_jobs.choices import FreeTime
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.alone.runs_in_phases import cheapest_run
-from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.levels import Filling, Levels, cheapest_filling, levels_of, piece_at
 from scheduler.planning.whole_fleet.rates import Rates
 
 Place = tuple[Segment, ...]
 
 
-def cheapest_place(job: Job, rates: Rates, room: Room | None = None) -> Place | None:
+def cheapest_place(job: Job, rates: Rates, room: FreeTime | None = None) -> Place | None:
     """Where the job pays least beside what is taken, or, without a room, if nobody else were there."""
     if job.id in rates.case.phases:
         return cheapest_run(job, rates, room)
@@ -37,7 +38,7 @@ def cheapest_place(job: Job, rates: Rates, room: Room | None = None) -> Place | 
     return _window(job, rates, room) if job.interruption is None else _pieces(job, rates, room)
 
 
-def _window(job: Job, rates: Rates, room: Room | None) -> Place | None:
+def _window(job: Job, rates: Rates, room: FreeTime | None) -> Place | None:
     best: Window | None = None
     for duration_s, curves in _by_duration(job, rates):
         free = _free(job, curves, room, duration_s)
@@ -49,7 +50,7 @@ def _window(job: Job, rates: Rates, room: Room | None) -> Place | None:
     return (Segment(start_at_s=best.start_at_s, end_at_s=best.end_at_s, region=best.region),)
 
 
-def _pieces(job: Job, rates: Rates, room: Room | None) -> Place | None:
+def _pieces(job: Job, rates: Rates, room: FreeTime | None) -> Place | None:
     """Of a job that may pause; where speeds differ, one with a least run stays where they are equal."""
     assert job.interruption is not None
     best: Pieces | None = None
@@ -78,14 +79,16 @@ def _by_duration(job: Job, rates: Rates) -> Iterator[tuple[float, Sequence[Curve
     yield from groups.items()
 
 
-def _free(job: Job, curves: Sequence[Curve], room: Room | None, at_least_s: float) -> Mapping[str, Intervals] | None:
+def _free(
+    job: Job, curves: Sequence[Curve], room: FreeTime | None, at_least_s: float
+) -> Mapping[str, Intervals] | None:
     return None if room is None else {one.region: room.free(job, one.region, at_least_s) for one in curves}
 
 
 # -- several levels --------------------------------------------------------------------------------------------------
 
 
-def _filled(job: Job, levels: Levels, rates: Rates, room: Room | None) -> Place | None:
+def _filled(job: Job, levels: Levels, rates: Rates, room: FreeTime | None) -> Place | None:
     opens = [_open(job, levels, level, rates, room) for level in range(len(levels.row))]
     edges = _edges_at_s(job, opens, rates)
     if len(edges) < 2:
@@ -99,7 +102,7 @@ def _filled(job: Job, levels: Levels, rates: Rates, room: Room | None) -> Place 
     return None if found is None else tuple(_segments(found, levels, edges, rates.case))
 
 
-def _open(job: Job, levels: Levels, level: int, rates: Rates, room: Room | None) -> Intervals:
+def _open(job: Job, levels: Levels, level: int, rates: Rates, room: FreeTime | None) -> Intervals:
     index = int(levels.row[level])
     known = overlap(((job.earliest_start_at_s, job.deadline_at_s),), rates.known[index])
     if room is None:

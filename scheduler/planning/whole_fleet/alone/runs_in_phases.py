@@ -16,8 +16,9 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Intervals, long_enough, overlap
 from scheduler.planning.one_job.window import TIE_RATIO
+from scheduler.planning.open_jobs.choices import FreeTime
 from scheduler.planning.plan import Region, Segment
-from scheduler.planning.whole_fleet.fleet_case import FleetCase, Room
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.rates import Rates
 
 
@@ -31,7 +32,7 @@ def powers_w(case: FleetCase, job: Job) -> Floats:
     return np.array([phase.power_w for phase in case.phases[job.id]])
 
 
-def cheapest_run(job: Job, rates: Rates, room: Room | None = None) -> tuple[Segment, ...] | None:
+def cheapest_run(job: Job, rates: Rates, room: FreeTime | None = None) -> tuple[Segment, ...] | None:
     """Where the job pays least beside what is taken, or, without a room, if nobody else were there."""
     best: tuple[float, float, Region] | None = None
     for index in rates.case.allowed(job):
@@ -63,7 +64,7 @@ def known_starts(job: Job, rates: Rates, index: int) -> Iterator[tuple[float, fl
         yield from_s, max(from_s, to_s - lasts_s)
 
 
-def _open_starts(job: Job, rates: Rates, index: int, room: Room | None) -> Iterator[tuple[float, float]]:
+def _open_starts(job: Job, rates: Rates, index: int, room: FreeTime | None) -> Iterator[tuple[float, float]]:
     known = list(known_starts(job, rates, index))
     if room is None:
         yield from known

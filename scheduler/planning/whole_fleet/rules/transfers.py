@@ -68,7 +68,15 @@ class Transfers:
     def charges(self, job: Job, segments: Sequence[Segment]) -> Components:
         """What moving the data of a job to where it runs costs."""
         regions = {one.region for one in segments}
-        return self._charge(job.id, regions.pop()) if self._is_away(job.id, segments) else Components()
+        return self.charge(job.id, regions.pop()) if self._is_away(job.id, segments) else Components()
+
+    def has_data(self, name: str) -> bool:
+        """Whether the job reads what lies in a region."""
+        return name in self._data
+
+    def leaves_at_s(self, job: Job) -> float:
+        """When the data of a job leaves that may have another earliest start than it was asked for with."""
+        return min(job.earliest_start_at_s, self._asked[job.id].earliest_start_at_s)
 
     @property
     def at_home(self) -> list[Job]:
@@ -86,7 +94,7 @@ class Transfers:
         return sum(self._least_cost(name) for name in self._data)
 
     def _least_cost(self, name: str) -> float:
-        every = [value_of(self._weights, self._charge(name, region.name)) for region in self._case.regions]
+        every = [value_of(self._weights, self.charge(name, region.name)) for region in self._case.regions]
         return min([0.0, *(one for one in every if not math.isnan(one))])
 
     def _is_away(self, name: str, segments: Sequence[Segment]) -> bool:
@@ -102,7 +110,7 @@ class Transfers:
             rates = Rates.of(replace(case, jobs=[here]))
             if place := cheapest_place(here, rates):
                 # The rates count in units of the first weight.
-                move_cost = value_of(self._weights, self._charge(job.id, here.regions[0])) / self._weights.first_factor
+                move_cost = value_of(self._weights, self.charge(job.id, here.regions[0])) / self._weights.first_factor
                 cost = rates.cost_of(here, place) + (math.inf if math.isnan(move_cost) else move_cost)
                 if cost < best_cost:
                     best, best_cost = here, cost
@@ -110,26 +118,27 @@ class Transfers:
 
     def _here(self, job: Job, case: FleetCase, region: str) -> Job | None:
         """The job in one region, from when its data is there; None where that is too late."""
-        ready_s = max(job.earliest_start_at_s, self._ready_s(job.id, region))
+        ready_s = max(job.earliest_start_at_s, self.ready_s(job.id, region))
         here = replace(job, regions=(region,))
         if ready_s + case.shortest_s(here) > job.deadline_at_s + ROUNDING_S:
             return None
         return replace(here, earliest_start_at_s=ready_s)
 
-    def _ready_s(self, name: str, region: str) -> float:
+    def ready_s(self, name: str, region: str, leaves_at_s: float | None = None) -> float:
+        """When the data is there; it leaves when the job was asked to start first, unless that is told."""
         data, asked = self._data[name], self._asked[name]
+        from_s = asked.earliest_start_at_s if leaves_at_s is None else leaves_at_s
         if region == data.region or self._link is None:
-            return asked.earliest_start_at_s
-        return asked.earliest_start_at_s + data.size_gb / self._link.gb_per_s
+            return from_s
+        return from_s + data.size_gb / self._link.gb_per_s
 
-    def _charge(self, name: str, region: str) -> Components:
+    def charge(self, name: str, region: str, leaves_at_s: float | None = None) -> Components:
         """Energy of the network at the grid and price of where the data lies, while it is under way."""
         data, link = self._data[name], self._link
         if region == data.region or link is None or data.size_gb == 0:
             return Components()
-        under_way = Segment(
-            start_at_s=self._asked[name].earliest_start_at_s, end_at_s=self._ready_s(name, region), region=data.region
-        )
+        from_s = self._asked[name].earliest_start_at_s if leaves_at_s is None else leaves_at_s
+        under_way = Segment(start_at_s=from_s, end_at_s=self.ready_s(name, region, from_s), region=data.region)
         energy = energy_components(self._case, self._sites, data.size_gb * link.kwh_per_gb, under_way)
         return Components(
             transfer_kwh=energy.energy_kwh,

@@ -11,8 +11,9 @@ from scheduler.jobs import Interruption, Job
 from scheduler.planning.plan import Cause, Placement, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.reasons.change_text import change_json, change_of_submission_json, change_text, changes_text
+from scheduler.planning.reasons.in_fleet import FleetReasons
 from scheduler.planning.reasons.nearest_change import Change, ChangeKind, nearest_changes, with_gpus
-from scheduler.planning.reasons.suggestions import changes_beside, changes_in_fleet
+from scheduler.planning.reasons.suggestions import changes_beside
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import plan_fleet
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
@@ -111,7 +112,7 @@ def test_no_finish_is_suggested_beyond_what_the_trace_knows(hours: int, expected
         regions=[a_region()],
         forecasts={"DE": a_series(*range(1, hours + 1))},
     )
-    changes = changes_in_fleet(plan_fleet(case, np.random.default_rng(0)))["late"]
+    changes = FleetReasons(plan_fleet(case, np.random.default_rng(0))).changes()["late"]
     assert ((ChangeKind.FINISH_BY,) in kinds(changes)) is expected
 
 

@@ -10,8 +10,9 @@ import pytest
 from scheduler.planning.open_jobs.choices import Grid
 from scheduler.planning.plan import Cause, Hold, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
-from scheduler.planning.reasons.explanation import LimitKind, explain
-from scheduler.planning.reasons.placed import explain_open_job, grid_of, placed_in_fleet
+from scheduler.planning.reasons.explanation import LimitKind
+from scheduler.planning.reasons.in_fleet import FleetReasons
+from scheduler.planning.reasons.placed import explain_open_job
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import plan_fleet
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_series
@@ -28,7 +29,7 @@ GRID = {"DE": a_series(500, 400, 100, 300)}
 def test_each_job_of_a_file_would_have_the_held_hour_were_it_not_held() -> None:
     jobs = [a_job(f"job-{number}", within_s=4 * HOUR_S, gpus=2) for number in range(2)]
     found = plan_fleet(FleetCase(jobs=jobs, regions=[HELD], forecasts=GRID), np.random.default_rng(0))
-    explained = [explain(placed, grid_of(found.case), {}) for placed in placed_in_fleet(found)]
+    explained = list(FleetReasons(found).explanations())
     saves = {
         one.start_at_s: {limit.kind: limit.saves_gco2e for limit in one.limits}.get(LimitKind.HELD) for one in explained
     }
