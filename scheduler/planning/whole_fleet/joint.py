@@ -24,7 +24,7 @@ from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, filled, polished
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slots.drafts import best_draft
+from scheduler.planning.whole_fleet.slots.fewest_refused import drafted
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
 from scheduler.planning.whole_fleet.slots.search import Search
 from scheduler.planning.whole_fleet.token_pools import PoolRun
@@ -60,7 +60,8 @@ class RunNow:
 class FleetPlan:
     """Where each planned job runs, why each other is refused, and what is proved about the whole.
 
-    The certificate's bound holds for every plan of the jobs that are planned here; `token_filling` adds the pools.
+    The certificate's bound holds for every plan of the jobs that are planned here; `token_filling` adds the pools. No
+    plan refuses fewer jobs than `fewest_refused`.
     """
 
     case: FleetCase
@@ -70,6 +71,7 @@ class FleetPlan:
     run_now: RunNow
     job_gco2e: Mapping[str, float] = field(default_factory=dict)
     pools: Mapping[str, PoolRun] = field(default_factory=dict)
+    fewest_refused: int = 0
 
 
 def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
@@ -79,13 +81,17 @@ def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
     possible = replace(case, jobs=[job for job in case.jobs if job.id not in reasons])
     if not possible.jobs:
         nothing = Certificate(emissions_gco2e=0.0, lower_bound_gco2e=0.0)
-        return FleetPlan(case=case, segments={}, reasons=reasons, certificate=nothing, run_now=at_once)
-    best, bound_gco2e = _searched(possible, at_once, generator)
+        fewest = len(reasons)
+        return FleetPlan(
+            case=case, segments={}, reasons=reasons, certificate=nothing, run_now=at_once, fewest_refused=fewest
+        )
+    found = _searched(possible, at_once, generator)
+    best, never = found.segments, len(reasons)
     reasons |= {job.id: crowded_out(job) for job in possible.jobs if job.id not in best}
     jobs = {job.id: job for job in possible.jobs}
     emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.items()}
-    certificate = Certificate(emissions_gco2e=sum(emissions.values()), lower_bound_gco2e=bound_gco2e)
-    assert not (found := flaws(case, best)), found
+    certificate = Certificate(emissions_gco2e=sum(emissions.values()), lower_bound_gco2e=found.bound_gco2e)
+    assert not (wrong := flaws(case, best)), wrong
     return FleetPlan(
         case=case,
         segments=best,
@@ -93,6 +99,7 @@ def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
         certificate=certificate,
         run_now=at_once,
         job_gco2e=emissions,
+        fewest_refused=never + found.fewest_refused,
     )
 
 
@@ -131,24 +138,29 @@ def first_run(case: FleetCase, room: Room, job: Job, ready_s: float) -> tuple[Se
     return case.run(job, case.region(first), starts[first])
 
 
-def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> tuple[Assignment, float]:
-    """The best plan, and the bound for the jobs it plans."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The best plan, the bound for the jobs it plans, and how many jobs every plan refuses."""
+
+    segments: Assignment
+    bound_gco2e: float
+    fewest_refused: int
+
+
+def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) -> _Found:
     carbon = Rates.of(case)
-    guide = lower_bound(case.jobs, carbon, _guiding_rounds(case))
-    plan = best_draft(case, carbon, guide, generator)
-    if plan.refused:
-        # Prices for jobs that do not all fit climb without end, and guide nobody.
-        guide = lower_bound(_planned(case, plan.assignment()), carbon, _guiding_rounds(case))
-        plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
+    first = drafted(case, carbon, _guiding_rounds(case), generator)
+    plan, guide = first.plan, first.guide
     if (cells := _searched_cells(plan)) > 0:
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
         search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
-    known = list(_known(case, at_once, plan.refused > 0))
+    known = list(_known(case, at_once, len(plan.assignment()) < len(case.jobs)))
     best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
     emissions_gco2e = _rank(case, best)[1]
-    return best, min(_proved_gco2e(_planned(case, best), guide, carbon, emissions_gco2e), emissions_gco2e)
+    bound_gco2e = min(_proved_gco2e(_planned(case, best), guide, carbon, emissions_gco2e), emissions_gco2e)
+    return _Found(segments=best, bound_gco2e=bound_gco2e, fewest_refused=first.fewest_refused)
 
 
 def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: float) -> float:

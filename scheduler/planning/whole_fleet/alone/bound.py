@@ -87,19 +87,25 @@ def lower_bound(
     """
     if not jobs and not rates.case.pools:
         return Bound(lower_bound_gco2e=0.0, rates=rates)
-    ascent = _climbed(_Jobs(jobs, rates, capacity or Capacity.of(rates)), rates, rounds, first_step_ratio)
-    return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
+    choices = _Jobs(jobs, own_choices(jobs, rates), rates, capacity or Capacity.of(rates))
+    return _climbed(choices, rates, rounds, first_step_ratio * _mean_gco2e_per_s(rates, choices.w_per_gpu))
 
 
-def _climbed(choices: _Jobs, rates: Rates, rounds: int, first_step_ratio: float) -> _Ascent:
+def bound_of_choices(
+    jobs: Sequence[Job], choices: Sequence[OwnChoice], rates: Rates, rounds: int, first_step_gco2e_per_s: float
+) -> Bound:
+    """The same for jobs that choose in another way, or pay in another coin: prices rise by no more than the step."""
+    return _climbed(_Jobs(jobs, choices, rates, Capacity.of(rates)), rates, rounds, first_step_gco2e_per_s)
+
+
+def _climbed(choices: _Jobs, rates: Rates, rounds: int, first_step_gco2e_per_s: float) -> Bound:
     answer = choices.answer(rates)
     ascent = _Ascent(rates=rates, best=rates, best_gco2e=answer.value_gco2e, capacity=choices.capacity)
-    mean_gco2e_per_s = _mean_gco2e_per_s(rates, choices.w_per_gpu)
     for number in range(1, rounds + 1):
-        ascent.step(answer, first_step_ratio * _LAST_STEP_RATIO ** (number / rounds) * mean_gco2e_per_s)
+        ascent.step(answer, first_step_gco2e_per_s * _LAST_STEP_RATIO ** (number / rounds))
         answer = choices.answer(ascent.rates)
         ascent.remember(answer)
-    return ascent
+    return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
 
 
 def _mean_gco2e_per_s(rates: Rates, w_per_gpu: float) -> float:
@@ -154,9 +160,9 @@ class _Ascent:
 class _Jobs:
     """All jobs at once: what they choose at given prices, and what they use by it."""
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates, capacity: Capacity) -> None:
+    def __init__(self, jobs: Sequence[Job], choices: Sequence[OwnChoice], rates: Rates, capacity: Capacity) -> None:
         case = rates.case
-        self._parts: list[OwnChoice] = list(own_choices(jobs, rates))
+        self._parts: list[OwnChoice] = list(choices)
         pools = OwnPools(case.pools, rates)
         if case.pools:
             self._parts.append(pools)

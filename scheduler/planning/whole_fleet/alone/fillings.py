@@ -6,6 +6,7 @@ long as pauses cost nothing. Knows no capacity and moves no price.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,10 +27,12 @@ _TOGETHER = 256
 class Fillings:
     """Jobs that may pause, relaxed.
 
-    Those of equal power per GPU and equal regions order their instants alike.
+    Those of equal power per GPU and equal regions order their instants alike. One that would pay more stays out for
+    `most`; `rounds_out` counts how often, by its id.
     """
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+    def __init__(self, jobs: Sequence[Job], rates: Rates, most: float = np.inf) -> None:
+        self._most = most
         case = rates.case
         kinds: dict[tuple[float, tuple[int, ...]], list[Job]] = {}
         for job in sorted(jobs, key=lambda one: one.earliest_start_at_s):
@@ -53,8 +56,13 @@ class Fillings:
             row = costs.argmin(axis=0)
             least, region = costs[row, np.arange(len(row))], allowed[row]
             for batch in batches:
-                value += batch.fill(least, region, power_w, self._facility_ratio, gpu_s, facility_j)
+                value += batch.fill(least, region, power_w, self._facility_ratio, gpu_s, facility_j, self._most)
         return value
+
+    @property
+    def rounds_out(self) -> dict[str, int]:
+        batches = [batch for _, _, some in self._kinds for batch in some]
+        return {name: int(rounds) for one in batches for name, rounds in zip(one.ids, one.rounds_out, strict=True)}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -62,9 +70,11 @@ class _Batch:
     """Jobs of one kind: the cells from `first` on in which any of them may run, and for how long, (jobs, cells)."""
 
     first: int
+    ids: Sequence[str]
     open_s: Floats
     need_s: Floats
     gpus: Floats
+    rounds_out: NDArray[np.int64]
 
     def fill(
         self,
@@ -74,19 +84,25 @@ class _Batch:
         facility_ratio: Floats,
         gpu_s: Floats,
         facility_j: Floats,
+        most: float,
     ) -> float:
-        """The sum of the least costs; adds what is used to the cells."""
+        """The sum of the least costs, none above `most`; adds what is used to the cells."""
         cells = slice(self.first, self.first + self.open_s.shape[1])
         rate = rate_gco2e_per_s[cells]
         order = rate.argsort(kind="stable")
         order = order[np.isfinite(rate[order])]
         open_s = self.open_s[:, order]
         left_s = self.need_s - (np.cumsum(open_s, axis=1) - open_s)
-        taken_gpu_s = self.gpus @ np.clip(left_s, 0.0, open_s)
+        taken_s, gpus, out = np.clip(left_s, 0.0, open_s), self.gpus, 0.0
+        if math.isfinite(most):
+            stays = gpus * (taken_s @ rate[order]) <= most
+            self.rounds_out[~stays] += 1
+            gpus, out = gpus * stays, most * float((~stays).sum())
+        taken_gpu_s = gpus @ taken_s
         at = (region[cells][order], self.first + order)
         gpu_s[at] += taken_gpu_s
         facility_j[at] += power_w * facility_ratio[at[0], 0] * taken_gpu_s
-        return float(taken_gpu_s @ rate[order])
+        return float(taken_gpu_s @ rate[order]) + out
 
 
 def _batches(jobs: Sequence[Job], edges_at_s: Floats) -> list[_Batch]:
@@ -101,7 +117,9 @@ def _batch(jobs: Sequence[Job], edges_at_s: Floats) -> _Batch:
     edges = edges_at_s[first : last + 1]
     return _Batch(
         first=first,
+        ids=[job.id for job in jobs],
         open_s=np.maximum(np.minimum(edges[1:], deadline_s) - np.maximum(edges[:-1], earliest_s), 0.0),
         need_s=np.array([[job.duration_s] for job in jobs]),
         gpus=np.array([float(job.gpus) for job in jobs]),
+        rounds_out=np.zeros(len(jobs), dtype=np.int64),
     )

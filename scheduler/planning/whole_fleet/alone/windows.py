@@ -92,9 +92,13 @@ class _Chosen:
 
 
 class Windows:
-    """Jobs in one piece, where they may run; each has some known window."""
+    """Jobs in one piece, where they may run; each has some known window. One that would pay more stays out for `most`.
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
+    `rounds_out` counts how often each has stayed out, by its id.
+    """
+
+    def __init__(self, jobs: Sequence[Job], rates: Rates, most: float = np.inf) -> None:
+        self._most = most
         shape = rates.carbon_g_per_kwh.shape
         self._shape = (shape[0], shape[1] + 1)
         ordered = sorted(jobs, key=lambda job: job.earliest_start_at_s)
@@ -109,13 +113,21 @@ class Windows:
         used = (np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape))
         for part in self._parts:
             chosen = part.chosen(prices)
-            value_gco2e += float(chosen.least_gco2e.sum())
+            value_gco2e += float(np.minimum(chosen.least_gco2e, self._most).sum())
+            stays = chosen.least_gco2e <= self._most
+            part.rounds_out += ~stays
             facility_w = part.power_w * part.facility_ratio[chosen.region]
-            for weights, partly_s, ended_w in ((part.gpus, *used[:2]), (facility_w, *used[2:])):
+            for weights, partly_s, ended_w in ((part.gpus * stays, *used[:2]), (facility_w * stays, *used[2:])):
                 self._count(weights, chosen.ends, partly_s, ended_w)
         gpu_s += spread(*used[:2], rates.lengths_s)
         facility_j += spread(*used[2:], rates.lengths_s)
         return value_gco2e
+
+    @property
+    def rounds_out(self) -> dict[str, int]:
+        return {
+            name: int(rounds) for part in self._parts for name, rounds in zip(part.ids, part.rounds_out, strict=True)
+        }
 
     def _count(self, weights: Floats, ends: _Ends, partly_s: Floats, ended_w: Floats) -> None:
         size = partly_s.size
@@ -129,6 +141,8 @@ class _Part:
 
     def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
         case = rates.case
+        self.ids = [job.id for job in jobs]
+        self.rounds_out = np.zeros(len(jobs), dtype=np.int64)
         self.gpus = np.array([float(job.gpus) for job in jobs])
         self.power_w = np.array([job.power_w for job in jobs])
         self.facility_ratio = np.array([region.facility_ratio for region in case.regions])

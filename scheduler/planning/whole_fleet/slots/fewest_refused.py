@@ -1,0 +1,66 @@
+"""A draft that refuses as few jobs as it can, with prices that fit the jobs it plans.
+
+Where the drafts of all jobs refuse some, prices of room say how many any plan must refuse, and who holds the most room
+(alone/left_out.py). These are given up before anything is placed: the others then mostly find places at once, where a
+search that refuses one job after another ends with many small ones refused for one large. Of a fleet with priorities
+only the lowest is given up. Prices for jobs that do not all fit climb without end and guide nobody, so they are made
+anew for those that are left. Knows no search for carbon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scheduler.jobs import Job
+from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
+from scheduler.planning.whole_fleet.alone.left_out import ROUNDS, LeftOut, least_left_out
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
+from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.slots.drafts import best_draft
+from scheduler.planning.whole_fleet.slots.plan import SlotPlan
+
+# A fleet of 10,000 jobs in ten regions gets a quarter of the rounds: one takes some 30 ms there.
+_COUNTED_PAIRS, _LEAST_ROUNDS = 2_000_000, 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafted:
+    """`guide` holds the prices for the plan's jobs; no plan of the fleet refuses fewer jobs than `fewest_refused`."""
+
+    plan: SlotPlan
+    guide: Bound
+    fewest_refused: int
+
+
+def drafted(case: FleetCase, carbon: Rates, rounds: int, generator: np.random.Generator) -> Drafted:
+    """The plan's own case leaves away the jobs that were given up."""
+    guide = lower_bound(case.jobs, carbon, rounds)
+    plan = best_draft(case, carbon, guide, generator)
+    if not plan.refused:
+        return Drafted(plan=plan, guide=guide, fewest_refused=0)
+    counted = _COUNTED_PAIRS // (len(case.jobs) * len(case.regions))
+    out = least_left_out(case, min(max(counted, _LEAST_ROUNDS), ROUNDS))
+    if (rest := _rest(case, out, plan.refused)) is not None:
+        guide = lower_bound(rest.jobs, carbon, rounds)
+        fitting = best_draft(rest, carbon, guide, generator)
+        if not fitting.refused:
+            return Drafted(plan=fitting, guide=guide, fewest_refused=out.fewest)
+    guide = lower_bound(_placed(plan), carbon, rounds)
+    plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
+    return Drafted(plan=plan, guide=guide, fewest_refused=out.fewest)
+
+
+def _rest(case: FleetCase, out: LeftOut, refused: int) -> FleetCase | None:
+    """The fleet without those that are given up; None where nobody can be, or more than are refused would have to."""
+    lowest = min(job.priority for job in case.jobs)
+    given_up = [job.id for job in out.first if job.priority == lowest][: max(out.fewest, 1)]
+    if not out.fewest <= len(given_up) <= refused or not given_up or len(given_up) == len(case.jobs):
+        return None
+    return replace(case, jobs=[job for job in case.jobs if job.id not in given_up])
+
+
+def _placed(plan: SlotPlan) -> Sequence[Job]:
+    return [ask.job for ask in plan.asks if plan.places[ask.number] is not None]
