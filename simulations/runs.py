@@ -198,7 +198,14 @@ def regions_for_jobs(scenario: Scenario) -> list[Region]:
 def _region_for_jobs(settings: RegionSettings, scenario: Scenario) -> Region:
     gpus, until_s = scenario.gpus_for_jobs(settings), scenario.start + HELD_AHEAD_S
     held = holds_between(settings.reserved, settings.maintenance, gpus, scenario.start, until_s)
-    return Region(name=settings.name, zone=settings.zone, gpus=gpus, pue=settings.pue, held=held)
+    return Region(
+        name=settings.name,
+        zone=settings.zone,
+        gpus=gpus,
+        pue=settings.pue,
+        held=held,
+        power_cap_w=None if settings.power_cap_kw is None else 1000.0 * settings.power_cap_kw,
+    )
 
 
 def pool_spec(inputs: Inputs, settings: RequestSettings, place: int) -> PoolSpec:

@@ -56,6 +56,12 @@ class RegionSettings(SiteSettings):
     zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as the grid's source spells it.")]
     gpus: Annotated[int, Field(ge=0, description="All GPUs of the region; request pools take theirs first.")]
     pue: Annotated[float, Field(ge=1, description="Facility energy over IT energy.")] = 1.2
+    power_cap_kw: Annotated[
+        float | None,
+        Field(
+            gt=0, allow_inf_nan=False, description="Most that jobs may draw together, PUE included; unset: no limit."
+        ),
+    ] = None
     reserved: Annotated[
         tuple[ReservedSettings, ...], Field(description="GPUs kept for traffic that cannot wait, by hours of the week.")
     ] = ()

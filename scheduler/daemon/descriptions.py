@@ -182,6 +182,7 @@ def describe_region(region: Region, free_gpus: Mapping[str, int], now_s: float) 
         "free_gpus": free_gpus.get(region.name),
         "held_gpus": region.held_gpus(now_s, now_s),
         "pue": region.pue,
+        "power_cap_kw": None if region.power_cap_w is None else region.power_cap_w / 1000.0,
     }
 
 

@@ -36,6 +36,7 @@ class LimitKind(StrEnum):
     DEADLINE = "deadline"
     EARLIEST_START = "earliest_start"
     CAPACITY = "capacity"
+    POWER_CAP = "power_cap"
     REGIONS = "regions"
     HEAD_ROOM = "head_room"
     HELD = "held"
@@ -128,7 +129,7 @@ class Placed:
 
     `room` is free beside the others with the head-room kept, `room_without_reserve` beside the others alone (None: none
     is kept), `empty` is the fleet without them, `unheld` is free beside them where regions hold nothing (None: they
-    hold nothing). Nothing starts before `not_before_s`.
+    hold nothing), `uncapped` where no power is capped (None: none is). Nothing starts before `not_before_s`.
     """
 
     job: Job
@@ -140,6 +141,7 @@ class Placed:
     not_before_s: float
     room_without_reserve: FreeTime | None = None
     unheld: FreeTime | None = None
+    uncapped: FreeTime | None = None
     at_once: Segment | None = None
     at_once_gco2e: float | None = None
     restores_first: bool = False
@@ -202,7 +204,7 @@ def _limits(placed: Placed, grid: Grid, emissions_gco2e: float) -> Iterator[Limi
         instead = grid.cheapest(job, room, kind=kind, restores_first=placed.restores_first)
         if instead is None or not _is_less(instead.emissions_gco2e, least_gco2e):
             continue
-        taken = _taken(placed, instead) if which in (LimitKind.CAPACITY, LimitKind.HELD) else ()
+        taken = _taken(placed, instead) if which in (LimitKind.CAPACITY, LimitKind.HELD, LimitKind.POWER_CAP) else ()
         saves_gco2e = emissions_gco2e - instead.emissions_gco2e
         found.append(Limit(kind=which, instead=instead, saves_gco2e=saves_gco2e, taken=taken))
     yield from sorted(found, key=lambda limit: -(limit.saves_gco2e or 0.0))
@@ -218,6 +220,8 @@ def _is_less(emissions_gco2e: float, other_gco2e: float) -> bool:
 def _lifted(placed: Placed) -> Iterator[tuple[LimitKind, Job, FreeTime]]:
     """The job with one limit lifted at a time."""
     job, room = placed.job, placed.room
+    if placed.uncapped is not None:  # first: of two limits that cost as much the narrower one is told
+        yield LimitKind.POWER_CAP, job, placed.uncapped
     yield LimitKind.CAPACITY, job, placed.empty
     if placed.room_without_reserve is not None:
         yield LimitKind.HEAD_ROOM, job, placed.room_without_reserve

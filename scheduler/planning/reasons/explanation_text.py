@@ -32,6 +32,7 @@ _RUNGS = {
 _WORDS = {
     LimitKind.CAPACITY: ("capacity", "but others hold the room {taken}", "in hours that others hold"),
     LimitKind.HEAD_ROOM: ("head-room", "but those GPUs are kept free for jobs still to come", "without it"),
+    LimitKind.POWER_CAP: ("power cap", "but the power cap leaves too little {taken}", "without the power cap"),
     LimitKind.HELD: ("held GPUs", "but GPUs are reserved or in maintenance {taken}", "on GPUs that are held"),
     LimitKind.BUDGET: ("budget", "but its tenant's budget pays from the next period on", "did the budget pay"),
     LimitKind.DEADLINE: ("deadline", "were there a day more", "with a day more"),
