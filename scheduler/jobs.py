@@ -191,6 +191,8 @@ class Job:
             raise InvalidJobError("deadline_at_s", "must lie after the earliest start")
         if self.power_profile and self.interruption is not None:
             raise InvalidJobError("power_profile", "a job whose power changes runs in one piece")
+        if any(not phase.duration_s > 0 or not phase.power_w >= 0 for phase in self.power_profile):
+            raise InvalidJobError("power_profile", "every phase lasts, at a number of watts")
 
     @property
     def latest_start_at_s(self) -> float:

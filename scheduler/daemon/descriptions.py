@@ -45,6 +45,7 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "declared_duration_s": declared_s(job),
         "gpus": job.gpus,
         "power_w": job.power_w,
+        "power_profile": [{"duration_s": one.duration_s, "power_w": one.power_w} for one in job.power_profile],
         "interruptible": job.interruption is not None,
         "regions": list(job.regions),
         "attempt": standing.attempt,

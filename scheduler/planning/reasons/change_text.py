@@ -7,6 +7,7 @@ from typing import Any
 
 from scheduler.jobs import Job
 from scheduler.planning.reasons.nearest_change import Change, ChangeKind
+from scheduler.power_profiles import profile_text
 from scheduler.quantities import format_duration, format_instant
 
 # The name of a field, what to write there, and what stands there now.
@@ -80,6 +81,9 @@ def _fields(kind: ChangeKind, asked: Job, changed: Job) -> Iterator[Value]:
             yield "regions", list(changed.regions), list(asked.regions)
         case ChangeKind.GPUS:
             yield "gpus", changed.gpus, asked.gpus
+            if asked.power_profile:
+                yield "power_profile", profile_text(changed.power_profile), profile_text(asked.power_profile)
+                return
             yield "duration", f"{changed.duration_s:g}s", f"{asked.duration_s:g}s"
             yield "power", f"{changed.power_w:g}W", f"{asked.power_w:g}W"
         case ChangeKind.EARLIEST_START:
