@@ -72,6 +72,12 @@ class RegionSettings(SiteSettings):
     zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as its feed spells it.")]
     gpus: Annotated[int, Field(ge=0, description="GPUs that jobs may use at once.")] = 1
     pue: Annotated[float, Field(ge=1, allow_inf_nan=False, description="Facility energy over IT energy.")] = 1.2
+    power_cap_kw: Annotated[
+        float | None,
+        Field(
+            gt=0, allow_inf_nan=False, description="Most that jobs may draw together, PUE included; unset: no limit."
+        ),
+    ] = None
     gpu: Annotated[str, Field(description="GPU profile of the region, see `slacktide worker --help`.")] = "h100-sxm"
     devices: Annotated[
         tuple[str, ...],

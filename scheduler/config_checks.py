@@ -399,3 +399,13 @@ def _room(
             path=(*path, "gpus"),
             what=f"wants {launch.gpus} GPUs, and no region that it may run in has more than {most}",
         )
+    elif allowed and not any(_has_power(region, launch.power_w) for region in allowed):
+        yield Finding(
+            path=(*path, "power_w"),
+            what=f"draws {launch.power_w:g} W, with PUE above the power cap of every region that it may run in",
+            hint="raise power_cap_kw, or name another region",
+        )
+
+
+def _has_power(region: RegionSettings, power_w: float) -> bool:
+    return region.power_cap_kw is None or power_w * region.pue <= 1000.0 * region.power_cap_kw

@@ -34,9 +34,11 @@ from scheduler.events import (
     Tick,
 )
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
+from scheduler.planning.open_jobs.job_room import is_powered, occupied
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
 from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import Freed, OpenJob, Planner
+from scheduler.planning.run_phases import in_phases
 from scheduler.quantities import format_instant
 
 _ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
@@ -363,7 +365,17 @@ class Engine:
         if now_s >= entry.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
             wanted += entry.job.regions or [region.name for region in self.regions]
         held = _held_at_start(entry, self.regions, now_s)
-        return next((name for name in wanted if free.get(name, 0) - held.get(name, 0) >= entry.job.gpus), None)
+        with_gpus = [name for name in wanted if free.get(name, 0) - held.get(name, 0) >= entry.job.gpus]
+        return next((name for name in with_gpus if self._has_power(entry, name, now_s)), None)
+
+    def _has_power(self, entry: _Entry, region: str, now_s: float) -> bool:
+        """Whether the run that would start now keeps the region's power cap beside all that run, to their ends."""
+        capped = [one for one in self.regions if one.name == region and one.power_cap_w is not None]
+        if not capped:
+            return True
+        running = ((one.job, (piece,)) for one in self._jobs.values() if (piece := _expected(one, now_s)) is not None)
+        wanted = Segment(start_at_s=now_s, end_at_s=_powered_until_s(entry, region, now_s), region=region)
+        return is_powered(occupied(capped, running), entry.job, wanted)
 
     def _start(self, entry: _Entry, region: str, now_s: float) -> None:
         assert entry.placement is not None
@@ -399,7 +411,13 @@ class Engine:
                 yield pause_at_s
         if someone_waits:  # a run that outlasts its estimate changes what the others can have
             yield from (entry.running.end_at_s for entry in self._jobs.values() if entry.running)
+            yield from self._phase_ends_at_s()
             yield from (hold.end_at_s for region in self.regions for hold in region.held)
+
+    def _phase_ends_at_s(self) -> Iterable[float]:
+        for entry in self._jobs.values():
+            if entry.running is not None and entry.job.power_profile:
+                yield from (part.end_at_s for part in in_phases(entry.job, (entry.running,)))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
@@ -481,6 +499,14 @@ def _held_at_start(entry: _Entry, regions: Sequence[Region], now_s: float) -> di
     """
     end_at_s = now_s + _piece_s(entry, now_s) - _overrun_s(entry)
     return {region.name: region.held_gpus(now_s, max(now_s, end_at_s)) for region in regions if region.held}
+
+
+def _powered_until_s(entry: _Entry, region: str, now_s: float) -> float:
+    """To when the run that starts now needs its power: where it was planned, no longer than the plan made sure of."""
+    end_at_s, piece = now_s + _piece_s(entry, now_s), _current_segment(entry, now_s)
+    if piece.region != region or not piece.start_at_s <= now_s + SAME_INSTANT_S < piece.end_at_s:
+        return end_at_s
+    return min(end_at_s, piece.end_at_s)
 
 
 def _run_length_s(entry: _Entry, ended_at_s: float) -> float | None:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.jobs import Job
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
-from scheduler.planning.plan import Region
+from scheduler.planning.plan import Region, Segment, power_w_of
+from scheduler.planning.run_phases import in_phases
+
+
+def piece_uses(job: Job, done_s: float, home: Region, region: Region, piece: Segment) -> list[EnergyUse]:
+    """What a piece used, a use for each of the job's phases in it: constant power over one interval.
+
+    `home` is where it would have run at once, `region` where it ran.
+    """
+    parts = in_phases(job, (piece,))
+    return [
+        piece_use(
+            replace(job, power_w=power_w_of(job, part)),
+            done_s + part.start_at_s - piece.start_at_s,
+            region,
+            home,
+            part.start_at_s,
+            part.end_at_s,
+        )
+        for part in parts
+    ]
 
 
 def piece_use(
     job: Job, done_s: float, region: Region, home: Region, started_at_s: float, ended_at_s: float
 ) -> EnergyUse:
-    """The energy of one piece by the job's stated power, beside the same piece run at once in its first region."""
+    """The energy of one piece by the job's mean power, beside the same piece run at once in its first region."""
     return EnergyUse(
         subject=Subject.JOB,
         subject_id=job.id,

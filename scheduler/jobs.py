@@ -140,6 +140,14 @@ class Interruption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A part of a run at constant IT power."""
+
+    duration_s: float
+    power_w: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Work that can wait: `duration_s` of running, at some time between `earliest_start_at_s` and `deadline_at_s`.
 
@@ -169,6 +177,8 @@ class Job:
     declared_duration_s: float | None = None
     # What the submitter said, where `earliest_start_at_s` is later because the tenant's budget pays from then on.
     asked_earliest_start_at_s: float | None = None
+    # Phases in turn, where power changes along the run: `duration_s` is their sum, `power_w` their mean over time.
+    power_profile: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.duration_s > 0:
@@ -179,6 +189,10 @@ class Job:
             raise InvalidJobError("power_w", f"must be a number of watts, got {self.power_w}")
         if not self.deadline_at_s > self.earliest_start_at_s:
             raise InvalidJobError("deadline_at_s", "must lie after the earliest start")
+        if self.power_profile and self.interruption is not None:
+            raise InvalidJobError("power_profile", "a job whose power changes runs in one piece")
+        if any(not phase.duration_s > 0 or not phase.power_w >= 0 for phase in self.power_profile):
+            raise InvalidJobError("power_profile", "every phase lasts, at a number of watts")
 
     @property
     def latest_start_at_s(self) -> float:

@@ -26,4 +26,11 @@ def regions_ahead(
 def _region(settings: RegionSettings, now_s: float, more: Iterable[Hold]) -> Region:
     until_s = now_s + HELD_AHEAD_S
     held = holds_between(settings.reserved, settings.maintenance, settings.gpus, now_s, until_s, more)
-    return Region(name=settings.name, zone=settings.zone, gpus=settings.gpus, pue=settings.pue, held=held)
+    return Region(
+        name=settings.name,
+        zone=settings.zone,
+        gpus=settings.gpus,
+        pue=settings.pue,
+        held=held,
+        power_cap_w=None if settings.power_cap_kw is None else 1000.0 * settings.power_cap_kw,
+    )

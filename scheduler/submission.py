@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, Purpose
+from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, Phase, Purpose
+from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from scheduler.quantities import QuantityError, format_duration, parse_duration_s, parse_instant_s, parse_power_w
 
 MAX_REQUESTS = 50_000
@@ -25,6 +26,8 @@ MAX_PRIORITY = 1_000
 # What a batch is expected to need, from its requests: (duration_s, power_w, gpus). None where nobody knows how long its
 # model takes; raises InvalidJobError for a line that is wrong.
 BatchEstimate = Callable[[Sequence[Mapping[str, Any]]], tuple[float, float, int] | None]
+
+T = TypeVar("T")
 
 _PATH = re.compile(r"at `\$\.?([^`]*)`")
 
@@ -50,6 +53,7 @@ class SubmissionFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     earliest_start: str = ""
     gpus: int | None = None
     power: str = ""
+    power_profile: str = ""
     interruptible: InterruptibleFields | None = None
     regions: list[str] = []
     purpose: Purpose = Purpose.PRODUCTION
@@ -82,7 +86,8 @@ def job_from(
 ) -> Job:
     """The job that the fields describe. Raises InvalidJobError naming the field and the remedy."""
     _refuse_unknown(fields, templates, regions)
-    duration_s, power_w, gpus = _size(fields, estimate)
+    phases = _phases(fields)
+    duration_s, power_w, gpus = _profiled_size(fields, phases) if phases else _size(fields, estimate)
     earliest_s = _instant("earliest_start", fields.earliest_start, now_s)
     return Job(
         id=job_id,
@@ -101,6 +106,7 @@ def job_from(
         label=fields.label,
         template=fields.template,
         arguments=tuple(sorted(fields.arguments.items())),
+        power_profile=phases,
     )
 
 
@@ -146,6 +152,23 @@ def _size(fields: SubmissionFields, estimate: BatchEstimate) -> tuple[float, flo
     return duration_s, power_w, gpus if fields.gpus is None else fields.gpus
 
 
+def _phases(fields: SubmissionFields) -> tuple[Phase, ...]:
+    """Of a job whose power changes along its run; empty for any other."""
+    if not fields.power_profile:
+        return ()
+    for name in ("duration", "power", "interruptible"):
+        _require(name, not getattr(fields, name), "goes not with power_profile, which says it: leave it out")
+    _require("power_profile", fields.kind is not JobKind.INFERENCE_BATCH, "is of a command: a batch is estimated")
+    return _quantity("power_profile", fields.power_profile, parse_power_profile)
+
+
+def _profiled_size(fields: SubmissionFields, phases: Sequence[Phase]) -> tuple[float, float, int]:
+    duration_s, most_power_w = whole_s(phases), max(phase.power_w for phase in phases)
+    _require("power_profile", duration_s <= MAX_AHEAD_S, f"may last {format_duration(MAX_AHEAD_S)} at most")
+    _require("power_profile", most_power_w <= MAX_POWER_W, "may draw 1 GW at most")
+    return duration_s, mean_w(phases), 1 if fields.gpus is None else fields.gpus
+
+
 def _deadline(fields: SubmissionFields, now_s: float) -> float:
     if bool(fields.within) == bool(fields.deadline):
         raise InvalidJobError(
@@ -186,7 +209,7 @@ def _require(field: str, is_so: bool, what: str) -> None:
         raise InvalidJobError(field, what)
 
 
-def _quantity(field: str, text: str, parse: Callable[[str], float]) -> float:
+def _quantity(field: str, text: str, parse: Callable[[str], T]) -> T:
     try:
         return parse(text)
     except (QuantityError, OverflowError) as error:

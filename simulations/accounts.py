@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.ledger import emissions_gco2e
+from scheduler.planning.plan import power_w_of
+from simulations.launcher import parts_of
 from simulations.runs import PoolRun, Side
 from simulations.scenario import RegionSettings
 from simulations.workers import PowerTrace
@@ -64,12 +66,13 @@ def _job_items(side: Side, regions: Mapping[str, RegionSettings], realised: Mapp
     facility_kwh = np.zeros(len(places))
     for stretch in side.stretches:
         place = places[stretch.job_id]
-        region = regions[stretch.region]
-        held_kwh = side.works[place].job.power_w * (stretch.end_at_s - stretch.start_at_s) / J_PER_KWH
-        emitted = emissions_gco2e(held_kwh, region.pue, realised.get(region.zone), stretch.start_at_s, stretch.end_at_s)
-        energy_kwh[place] += held_kwh
-        facility_kwh[place] += held_kwh * region.pue
-        grams[place] += np.nan if emitted is None else emitted
+        work, region = side.works[place], regions[stretch.region]
+        for part in parts_of(work, stretch):
+            held_kwh = power_w_of(work.job, part) * part.duration_s / J_PER_KWH
+            emitted = emissions_gco2e(held_kwh, region.pue, realised.get(region.zone), part.start_at_s, part.end_at_s)
+            energy_kwh[place] += held_kwh
+            facility_kwh[place] += held_kwh * region.pue
+            grams[place] += np.nan if emitted is None else emitted
     return Items(energy_kwh=energy_kwh, emissions_gco2e=grams, facility_kwh=facility_kwh)
 
 

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scheduler.objective_settings import sites_of
-from scheduler.planning.plan import Region, Segment
+from scheduler.planning.plan import Region
 from scheduler.planning.weighed.planner import unit_of
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Components, Sites, components, total, value_of
+from simulations.launcher import parts_of
 from simulations.runs import Inputs, Runs, Side
 
 
@@ -81,13 +82,13 @@ def plain_costs(costs: JobCosts | None) -> dict[str, Any] | None:
 
 
 def _of_side(side: Side, case: FleetCase, sites: Sites, counted: set[str]) -> Components:
-    jobs = {work.job.id: work.job for work in side.works}
+    works = {work.job.id: work for work in side.works}
     return total(
         components(
             case,
             sites,
-            jobs[one.job_id],
-            (Segment(start_at_s=one.start_at_s, end_at_s=one.end_at_s, region=one.region),),
+            works[one.job_id].job,
+            parts_of(works[one.job_id], one),
         )
         for one in side.stretches
         if one.job_id in counted and one.end_at_s > one.start_at_s

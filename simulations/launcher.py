@@ -6,11 +6,13 @@ GPUs is kept, because that is what draws power.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from scheduler.events import Command, Event, Outcome, PauseRun, RunFinished, RunPaused, RunStarted, StartRun, StopRun
 from scheduler.jobs import Job
+from scheduler.planning.plan import Segment
+from scheduler.planning.run_phases import in_phases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,12 @@ class Stretch:
     region: str
     start_at_s: float
     end_at_s: float
+
+
+def parts_of(work: JobWork, one: Stretch) -> Sequence[Segment]:
+    """What the stretch drew: a piece for each phase of the job, in proportion to how long it truly ran."""
+    whole = Segment(start_at_s=one.start_at_s, end_at_s=one.end_at_s, region=one.region)
+    return in_phases(replace(work.job, duration_s=work.true_duration_s), (whole,))
 
 
 @dataclass(slots=True)

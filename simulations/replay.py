@@ -103,7 +103,13 @@ def scenario_tables(
         "start": format_instant(start_at_s),
         "grid": {"trace": grid},
         "region": [
-            {"name": one.name, "zone": one.zone, "gpus": one.gpus + _gpus(pools.values(), one.name), "pue": one.pue}
+            {
+                "name": one.name,
+                "zone": one.zone,
+                "gpus": one.gpus + _gpus(pools.values(), one.name),
+                "pue": one.pue,
+                **({} if one.power_cap_kw is None else {"power_cap_kw": one.power_cap_kw}),
+            }
             for one in settings.region
         ],
         "requests": [

@@ -16,9 +16,10 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated
 from scheduler.held_settings import holds_between
-from scheduler.jobs import Interruption, Job, JobKind
+from scheduler.jobs import Interruption, Job, JobKind, Phase
 from scheduler.journal import Decision
 from scheduler.planning.plan import Region
+from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from shaping.consolidation import ConsolidationPolicy
 from shaping.energy import Deployment, GpuState, idle_power_w
 from simulations.baselines import Conduct, conduct_of, run_now
@@ -198,7 +199,14 @@ def regions_for_jobs(scenario: Scenario) -> list[Region]:
 def _region_for_jobs(settings: RegionSettings, scenario: Scenario) -> Region:
     gpus, until_s = scenario.gpus_for_jobs(settings), scenario.start + HELD_AHEAD_S
     held = holds_between(settings.reserved, settings.maintenance, gpus, scenario.start, until_s)
-    return Region(name=settings.name, zone=settings.zone, gpus=gpus, pue=settings.pue, held=held)
+    return Region(
+        name=settings.name,
+        zone=settings.zone,
+        gpus=gpus,
+        pue=settings.pue,
+        held=held,
+        power_cap_w=None if settings.power_cap_kw is None else 1000.0 * settings.power_cap_kw,
+    )
 
 
 def pool_spec(inputs: Inputs, settings: RequestSettings, place: int) -> PoolSpec:
@@ -261,20 +269,32 @@ def _works_of(
         power_per_gpu_w = settings.power_per_gpu_w
         if trace.power_per_gpu_w is not None:
             power_per_gpu_w = float(trace.power_per_gpu_w[index])
+        duration_s = true_s * settings.estimate_ratio
+        phases = _phases(settings.power_profile, duration_s, gpus)
         job = Job(
             id=f"{settings.name}-{index:0{width}d}",
             kind=JobKind.FINE_TUNING,
             submitted_at_s=submitted_at_s,
             earliest_start_at_s=submitted_at_s,
             deadline_at_s=submitted_at_s + true_s + slack_s,
-            duration_s=true_s * settings.estimate_ratio,
-            power_w=power_per_gpu_w * gpus,
+            duration_s=duration_s,
+            power_w=mean_w(phases) if phases else power_per_gpu_w * gpus,
             gpus=gpus,
             interruption=interruption if interruptible[index] else None,
             regions=settings.regions,
             label=settings.name,
+            power_profile=phases,
         )
         yield JobWork(job=job, true_duration_s=true_s, workload=settings.name)
+
+
+def _phases(text: str, duration_s: float, gpus: int) -> tuple[Phase, ...]:
+    """The phases of a run of that length on so many GPUs; a job without GPUs draws as one."""
+    if not text:
+        return ()
+    written = parse_power_profile(text)
+    ratio = duration_s / whole_s(written)
+    return tuple(Phase(duration_s=one.duration_s * ratio, power_w=one.power_w * max(gpus, 1)) for one in written)
 
 
 def _traffics(inputs: Inputs) -> list[Traffic]:

@@ -10,15 +10,22 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.config import Duration, HoldSettings, Power
 from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
+from scheduler.power_profiles import parse_power_profile
 from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
+
+
+def _profile_text(value: str) -> str:
+    if value:
+        parse_power_profile(value)
+    return value
 
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -56,6 +63,12 @@ class RegionSettings(SiteSettings):
     zone: Annotated[str, Field(min_length=1, description="Grid zone of the region, as the grid's source spells it.")]
     gpus: Annotated[int, Field(ge=0, description="All GPUs of the region; request pools take theirs first.")]
     pue: Annotated[float, Field(ge=1, description="Facility energy over IT energy.")] = 1.2
+    power_cap_kw: Annotated[
+        float | None,
+        Field(
+            gt=0, allow_inf_nan=False, description="Most that jobs may draw together, PUE included; unset: no limit."
+        ),
+    ] = None
     reserved: Annotated[
         tuple[ReservedSettings, ...], Field(description="GPUs kept for traffic that cannot wait, by hours of the week.")
     ] = ()
@@ -116,11 +129,22 @@ class JobSettings:
     power_per_gpu_w: Annotated[Power, Field(gt=0, description="IT power of one busy GPU, its host share included.")] = (
         700.0
     )
+    power_profile: Annotated[
+        str,
+        AfterValidator(_profile_text),
+        Field(
+            description="Power of one GPU along each run, stretched to it, such as 10m:200W,2h:700W; empty: constant."
+        ),
+    ] = ""
     interruptible_ratio: Annotated[Ratio, Field(description="Share of jobs that may be paused.")] = 0.0
     checkpoint_s: Annotated[Duration, Field(description="Time to write a checkpoint.")] = 120.0
     restore_s: Annotated[Duration, Field(description="Time to load one.")] = 180.0
     min_run_s: Annotated[Duration, Field(description="Shortest piece worth running.")] = 1800.0
     regions: Annotated[tuple[str, ...], Field(description="Where they may run; empty: anywhere.")] = ()
+
+    def __post_init__(self) -> None:
+        if self.power_profile and self.interruptible_ratio > 0:
+            raise ValueError("a job with a power_profile runs in one piece: leave out interruptible_ratio")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from intensity_feeds.series import Floats, IntensitySeries
+from scheduler.planning.plan import power_w_of
+from simulations.launcher import parts_of
 from simulations.results import FLEX, IDLE, INTERACTIVE, Results, classes
 from simulations.runs import PoolRun, Side
 from simulations.workers import PowerTrace
@@ -89,11 +91,11 @@ def _draws(side: Side, zones: Mapping[str, str]) -> list[_Draws]:
 
 def _job_draws(side: Side, zones: Mapping[str, str]) -> list[_Draws]:
     names = dict(zip([work.job.id for work in side.works], classes(side), strict=False))
-    powers_w = {work.job.id: work.job.power_w for work in side.works}
+    works = {work.job.id: work for work in side.works}
     gathered: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for one in side.stretches:
-        row = (one.start_at_s, one.end_at_s, powers_w[one.job_id])
-        gathered.setdefault((names[one.job_id], zones[one.region]), []).append(row)
+        work, rows = works[one.job_id], gathered.setdefault((names[one.job_id], zones[one.region]), [])
+        rows += [(part.start_at_s, part.end_at_s, power_w_of(work.job, part)) for part in parts_of(work, one)]
     found = []
     for (category, zone), rows in sorted(gathered.items()):
         table = np.array(rows)

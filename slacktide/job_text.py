@@ -43,7 +43,7 @@ def job_lines(job: Json, why: str = "") -> Iterator[str]:
         "pieces": _pieces(job["plan"]),
         "expected": _expected(job["plan"]),
         "budget": _budget(job),
-        "needs": f"{_time_needed(job)}, {_gpus(job['gpus'])}, {job['power_w']:,.0f} W",
+        "needs": f"{_time_needed(job)}, {_gpus(job['gpus'])}, {_power(job)}",
         "deadline": short_instant(job["deadline"]),
         "submitted": f"{short_instant(job['submitted_at'])} by {job['tenant']}, for {job['purpose']}",
         "log": f"runs/logs/slacktide-{job['id']}-{job['attempt']}.log in the state folder" if job["attempt"] else "",
@@ -100,6 +100,13 @@ def _time_needed(job: Json) -> str:
     if planned_s == declared_s:
         return _duration(planned_s)
     return f"{_duration(planned_s)} as runs like it took ({_duration(declared_s)} declared)"
+
+
+def _power(job: Json) -> str:
+    """The power; of a job whose power changes its phases in turn."""
+    phases = job.get("power_profile") or ()
+    told = ", ".join(f"{_duration(one['duration_s'])} at {one['power_w']:,.0f} W" for one in phases)
+    return told or f"{job['power_w']:,.0f} W"
 
 
 def _gpus(count: int) -> str:

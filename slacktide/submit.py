@@ -23,6 +23,9 @@ def submit(
     ] = None,
     duration: Annotated[str, typer.Option(help="How long it runs: 90m, 3h. A batch is estimated.")] = "",
     power: Annotated[str, typer.Option(help="IT power while it runs, of all GPUs and their hosts: 700W.")] = "",
+    power_profile: Annotated[
+        str, typer.Option(help="Phases whose power differs, instead of --duration and --power: 10m:3kW,2h:10kW.")
+    ] = "",
     within: Annotated[str, typer.Option(help="Latest finish, counted from now: 12h.")] = "",
     deadline: Annotated[str, typer.Option(help="Latest finish, ISO 8601 with a zone; or use --within.")] = "",
     earliest_start: Annotated[str, typer.Option(help="Earliest start, ISO 8601 with a zone; else now.")] = "",
@@ -61,6 +64,7 @@ def submit(
         "arguments": _arguments(arg or ()),
         "duration": duration,
         "power": power,
+        "power_profile": power_profile,
         "within": within,
         "deadline": deadline,
         "earliest_start": earliest_start,

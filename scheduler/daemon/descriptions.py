@@ -45,6 +45,7 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "declared_duration_s": declared_s(job),
         "gpus": job.gpus,
         "power_w": job.power_w,
+        "power_profile": [{"duration_s": one.duration_s, "power_w": one.power_w} for one in job.power_profile],
         "interruptible": job.interruption is not None,
         "regions": list(job.regions),
         "attempt": standing.attempt,
@@ -182,6 +183,7 @@ def describe_region(region: Region, free_gpus: Mapping[str, int], now_s: float) 
         "free_gpus": free_gpus.get(region.name),
         "held_gpus": region.held_gpus(now_s, now_s),
         "pue": region.pue,
+        "power_cap_kw": None if region.power_cap_w is None else region.power_cap_w / 1000.0,
     }
 
 

@@ -36,7 +36,7 @@ from scheduler.events import (
     StartRun,
     StopRun,
 )
-from scheduler.job_energy import piece_use
+from scheduler.job_energy import piece_uses
 from scheduler.jobs import InvalidJobError, Job, JobKind, JobState, counts_as_loss, done_after_pause_s
 from scheduler.launchers.contract import (
     AlreadyStartedError,
@@ -50,7 +50,7 @@ from scheduler.launchers.contract import (
     run_id_of,
 )
 from scheduler.ledger import EnergyUse
-from scheduler.planning.plan import Region
+from scheduler.planning.plan import Region, Segment
 from scheduler.store.contract import Claim, DiskFullError, JobRecord, Store, StoreBusyError
 from scheduler.store.writer import Writing
 
@@ -249,15 +249,15 @@ class Runs:
 
     async def _told(self, held: _Held, ended: RunEnded) -> Event:
         """The end of a run and what it used, durable together: a crash leaves both or neither."""
-        use, now_s = self._use(held, ended), self._env.now_s()
+        uses, now_s = self._uses(held, ended), self._env.now_s()
 
         def tell(store: Store) -> Event:
-            if use is not None:
-                store.record_uses([use])
+            if uses:
+                store.record_uses(uses)
             return _written(store, held, ended, now_s)
 
         event = await self._durably(tell)
-        if use is not None:
+        for use in uses:
             self._on_use(use)
         self._count_success(held, ended)
         return event
@@ -274,18 +274,19 @@ class Runs:
         except OSError as error:  # it is told again after a restart, and known then to be over
             log.warning("run not settled", extra={"action": "settle_failed", "run": run_id, "why": str(error)})
 
-    def _use(self, held: _Held, ended: RunEnded) -> EnergyUse | None:
+    def _uses(self, held: _Held, ended: RunEnded) -> list[EnergyUse]:
         if held.started_at_s is None or ended.ended_at_s is None or ended.ended_at_s <= held.started_at_s:
-            return None  # nobody saw how long it ran: not booked, and not booked as zero
+            return []  # nobody saw how long it ran: not booked, and not booked as zero
         if held.job.kind is JobKind.INFERENCE_BATCH:
-            return None  # its requests are booked one by one at the gateway
+            return []  # its requests are booked one by one at the gateway
         regions = {region.name: region for region in self._runner.engine.regions}
         if (region := regions.get(held.region)) is None:
             log.warning("use not booked", extra={"action": "use_unknown_region", "job": held.job.id})
-            return None  # the region was taken out of the settings, and its grid with it
+            return []  # the region was taken out of the settings, and its grid with it
         home = _home(held.job, regions) or region
-        use = piece_use(held.job, held.done_s, region, home, held.started_at_s, ended.ended_at_s)
-        return use if math.isfinite(use.energy_kwh) else None
+        piece = Segment(start_at_s=held.started_at_s, end_at_s=ended.ended_at_s, region=region.name)
+        uses = piece_uses(held.job, held.done_s, home, region, piece)
+        return [use for use in uses if math.isfinite(use.energy_kwh)]
 
     # -- leases -------------------------------------------------------------------------------------------------------
 

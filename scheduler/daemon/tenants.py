@@ -20,6 +20,7 @@ from scheduler.planning.plan import Placement, Refusal, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.reasons.nearest_change import Change, nearest_changes
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S
+from scheduler.planning.run_phases import in_phases
 from scheduler.planning.weighed.admission import (
     Admitted,
     Bill,
@@ -174,7 +175,8 @@ class TenantBudgets:
         regions, forecasts = self._runner.engine.regions, {**self._runner.engine.forecasts, **self._known}
 
         def bill(job: Job, segments: Sequence[Segment]) -> Components:
-            return components(FleetCase(jobs=[job], regions=regions, forecasts=forecasts), self.sites, job, segments)
+            case = FleetCase(jobs=[job], regions=regions, forecasts=forecasts)
+            return components(case, self.sites, job, in_phases(job, segments))
 
         return bill
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from intensity_feeds.series import IntensitySeries
+from scheduler.jobs import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,8 @@ class Region:
 
     `held` is taken off the capacity; holds of one region do not overlap. `gpu_gco2e_per_s` is charged for each GPU
     while a job holds it, in grams or in whatever the forecasts count. `speed` is work per time, `power_ratio` IT power,
-    both beside the GPU that the jobs were measured on.
+    both beside the GPU that the jobs were measured on. `power_cap_w` limits what all jobs there draw, PUE
+    included.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Region:
     gpu_type: str = ""
     speed: float = 1.0
     power_ratio: float = 1.0
+    power_cap_w: float | None = None
 
     @property
     def facility_ratio(self) -> float:
@@ -70,6 +73,16 @@ class Segment:
     @property
     def duration_s(self) -> float:
         return self.end_at_s - self.start_at_s
+
+
+def gpus_of(job: Job, one: Segment) -> int:
+    """What a piece of the job holds."""
+    return job.gpus if one.gpus is None else one.gpus
+
+
+def power_w_of(job: Job, one: Segment) -> float:
+    """What a piece of the job draws, on the GPU that it was measured on."""
+    return job.power_w if one.power_w is None else one.power_w
 
 
 class Cause(StrEnum):
@@ -132,6 +145,7 @@ class Obstacle(StrEnum):
 
     DEADLINE = "deadline"  # not enough time between earliest start and deadline
     CAPACITY = "capacity"  # enough time, but the GPUs are taken
+    POWER_CAP = "power_cap"  # enough time and GPUs, but not so much power
     HELD = "held"  # enough time, but regions hold the GPUs: in maintenance, or reserved for other traffic
     GPUS = "gpus"  # no allowed region has so many GPUs at all
     REGION = "region"  # no allowed region exists

@@ -14,19 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from intensity_feeds.series import Floats
+from scheduler.jobs import Phase as Phase
 from scheduler.planning.curve import Curve, Intervals, long_enough, overlap
 from scheduler.planning.one_job.window import TIE_RATIO
 from scheduler.planning.plan import Segment
 
 _W_S_PER_KWH = 3.6e6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """A part of a run at constant IT power."""
-
-    duration_s: float
-    power_w: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,15 @@
-"""How many GPUs of each region are taken when, and where there is room.
+"""How many GPUs of each region are taken when, how much power where it is capped, and where there is room.
 
-A step function per region, exact to the instant. Knows GPUs and time, no job and no carbon. A plan of a thousand jobs
-asks about as often as it takes, each time over all steps ahead: so the steps are arrays, searched as a whole.
+A step function per region, exact to the instant. Knows GPUs, watts and time, no job and no carbon. A plan of a
+thousand jobs asks about as often as it takes, each time over all steps ahead: so the steps are arrays, searched as a
+whole.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,48 +20,74 @@ from scheduler.planning.plan import Region, Segment
 
 Whole = NDArray[np.int64]
 
+# Power is counted in whole thousandths of a watt, what is drawn rounded up, so that no sum of it can exceed a cap.
+_PER_WATT = 1000
+_ROUNDING_W = 1e-6
+
 # Steps that fit before the arrays of a region grow for the first time; then they double.
 FIRST_ROOM = 64
 
 
 class Occupancy:
-    """GPUs taken by what is placed so far, and by what regions hold; `take` and `give_back` are its only verbs."""
+    """GPUs taken by what is placed so far, and by what regions hold; `take` and `give_back` are its only verbs.
+
+    Power is IT power, as jobs state it; it is counted only in regions that have a cap, with their PUE.
+    """
 
     def __init__(self, regions: Iterable[Region]) -> None:
         every = list(regions)
         self._gpus = {region.name: region.gpus for region in every}
         self._steps = {region.name: _Steps.of(_held_pieces(region)) for region in every}
         self._held = {region.name: _Steps.of(_held_pieces(region)) for region in every if region.held}
+        self._power = {region.name: _Power.of(region) for region in every if region.power_cap_w is not None}
 
     @classmethod
-    def of(cls, regions: Iterable[Region], held: Iterable[tuple[Sequence[Segment], int]]) -> Occupancy:
-        """With all of this taken at once; as `take` for each pair of segments and GPUs, only sooner."""
+    def of(
+        cls,
+        regions: Iterable[Region],
+        held: Iterable[tuple[Sequence[Segment], int]],
+        drawn: Iterable[tuple[Sequence[Segment], float]] = (),
+    ) -> Occupancy:
+        """With all of this taken at once, sooner than by `take`: segments with their GPUs, and with their power."""
         every = list(regions)
         occupancy = cls(())
         occupancy._gpus = {region.name: region.gpus for region in every}
         occupancy._held = {region.name: _Steps.of(_held_pieces(region)) for region in every if region.held}
+        occupancy._power = {region.name: _Power.of(region) for region in every if region.power_cap_w is not None}
         pieces = {region.name: _held_pieces(region) for region in every}
         for segments, gpus in held:
             for one in segments:
                 if one.region in pieces and one.end_at_s > one.start_at_s:
                     pieces[one.region].append((one.start_at_s, one.end_at_s, gpus))
         occupancy._steps = {name: _Steps.of(taken) for name, taken in pieces.items()}
+        for segments, power_w in drawn if occupancy._power else ():
+            for one in segments:
+                occupancy._draw(one, power_w, times=1)
         return occupancy
 
     def copy(self) -> Occupancy:
         other = Occupancy(())
         other._gpus, other._held = self._gpus, self._held
         other._steps = {name: steps.copy() for name, steps in self._steps.items()}
+        other._power = {name: power.copy() for name, power in self._power.items()}
         return other
 
-    def take(self, segments: Sequence[Segment], gpus: int) -> None:
+    def take(self, segments: Sequence[Segment], gpus: int, power_w: float = 0.0) -> None:
         """Count the segments in; a region that is gone, or a piece without length, takes nothing."""
         for one in segments:
             if one.region in self._steps and one.end_at_s > one.start_at_s:
                 self._steps[one.region].add(one.start_at_s, one.end_at_s, gpus)
+                self._draw(one, power_w, times=1)
 
-    def give_back(self, segments: Sequence[Segment], gpus: int) -> None:
+    def give_back(self, segments: Sequence[Segment], gpus: int, power_w: float = 0.0) -> None:
         self.take(segments, -gpus)
+        for one in segments:
+            self._draw(one, power_w, times=-1)
+
+    def _draw(self, one: Segment, power_w: float, times: int) -> None:
+        power = self._power.get(one.region)
+        if power is not None and power_w > 0 and one.end_at_s > one.start_at_s:
+            power.steps.add(one.start_at_s, one.end_at_s, times * power.milliwatts(power_w))
 
     def taken(self, region: str, instant_s: float) -> int:
         steps = self._steps[region]
@@ -71,11 +99,34 @@ class Occupancy:
         most_taken = max(capacity - gpus - kept_free, 0)
         return gpus <= capacity and self._steps[region].has_room(start_at_s, end_at_s, most_taken)
 
-    def earliest_start_at_s(self, region: str, from_s: float, duration_s: float, gpus: int) -> float:
-        """The first instant with room for so long; infinite when the region has too few GPUs at all."""
+    def has_power(
+        self, region: str, start_at_s: float, end_at_s: float, power_w: float, reserve_ratio: float = 0.0
+    ) -> bool:
+        """Whether so much more power may be drawn all the time, with the reserve as in `powered`."""
+        power = self._power.get(region)
+        if power is None:
+            return True
+        most = power.most_taken(power_w, reserve_ratio)
+        return most is not None and power.steps.has_room(start_at_s, end_at_s, most)
+
+    def earliest_start_at_s(
+        self, region: str, from_s: float, duration_s: float, gpus: int, power_w: float = 0.0
+    ) -> float:
+        """The first instant with room for so long; infinite when the region has too little of something at all."""
         if gpus > self._gpus[region]:
             return math.inf
-        return self._steps[region].first_stretch_at_s(from_s, duration_s, self._gpus[region] - gpus)
+        steps, most_taken = self._steps[region], self._gpus[region] - gpus
+        start_at_s = steps.first_stretch_at_s(from_s, duration_s, most_taken)
+        power = self._power.get(region)
+        if power is None or power_w == 0:
+            return start_at_s
+        most_mw = power.most_taken(power_w, 0.0)
+        while most_mw is not None and not math.isinf(start_at_s):
+            powered_at_s = power.steps.first_stretch_at_s(start_at_s, duration_s, most_mw)
+            start_at_s = steps.first_stretch_at_s(powered_at_s, duration_s, most_taken)
+            if start_at_s == powered_at_s:
+                return start_at_s
+        return math.inf
 
     def free(
         self, region: str, from_s: float, to_s: float, gpus: int, kept_free: int = 0, at_least_s: float = 0.0
@@ -89,6 +140,25 @@ class Occupancy:
         if gpus > capacity:
             return ()
         return self._steps[region].stretches(from_s, to_s, max(capacity - gpus - kept_free, 0), at_least_s)
+
+    def powered(
+        self,
+        region: str,
+        from_s: float,
+        to_s: float,
+        power_w: float,
+        reserve_ratio: float = 0.0,
+        at_least_s: float = 0.0,
+    ) -> Intervals | None:
+        """The stretches in which so much more power may be drawn; None where power is not capped.
+
+        That share of the cap stays free beside it, as GPUs do; a job that would draw alone may always run.
+        """
+        power = self._power.get(region)
+        if power is None or power_w == 0:
+            return None
+        most = power.most_taken(power_w, reserve_ratio)
+        return () if most is None else power.steps.stretches(from_s, to_s, most, at_least_s)
 
     def held_at(self, region: str, instants_s: Floats) -> Whole:
         """What the region itself holds at each instant, shape as `instants_s`."""
@@ -106,8 +176,34 @@ def _held_pieces(region: Region) -> list[tuple[float, float, int]]:
     return [(one.start_at_s, one.end_at_s, one.gpus) for one in region.held]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Power:
+    """What is drawn in a region with a cap, in thousandths of a watt of the facility."""
+
+    steps: _Steps
+    cap_mw: int
+    facility_ratio: float
+
+    @classmethod
+    def of(cls, region: Region) -> _Power:
+        assert region.power_cap_w is not None, "only a region with a cap counts its power"
+        cap_mw = math.floor((region.power_cap_w + _ROUNDING_W) * _PER_WATT)
+        return cls(steps=_Steps(), cap_mw=cap_mw, facility_ratio=region.facility_ratio)
+
+    def copy(self) -> _Power:
+        return replace(self, steps=self.steps.copy())
+
+    def milliwatts(self, power_w: float) -> int:
+        return math.ceil((power_w * self.facility_ratio - _ROUNDING_W) * _PER_WATT)
+
+    def most_taken(self, power_w: float, reserve_ratio: float) -> int | None:
+        """How much others may draw beside so much more; None where the cap is below that alone."""
+        left_mw = self.cap_mw - self.milliwatts(power_w)
+        return None if left_mw < 0 else max(left_mw - math.floor(self.cap_mw * reserve_ratio), 0)
+
+
 class _Steps:
-    """GPUs taken in one region: `taken[i]` from `times_s[i]` to the next; only the first `count` of each are in use."""
+    """What is taken of one thing: `taken[i]` from `times_s[i]` to the next; the first `count` of each are in use."""
 
     __slots__ = ("count", "taken", "times_s")
 

@@ -13,12 +13,14 @@ from typing import Protocol
 from intensity_feeds.series import Basis, Signal
 from scheduler.jobs import Job
 from scheduler.planning.curve import Curve, Intervals
+from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from scheduler.planning.one_job.window import cheapest_window
+from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
-from scheduler.planning.open_jobs.head_room import waiting_room
 from scheduler.planning.open_jobs.placing import FLEET_MAX_CELLS, allowed_regions, job_curve
 from scheduler.planning.plan import Forecasts, Region, Segment
+from scheduler.planning.run_phases import phases_of
 
 _W_S_PER_KWH = 3.6e6
 
@@ -62,7 +64,7 @@ class Beside:
     def free(self, job: Job, region: str, at_least_s: float = 0.0) -> Intervals:
         where = next(one for one in self.regions if one.name == region)
         from_s, to_s = job.earliest_start_at_s, job.deadline_at_s
-        return waiting_room(self.occupancy, where, from_s, to_s, job.gpus, self.reserve_ratio, at_least_s)
+        return job_room.free(self.occupancy, where, job, from_s, to_s, self.reserve_ratio, at_least_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,8 @@ class Grid:
             return None
         if job.interruption is None:
             free = _free(job, curves, room, at_least_s=job.duration_s)
+            if job.power_profile:
+                return _profiled(job, curves, free)
             window = cheapest_window(curves, job.duration_s, job.earliest_start_at_s, job.deadline_at_s, free)
             if window is None:
                 return None
@@ -125,6 +129,11 @@ class Grid:
                 kind = (series.signal, series.basis)
                 found.append(part)
         return found
+
+
+def _profiled(job: Job, curves: Sequence[Curve], free: Mapping[str, Intervals]) -> Choice | None:
+    found = cheapest_profiled_window(curves, phases_of(job), job.earliest_start_at_s, job.deadline_at_s, free)
+    return None if found is None else Choice(segments=(found.segment,), emissions_gco2e=found.emissions_gco2e)
 
 
 def _free(job: Job, curves: Sequence[Curve], room: FreeTime, at_least_s: float = 0.0) -> Mapping[str, Intervals]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler.planning.curve import ROUNDING_S
-from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.job_room import occupied
 from scheduler.planning.open_jobs.placing import Board, Need, Place, need
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Region, Segment
 from scheduler.planning.planner import OpenJob
@@ -41,8 +41,7 @@ class Joint:
         now_s: float,
         reserve_ratio: float = 0.0,
     ) -> Joint:
-        running = [((one.running,), one.job.gpus) for one in open_jobs if one.running is not None]
-        occupancy = Occupancy.of(regions, running)
+        occupancy = occupied(regions, ((one.job, (one.running,)) for one in open_jobs if one.running is not None))
         needs = [wanted for one in open_jobs if (wanted := need(one, now_s)) is not None]
         board = Board(regions, forecasts, occupancy, reserve_ratio)
         return cls(open_jobs=open_jobs, needs=needs, board=board, now_s=now_s)
@@ -130,7 +129,7 @@ def is_crowded_out(board: Board, wanted: Need, at_once: Segment | None) -> bool:
     if at_once is None:
         return False
     is_waiting = at_once.start_at_s > board.alone_start_at_s(wanted) + ROUNDING_S
-    return is_waiting or board.obstacle(wanted, at_once) is Obstacle.CAPACITY
+    return is_waiting or board.obstacle(wanted, at_once) in (Obstacle.CAPACITY, Obstacle.POWER_CAP)
 
 
 def packed(joint: Joint, order: Iterable[Need], *, postpones_late: bool) -> Draft:
@@ -182,6 +181,6 @@ def _with_running_piece(one: OpenJob, running: Segment, rest: Placement | None, 
         job_id=one.job.id,
         segments=segments,
         cause=rest.cause if rest else before.cause if before else Cause.RUN_NOW,
-        emissions_gco2e=board.emissions_gco2e(one.job.power_w, segments),
+        emissions_gco2e=board.job_gco2e(one.job, segments),
         baseline_emissions_gco2e=before.baseline_emissions_gco2e if before else None,
     )

@@ -21,10 +21,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scheduler.planning.curve import ROUNDING_S
-from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.cleanest import cleanest
 from scheduler.planning.open_jobs.crowded import least_late
 from scheduler.planning.open_jobs.draft import Joint, baseline, least_latest_start, run_now_draft
+from scheduler.planning.open_jobs.job_room import occupied
 from scheduler.planning.open_jobs.placing import Board, Need, Place, need
 from scheduler.planning.open_jobs.replanning import (
     DEFAULT_HYSTERESIS_RATIO,
@@ -72,7 +72,7 @@ class FleetPlanner:
         waiting = {one.job.id: one.planned for one in open_jobs if one.running is None and one.planned is not None}
         needs = [wanted for one in open_jobs if one.job.id in waiting and (wanted := need(one, now_s)) is not None]
         kept = [priced_place(board, waiting[wanted.job.id], wanted) for wanted in sorted(needs, key=least_latest_start)]
-        if not all(kept):  # somebody does not wait for carbon, or has no place that holds
+        if not all(kept) or _counts_power(needs, regions):  # who has no place that holds, or gains by more than GPUs
             return self.plan(open_jobs, regions, forecasts, now_s)
         room = _new_room(board, freed, now_s)
         placements: dict[str, Placement] = {}
@@ -107,8 +107,13 @@ def with_others_taken(
     others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, reserve_ratio: float = 0.0
 ) -> Board:
     """A board on which the running and planned pieces of the others are taken."""
-    occupancy = Occupancy.of(regions, ((_held(one), one.job.gpus) for one in others))
+    occupancy = occupied(regions, ((one.job, _held(one)) for one in others))
     return Board(regions, forecasts, occupancy, reserve_ratio)
+
+
+def _counts_power(needs: Iterable[Need], regions: Iterable[Region]) -> bool:
+    """Whether room is more than GPUs, or a job more than one power: then it is not told at a glance who gains."""
+    return any(region.power_cap_w is not None for region in regions) or any(one.job.power_profile for one in needs)
 
 
 def _new_room(board: Board, freed: Iterable[Freed], now_s: float) -> NewRoom:

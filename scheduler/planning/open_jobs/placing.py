@@ -19,18 +19,21 @@ from dataclasses import dataclass, replace
 from intensity_feeds.series import Basis, IntensitySeries, Signal
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
+from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
+from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
-from scheduler.planning.open_jobs.head_room import waiting_room
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
+from scheduler.planning.run_phases import in_phases, most_w, phases_of
 from scheduler.quantities import format_instant
 
 # A table of a job among many: some milliseconds, at a quarter of an hour for two days of time.
 FLEET_MAX_CELLS = 20_000
 
 _W_S_PER_KWH = 3.6e6
+_ROUNDING_W = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,11 +199,13 @@ class Board:
     def obstacle(self, need: Need, at_once: Segment | None) -> Obstacle:
         """What keeps a job that could run `at_once` from being in time."""
         if at_once is None:
-            return Obstacle.GPUS if allowed_regions(need.job, self.regions) else Obstacle.REGION
+            return self._size_obstacle(need.job)
         if need.earliest_s > need.latest_start_at_s + ROUNDING_S:
             return Obstacle.DEADLINE
         is_held = self.alone_start_at_s(need) > need.latest_start_at_s + ROUNDING_S
-        return Obstacle.HELD if is_held else Obstacle.CAPACITY
+        if is_held:
+            return Obstacle.HELD
+        return Obstacle.POWER_CAP if self._is_short_of_power(need) else Obstacle.CAPACITY
 
     def alone_start_at_s(self, need: Need) -> float:
         """When the job could start were nobody else there: later than it may only where regions hold GPUs."""
@@ -208,7 +213,7 @@ class Board:
         if not any(region.held for region in regions):
             return need.earliest_s
         empty = Occupancy(regions)
-        firsts = (empty.earliest_start_at_s(one.name, need.earliest_s, need.whole_s, need.job.gpus) for one in regions)
+        firsts = (job_room.first_start_at_s(empty, one, need.job, need.earliest_s, need.whole_s) for one in regions)
         return min(firsts)
 
     def refusal(self, need: Need, at_once: Segment | None) -> Refusal:
@@ -224,7 +229,7 @@ class Board:
     def placement(self, place: Place, baseline_gco2e: float | None = None) -> Placement:
         """The place with what it emits; `baseline_gco2e` of an earlier plan of the same job stays its baseline."""
         if baseline_gco2e is None and place.at_once is not None:
-            baseline_gco2e = self.emissions_gco2e(place.need.job.power_w, (place.at_once,))
+            baseline_gco2e = self.job_gco2e(place.need.job, (place.at_once,))
         return Placement(
             job_id=place.need.job.id,
             segments=place.segments,
@@ -236,7 +241,7 @@ class Board:
 
     def place_gco2e(self, place: Place) -> float | None:
         if place.integral_g_s_per_kwh is None:
-            return self.emissions_gco2e(place.need.job.power_w, place.segments)
+            return self.job_gco2e(place.need.job, place.segments)
         return place.need.job.power_w / 1000.0 * place.integral_g_s_per_kwh / 3600.0
 
     def has_room(self, piece: Segment, job: Job) -> bool:
@@ -248,19 +253,16 @@ class Board:
         return self._has_room(piece, job, self.reserve_ratio)
 
     def take(self, place: Place) -> None:
-        self.occupancy.take(place.segments, place.need.job.gpus)
+        job_room.take(self.occupancy, place.need.job, place.segments)
 
     def give_back(self, place: Place) -> None:
-        self.occupancy.give_back(place.segments, place.need.job.gpus)
+        job_room.give_back(self.occupancy, place.need.job, place.segments)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _has_room(self, piece: Segment, job: Job, reserve_ratio: float) -> bool:
         region = next((one for one in allowed_regions(job, self.regions) if one.name == piece.region), None)
-        if region is None:
-            return False
-        kept_free = int(region.gpus * reserve_ratio)
-        return self.occupancy.fits(region.name, piece.start_at_s, piece.end_at_s, job.gpus, kept_free)
+        return region is not None and job_room.fits(self.occupancy, region, job, piece, reserve_ratio)
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
@@ -278,8 +280,8 @@ class Board:
 
     def _first_starts(self, need: Need, regions: Sequence[Region]) -> dict[str, float]:
         """The first instant in each region with room for all of it in one piece, whatever the deadline."""
-        first, whole_s, gpus = self.occupancy.earliest_start_at_s, need.whole_s, need.job.gpus
-        return {region.name: first(region.name, need.earliest_s, whole_s, gpus) for region in regions}
+        first, job, from_s, whole_s = job_room.first_start_at_s, need.job, need.earliest_s, need.whole_s
+        return {region.name: first(self.occupancy, region, job, from_s, whole_s) for region in regions}
 
     def _this_instant(self, need: Need, curves: Sequence[Curve], below_g_s_per_kwh: float) -> Iterator[Pieces]:
         """The start at the earliest instant in each region with room, where it costs less."""
@@ -287,12 +289,11 @@ class Board:
         if end_at_s > need.job.deadline_at_s + ROUNDING_S:
             return
         for one in curves:
-            is_free = self.occupancy.fits(one.region, start_at_s, end_at_s, need.job.gpus)
-            if not is_free or not one.knows(start_at_s, end_at_s):
+            only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
+            if not self.has_room(only, need.job) or not one.knows(start_at_s, end_at_s):
                 continue
-            integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
+            integral = run_integral_g_s_per_kwh(one, need.job, only)
             if integral < below_g_s_per_kwh:
-                only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
                 yield Pieces(segments=(only,), integral_g_s_per_kwh=integral)
 
     def _earliest(self, need: Need, regions: Sequence[Region], at_once: Segment | None, cause: Cause) -> Place | None:
@@ -303,6 +304,21 @@ class Board:
             return Place(need=need, segments=packed, cause=cause, at_once=at_once)
         return place
 
+    def _size_obstacle(self, job: Job) -> Obstacle:
+        """Why not even an empty fleet could hold it."""
+        regions = allowed_regions(job, self.regions)
+        if not regions:
+            return Obstacle.REGION
+        return Obstacle.POWER_CAP if any(region.gpus >= job.gpus for region in regions) else Obstacle.GPUS
+
+    def _is_short_of_power(self, need: Need) -> bool:
+        """Whether the job could start in time were it not for what others draw."""
+        if all(region.power_cap_w is None for region in self.regions):
+            return False
+        first, whole_s, gpus = self.occupancy.earliest_start_at_s, need.whole_s, need.job.gpus
+        firsts = (first(one.name, need.earliest_s, whole_s, gpus) for one in allowed_regions(need.job, self.regions))
+        return min(firsts, default=math.inf) <= need.latest_start_at_s + ROUNDING_S
+
     def _refusal_text(self, job: Job, obstacle: Obstacle) -> str:
         match obstacle:
             case Obstacle.REGION:
@@ -310,6 +326,8 @@ class Board:
             case Obstacle.GPUS:
                 most = max(region.gpus for region in allowed_regions(job, self.regions))
                 return f"needs {job.gpus} GPUs at once, the largest allowed region has {most}"
+            case Obstacle.POWER_CAP:
+                return self._power_text(job)
             case Obstacle.DEADLINE:
                 because = "there is not so much time"
             case Obstacle.HELD:
@@ -337,6 +355,8 @@ class Board:
         if need.job.interruption is not None:
             return cheapest_pieces(curves, need.work, self._free(need, regions, reserve_ratio), FLEET_MAX_CELLS)
         free = self._free(need, regions, reserve_ratio, at_least_s=need.whole_s)
+        if need.job.power_profile:
+            return _profiled(need, curves, free)
         window = cheapest_window(curves, need.whole_s, need.earliest_s, need.job.deadline_at_s, free)
         if window is None:
             return None
@@ -351,24 +371,47 @@ class Board:
         packed = cheapest_pieces(curves, need.work, self._free(need, regions, 0.0), FLEET_MAX_CELLS)
         return packed.segments if packed else ()
 
+    def _power_text(self, job: Job) -> str:
+        regions = [one for one in allowed_regions(job, self.regions) if one.gpus >= job.gpus]
+        needs_w = {one.name: most_w(job) * one.facility_ratio for one in regions}
+        caps_w = {one.name: math.inf if one.power_cap_w is None else one.power_cap_w for one in regions}
+        widest = max(regions, key=lambda one: caps_w[one.name] - needs_w[one.name])
+        needs = f"{needs_w[widest.name] / 1000.0:.4g} kW"
+        cap = f"the power cap of {widest.name} is {caps_w[widest.name] / 1000.0:.4g} kW"
+        if needs_w[widest.name] > caps_w[widest.name] + _ROUNDING_W:
+            return f"draws {needs}, its share of cooling included, and {cap}"
+        by = format_instant(job.deadline_at_s)
+        return f"cannot finish by {by}: {cap}, and others draw too much of it beside the {needs} of the job"
+
     def _free(
         self, need: Need, regions: Sequence[Region], reserve_ratio: float, at_least_s: float = 0.0
     ) -> dict[str, Intervals]:
         job = need.job
         return {
-            region.name: waiting_room(
-                self.occupancy, region, need.earliest_s, job.deadline_at_s, job.gpus, reserve_ratio, at_least_s
+            region.name: job_room.free(
+                self.occupancy, region, job, need.earliest_s, job.deadline_at_s, reserve_ratio, at_least_s
             )
             for region in regions
         }
 
     def emissions_gco2e(self, power_w: float, segments: Sequence[Segment]) -> float | None:
-        """What the segments emit at this power, PUE included; None where the forecast does not reach."""
-        integral = self.integral_g_s_per_kwh(segments)
-        return None if integral is None else power_w / 1000.0 * integral / 3600.0
+        """What the segments emit at this power, or at their own, PUE included; None where the forecast ends before."""
+        total = self._weighed(segments, power_w)
+        return None if total is None else total / _W_S_PER_KWH
 
-    def integral_g_s_per_kwh(self, segments: Sequence[Segment]) -> float | None:
-        """What the segments emit for each kW, times 3600, PUE included; None where the forecast does not reach."""
+    def job_gco2e(self, job: Job, segments: Sequence[Segment]) -> float | None:
+        """What the job emits in the segments, in each of its phases."""
+        return self.emissions_gco2e(job.power_w, in_phases(job, segments))
+
+    def integral_g_s_per_kwh(self, job: Job, segments: Sequence[Segment]) -> float | None:
+        """What the job emits for each kW of its own power, times 3600; None where the forecast does not reach."""
+        if not job.power_profile:
+            return self._weighed(segments, 1.0)
+        total = self._weighed(in_phases(job, segments), job.power_w)
+        return None if total is None or job.power_w == 0 else total / job.power_w
+
+    def _weighed(self, segments: Sequence[Segment], factor: float) -> float | None:
+        """The sum over segments of their integral, PUE included, times their own power, or the factor."""
         by_name = {region.name: region for region in self.regions}
         total = 0.0
         for one in segments:
@@ -376,8 +419,32 @@ class Board:
             series = None if region is None else self.forecasts.get(region.zone)
             if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
                 return None
-            total += region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
+            integral = region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
+            total += integral * (factor if one.power_w is None else one.power_w)
         return total
+
+
+def run_integral_g_s_per_kwh(one: Curve, job: Job, run: Segment) -> float:
+    """What a whole run emits for each kW of the job's own power, times 3600; it must lie in what is known."""
+    return sum(
+        one.integral_g_s_per_kwh(part.start_at_s, part.end_at_s) * _share_ratio(job, part)
+        for part in in_phases(job, (run,))
+    )
+
+
+def _share_ratio(job: Job, part: Segment) -> float:
+    """Its power as a multiple of the job's own."""
+    return 1.0 if part.power_w is None or job.power_w == 0 else part.power_w / job.power_w
+
+
+def _profiled(need: Need, curves: Sequence[Curve], free: Mapping[str, Intervals]) -> Pieces | None:
+    job = need.job
+    found = cheapest_profiled_window(curves, phases_of(job), need.earliest_s, job.deadline_at_s, free)
+    if found is None:
+        return None
+    by_region = {one.region: one for one in curves}
+    integral = run_integral_g_s_per_kwh(by_region[found.segment.region], job, found.segment)
+    return Pieces(segments=(found.segment,), integral_g_s_per_kwh=integral)
 
 
 def _may_cost_less(one: Curve, need: Need, than_g_s_per_kwh: float) -> bool:
@@ -430,7 +497,7 @@ def _at_once(need: Need, curves: Sequence[Curve], starts_at_s: Mapping[str, floa
         end_at_s = min(start_at_s + need.whole_s, max(need.job.deadline_at_s, start_at_s))
         if end_at_s - start_at_s >= need.whole_s - ROUNDING_S and one.knows(start_at_s, end_at_s):
             only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
-            integral = one.integral_g_s_per_kwh(start_at_s, end_at_s)
+            integral = run_integral_g_s_per_kwh(one, need.job, only)
             choices.append(Pieces(segments=(only,), integral_g_s_per_kwh=integral))
     return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
 

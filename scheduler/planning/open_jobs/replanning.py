@@ -46,7 +46,7 @@ def priced_place(board: Board, before: Placement | None, wanted: Need) -> Place 
     if before is None or before.cause not in _CHOSEN:
         return None
     segments = _ahead(before.segments, wanted)
-    integral = board.integral_g_s_per_kwh(segments) if _is_whole(segments, wanted) else None
+    integral = board.integral_g_s_per_kwh(wanted.job, segments) if _is_whole(segments, wanted) else None
     if integral is None:
         return None
     return Place(need=wanted, segments=segments, cause=before.cause, at_once=None, integral_g_s_per_kwh=integral)

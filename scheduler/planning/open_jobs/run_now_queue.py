@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
+from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.placing import Board, need
 from scheduler.planning.plan import Region, Segment
@@ -26,7 +27,7 @@ class RunNowQueue:
 
     def __init__(self, regions: Sequence[Region]) -> None:
         self._board = Board(regions, {}, Occupancy(regions))
-        self._pieces: list[tuple[Segment, int]] = []
+        self._pieces: list[tuple[Job, Segment]] = []
         self._open: dict[str, Segment | None] = {}
         self._added = 0
 
@@ -37,7 +38,7 @@ class RunNowQueue:
         self._open[job.id] = only
         if only is None:
             return
-        self._take(only, job.gpus)
+        self._take(job, only)
         self._added += 1
         if self._added >= _FORGET_EVERY:
             self._forget_before(now_s)
@@ -54,9 +55,9 @@ class RunNowQueue:
         only = self._open.pop(job.id, None)
         if only is None or lasted_s is None or abs(lasted_s - only.duration_s) <= ROUNDING_S:
             return
-        self._pieces.remove((only, job.gpus))
-        self._board.occupancy.give_back((only,), job.gpus)
-        self._take(replace(only, end_at_s=only.start_at_s + lasted_s), job.gpus)
+        self._pieces.remove((job, only))
+        job_room.give_back(self._board.occupancy, job, (only,))
+        self._take(job, replace(only, end_at_s=only.start_at_s + lasted_s))
 
     def resize(self, regions: Sequence[Region]) -> None:
         """The regions have other GPUs from now on; places that were reserved stay."""
@@ -64,15 +65,15 @@ class RunNowQueue:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _take(self, piece: Segment, gpus: int) -> None:
-        self._pieces.append((piece, gpus))
-        self._board.occupancy.take((piece,), gpus)
+    def _take(self, job: Job, piece: Segment) -> None:
+        self._pieces.append((job, piece))
+        job_room.take(self._board.occupancy, job, (piece,))
 
     def _forget_before(self, now_s: float) -> None:
         self._added = 0
-        self._pieces = [(piece, gpus) for piece, gpus in self._pieces if piece.end_at_s > now_s]
+        self._pieces = [(job, piece) for job, piece in self._pieces if piece.end_at_s > now_s]
         self._rebuild(self._board.regions)
 
     def _rebuild(self, regions: Sequence[Region]) -> None:
-        held = (((piece,), gpus) for piece, gpus in self._pieces)
-        self._board = Board(regions, {}, Occupancy.of(regions, held))
+        held = ((job, (piece,)) for job, piece in self._pieces)
+        self._board = Board(regions, {}, job_room.occupied(regions, held))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from scheduler.planning.reasons.nearest_change import Change, ChangeKind
+from scheduler.power_profiles import profile_text
 from scheduler.quantities import format_duration, format_instant
 
 # The name of a field, what to write there, and what stands there now.
@@ -87,6 +88,9 @@ def _fields(kind: ChangeKind, change: Change) -> Iterator[Value]:
             yield "regions", list(changed.regions), list(asked.regions)
         case ChangeKind.GPUS:
             yield "gpus", changed.gpus, asked.gpus
+            if asked.power_profile:
+                yield "power_profile", profile_text(changed.power_profile), profile_text(asked.power_profile)
+                return
             yield "duration", f"{changed.duration_s:g}s", f"{asked.duration_s:g}s"
             yield "power", f"{changed.power_w:g}W", f"{asked.power_w:g}W"
         case ChangeKind.EARLIEST_START:

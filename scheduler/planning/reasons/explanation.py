@@ -190,8 +190,8 @@ class Placed:
 
     `room` is free beside the others with the head-room kept, `room_without_reserve` beside the others alone (None: none
     is kept), `empty` is the fleet without them, `unheld` is free beside them where regions hold nothing (None: they
-    hold nothing). Nothing starts before `not_before_s`. Who knows better what can be lifted, and what else there was,
-    says so in `lifts` and `others`.
+    hold nothing), `uncapped` where no power is capped (None: none is). Nothing starts before `not_before_s`. Who knows
+    better what can be lifted, and what else there was, says so in `lifts` and `others`.
     """
 
     job: Job
@@ -203,6 +203,7 @@ class Placed:
     not_before_s: float
     room_without_reserve: FreeTime | None = None
     unheld: FreeTime | None = None
+    uncapped: FreeTime | None = None
     at_once: Segment | None = None
     at_once_gco2e: float | None = None
     restores_first: bool = False
@@ -283,6 +284,8 @@ def _is_less(emissions_gco2e: float, other_gco2e: float) -> bool:
 def _lifted(placed: Placed) -> Iterator[Lift]:
     """The job with one limit lifted at a time."""
     job, room = placed.job, placed.room
+    if placed.uncapped is not None:  # first: of two limits that cost as much the narrower one is told
+        yield Lift(kind=LimitKind.POWER_CAP, job=job, room=placed.uncapped)
     yield Lift(kind=LimitKind.CAPACITY, job=job, room=placed.empty)
     if placed.room_without_reserve is not None:
         yield Lift(kind=LimitKind.HEAD_ROOM, job=job, room=placed.room_without_reserve)

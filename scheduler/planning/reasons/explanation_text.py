@@ -36,6 +36,7 @@ _WORDS = {
     LimitKind.POWER_CAP: ("power cap", "but others draw the power {taken}", "were there no power cap"),
     LimitKind.POOL: ("pool", "but {by} holds the room {taken}", "in hours that {by} holds"),
     LimitKind.HEAD_ROOM: ("head-room", "but those GPUs are kept free for jobs still to come", "without it"),
+    LimitKind.POWER_CAP: ("power cap", "but the power cap leaves too little {taken}", "without the power cap"),
     LimitKind.HELD: ("held GPUs", "but GPUs are reserved or in maintenance {taken}", "on GPUs that are held"),
     LimitKind.BUDGET: ("budget", "but its tenant's budget pays from the next period on", "did the budget pay"),
     LimitKind.AFTER: ("order", "were it not for the order with {by}", "out of order with {by}"),

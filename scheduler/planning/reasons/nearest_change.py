@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.plan import Region
+from scheduler.planning.run_phases import most_w
 
 # Times are told to the minute.
 STEP_S = 60.0
@@ -99,7 +100,10 @@ def with_gpus(job: Job, gpus: int) -> Job:
     Jobs lose nothing, or gain, per GPU on fewer of them, so the run is no longer than this.
     """
     ratio = gpus / job.gpus
-    return replace(job, gpus=gpus, duration_s=job.duration_s / ratio, power_w=job.power_w * ratio)
+    phases = tuple(
+        replace(one, duration_s=one.duration_s / ratio, power_w=one.power_w * ratio) for one in job.power_profile
+    )
+    return replace(job, gpus=gpus, duration_s=job.duration_s / ratio, power_w=job.power_w * ratio, power_profile=phases)
 
 
 def _later(job: Job, is_feasible: Feasible, first_finish_s: float | None) -> Job | None:
@@ -180,12 +184,20 @@ def _elsewhere(job: Job, regions: Sequence[Region]) -> Iterator[Job]:
 
 def _narrower(job: Job, regions: Sequence[Region]) -> Iterator[Job]:
     """On fewer GPUs, no more than some allowed region has, the most first."""
-    allowed = [region.gpus for region in regions if not job.regions or region.name in job.regions]
-    most = min(job.gpus - 1, max(allowed, default=0))
+    allowed = [region for region in regions if not job.regions or region.name in job.regions]
+    most = min(job.gpus - 1, max((_powered_gpus(job, region) for region in allowed), default=0))
     yield from (with_gpus(job, gpus) for gpus in range(most, max(0, most - MOST_SIZES), -1))
+
+
+def _powered_gpus(job: Job, region: Region) -> int:
+    """On how many GPUs it could run there alone, for their number and for the power cap."""
+    if region.power_cap_w is None or not job.power_w > 0:
+        return region.gpus
+    share_ratio = region.power_cap_w / (most_w(job) * region.facility_ratio)
+    return min(region.gpus, math.floor(job.gpus * share_ratio + 1e-9))
 
 
 def _pausing(job: Job) -> Iterator[Job]:
     """Allowed to pause, at no cost."""
-    if job.interruption is None:
+    if job.interruption is None and not job.power_profile:
         yield replace(job, interruption=Interruption())

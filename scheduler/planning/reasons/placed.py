@@ -63,6 +63,8 @@ def placed_open(
     beside = with_others_taken(others, grid.regions, grid.forecasts).occupancy
     free = [replace(region, held=()) for region in grid.regions]
     unheld = with_others_taken(others, free, grid.forecasts).occupancy
+    open_ended = [replace(region, power_cap_w=None) for region in grid.regions]
+    uncapped = with_others_taken(others, open_ended, grid.forecasts).occupancy
     wanted = need(one, now_s)
     is_running = one.running is not None or wanted is None
     return Placed(
@@ -73,6 +75,9 @@ def placed_open(
         room=Beside(occupancy=beside, regions=grid.regions, reserve_ratio=reserve_ratio),
         room_without_reserve=Beside(occupancy=beside, regions=grid.regions) if reserve_ratio > 0 else None,
         unheld=Beside(occupancy=unheld, regions=free, reserve_ratio=reserve_ratio) if _holds(grid.regions) else None,
+        uncapped=Beside(occupancy=uncapped, regions=open_ended, reserve_ratio=reserve_ratio)
+        if open_ended != list(grid.regions)
+        else None,
         empty=Beside(occupancy=Occupancy(grid.regions), regions=grid.regions),
         not_before_s=now_s,
         # The baseline is of the whole job; beside what is left of one it would claim what is behind it as saved.

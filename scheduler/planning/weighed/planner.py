@@ -19,6 +19,7 @@ from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Forecasts, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import Freed, OpenJob, Planner
+from scheduler.planning.run_phases import in_phases
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import (
     GRAMS,
@@ -81,7 +82,8 @@ class WeighedPlanner:
         self, job: Job, segments: Sequence[Segment], regions: Sequence[Region], forecasts: Forecasts
     ) -> Components:
         """What the segments cost in each unit; grams are NaN where the grid is not known."""
-        return components(FleetCase(jobs=[job], regions=regions, forecasts=forecasts), self.sites, job, segments)
+        case = FleetCase(jobs=[job], regions=regions, forecasts=forecasts)
+        return components(case, self.sites, job, in_phases(job, segments))
 
     def value(
         self, job: Job, segments: Sequence[Segment], regions: Sequence[Region], forecasts: Forecasts
@@ -110,11 +112,11 @@ class WeighedPlanner:
             grams, value = one.planned.baseline_emissions_gco2e, one.planned.baseline_cost
         if at_once is not None:
             first = (at_once,)
-            grams = board.emissions_gco2e(one.job.power_w, first) if grams is None else grams
+            grams = board.job_gco2e(one.job, first) if grams is None else grams
             value = self.value(one.job, first, regions, forecasts) if value is None else value
         return replace(
             found,
-            emissions_gco2e=board.emissions_gco2e(one.job.power_w, found.segments),
+            emissions_gco2e=board.job_gco2e(one.job, found.segments),
             baseline_emissions_gco2e=grams,
             objective_cost=self.value(one.job, found.segments, regions, forecasts),
             baseline_cost=value,

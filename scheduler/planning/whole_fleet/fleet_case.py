@@ -22,6 +22,8 @@ from scheduler.planning.one_job.elastic import Scaling
 from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.plan import Forecasts, Region, Segment
+from scheduler.planning.plan import gpus_of as gpus_of
+from scheduler.planning.plan import power_w_of as power_w_of
 from scheduler.planning.whole_fleet.token_pools import Pool
 
 Assignment = Mapping[str, tuple[Segment, ...]]
@@ -131,16 +133,6 @@ class FleetCase:
         if (job.regions and region.name not in job.regions) or region.zone not in self.forecasts:
             return False
         return self.holds(region, *self.least_need(job))
-
-
-def gpus_of(job: Job, one: Segment) -> int:
-    """What a piece of the job holds."""
-    return job.gpus if one.gpus is None else one.gpus
-
-
-def power_w_of(job: Job, one: Segment) -> float:
-    """What a piece of the job draws, on the GPU that it was measured on."""
-    return job.power_w if one.power_w is None else one.power_w
 
 
 class Room:
