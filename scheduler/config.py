@@ -166,6 +166,9 @@ class WorkerSettings:
         tuple[str, ...], Field(description="Argument list that starts it; with stop_command instead of sleep calls.")
     ] = ()
     stop_command: Annotated[tuple[str, ...], Field(description="Argument list that stops it; waited for.")] = ()
+    shares_gpu: Annotated[
+        str, Field(description="Name of GPUs that it shares with other workers, which take turns: one is awake.")
+    ] = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -278,6 +281,9 @@ class ConsolidationSettings:
     ] = 0.25
     wake_s: Annotated[Duration, Field(description="Time from the order to the first request, with reserve.")] = 30.0
     patience_s: Annotated[Duration, Field(description="How long there must be too many before one sleeps.")] = 60.0
+    stay_s: Annotated[
+        Duration, Field(description="Turn of a busy worker on shared GPUs, where others cannot wait for a swap anyway.")
+    ] = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -232,12 +232,43 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 is_warning=True,
             )
         yield from _adapters(settings, index)
+        yield from _shared_gpus(settings, index)
         if worker.devices and len(worker.devices) != worker.gpus:
             yield Finding(
                 path=("worker", index, "devices"),
                 what=f"names {len(worker.devices)} GPUs, and the worker has gpus = {worker.gpus}",
                 hint="name them all: what they draw is metered together",
             )
+
+
+def _shared_gpus(settings: Settings, index: int) -> Iterator[Finding]:
+    worker = settings.worker[index]
+    path: KeyPath = ("worker", index, "shares_gpu")
+    if not worker.shares_gpu:
+        return
+    others = [one for place, one in enumerate(settings.worker) if place != index]
+    sharing = [one for one in others if one.shares_gpu == worker.shares_gpu]
+    if not settings.consolidation.enabled:
+        yield Finding(
+            path=path,
+            what="somebody must put one to sleep and wake the other, and consolidation is off",
+            hint="set enabled = true in [consolidation]",
+        )
+    if len(worker.models) > 1 or any(worker.models[0] in one.models for one in others):
+        yield Finding(
+            path=path,
+            what="a worker that takes turns serves one model, and is the only one that serves it",
+            hint="give each model on these GPUs a [[worker]] of its own",
+        )
+    if any(one.region != worker.region for one in sharing):
+        yield Finding(path=path, what=f"{worker.shares_gpu!r} would stand in two regions")
+    if not sharing:
+        yield Finding(
+            path=path,
+            what=f"no other [[worker]] shares {worker.shares_gpu!r}",
+            hint=nearest(worker.shares_gpu, {one.shares_gpu for one in others if one.shares_gpu}),
+            is_warning=True,
+        )
 
 
 def _adapters(settings: Settings, index: int) -> Iterator[Finding]:

@@ -191,6 +191,7 @@ class Pool:
         self._prefixes = traffic.trace.prefixes if spec.prefix_block_tokens else ()
         self._followed = Followed(spec.workers, spec.limits) if self._prefixes and spec.follows_prefixes else None
         self.roster: Roster | Seat | None = self._roster(spec.sleep) if spec.sleep is not None else None
+        self._estimate_s = 0.0  # of the last request's service, for GPUs that are shared
         self._latest_starts = None if shared is None else LatestStarts(shared.policy)
         self._columns = tuple(column.tolist() for column in _columns(traffic))
         self._next = 0
@@ -237,13 +238,13 @@ class Pool:
             rate_per_s=self._forecast_load.rate_per_s(now_s),
             service_s=self._forecast_load.service_s,
             latest_start_at_s=None if self._latest_starts is None else self._latest_starts.first_at_s,
-            drain_s=self._forecast_load.longest_s,
+            drain_s=max(self._estimate_s, self._forecast_load.longest_s),
         )
 
     def _slower_s(self, request: Request) -> float:
         """What answers take of late beyond the estimate that the request's latest start rests on."""
-        estimate_s = estimated_service_s(self._steps, request.prompt_tokens, request.output_tokens)
-        return max(0.0, self._forecast_load.longest_s - estimate_s)
+        self._estimate_s = estimated_service_s(self._steps, request.prompt_tokens, request.output_tokens)
+        return max(0.0, self._forecast_load.longest_s - self._estimate_s)
 
     def _hasten(self, ahead_s: float) -> None:
         """The worker is about to be gone for so long: what cannot wait goes before."""

@@ -30,6 +30,7 @@ from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_ans
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.probing import Prober
 from scheduler.daemon.relay import Exchange
+from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
 from scheduler.daemon.workers import Worker, by_model
 from scheduler.jobs import Job
@@ -152,9 +153,13 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             for pool in self._pools.values():
                 group.create_task(pool.run(), name=f"pool {pool.model}")
-                if self._settings.consolidation.enabled and pool.is_exclusive:
+                if self._settings.consolidation.enabled and pool.is_exclusive and not pool.shares_gpu:
                     keeper = Keeper(pool, self._settings.consolidation, self._upstream, self._env, self._metrics)
                     group.create_task(keeper.run(), name=f"keeper {pool.model}")
+            for name in sorted({pool.shares_gpu for pool in self._pools.values()} - {""}):
+                sharing = [pool for pool in self._pools.values() if pool.shares_gpu == name]
+                turns = TurnKeeper(sharing, self._settings.consolidation, self._upstream, self._env, self._metrics)
+                group.create_task(turns.run(), name=f"turns on {name}")
             for worker in self._workers:
                 prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
                 group.create_task(prober.run(), name=f"probe {worker.name}")
