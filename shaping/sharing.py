@@ -174,16 +174,14 @@ class GpuTurns(SleepStates):
 
     def _asks(self, now_s: float, demand: Demand, occupant: Demand | None) -> bool:
         """Whether the swap is to begin now; if not, when to look again."""
-        presses_at_s = calls_at_s = _instant(demand.latest_start_at_s, math.inf) - self.policy.swap_s
-        if not demand.is_blocked:
-            calls_at_s = min(calls_at_s, _instant(demand.first_start_at_s, now_s) - self.policy.swap_s)
-        else:
-            calls_at_s = now_s
+        swap_s = self.policy.swap_s
+        presses_at_s = _instant(demand.latest_start_at_s, math.inf) - swap_s
+        calls_at_s = now_s if demand.is_blocked else _instant(demand.first_start_at_s, now_s) - swap_s
         if occupant is not None:
-            away_until_s = now_s + 2 * self.policy.swap_s + demand.drain_s
-            takes_along = _instant(occupant.latest_start_at_s, math.inf) < away_until_s
-            if occupant.running or (occupant.held and takes_along):
-                presses_at_s, calls_at_s = presses_at_s - occupant.drain_s, calls_at_s - occupant.drain_s
+            # What it does not run yet it may begin until then, which is why the drain counts in any case.
+            presses_at_s -= occupant.drain_s
+            if _instant(occupant.latest_start_at_s, math.inf) < now_s + 2 * swap_s + demand.drain_s:
+                calls_at_s -= occupant.drain_s  # of what it will take along
             if occupant.running or occupant.is_blocked:
                 calls_at_s = math.inf
         at_s = min(presses_at_s, calls_at_s)

@@ -105,13 +105,13 @@ async def test_two_busy_models_are_all_answered_and_never_both_awake() -> None:
         await both_ready(stand, urls)
         calls = []
         for number in range(40):
-            calls.append(stand.call(model=(MODEL, OTHER)[number % 2], max_tokens=20 + number))
+            calls.append(stand.call(model=(MODEL, OTHER)[number % 2], max_tokens=200))
             await asyncio.sleep(0.03)
         replies = await asyncio.wait_for(asyncio.gather(*calls), 4 * SOON_S)
         assert [reply.status for reply in replies] == [200] * 40
         assert not watch.were_two_awake
         swaps = sum(order == "wake" for _, order in watch.orders)
-        assert 1 <= swaps < 12  # turns, not a swap for each request
+        assert 1 <= swaps <= 12  # turns of 0.3 s or so, not a swap for each request
 
 
 @pytest.mark.slow
