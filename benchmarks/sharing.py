@@ -13,7 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.arrival_runs import GRID_GCO2E_PER_KWH, MARGIN_S, PASS_THROUGH, SEQUENCES, START_S, adaptive
+from benchmarks.arrival_runs import (
+    GRID_GCO2E_PER_KWH,
+    MARGIN_S,
+    OUTPUT_TOKENS,
+    PASS_THROUGH,
+    PROMPT_TOKENS,
+    SEQUENCES,
+    START_S,
+    adaptive,
+)
 from intensity_feeds.series import IntensitySeries
 from shaping.policy import ShapingPolicy
 from shaping.profiles import deployment
@@ -24,7 +33,6 @@ from simulations.shared_gpus import SharedGpus, SwapSpec
 from simulations.workloads import RequestTrace
 
 SPAN_S = 3600.0
-PROMPT_TOKENS, OUTPUT_TOKENS = 350, 400
 _DEPLOYMENT = deployment(gpu="h100-sxm", model="llama-3.1-8b")
 _CONTEXT_W = 121.7
 SWAPS_IN_S = 2.0
@@ -107,35 +115,60 @@ def _row(*parts: object) -> None:
     print("| " + " | ".join(str(part) for part in parts) + " |", flush=True)
 
 
-def main() -> None:
-    _row("models", "each, requests/s", "budget s", "GPUs", "rule", "J/request", "without idle", "p50 s", "p99 s",
-         "later than the budget", "swaps/h", "at once on GPUs of their own / this")
-    _row("---:", "---:", "---:", "---:", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
-    for models, rate_per_s, budget_s in CASES:
-        at_once = outcome(models, rate_per_s, PASS_THROUGH, budget_s, is_shared=False)
-        runs = (
-            (models, "pass-through", at_once),
-            (models, "adaptive", outcome(models, rate_per_s, adaptive(), budget_s, is_shared=False)),
-            (1, "pass-through", outcome(models, rate_per_s, PASS_THROUGH, budget_s, is_shared=True)),
-            (1, "adaptive", outcome(models, rate_per_s, adaptive(), budget_s, is_shared=True)),
-        )
-        for gpus, rule, found in runs:
+def _rows(models: int, rate_per_s: float, budget_s: float) -> None:
+    at_once = outcome(models, rate_per_s, PASS_THROUGH, budget_s, is_shared=False)
+    for is_shared in (False, True):
+        for rule, policy in RULES.items():
+            found = outcome(models, rate_per_s, policy, budget_s, is_shared=is_shared)
             _row(
-                models, f"{rate_per_s:g}", f"{budget_s:g}", gpus, rule, f"{found.energy_j:.1f}", f"{found.busy_j:.1f}",
-                f"{found.p50_s:.1f}", f"{found.p99_s:.1f}", f"{found.late_ratio:.2%}", f"{found.swaps_per_h:.0f}",
+                models,
+                f"{rate_per_s:g}",
+                f"{budget_s:g}",
+                1 if is_shared else models,
+                rule,
+                f"{found.energy_j:.1f}",
+                f"{found.busy_j:.1f}",
+                f"{found.p50_s:.1f}",
+                f"{found.p99_s:.1f}",
+                f"{found.late_ratio:.2%}",
+                f"{found.swaps_per_h:.0f}",
                 f"{at_once.energy_j / found.energy_j:.1f}",
             )
 
 
+RULES = {"pass-through": PASS_THROUGH, "adaptive": adaptive()}
+HEADINGS = (
+    "models",
+    "requests/s each",
+    "budget s",
+    "GPUs",
+    "rule",
+    "J/request",
+    "without idle",
+    "p50 s",
+    "p99 s",
+    "late",
+    "swaps/h",
+    "at once, a GPU each / this",
+)
 # Models, requests a second of each, budget in seconds.
 CASES = (
     (2, 0.02, 60.0),
+    (2, 0.1, 20.0),
     (2, 0.1, 60.0),
     (2, 1.0, 60.0),
-    (2, 0.1, 20.0),
     (4, 1.0, 60.0),
     (6, 1.0, 60.0),
+    (6, 1.0, 120.0),
 )
+
+
+def main() -> None:
+    _row(*HEADINGS)
+    _row(*("---" if heading == "rule" else "---:" for heading in HEADINGS))
+    for case in CASES:
+        _rows(*case)
+
 
 if __name__ == "__main__":
     main()

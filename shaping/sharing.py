@@ -8,8 +8,8 @@ Decides from what each model's pool runs and holds, and when that must go. The r
 3. Another model *presses* from the instant at which the swap must begin for its first latest start to be met, the
    drain of the occupant included. Then the occupant takes no more requests, finishes those it has, and sleeps.
 4. Who leaves takes along what has its latest start before it can be back.
-5. A budget shorter than a swap there and back cannot be kept whatever one does. For the swap it counts as `stay_s`, so
-   that two busy models take turns of about that length and do not swap for every request.
+5. A budget shorter than a swap there and back cannot be kept whatever one does. For turns it counts as such a swap and
+   `stay_s` between, so that two busy models take turns of about that length and do not swap for every request.
 6. Nobody calls: the occupant stays, or sleeps after `patience_s` without work where `may_all_sleep`.
 
 So with two models, a budget of two swaps and the service of a group of each is kept (tests/properties/test_sharing.py),
@@ -50,7 +50,7 @@ class SharingPolicy:
         """When the request must go, as far as turns are concerned."""
         if request.release_by_s - request.arrived_at_s >= 2 * self.swap_s:
             return request.release_by_s
-        return request.arrived_at_s + max(self.stay_s, 2 * self.swap_s)
+        return request.arrived_at_s + self.stay_s + 2 * self.swap_s
 
 
 class LatestStarts:

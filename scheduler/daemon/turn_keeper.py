@@ -1,7 +1,7 @@
 """Lets the workers of several models take turns on GPUs that they share: carries out what GpuTurns decides.
 
-Never wakes one before all others have said that they sleep. A worker that nothing listens for holds no GPU and counts as
-asleep; one that hangs keeps the GPUs, for it may still hold their memory.
+Never wakes one before all others have said that they sleep. A worker that nothing listens for holds no GPU and counts
+as asleep; one that hangs keeps the GPUs, for it may still hold their memory.
 """
 
 from __future__ import annotations
