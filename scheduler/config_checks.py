@@ -25,6 +25,7 @@ from scheduler.config import (
     RegionSettings,
     Server,
     Settings,
+    WorkerRole,
 )
 from scheduler.fine_tuning import OWN_PLACEHOLDERS
 from scheduler.objective_settings import unpriced
@@ -233,6 +234,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
             )
         yield from _adapters(settings, index)
         yield from _shared_gpus(settings, index)
+        yield from _role(settings, index)
         if worker.devices and len(worker.devices) != worker.gpus:
             yield Finding(
                 path=("worker", index, "devices"),
@@ -267,6 +269,27 @@ def _shared_gpus(settings: Settings, index: int) -> Iterator[Finding]:
             path=path,
             what=f"no other [[worker]] shares {worker.shares_gpu!r}",
             hint=nearest(worker.shares_gpu, {one.shares_gpu for one in others if one.shares_gpu}),
+            is_warning=True,
+        )
+
+
+def _role(settings: Settings, index: int) -> Iterator[Finding]:
+    worker = settings.worker[index]
+    path: KeyPath = ("worker", index, "role")
+    beside = [one for one in settings.worker if set(one.models) & set(worker.models)]
+    if worker.role is WorkerRole.PREFILL and not any(one.role is WorkerRole.DECODE for one in beside):
+        yield Finding(
+            path=path,
+            what=f"nobody writes what it reads: no worker of {', '.join(worker.models)} has role = 'decode'",
+            hint="give the [[worker]] that takes its KV caches that role",
+        )
+    if worker.role is WorkerRole.PREFILL and (worker.adapters or worker.shares_gpu):
+        yield Finding(path=path, what="a prefill worker serves no adapters and shares no GPUs")
+    if worker.role is WorkerRole.DECODE and not any(one.role is WorkerRole.PREFILL for one in beside):
+        yield Finding(
+            path=path,
+            what="nothing is handed over to it: no worker of its models has role = 'prefill'",
+            hint="leave the role out, or add such a worker",
             is_warning=True,
         )
 

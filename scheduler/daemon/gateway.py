@@ -21,6 +21,7 @@ from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
 from scheduler.daemon.escalation import Asked, escalate
+from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.keeper import Keeper
@@ -32,7 +33,7 @@ from scheduler.daemon.probing import Prober
 from scheduler.daemon.relay import Exchange
 from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
-from scheduler.daemon.workers import Worker, by_model
+from scheduler.daemon.workers import Worker, by_model, readers_by_model
 from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
 from shaping.prefixes import Prefix
@@ -118,7 +119,8 @@ class Gateway:
             grid_of=grid_of,
         )
         places = sum(worker.settings.max_sequences for worker in self._workers)
-        self._upstream = Upstream(env, metrics, connections=max(100, 2 * places))
+        hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
+        self._upstream = Upstream(env, metrics, connections=max(100, 2 * places), hand_over=hand_over)
         self._created_at_s = env.now_s()
         self._tasks: asyncio.Task[None] | None = None
         self._is_draining = False

@@ -14,7 +14,7 @@ from enum import StrEnum
 from aiohttp import ClientTimeout
 from yarl import URL
 
-from scheduler.config import WorkerSettings
+from scheduler.config import WorkerRole, WorkerSettings
 from scheduler.daemon.metering import Metering
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
 from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
@@ -215,7 +215,16 @@ def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
 
 
 def by_model(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
-    """The workers of each model, in the order of the settings."""
+    """The workers of each model that write answers, in the order of the settings."""
+    return _by_model(one for one in workers if one.settings.role is not WorkerRole.PREFILL)
+
+
+def readers_by_model(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
+    """The workers of each model that only read prompts, in the order of the settings."""
+    return _by_model(one for one in workers if one.settings.role is WorkerRole.PREFILL)
+
+
+def _by_model(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
     pools: dict[str, list[Worker]] = {}
     for worker in workers:
         for model in worker.settings.models:
