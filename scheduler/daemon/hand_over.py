@@ -76,7 +76,7 @@ def body_to_read(body: bytes) -> bytes | None:
     has_many_prompts = isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt)
     if has_many_prompts or (fields.get("n") or 1) > 1 or (fields.get("best_of") or 1) > 1:
         return None
-    if fields.get(PARAMS) is not None or any(fields.get(name) not in (None, False) for name in _NEEDS_THE_PROMPT):
+    if fields.get(PARAMS) is not None or any(_is_set(fields.get(name)) for name in _NEEDS_THE_PROMPT):
         return None
     fields.update({PARAMS: _READ_ONLY, "stream": False, "max_tokens": 1})
     fields.pop("stream_options", None)
@@ -84,6 +84,11 @@ def body_to_read(body: bytes) -> bytes | None:
         if name in fields:
             fields[name] = 1
     return msgspec.json.encode(fields)
+
+
+def _is_set(value: object) -> bool:
+    """Zero counts: `prompt_logprobs` of 0 asks for those of the prompt's own tokens."""
+    return value is not None and value is not False
 
 
 class _Read(msgspec.Struct):

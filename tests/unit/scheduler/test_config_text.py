@@ -290,3 +290,13 @@ def test_the_shaping_table_is_the_shapers_policy() -> None:
     policy = parse_settings(text, "s.toml", {}).shaping.hold_policy
     assert policy.holding is Holding.ADAPTIVE
     assert (policy.interactive_hold_s, policy.latency_price_gco2e_per_h) == (2.0, 1.5)
+
+
+def test_a_prefill_worker_needs_one_that_writes_and_a_decode_worker_one_that_reads() -> None:
+    worker = '[[worker]]\nurl = "http://w:{n}"\nmodels = ["m"]\nregion = "here"\nrole = "{role}"\n'
+    region = '[[region]]\nname = "here"\nzone = "DE"\n'
+    reader, writer = worker.format(n=1, role="prefill"), worker.format(n=2, role="decode")
+    (problem,) = problems(region + reader)
+    assert "nobody writes what it reads" in problem
+    assert any("nothing is handed over to it" in one for one in warnings(region + writer))
+    assert not any("role" in one or "handed" in one for one in warnings(region + reader + writer))
