@@ -5,15 +5,16 @@ Decides from what each model's pool runs and holds, and when that must go. The r
 1. A worker is woken only once all others on these GPUs sleep.
 2. Another model *calls* from the instant at which the swap must begin for its first held request to go when its shaper
    wants it to. An occupant without work yields to the one that calls, the one with the earliest latest start first.
-3. Another model *presses* from the instant at which the swap must begin for its first latest start to be met, the
-   drain of the occupant included. Then the occupant takes no more requests, finishes those it has, and sleeps.
+3. Others *press* from the instant at which the swap to the first of them must begin for all of their latest starts to
+   be met one after the other, the drain of each before included. Then the occupant takes no more requests, finishes
+   those it has, and sleeps.
 4. Who leaves takes along what has its latest start before it can be back.
 5. A budget shorter than a swap there and back cannot be kept whatever one does. For turns it counts as such a swap and
    `stay_s` between, so that two busy models take turns of about that length and do not swap for every request.
 6. Nobody calls: the occupant stays, or sleeps after `patience_s` without work where `may_all_sleep`.
 
-So with two models, a budget of two swaps and the service of a group of each is kept (tests/properties/test_sharing.py),
-and as latest starts are served in their order, nobody starves. Knows no engine, no power and no clock: somebody carries
+So a budget of a swap to each model and the service of a group of each is kept where the drains are known
+(tests/properties/test_sharing.py), and as latest starts are served in their order, nobody starves. Knows no engine, no power and no clock: somebody carries
 the orders out, with `hasten` before them, and reports `done` or `failed`.
 """
 
@@ -103,11 +104,11 @@ class GpuTurns(SleepStates):
         occupant = on_it[0]
         if len(on_it) > 1:  # found so: a human, or another life of the daemon, woke both
             return self._leaves(on_it[-1], 0.0, now_s)
-        others = [place for place in range(len(demands)) if place != occupant]
-        caller = self._first(others, now_s, demands, occupant)
-        if caller is not None:
-            self._heir = caller
-            return self._leaves(occupant, 2 * self.policy.swap_s + demands[caller].drain_s, now_s)
+        waiting = self._waiting([place for place in range(len(demands)) if place != occupant], now_s, demands)
+        round_s = demands[occupant].drain_s + self._round_s(waiting, demands)
+        if self._presses(waiting, now_s, demands, occupant) or self._yields(waiting, now_s, demands, occupant, round_s):
+            self._heir = waiting[0]
+            return self._leaves(occupant, round_s, now_s)
         return self._leaves(occupant, 0.0, now_s) if self._is_weary(now_s, demands[occupant]) else None
 
     def orders(self, now_s: float, demands: Sequence[Demand]) -> list[Order]:
@@ -153,38 +154,48 @@ class GpuTurns(SleepStates):
                 self.phases[draining[0]] = Phase.AWAKE
 
     def _next(self, now_s: float, demands: Sequence[Demand]) -> int | None:
-        """Who wakes now that all sleep: for whom the last one left, as long as it holds something."""
-        heir = self._heir
-        if heir is not None and demands[heir].held and self._may_order(heir, now_s):
-            return heir
-        return self._first(range(len(demands)), now_s, demands, None)
+        """Who wakes now that all sleep: for whom the last one left, or the first that wants to go."""
+        waiting = self._waiting(range(len(demands)), now_s, demands)
+        if self._heir in waiting:
+            return self._heir
+        return next((place for place in waiting if self._is_time(self._calls_at_s(demands[place], now_s), now_s)), None)
 
-    def _first(
-        self, places: Sequence[int], now_s: float, demands: Sequence[Demand], occupant: int | None
-    ) -> int | None:
-        """Of those that call and may be woken, the one that must go first; the earlier place of equals."""
-        asking = [
-            place
-            for place in places
-            if demands[place].held
-            and self._may_order(place, now_s)
-            and self._asks(now_s, demands[place], None if occupant is None else demands[occupant])
-        ]
-        return min(asking, key=lambda place: _instant(demands[place].latest_start_at_s, math.inf), default=None)
+    def _waiting(self, places: Sequence[int], now_s: float, demands: Sequence[Demand]) -> list[int]:
+        """Those that hold something and may be woken, whoever must go first in front; the earlier place of equals."""
+        able = [place for place in places if demands[place].held and self._may_order(place, now_s)]
+        return sorted(able, key=lambda place: _instant(demands[place].latest_start_at_s, math.inf))
 
-    def _asks(self, now_s: float, demand: Demand, occupant: Demand | None) -> bool:
-        """Whether the swap is to begin now; if not, when to look again."""
-        swap_s = self.policy.swap_s
-        presses_at_s = _instant(demand.latest_start_at_s, math.inf) - swap_s
-        calls_at_s = now_s if demand.is_blocked else _instant(demand.first_start_at_s, now_s) - swap_s
-        if occupant is not None:
-            # What it does not run yet it may begin until then, which is why the drain counts in any case.
-            presses_at_s -= occupant.drain_s
-            if _instant(occupant.latest_start_at_s, math.inf) < now_s + 2 * swap_s + demand.drain_s:
-                calls_at_s -= occupant.drain_s  # of what it will take along
-            if occupant.running or occupant.is_blocked:
-                calls_at_s = math.inf
-        at_s = min(presses_at_s, calls_at_s)
+    def _round_s(self, waiting: Sequence[int], demands: Sequence[Demand]) -> float:
+        """How long an occupant is away that leaves to all of them, from its drain on."""
+        return self.policy.swap_s + sum(self.policy.swap_s + demands[place].drain_s for place in waiting)
+
+    def _presses(self, waiting: Sequence[int], now_s: float, demands: Sequence[Demand], occupant: int) -> bool:
+        """Whether the first of them must begin now for all to begin in time, one after the other."""
+        # What the occupant does not run yet it may begin until then, which is why its drain counts in any case.
+        lead_s, at_s = demands[occupant].drain_s + self.policy.swap_s, math.inf
+        for place in waiting:
+            at_s = min(at_s, _instant(demands[place].latest_start_at_s, math.inf) - lead_s)
+            lead_s += demands[place].drain_s + self.policy.swap_s
+        return self._is_time(at_s, now_s)
+
+    def _yields(
+        self, waiting: Sequence[int], now_s: float, demands: Sequence[Demand], occupant: int, round_s: float
+    ) -> bool:
+        """Whether the occupant has nothing to do and one of them wants to go."""
+        own = demands[occupant]
+        if own.running or own.is_blocked:
+            return False
+        takes_along = _instant(own.latest_start_at_s, math.inf) < now_s + round_s
+        drain_s = own.drain_s if takes_along else 0.0
+        at_s = min((self._calls_at_s(demands[place], now_s) for place in waiting), default=math.inf)
+        return self._is_time(at_s - drain_s, now_s)
+
+    def _calls_at_s(self, demand: Demand, now_s: float) -> float:
+        """When the swap must begin for its first request to go when its shaper wants it to."""
+        return now_s if demand.is_blocked else _instant(demand.first_start_at_s, now_s) - self.policy.swap_s
+
+    def _is_time(self, at_s: float, now_s: float) -> bool:
+        """Whether it has come; if not, it is looked at then."""
         if at_s > now_s:
             self._look_at_s = min(self._look_at_s, at_s)
         return at_s <= now_s

@@ -1,4 +1,4 @@
-"""The gateway before a prefill and a decode worker: long prompts are read by the one for the other, unseen by callers."""
+"""The gateway before a prefill and a decode worker: the one reads long prompts for the other, unseen by callers."""
 
 from __future__ import annotations
 

@@ -14,8 +14,6 @@ from shaping.sharing import GpuTurns, LatestStarts, SharingPolicy
 
 SWAP_S, SERVICE_S, STAY_S = 4.0, 3.0, 20.0
 POLICY = SharingPolicy(swap_s=SWAP_S, stay_s=STAY_S, patience_s=30.0)
-# The least budget that can be kept with two models: there and back, and a group of each.
-ROUND_S = 2 * SWAP_S + 2 * SERVICE_S
 
 
 @dataclass
@@ -150,12 +148,12 @@ def requests(models: int, budgets_s: st.SearchStrategy[float]) -> st.SearchStrat
     )
 
 
-@given(arrivals=requests(2, st.floats(ROUND_S + 0.001, 200.0)))
-@settings(deadline=None)
-def test_two_models_keep_every_budget_of_a_swap_there_and_back_and_a_group_of_each(
-    arrivals: list[tuple[int, Request]],
-) -> None:
-    gpu = Gpu(models=2)
+@given(models=st.integers(2, 4), data=st.data())
+@settings(deadline=None, max_examples=100)
+def test_every_budget_of_a_swap_to_each_model_and_a_group_of_each_is_kept(models: int, data: st.DataObject) -> None:
+    least_s = models * (SWAP_S + SERVICE_S) + 0.001
+    arrivals = data.draw(requests(models, st.floats(least_s, 200.0)))
+    gpu = Gpu(models=models)
     gpu.run(arrivals)
     for place, request in arrivals:
         assert gpu.pools[place].started_at_s[request.id] <= request.release_by_s + 1e-6

@@ -41,7 +41,7 @@ def test_an_idle_occupant_yields_when_the_other_wants_to_go_and_the_swap_fits_be
     gpu = turns()
     assert gpu.leave(0.0, [IDLE, holding(10.0, 60.0)]) is None
     assert gpu.look_again_at_s == 6.0  # four seconds before it wants to go
-    assert gpu.leave(6.0, [IDLE, holding(10.0, 60.0)]) == Leave(worker=0, ahead_s=11.0)  # two swaps and its group
+    assert gpu.leave(6.0, [IDLE, holding(10.0, 60.0)]) == Leave(worker=0, ahead_s=14.0)  # two swaps and a group of each
     assert gpu.orders(6.0, [IDLE, holding(10.0, 60.0)]) == [Order(worker=0, action=Action.SLEEP)]
     assert gpu.orders(6.5, [IDLE, holding(10.0, 60.0)]) == []  # not before it sleeps
     gpu.done(0, Action.SLEEP)
