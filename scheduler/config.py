@@ -18,6 +18,7 @@ from scheduler.budget_settings import BudgetSettings
 from scheduler.held_settings import MaintenanceSettings, ReservedSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
+from shaping.phases import Objective
 from shaping.policy import Holding, ShapingPolicy
 
 _STRICT = ConfigDict(extra="forbid")
@@ -124,6 +125,14 @@ class PriorityOrder(StrEnum):
     HIGHER_FIRST = "higher_first"  # SGLang with --enable-priority-scheduling
 
 
+class WorkerRole(StrEnum):
+    """Which phases of a call a worker takes."""
+
+    BOTH = "both"  # whole calls only
+    PREFILL = "prefill"  # reads prompts and hands their KV cache over
+    DECODE = "decode"  # writes what a prefill worker has read; whole calls as well
+
+
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class WorkerSettings:
     """[[worker]]: an OpenAI-compatible inference server behind the gateway."""
@@ -172,6 +181,12 @@ class WorkerSettings:
         tuple[str, ...], Field(description="Argument list that starts it; with stop_command instead of sleep calls.")
     ] = ()
     stop_command: Annotated[tuple[str, ...], Field(description="Argument list that stops it; waited for.")] = ()
+    role: Annotated[
+        WorkerRole, Field(description="both, or its part in handing prompts over (vLLM's kv_transfer_params).")
+    ] = WorkerRole.BOTH
+    shares_gpu: Annotated[
+        str, Field(description="Name of GPUs that it shares with other workers, which take turns: one is awake.")
+    ] = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -284,6 +299,27 @@ class ConsolidationSettings:
     ] = 0.25
     wake_s: Annotated[Duration, Field(description="Time from the order to the first request, with reserve.")] = 30.0
     patience_s: Annotated[Duration, Field(description="How long there must be too many before one sleeps.")] = 60.0
+    stay_s: Annotated[
+        Duration, Field(description="Turn of a busy worker on shared GPUs, where others cannot wait for a swap anyway.")
+    ] = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class HandOverSettings:
+    """[hand_over]: when a prompt is read by a worker with `role = "prefill"` for one with `role = "decode"`."""
+
+    objective: Annotated[
+        Objective, Field(description="What the place of a prompt is to spare: latency, energy or energy_delay.")
+    ] = Objective.ENERGY
+    link_bytes_per_s: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="Rate at which KV caches go from worker to worker.")
+    ] = 25e9
+    link_j_per_byte: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="Energy of the way, by byte of KV cache.")
+    ] = 1e-9
+    link_setup_s: Annotated[Duration, Field(description="Time that a hand-over takes beside, the second call too.")] = (
+        0.005
+    )
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -420,6 +456,7 @@ class Settings:
     server: Server = Server()
     shaping: ShapingSettings = ShapingSettings()
     consolidation: ConsolidationSettings = ConsolidationSettings()
+    hand_over: HandOverSettings = HandOverSettings()
     batches: BatchesSettings = BatchesSettings()
     planning: PlanningSettings = PlanningSettings()
     objective: ObjectiveSettings = ObjectiveSettings()

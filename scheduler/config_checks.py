@@ -25,6 +25,7 @@ from scheduler.config import (
     RegionSettings,
     Server,
     Settings,
+    WorkerRole,
 )
 from scheduler.fine_tuning import OWN_PLACEHOLDERS
 from scheduler.objective_settings import unpriced
@@ -232,12 +233,65 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 is_warning=True,
             )
         yield from _adapters(settings, index)
+        yield from _shared_gpus(settings, index)
+        yield from _role(settings, index)
         if worker.devices and len(worker.devices) != worker.gpus:
             yield Finding(
                 path=("worker", index, "devices"),
                 what=f"names {len(worker.devices)} GPUs, and the worker has gpus = {worker.gpus}",
                 hint="name them all: what they draw is metered together",
             )
+
+
+def _shared_gpus(settings: Settings, index: int) -> Iterator[Finding]:
+    worker = settings.worker[index]
+    path: KeyPath = ("worker", index, "shares_gpu")
+    if not worker.shares_gpu:
+        return
+    others = [one for place, one in enumerate(settings.worker) if place != index]
+    sharing = [one for one in others if one.shares_gpu == worker.shares_gpu]
+    if not settings.consolidation.enabled:
+        yield Finding(
+            path=path,
+            what="somebody must put one to sleep and wake the other, and consolidation is off",
+            hint="set enabled = true in [consolidation]",
+        )
+    if len(worker.models) > 1 or any(worker.models[0] in one.models for one in others):
+        yield Finding(
+            path=path,
+            what="a worker that takes turns serves one model, and is the only one that serves it",
+            hint="give each model on these GPUs a [[worker]] of its own",
+        )
+    if any(one.region != worker.region for one in sharing):
+        yield Finding(path=path, what=f"{worker.shares_gpu!r} would stand in two regions")
+    if not sharing:
+        yield Finding(
+            path=path,
+            what=f"no other [[worker]] shares {worker.shares_gpu!r}",
+            hint=nearest(worker.shares_gpu, {one.shares_gpu for one in others if one.shares_gpu}),
+            is_warning=True,
+        )
+
+
+def _role(settings: Settings, index: int) -> Iterator[Finding]:
+    worker = settings.worker[index]
+    path: KeyPath = ("worker", index, "role")
+    beside = [one for one in settings.worker if set(one.models) & set(worker.models)]
+    if worker.role is WorkerRole.PREFILL and not any(one.role is WorkerRole.DECODE for one in beside):
+        yield Finding(
+            path=path,
+            what=f"nobody writes what it reads: no worker of {', '.join(worker.models)} has role = 'decode'",
+            hint="give the [[worker]] that takes its KV caches that role",
+        )
+    if worker.role is WorkerRole.PREFILL and (worker.adapters or worker.shares_gpu):
+        yield Finding(path=path, what="a prefill worker serves no adapters and shares no GPUs")
+    if worker.role is WorkerRole.DECODE and not any(one.role is WorkerRole.PREFILL for one in beside):
+        yield Finding(
+            path=path,
+            what="nothing is handed over to it: no worker of its models has role = 'prefill'",
+            hint="leave the role out, or add such a worker",
+            is_warning=True,
+        )
 
 
 def _adapters(settings: Settings, index: int) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ Decides from what runs, what is held and until when, how fast requests come and 
 3. Too many: once that has lasted `patience_s` (hysteresis), the least busy of them take no more requests and sleep when
    they have none left. Nothing runs and the next start is known to be further away than that: at once.
 
-Knows no engine, no power and no clock: somebody carries the orders out and reports `done` or `failed`.
+Knows no engine, no power and no clock: somebody carries the orders out and reports `done` or `failed`. Workers of
+several models on the same GPUs take turns: sharing.py.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class Demand:
     running: int
     held: int
     first_start_at_s: float | None = None  # when the first of those held is to go
+    latest_start_at_s: float | None = None  # when the first of them must go, where workers take turns on their GPUs
+    drain_s: float = 0.0  # how long what runs takes to end, by the longest of late; for workers that take turns
     is_blocked: bool = False  # something should have gone and found no room
     rate_per_s: float | None = None
     service_s: float | None = None
@@ -80,21 +83,46 @@ def break_even_s(load_power_w: float, load_s: float, idle_power_w: float, asleep
     return load_power_w * load_s / saved_w if saved_w > 0.0 else math.inf
 
 
-class Consolidator:
-    """The state of one pool's workers, all alike, by their place."""
+class SleepStates:
+    """What each of some workers is doing about its sleep, by place, and how orders to it end."""
 
-    def __init__(self, policy: ConsolidationPolicy, *, workers: int, sequences_per_worker: int) -> None:
-        self.policy = policy
-        self.phases = [Phase.AWAKE] * workers
-        self._sequences_per_worker = sequences_per_worker
-        self._surplus_since_s: float | None = None
-        self._retry_at_s = [-math.inf] * workers
+    def __init__(self, phases: Sequence[Phase]) -> None:
+        self.phases = list(phases)
+        self._retry_at_s = [-math.inf] * len(self.phases)
         self._look_at_s = math.inf
 
     @property
     def look_again_at_s(self) -> float:
-        """When to ask `orders` again if nothing else happens."""
+        """When to ask for orders again if nothing else happens."""
         return self._look_at_s
+
+    def done(self, worker: int, action: Action) -> None:
+        """An order was carried out."""
+        self.phases[worker] = Phase.ASLEEP if action is Action.SLEEP else Phase.AWAKE
+
+    def failed(self, worker: int, action: Action, now_s: float) -> None:
+        """An order could not be carried out: the worker is what it was, and is left alone for a while."""
+        self.phases[worker] = Phase.AWAKE if action is Action.SLEEP else Phase.ASLEEP
+        self._retry_at_s[worker] = now_s + RETRY_S
+
+    def _may_order(self, place: int, now_s: float) -> bool:
+        if now_s < self._retry_at_s[place]:
+            self._look_at_s = min(self._look_at_s, self._retry_at_s[place])
+            return False
+        return True
+
+    def _places(self, *phases: Phase) -> list[int]:
+        return [place for place, phase in enumerate(self.phases) if phase in phases]
+
+
+class Consolidator(SleepStates):
+    """The state of one pool's workers, all alike, by their place."""
+
+    def __init__(self, policy: ConsolidationPolicy, *, workers: int, sequences_per_worker: int) -> None:
+        super().__init__([Phase.AWAKE] * workers)
+        self.policy = policy
+        self._sequences_per_worker = sequences_per_worker
+        self._surplus_since_s: float | None = None
 
     def orders(self, now_s: float, demand: Demand, in_flight: Sequence[int]) -> list[Order]:
         """What is to be done now; `in_flight` has the requests of each worker."""
@@ -108,15 +136,6 @@ class Consolidator:
         if needed < len(coming):
             self._lower(len(coming) - needed, now_s, demand, in_flight)
         return self._asleep_now(now_s, in_flight)
-
-    def done(self, worker: int, action: Action) -> None:
-        """An order was carried out."""
-        self.phases[worker] = Phase.ASLEEP if action is Action.SLEEP else Phase.AWAKE
-
-    def failed(self, worker: int, action: Action, now_s: float) -> None:
-        """An order could not be carried out: the worker is what it was, and is left alone for a while."""
-        self.phases[worker] = Phase.AWAKE if action is Action.SLEEP else Phase.ASLEEP
-        self._retry_at_s[worker] = now_s + RETRY_S
 
     def _needed(self, now_s: float, demand: Demand) -> int:
         is_due = demand.held > 0 and (demand.is_blocked or self._starts_in_s(now_s, demand) <= self.policy.wake_s)
@@ -168,12 +187,3 @@ class Consolidator:
                 self.phases[place] = Phase.FALLING_ASLEEP
                 found.append(Order(worker=place, action=Action.SLEEP))
         return found
-
-    def _may_order(self, place: int, now_s: float) -> bool:
-        if now_s < self._retry_at_s[place]:
-            self._look_at_s = min(self._look_at_s, self._retry_at_s[place])
-            return False
-        return True
-
-    def _places(self, *phases: Phase) -> list[int]:
-        return [place for place, phase in enumerate(self.phases) if phase in phases]

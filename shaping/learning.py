@@ -93,17 +93,19 @@ class ArrivalRate:
 class LoadForecast:
     """Requests a second and seconds that one takes, steadier than a hold rule needs them: how many run as a rule."""
 
-    __slots__ = ("_rate", "service_s")
+    __slots__ = ("_rate", "longest_s", "service_s")
 
     def __init__(self) -> None:
         self._rate = ArrivalRate(STEADY_GAPS)
         self.service_s: float | None = None
+        self.longest_s = 0.0  # of late: it fades
 
     def arrived(self, now_s: float) -> None:
         self._rate.arrived(now_s)
 
     def answered(self, took_s: float) -> None:
         self.service_s = took_s if self.service_s is None else self.service_s + (took_s - self.service_s) / GAPS
+        self.longest_s = max(took_s, self.longest_s * KEEP_RATIO)
 
     def rate_per_s(self, now_s: float) -> float | None:
         return self._rate.per_s(now_s)

@@ -127,6 +127,21 @@ def place(prompt: Prompt, devices: Sequence[PhaseDevice], link: Link, objective:
     return min(found, key=lambda mapping: mapping.cost.by(objective))
 
 
+def place_before(
+    prompt: Prompt, readers: Sequence[PhaseDevice], writer: PhaseDevice, link: Link, objective: Objective
+) -> Placement | None:
+    """Where the prompt is best read if `writer` decodes it: there, or on one of the readers.
+
+    The writer itself where both are equal, else the first; None where nobody can hold the prompt.
+    """
+    if writer.most_tokens < prompt.kv_tokens:
+        return None
+    able = [writer, *(one for one in readers if one.most_tokens >= prompt.prompt_tokens)]
+    return min(
+        (_placement(prompt, first, writer, link) for first in able), key=lambda mapping: mapping.cost.by(objective)
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """What a sequence of prompts takes in all. `objective_cost` sums each prompt's own, products included."""

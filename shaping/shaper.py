@@ -184,8 +184,11 @@ class Shaper:
         self._enqueue(request)
         self._changed(now_s)
 
-    def release(self, now_s: float) -> list[Group]:
-        """The groups that go now; they count as running from here on."""
+    def release(self, now_s: float, ahead_s: float = 0.0) -> list[Group]:
+        """The groups that go now; they count as running from here on.
+
+        What has its latest start within `ahead_s` goes as if it were due: the workers are about to be gone so long.
+        """
         self._now_s, self._is_asked, self._blocked_by, self._read_at_s = now_s, True, None, math.inf
         self._promote(now_s)
         for lane in self._lanes.values():
@@ -194,7 +197,7 @@ class Shaper:
             is_over = lane.ends_at_s <= now_s and self._is_served(lane)
             lane.decided(self._rule.verdict(lane.latency_class, self._line(lane), now_s) if is_over else HOLD)
         chosen: dict[ReleaseReason, list[Request]] = {}
-        while (due := self._next_due(now_s)) is not None:
+        while (due := self._next_due(now_s, now_s + ahead_s)) is not None:
             request, reason, rule = due
             if self._is_larger_than_pool(request):
                 self._withdraw(request)
@@ -327,10 +330,10 @@ class Shaper:
             self._waiting.discard(request.id)
             self._enter_lane(request, max(request.arrived_at_s, request.not_before_s))
 
-    def _next_due(self, now_s: float) -> tuple[Request, ReleaseReason, _Rule] | None:
-        """The request that goes next, whether or not it fits."""
+    def _next_due(self, now_s: float, until_s: float) -> tuple[Request, ReleaseReason, _Rule] | None:
+        """The request that goes next, whether or not it fits; `until_s` is up to when a latest start counts as due."""
         first = self._latest_starts.first(self._adapters.takes)
-        if first is not None and first[0][0] <= now_s:
+        if first is not None and first[0][0] <= until_s:
             return self._overdue(self._held[first[1]])
         for lane in self._lanes.values():
             next_id = lane.first(self._adapters.takes)

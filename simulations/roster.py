@@ -49,10 +49,10 @@ class Roster:
         """Places of the workers that take requests."""
         return [place for place, phase in enumerate(self._decides.phases) if phase is Phase.AWAKE]
 
-    def attend(self, demand: Demand, again: Callable[[], None]) -> None:
+    def attend(self, demand: Callable[[], Demand], again: Callable[[], None]) -> None:
         """Decide and act; `again` is scheduled for when it should be asked again."""
         now_s = self._loop.now_s
-        for order in self._decides.orders(now_s, demand, [worker.load for worker in self._workers]):
+        for order in self._decides.orders(now_s, demand(), [worker.load for worker in self._workers]):
             if order.action is Action.SLEEP:
                 self._fall_asleep(order.worker, now_s)
             else:

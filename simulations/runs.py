@@ -22,6 +22,7 @@ from scheduler.planning.plan import Region
 from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from shaping.consolidation import ConsolidationPolicy
 from shaping.energy import Deployment, GpuState, idle_power_w
+from shaping.sharing import SharingPolicy
 from simulations.baselines import Conduct, conduct_of, run_now
 from simulations.compiled.pool import CompiledPool, Run, covers
 from simulations.fleet import Fleet, Timetable
@@ -31,6 +32,7 @@ from simulations.loop import Loop
 from simulations.roster import SleepSpec
 from simulations.scenario import JobSettings, RegionSettings, RequestSettings, Scenario
 from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
+from simulations.shared_gpus import SharedGpus, SwapSpec
 from simulations.workloads import JobTrace, RequestTrace
 
 Progress = Callable[[float], None]
@@ -134,6 +136,7 @@ class _Running:
         self.loop = Loop(scenario.start)
         engine = Engine(regions=regions_for_jobs(scenario), planner=conduct.planner)
         self._fleet = Fleet(self.loop, engine, works, watch=watch, progressed=self._count)
+        self._shared = shared_gpus(inputs, self.loop) if conduct.lets_workers_sleep else {}
         self.pools = [self._pool(settings, place, conduct) for place, settings in enumerate(scenario.requests)]
         Timetable(
             self.loop,
@@ -168,10 +171,11 @@ class _Running:
             spec = replace(spec, sleep=sleep_spec(settings, spec.deployment))
         forecast = (lambda: self._forecasts.get(spec.zone)) if conduct.lets_requests_wait else None
         run, traffic, shaping = self._inputs.run_requests, self._traffics[place], conduct.shaping
-        if run is not None and covers(spec, shaping):
+        shared = self._shared.get(settings.shares_gpu)
+        if run is not None and shared is None and covers(spec, shaping):
             start_at_s = self.loop.now_s
             return CompiledPool(run, start_at_s, spec, traffic, shaping, forecast=forecast, progressed=self._count)
-        return Pool(self.loop, spec, traffic, shaping, forecast=forecast, progressed=self._count)
+        return Pool(self.loop, spec, traffic, shaping, forecast=forecast, progressed=self._count, shared=shared)
 
     def _renewed_forecasts(self, now_s: float) -> list[ForecastUpdated]:
         updates = list(self._inputs.grid.forecasts(now_s))
@@ -234,6 +238,33 @@ def sleep_spec(settings: RequestSettings, deployment: Deployment) -> SleepSpec:
         wakes_in_s=settings.wake_s,
         asleep_power_w=asleep_w * deployment.gpus,
         waking_power_w=idle_power_w(deployment.gpu, GpuState.CONTEXT_IDLE) * deployment.gpus,
+    )
+
+
+def shared_gpus(inputs: Inputs, loop: Loop) -> dict[str, SharedGpus]:
+    """The GPUs on which pools take turns, by name; those of one name agree on what a swap takes."""
+    sharing: dict[str, list[tuple[RequestSettings, Deployment]]] = {}
+    for settings, deployment in zip(inputs.scenario.requests, inputs.deployments, strict=True):
+        if settings.shares_gpu:
+            sharing.setdefault(settings.shares_gpu, []).append((settings, deployment))
+    return {name: SharedGpus(loop, swap_spec(*pools[0]), pools=len(pools)) for name, pools in sharing.items()}
+
+
+def swap_spec(settings: RequestSettings, deployment: Deployment) -> SwapSpec:
+    """What a swap takes; its time is known and kept in reserve once."""
+    context_w = idle_power_w(deployment.gpu, GpuState.CONTEXT_IDLE) * deployment.gpus
+    asleep_w = settings.asleep_power_w
+    policy = SharingPolicy(
+        swap_s=settings.wake_s,
+        stay_s=settings.stay_s,
+        patience_s=settings.patience_s,
+        may_all_sleep=settings.min_awake == 0,
+    )
+    return SwapSpec(
+        policy=policy,
+        swaps_in_s=settings.wake_s,
+        asleep_power_w=context_w if asleep_w is None else asleep_w * deployment.gpus,
+        swapping_power_w=context_w,
     )
 
 

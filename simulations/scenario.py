@@ -99,6 +99,12 @@ class RequestSettings:
     asleep_power_w: Annotated[
         Power | None, Field(description="Power of one sleeping GPU; unset: one without a process on it.")
     ] = None
+    shares_gpu: Annotated[
+        str, Field(description="Name of GPUs on which, under the policy, the one worker takes turns with other pools'.")
+    ] = ""
+    stay_s: Annotated[
+        Duration, Field(description="Turn of a busy worker on shared GPUs, where others cannot wait for a swap anyway.")
+    ] = 30.0
     gpus_per_worker: Annotated[int, Field(ge=1, description="GPUs that one worker uses together.")] = 1
     max_sequences: Annotated[int, Field(ge=1, description="Requests that one worker runs at once.")] = 128
     flex_ratio: Annotated[Ratio, Field(description="Share of requests that may wait.")] = 0.0
@@ -202,6 +208,7 @@ class Scenario:
         for jobs in self.jobs:
             _refuse_unknown_region(f"jobs {jobs.name!r}", jobs.regions, self.region)
         self._refuse_crowded_regions()
+        self._refuse_odd_sharing()
         for _, what, remedy in unpriced(self.region, self.objective.weights, has_trace=bool(self.price.trace)):
             raise ValueError(f"{what}: {remedy}")
 
@@ -225,6 +232,22 @@ class Scenario:
                     f"region {region.name!r} has {region.gpus} GPUs, but its request pools take "
                     f"{region.gpus - self.gpus_for_jobs(region)}"
                 )
+
+    def _refuse_odd_sharing(self) -> None:
+        """Pools that share GPUs have one worker each, and mean the same GPUs and the same swap."""
+        first: dict[str, RequestSettings] = {}
+        for pool in self.requests:
+            if not pool.shares_gpu:
+                continue
+            what = f"requests {pool.name!r} shares_gpu = {pool.shares_gpu!r}"
+            if pool.workers != 1 or pool.sleeps:
+                raise ValueError(
+                    f"{what}: it has one worker, which sleeps whenever it is not its turn: leave out sleeps"
+                )
+            other = first.setdefault(pool.shares_gpu, pool)
+            for name in ("region", "gpu", "gpus_per_worker", "wake_s", "stay_s", "patience_s", "asleep_power_w"):
+                if getattr(pool, name) != getattr(other, name):
+                    raise ValueError(f"{what}: {name} differs from that of {other.name!r}, and the GPUs are the same")
 
 
 def _refuse_repeated(what: str, names: list[str]) -> None:

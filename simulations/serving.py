@@ -21,9 +21,11 @@ from shaping.first_token import reading_tokens_per_s
 from shaping.learning import LoadForecast
 from shaping.request import LatencyClass, PoolCapacity, Request
 from shaping.shaper import Holding, Shaper, ShapingPolicy
+from shaping.sharing import LatestStarts
 from simulations.followed import Followed
 from simulations.loop import Loop, Priority
 from simulations.roster import Roster, SleepSpec
+from simulations.shared_gpus import Seat, SharedGpus
 from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
 
@@ -164,8 +166,12 @@ class Pool:
         *,
         forecast: Callable[[], IntensitySeries | None] | None,
         progressed: Callable[[int], None] = lambda count: None,
+        shared: SharedGpus | None = None,
     ) -> None:
-        """`forecast` answers with the zone's forecast now; None for a policy that lets nothing wait."""
+        """`forecast` answers with the zone's forecast now; None for a policy that lets nothing wait.
+
+        `shared` are the GPUs of its one worker, where pools take turns on them.
+        """
         self._loop, self._traffic, self._forecast = loop, traffic, forecast
         self.spec = spec
         self._progressed = progressed
@@ -184,13 +190,19 @@ class Pool:
         self._forecast_load = LoadForecast()
         self._prefixes = traffic.trace.prefixes if spec.prefix_block_tokens else ()
         self._followed = Followed(spec.workers, spec.limits) if self._prefixes and spec.follows_prefixes else None
-        self.roster = self._roster(spec.sleep) if spec.sleep is not None else None
+        self.roster: Roster | Seat | None = self._roster(spec.sleep) if spec.sleep is not None else None
+        self._estimate_s = 0.0  # of the last request's service, for GPUs that are shared
+        self._latest_starts = None if shared is None else LatestStarts(shared.policy)
         self._columns = tuple(column.tolist() for column in _columns(traffic))
         self._next = 0
         self._release_at_s = math.inf
         self.open_requests = len(traffic.trace)
         self.ended_at_s = loop.now_s
         self.record = ServingRecord.empty(len(traffic.trace))
+        if shared is not None:
+            worker, idle_w = self._workers[0], self._steps.idle_power_w
+            self.roster = shared.seat(worker, idle_w, demand=self._demand, hasten=self._hasten, changed=self._on_roster)
+            self._shaper.resize(spec.capacity_of(len(self.roster.awake)))
         self._await_arrival()
 
     def catch_up(self, until_s: float) -> None:
@@ -213,18 +225,33 @@ class Pool:
         )
 
     def _attend(self) -> None:
-        if self.roster is None:
-            return
+        if self.roster is not None:
+            self.roster.attend(self._demand, self._attend)
+
+    def _demand(self) -> Demand:
         now_s = self._loop.now_s
-        demand = Demand(
+        return Demand(
             running=len(self._shaper.running),
             held=len(self._shaper.held),
             first_start_at_s=self._shaper.first_start_at_s,
             is_blocked=self._shaper.is_blocked,
             rate_per_s=self._forecast_load.rate_per_s(now_s),
             service_s=self._forecast_load.service_s,
+            latest_start_at_s=None if self._latest_starts is None else self._latest_starts.first_at_s,
+            drain_s=max(self._estimate_s, self._forecast_load.longest_s),
         )
-        self.roster.attend(demand, self._attend)
+
+    def _slower_s(self, request: Request) -> float:
+        """What answers take of late beyond the estimate that the request's latest start rests on."""
+        self._estimate_s = estimated_service_s(self._steps, request.prompt_tokens, request.output_tokens)
+        return max(0.0, self._forecast_load.longest_s - self._estimate_s)
+
+    def _hasten(self, ahead_s: float) -> None:
+        """The worker is about to be gone for so long: what cannot wait goes before."""
+        now_s = self._loop.now_s
+        requests = [request for group in self._shaper.release(now_s, ahead_s) for request in group.requests]
+        if requests:
+            self._dispatch(requests, now_s)
 
     def _on_roster(self) -> None:
         assert self.roster is not None
@@ -245,7 +272,10 @@ class Pool:
             self._end(1)  # no worker could ever hold it
         else:
             self._forecast_load.arrived(now_s)
-            self._shaper.offer(self._request(index, prompt_tokens, output_tokens, is_flex), now_s)
+            request = self._request(index, prompt_tokens, output_tokens, is_flex)
+            self._shaper.offer(request, now_s)
+            if self._latest_starts is not None:
+                self._latest_starts.held(request, self._slower_s(request))
             self._ask_release(now_s)
         self._await_arrival()
 
@@ -303,6 +333,8 @@ class Pool:
         given: dict[int, list[Work]] = {}
         for request in requests:
             index = int(request.id)
+            if self._latest_starts is not None:
+                self._latest_starts.gone(request.id)
             place = self._place(request, loads)
             loads[place] += 1
             output_tokens = self._columns[2][index]

@@ -20,13 +20,17 @@ PREFIX_BLOCK_TOKENS = 16  # vLLM's block
 
 @dataclass(slots=True, kw_only=True)
 class Sequence:
-    """One prompt on its way through the worker. `prefix` names its blocks; `cached_tokens` were read for another."""
+    """One prompt on its way through the worker. `prefix` names its blocks; `cached_tokens` were read for another.
+
+    `received_tokens` of its prompt were read by another worker, whose KV cache is here.
+    """
 
     id: str
     prompt_tokens: int
     output_tokens: int
     arrived_at_s: float
     prefix: Prefix = ()
+    received_tokens: int = 0
     cached_tokens: int = 0
     prefilled_tokens: int = 0
     generated_tokens: int = 0
@@ -161,8 +165,10 @@ class WorkerEngine:
             known = self._prefixes.known(sequence.prefix)
             self._prefixes.touch(sequence.prefix[:known])
             sequence.cached_tokens = max(0, min(known * PREFIX_BLOCK_TOKENS, sequence.prompt_tokens - 1))
-            sequence.prefilled_tokens = sequence.cached_tokens
-            self.account.cached_tokens += sequence.cached_tokens
+        received_tokens = min(sequence.received_tokens, sequence.prompt_tokens - 1)
+        sequence.cached_tokens = max(sequence.cached_tokens, received_tokens)
+        sequence.prefilled_tokens = sequence.cached_tokens
+        self.account.cached_tokens += sequence.cached_tokens
 
     def _keep_prefix(self, sequence: Sequence) -> None:
         """A prompt is read: its blocks stay for others, as long as what is generated leaves room."""

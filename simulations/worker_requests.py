@@ -39,6 +39,17 @@ class StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool = False
 
 
+class TransferParams(msgspec.Struct, frozen=True):
+    """vLLM's, of its NIXL connector: keep the KV cache of the prompt for another engine, or fetch it from one."""
+
+    do_remote_decode: bool = False
+    do_remote_prefill: bool = False
+    remote_engine_id: str | None = None
+    remote_block_ids: list[int] | None = None
+    remote_host: str | None = None
+    remote_port: int | None = None
+
+
 class ChatBody(msgspec.Struct, frozen=True):
     model: str
     messages: list[dict[str, Any]]
@@ -47,6 +58,7 @@ class ChatBody(msgspec.Struct, frozen=True):
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int | None = None
+    kv_transfer_params: TransferParams | None = None
 
 
 class CompletionBody(msgspec.Struct, frozen=True):
@@ -56,6 +68,7 @@ class CompletionBody(msgspec.Struct, frozen=True):
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int | None = None
+    kv_transfer_params: TransferParams | None = None
 
 
 class EmbeddingBody(msgspec.Struct, frozen=True):
@@ -106,6 +119,9 @@ def _spelled(token_ids: list[int]) -> str:
 
 
 def _check_limits(body: ChatBody | CompletionBody) -> None:
+    params = body.kv_transfer_params
+    if params is not None and params.do_remote_prefill and not (params.remote_engine_id and params.remote_block_ids):
+        raise BadBody("a KV cache is fetched from remote_engine_id, remote_block_ids", "kv_transfer_params")
     limit = output_limit_tokens(body)
     if limit is not None and limit < 1:
         is_chat_limit = isinstance(body, ChatBody) and body.max_completion_tokens is not None

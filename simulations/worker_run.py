@@ -43,6 +43,7 @@ class WorkerOptions:
     served_name: str | None = None
     is_instant: bool = False
     has_prefix_cache: bool = False
+    kv_bytes_per_s: float = 25e9  # of KV caches that come from another worker
     wake_s: float = 1.0  # virtual time from the call to the first step, as for weights kept in main memory
 
     def __post_init__(self) -> None:
@@ -76,8 +77,12 @@ class SimulatedWorker:
         return (self._monotonic_s() - self._started_s) * self.options.speed
 
     @contextmanager
-    def submitted(self, sizes_tokens: Iterable[tuple[int, int, Prefix]]) -> Iterator[list[Sequence]]:
+    def submitted(
+        self, sizes_tokens: Iterable[tuple[int, int, Prefix]], received_tokens: int = 0
+    ) -> Iterator[list[Sequence]]:
         """Queue sequences of (prompt tokens, output tokens, blocks); on leaving, those unfinished are cancelled.
+
+        The KV cache of so many tokens of each has come from another worker.
 
         Raises BadBody when one exceeds the KV cache.
         """
@@ -85,7 +90,7 @@ class SimulatedWorker:
         sequences: list[Sequence] = []
         try:
             for prompt_tokens, output_tokens, prefix in sizes_tokens:
-                sequences.append(self._submit(prompt_tokens, output_tokens, prefix))
+                sequences.append(self._submit(prompt_tokens, output_tokens, prefix, received_tokens))
             self._has_work.set()
             yield sequences
         finally:
@@ -99,6 +104,11 @@ class SimulatedWorker:
         if self.is_sleeping:
             await self._sleep_s(self.options.wake_s / self.options.speed)
             self.is_sleeping = False
+
+    async def fetch(self, tokens: int) -> None:
+        """Wait for the KV cache of so many tokens to come from the worker that read them."""
+        size_bytes = tokens * self.engine.deployment.model.kv_bytes_per_token
+        await self._sleep_s(size_bytes / self.options.kv_bytes_per_s / self.options.speed)
 
     async def tokens(self, sequence: Sequence) -> AsyncIterator[int]:
         """How many new tokens came, as they come, until the sequence ends."""
@@ -128,13 +138,14 @@ class SimulatedWorker:
             else:
                 await self._sleep_s(max(_SHORTEST_SLEEP_S, (ends_at_s - self.now_s) / self.options.speed))
 
-    def _submit(self, prompt_tokens: int, output_tokens: int, prefix: Prefix) -> Sequence:
+    def _submit(self, prompt_tokens: int, output_tokens: int, prefix: Prefix, received_tokens: int) -> Sequence:
         sequence = Sequence(
             id=f"s{next(self._numbers)}",
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
             arrived_at_s=max(self.now_s, self.engine.now_s),
             prefix=prefix,
+            received_tokens=received_tokens,
         )
         try:
             self.engine.submit(sequence)

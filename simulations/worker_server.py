@@ -27,6 +27,7 @@ from simulations.worker_requests import (
     ChatBody,
     CompletionBody,
     EmbeddingBody,
+    TransferParams,
     UnknownModel,
     output_limit_tokens,
     parse,
@@ -249,11 +250,37 @@ class _Service:
         # An instant worker submits nothing: no sequence, no wait, no joule.
         named = [] if self._options.is_instant else prompts
         sizes = ((one.prompt_tokens, one.output_tokens, self._prefix(one.text)) for one in named)
-        with self._worker.submitted(sizes) as sequences:
+        received_tokens = await self._received_tokens(body)
+        with self._worker.submitted(sizes, received_tokens) as sequences:
             if body.stream:
                 return await self._stream(request, body, prompts, shape, sequences)
             await self._until_done(sequences)
-            return _document(shape.whole(self._with_cached(prompts, sequences)), sequences)
+            document = shape.whole(self._with_cached(prompts, sequences))
+            return _document({**document, **self._kept(request, body, prompts)}, sequences)
+
+    async def _received_tokens(self, body: ChatBody | CompletionBody) -> int:
+        """Prompt tokens whose KV cache another engine has read for this request, once it is here."""
+        params = body.kv_transfer_params
+        if params is None or not params.do_remote_prefill:
+            return 0
+        tokens = len(params.remote_block_ids or ()) * PREFIX_BLOCK_TOKENS
+        await self._worker.fetch(tokens)
+        return tokens
+
+    def _kept(self, request: web.Request, body: ChatBody | CompletionBody, prompts: Sequence[Prompt]) -> Document:
+        """Where another engine finds the KV cache of the prompt, if it was asked to be kept for one."""
+        params = body.kv_transfer_params
+        if params is None or not params.do_remote_decode:
+            return {}
+        blocks = -(-sum(one.prompt_tokens for one in prompts) // PREFIX_BLOCK_TOKENS)
+        where = TransferParams(
+            do_remote_prefill=True,
+            remote_engine_id=f"{self._options.name}-sim",
+            remote_block_ids=list(range(blocks)),
+            remote_host=request.url.host,
+            remote_port=request.url.port,
+        )
+        return {"kv_transfer_params": msgspec.to_builtins(where)}
 
     def _prefix(self, text: str) -> Prefix:
         if not self._options.has_prefix_cache:
@@ -263,7 +290,7 @@ class _Service:
 
     def _with_cached(self, prompts: Sequence[Prompt], sequences: Sequence[Running]) -> Sequence[Prompt]:
         """The prompts with what the cache spared of each, once that is known."""
-        if not self._options.has_prefix_cache or not sequences:
+        if not any(self._options.has_prefix_cache or one.received_tokens for one in sequences):
             return prompts
         return [replace(one, cached_tokens=of.cached_tokens) for one, of in zip(prompts, sequences, strict=True)]
 

@@ -21,6 +21,7 @@ from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
 from scheduler.daemon.escalation import Asked, escalate
+from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.keeper import Keeper
@@ -30,8 +31,9 @@ from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_ans
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.probing import Prober
 from scheduler.daemon.relay import Exchange
+from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
-from scheduler.daemon.workers import Worker, by_model
+from scheduler.daemon.workers import Worker, by_model, readers_by_model
 from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
 from shaping.prefixes import Prefix
@@ -117,7 +119,8 @@ class Gateway:
             grid_of=grid_of,
         )
         places = sum(worker.settings.max_sequences for worker in self._workers)
-        self._upstream = Upstream(env, metrics, connections=max(100, 2 * places))
+        hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
+        self._upstream = Upstream(env, metrics, connections=max(100, 2 * places), hand_over=hand_over)
         self._created_at_s = env.now_s()
         self._tasks: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -152,9 +155,13 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             for pool in self._pools.values():
                 group.create_task(pool.run(), name=f"pool {pool.model}")
-                if self._settings.consolidation.enabled and pool.is_exclusive:
+                if self._settings.consolidation.enabled and pool.is_exclusive and not pool.shares_gpu:
                     keeper = Keeper(pool, self._settings.consolidation, self._upstream, self._env, self._metrics)
                     group.create_task(keeper.run(), name=f"keeper {pool.model}")
+            for name in sorted({pool.shares_gpu for pool in self._pools.values()} - {""}):
+                sharing = [pool for pool in self._pools.values() if pool.shares_gpu == name]
+                turns = TurnKeeper(sharing, self._settings.consolidation, self._upstream, self._env, self._metrics)
+                group.create_task(turns.run(), name=f"turns on {name}")
             for worker in self._workers:
                 prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
                 group.create_task(prober.run(), name=f"probe {worker.name}")

@@ -13,6 +13,27 @@ from shaping.metered_shares import MeteredShares, Share
 Booking = Callable[[float | None], None]  # called with the request's metered joules, None where they are not known
 
 
+class KeptShare:
+    """What a meter says of a request that is booked later than it ended: with another part of the same call."""
+
+    __slots__ = ("_booking", "_said")
+
+    def __init__(self) -> None:
+        self._booking: Booking | None = None
+        self._said: tuple[float | None] | None = None
+
+    def metered(self, metered_j: float | None) -> None:
+        self._said = (metered_j,)
+        if self._booking is not None:
+            self._booking(metered_j)
+
+    def book(self, booking: Booking) -> None:
+        """Have it made now, or as soon as the meter has spoken."""
+        self._booking = booking
+        if self._said is not None:
+            booking(self._said[0])
+
+
 class Metering:
     """The requests of one worker whose meter is read."""
 

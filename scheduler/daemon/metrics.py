@@ -56,6 +56,9 @@ class Metrics:
         self.worker_sleep_orders = self._counter(
             "worker_sleep_orders", "Orders to sleep and to wake, by outcome.", "worker", "order", "outcome"
         )
+        self.hand_overs = self._counter(
+            "hand_overs", "Prompts that a prefill worker was asked to read, by outcome.", "worker", "outcome"
+        )
         self.worker_failures = self._counter("worker_failures", "Failed calls of a worker, by kind.", "worker", "kind")
 
     def _declare_feeds_and_jobs(self) -> None:

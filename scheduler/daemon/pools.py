@@ -20,6 +20,7 @@ from shaping.learning import LoadForecast
 from shaping.prefixes import Prefix
 from shaping.request import Request
 from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
+from shaping.sharing import LatestStarts, SharingPolicy
 
 # The wall clock may be set while we sleep, so look at it again after this long (real time).
 _LONGEST_SLEEP_S = 60.0
@@ -90,6 +91,7 @@ class ModelPool:
             reading_tokens_per_s=None if reading_tokens_per_s is None else reading_tokens_per_s / env.speed,
         )
         self._load = LoadForecast()
+        self._latest_starts: LatestStarts | None = None
         self._blocked = asyncio.Event()
         self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
         self._changed = asyncio.Event()
@@ -102,6 +104,9 @@ class ModelPool:
         ticket = self.held[request.id] = Ticket(request)
         self._load.arrived(now_s)
         self._shaper.offer(request, now_s)
+        if self._latest_starts is not None:
+            self._latest_starts.held(request)
+            self._blocked.set()  # whose turn it is may depend on it
         self._let_go(now_s)
         return ticket
 
@@ -115,6 +120,10 @@ class ModelPool:
                 self._load.answered(now_s - ticket.released_at_s)
         else:
             self._shaper.give_up(ticket.request.id, now_s)
+            if self._latest_starts is not None:
+                self._latest_starts.gone(ticket.request.id)
+        if self._latest_starts is not None and self.running == 0:
+            self._blocked.set()
         if self.held:
             self._let_go(now_s)
 
@@ -139,6 +148,11 @@ class ModelPool:
     def is_exclusive(self) -> bool:
         """Whether its workers serve no other model, which would have a say in their sleep."""
         return all(len(worker.settings.models) == 1 for worker in self.workers)
+
+    @property
+    def shares_gpu(self) -> str:
+        """The GPUs that its worker shares with those of other pools; empty for GPUs of its own."""
+        return self.workers[0].settings.shares_gpu
 
     @property
     def sequences(self) -> int:
@@ -170,7 +184,17 @@ class ModelPool:
             is_blocked=self._shaper.is_blocked,
             rate_per_s=self._load.rate_per_s(now_s),
             service_s=self._load.service_s,
+            latest_start_at_s=None if self._latest_starts is None else self._latest_starts.first_at_s,
+            drain_s=self._load.longest_s,
         )
+
+    def take_turns(self, policy: SharingPolicy, bell: asyncio.Event) -> None:
+        """Its worker shares its GPUs with those of other pools: `bell` rings whenever that may matter to whose turn."""
+        self._latest_starts, self._blocked = LatestStarts(policy), bell
+
+    def hasten(self, ahead_s: float) -> None:
+        """The worker is about to be gone for so long: what cannot wait goes now."""
+        self._let_go(self._env.now_s(), ahead_s)
 
     async def blocked_within(self, limit_s: float) -> None:
         """Wait until a request finds no room, at most `limit_s` real seconds."""
@@ -181,11 +205,13 @@ class ModelPool:
         except TimeoutError:
             pass
 
-    def _let_go(self, now_s: float) -> None:
-        for group in self._shaper.release(now_s):
+    def _let_go(self, now_s: float, ahead_s: float = 0.0) -> None:
+        for group in self._shaper.release(now_s, ahead_s):
             self._group_sizes[group.reason].observe(len(group.requests))
             for request in group.requests:
                 self.running += 1
+                if self._latest_starts is not None:
+                    self._latest_starts.gone(request.id)
                 self.held.pop(request.id).release(group.released_at_s)
         if self._shaper.is_blocked:
             self._blocked.set()

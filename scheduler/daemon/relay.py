@@ -19,6 +19,7 @@ from scheduler.daemon.energy_use import (
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import give_up_after_s
 from scheduler.daemon.http import REQUEST_ID, REQUEST_ID_HEADER
+from scheduler.daemon.metering import Booking
 from scheduler.daemon.model_routing import Route
 from scheduler.daemon.openai_api import (
     Call,
@@ -268,31 +269,49 @@ def book_answer(
             worker.settings,
             prompt_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
+            cached_tokens=usage.prompt_tokens if answer.has_taken_over else usage.cached_tokens,
             batch_sequences=(answer.began_beside + worker.in_flight) // 2,
         )
+    read_j = None if answer.read_by is None else _reading_j(bookkeeper, answer.read_by, usage)
     ended_at_s = env.now_s()
 
-    def book(metered_j: float | None) -> None:
-        used_j = energy_j if metered_j is None else metered_j
-        if used_j is not None:
-            pool.used(used_j)
-        bookkeeper.book(
-            request,
-            worker.settings,
-            home=pool.home,
-            energy_j=used_j,
-            basis=EnergyBasis.MODELLED if metered_j is None else EnergyBasis.METERED,
-            prompt_tokens=usage.prompt_tokens,
-            output_tokens=usage.completion_tokens,
-            released_at_s=request.arrived_at_s + ticket.held_s,
-            ended_at_s=ended_at_s,
-            at_once_at_s=at_once_at_s,
-            tenant=tenant,
-        )
+    def booking(by: Answer, modelled_j: float | None, tokens: Usage) -> Booking:
+        def book(metered_j: float | None) -> None:
+            used_j = modelled_j if metered_j is None else metered_j
+            if used_j is not None:
+                pool.used(used_j)
+            bookkeeper.book(
+                request,
+                by.worker.settings,
+                home=pool.home,
+                energy_j=used_j,
+                basis=EnergyBasis.MODELLED if metered_j is None else EnergyBasis.METERED,
+                prompt_tokens=tokens.prompt_tokens,
+                output_tokens=tokens.completion_tokens,
+                released_at_s=request.arrived_at_s + ticket.held_s,
+                ended_at_s=ended_at_s,
+                at_once_at_s=at_once_at_s,
+                tenant=tenant,
+            )
 
-    answer.book(book)
-    return energy_j
+        return book
+
+    answer.book(booking(answer, energy_j, usage))
+    if answer.read_by is None:
+        return energy_j
+    # The prompt's tokens are counted once, where the answer is written.
+    answer.read_by.book(booking(answer.read_by, read_j, Usage()))
+    return None if energy_j is None or read_j is None else energy_j + read_j
+
+
+def _reading_j(bookkeeper: Bookkeeper, read: Answer, usage: Usage) -> float | None:
+    """What a prefill worker spent on the prompt, by its own word or the model."""
+    reported_j = worker_energy_j(read.response.headers.get(WORKER_ENERGY_HEADER))
+    if reported_j is not None:
+        return reported_j
+    return bookkeeper.modelled_j(
+        read.worker.settings, prompt_tokens=usage.prompt_tokens, output_tokens=0, batch_sequences=1
+    )
 
 
 async def _end_with(response: web.StreamResponse, event: bytes) -> web.StreamResponse:

@@ -1,19 +1,22 @@
 """Calls workers: one session, a choice per attempt, another attempt only while nothing has reached the client.
 
-Decides which failures are worth another worker, and what the client is told when none is left. Knows no shaping.
+Decides which failures are worth another worker, and what the client is told when none is left. Where one worker reads
+the prompt for another (hand_over.py says when), the client learns of it by nothing but the time. Knows no shaping.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import aiohttp
 
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.engine_priority import with_priority
 from scheduler.daemon.env import Env
-from scheduler.daemon.metering import Booking
+from scheduler.daemon.hand_over import HandOver, body_to_read, body_to_write
+from scheduler.daemon.metering import Booking, KeptShare
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, choose
@@ -44,16 +47,32 @@ class Answer:
     Holds a place at its worker until it is closed.
     """
 
-    __slots__ = ("_env", "_is_open", "_metering", "_request", "_response", "_share", "began_beside", "body", "worker")
+    __slots__ = (
+        "_env",
+        "_is_open",
+        "_kept",
+        "_metering",
+        "_request",
+        "_response",
+        "_share",
+        "began_beside",
+        "body",
+        "has_taken_over",
+        "read_by",
+        "worker",
+    )
 
     def __init__(self, worker: Worker, request: Request, env: Env) -> None:
         self.worker, self._request, self._env = worker, request, env
         self.body: bytes | None = None
+        self.read_by: Answer | None = None  # the prefill worker's, where another was asked to read the prompt
+        self.has_taken_over = False  # the KV cache that the other made
         self._response: aiohttp.ClientResponse | None = None
         self._is_open = True
         worker.began(request.adapter)
         self._metering = worker.metering
         self._share: Share | None = None
+        self._kept: KeptShare | None = None
         if self._metering is not None:
             self._share = self._metering.began(env.monotonic_s(), request.prompt_tokens, request.output_tokens)
         self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
@@ -79,8 +98,17 @@ class Answer:
         """Make the booking now, or once the worker's meter knows the energy, where it has one."""
         if self._metering is None or self._share is None:
             booking(None)
+        elif self._kept is not None:
+            self._kept.book(booking)
         else:
             self._metering.book(self._share, booking)
+
+    def close_to_book_later(self) -> None:
+        """Close it, and keep what the meter says of it until it is booked."""
+        self.close()
+        if self._metering is not None and self._share is not None:
+            self._kept = KeptShare()
+            self._metering.book(self._share, self._kept.metered)
 
     def close(self) -> None:
         """Give the worker's place back; an answer not read to its end is broken off, which cancels it there."""
@@ -97,8 +125,8 @@ class Answer:
 class Upstream:
     """The one client session of the gateway."""
 
-    def __init__(self, env: Env, metrics: Metrics, *, connections: int) -> None:
-        self._env, self._metrics = env, metrics
+    def __init__(self, env: Env, metrics: Metrics, *, connections: int, hand_over: HandOver | None = None) -> None:
+        self._env, self._metrics, self._hand_over = env, metrics, hand_over
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
@@ -142,12 +170,14 @@ class Upstream:
         tried: list[Worker] = []
         sent = 0
         last: WorkerCallError | None = None
+        handed, read = await self._handed_over(workers, endpoint, body, headers, streams=streams, request=request)
+        if handed is not None:
+            return handed
         while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, request)) is not None:
             tried.append(worker)
             worker.prefixes.touch(request.prefix)
             try:
-                sent_body = with_priority(body, worker.settings.priority, request.latency_class)
-                answer = await self._attempt(worker, endpoint, sent_body, headers, streams=streams, request=request)
+                answer = await self._attempt(worker, endpoint, body, headers, streams=streams, request=request)
             except WorkerCallError as error:
                 last = error
                 self._note_failure(error)
@@ -156,8 +186,65 @@ class Upstream:
                 sent += error.failure in (Failure.BROKEN_OFF, Failure.ERROR)
             else:
                 worker.succeeded()
+                answer.read_by = read
                 return answer
         raise _told_to_client(last, workers, self._env.monotonic_s())
+
+    async def _handed_over(
+        self,
+        workers: Sequence[Worker],
+        endpoint: Endpoint,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        streams: bool,
+        request: Request,
+    ) -> tuple[Answer | None, Answer | None]:
+        """The answer of a worker that took the prompt's KV cache over, and that of the one that read it.
+
+        Without the first the call is still to be made; the second is there whenever energy went into reading.
+        """
+        writer = self._next(workers, [], None, request)
+        if writer is None or self._hand_over is None:
+            return None, None
+        reader = self._hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
+        asked = None if reader is None else body_to_read(body)
+        if reader is None or asked is None:
+            return None, None
+        read = await self._read_by(reader, endpoint, asked, headers, request)
+        written = None if read is None or read.body is None else body_to_write(body, read.body)
+        self._metrics.hand_overs.labels(reader.name, "failed" if written is None else "done").inc()
+        if written is None:
+            return None, read
+        try:
+            answer = await self._attempt(writer, endpoint, written, headers, streams=streams, request=request)
+        except WorkerCallError as error:
+            self._note_failure(error)
+        else:
+            if answer.status < 400:
+                answer.read_by, answer.has_taken_over = read, True
+                writer.succeeded()
+                return answer, read
+            answer.close()
+        self._metrics.hand_overs.labels(reader.name, "refused").inc()
+        return None, read
+
+    async def _read_by(
+        self, reader: Worker, endpoint: Endpoint, body: bytes, headers: Mapping[str, str], request: Request
+    ) -> Answer | None:
+        """The prefill worker's answer, its place given back; None where it failed, which costs only the try."""
+        only_read = replace(request, output_tokens=1)
+        try:
+            read = await self._attempt(reader, endpoint, body, headers, streams=False, request=only_read)
+        except WorkerCallError as error:
+            self._note_failure(error)
+            return None
+        if read.status != 200:
+            read.close()
+            return None
+        read.close_to_book_later()
+        reader.succeeded()
+        return read
 
     def _next(
         self,
@@ -186,6 +273,7 @@ class Upstream:
         request: Request,
     ) -> Answer:
         answer = Answer(worker, request, self._env)
+        body = with_priority(body, worker.settings.priority, request.latency_class)
         try:
             answer.began(
                 await self.session.post(

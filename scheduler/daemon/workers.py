@@ -14,7 +14,7 @@ from enum import StrEnum
 from aiohttp import ClientTimeout
 from yarl import URL
 
-from scheduler.config import WorkerSettings
+from scheduler.config import WorkerRole, WorkerSettings
 from scheduler.daemon.metering import Metering
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
 from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
@@ -66,6 +66,7 @@ class Worker:
         "health_url",
         "in_flight",
         "is_asleep",
+        "is_leaving",
         "metering",
         "name",
         "prefixes",
@@ -84,7 +85,8 @@ class Worker:
         self.health_url = URL(base + "/health")
         self.timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.timeout_s)
         self.in_flight = 0
-        self.is_asleep = False  # or about to be: it is given no requests
+        self.is_asleep = False  # or on its way there or back: it is given no requests
+        self.is_leaving = False  # to sleep: it finishes what was released before
         self.served = Served()
         self.metering: Metering | None = None  # while its GPUs are read
         self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
@@ -149,14 +151,27 @@ def choose(
 ) -> Worker | None:
     """The worker that is up, awake and has the least in flight per place; the earlier one where two are equal.
 
+    One that is to sleep only where no other is left, for what was released before it was to.
+
     Of those about as idle, the one that was sent most of the `prefix` before. Only workers that serve the adapter, and
     those without a place for it last: there it waits in the engine's own queue.
     """
+    staying = [one for one in workers if not one.is_leaving]
+    if len(staying) < len(workers):
+        leaving = [one for one in workers if one.is_leaving]
+        found = _choose(staying, now_s, tried, prefix, adapter)
+        return found or _choose(leaving, now_s, tried, prefix, adapter)
+    return _choose(workers, now_s, tried, prefix, adapter)
+
+
+def _choose(
+    workers: Sequence[Worker], now_s: float, tried: Collection[Worker], prefix: Prefix, adapter: str = ""
+) -> Worker | None:
     if adapter:
         serving = [one for one in workers if adapter in one.settings.adapters]
         free = [one for one in serving if one.has_place_for(adapter)]
-        found = choose(free, now_s, tried, prefix)
-        return found or choose(serving, now_s, tried, prefix)
+        found = _choose(free, now_s, tried, prefix)
+        return found or _choose(serving, now_s, tried, prefix)
     if prefix:
         return _choose_by_prefix([one for one in workers if one not in tried], now_s, prefix)
     best: Worker | None = None
@@ -187,7 +202,7 @@ def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
     While all that are up sleep there is no place, but nobody is too large for one.
     """
     up = [worker for worker in workers if worker.is_up(now_s)] or list(workers)
-    awake = [worker.settings for worker in up if not worker.is_asleep]
+    awake = [worker.settings for worker in up if not (worker.is_asleep or worker.is_leaving)]
     asked = awake or [worker.settings for worker in up]
     adapters = [worker.max_adapters for worker in asked if worker.max_adapters is not None]
     kv_tokens = [worker.kv_tokens for worker in asked if worker.kv_tokens is not None]
@@ -200,7 +215,16 @@ def capacity_of(workers: Sequence[Worker], now_s: float) -> PoolCapacity:
 
 
 def by_model(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
-    """The workers of each model, in the order of the settings."""
+    """The workers of each model that write answers, in the order of the settings."""
+    return _by_model(one for one in workers if one.settings.role is not WorkerRole.PREFILL)
+
+
+def readers_by_model(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
+    """The workers of each model that only read prompts, in the order of the settings."""
+    return _by_model(one for one in workers if one.settings.role is WorkerRole.PREFILL)
+
+
+def _by_model(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
     pools: dict[str, list[Worker]] = {}
     for worker in workers:
         for model in worker.settings.models:

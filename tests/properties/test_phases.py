@@ -16,6 +16,7 @@ from shaping.phases import (
     RooflineDevice,
     per_prompt,
     place,
+    place_before,
     placements,
     static,
 )
@@ -54,6 +55,16 @@ def test_the_placement_is_the_best_of_all_pairs(prompts: list[Prompt], objective
     for prompt in prompts:
         best = place(prompt, FLEET, FAST_LINK, objective).cost.by(objective)
         assert best == min(one.cost.by(objective) for one in placements(prompt, FLEET, FAST_LINK))
+
+
+@given(st.builds(Prompt, st.integers(1, 200_000), st.integers(1, 2_000)), st.sampled_from(Objective))
+def test_before_a_given_writer_the_reader_is_the_best_of_all_pairs_with_it(
+    prompt: Prompt, objective: Objective
+) -> None:
+    for writer in FLEET:
+        found = place_before(prompt, [one for one in FLEET if one is not writer], writer, FAST_LINK, objective)
+        pairs = [one.cost.by(objective) for one in placements(prompt, FLEET, FAST_LINK) if one.decode == writer.name]
+        assert (found.cost.by(objective) if found else None) == min(pairs, default=None)
 
 
 @given(st.builds(Prompt, st.integers(1, 20_000), st.integers(1, 2_000)), st.floats(1e6, 1e12))

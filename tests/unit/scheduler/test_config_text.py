@@ -260,8 +260,43 @@ def test_a_worker_of_several_models_does_not_sleep_and_says_so() -> None:
     assert any("never put to sleep" in one for one in warnings("[consolidation]\nenabled = true\n" + text))
 
 
+SHARED = (
+    '[consolidation]\nenabled = true\n[[region]]\nname = "here"\nzone = "DE"\n'
+    '[[worker]]\nurl = "http://w:1"\nmodels = ["m"]\nregion = "here"\nshares_gpu = "card"\n'
+    '[[worker]]\nurl = "http://w:2"\nmodels = ["n"]\nregion = "here"\nshares_gpu = "card"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "what"),
+    [
+        ("enabled = true", "enabled = false", "consolidation is off"),
+        ('models = ["n"]', 'models = ["n", "o"]', "serves one model"),
+        ('models = ["n"]', 'models = ["m"]', "is the only one that serves it"),
+    ],
+)
+def test_workers_that_share_a_gpu_serve_a_model_each_and_need_consolidation(right: str, wrong: str, what: str) -> None:
+    assert not any("shares_gpu" in one for one in warnings(SHARED))
+    assert all(what in one for one in problems(SHARED.replace(right, wrong)))
+
+
+def test_a_worker_that_shares_its_gpu_with_nobody_is_warned_of() -> None:
+    (first, _) = [one for one in warnings(SHARED.replace('"card"', '"cart"', 1)) if "no other [[worker]]" in one]
+    assert "did you mean 'card'?" in first
+
+
 def test_the_shaping_table_is_the_shapers_policy() -> None:
     text = '[shaping]\npolicy = "adaptive"\ninteractive_hold_s = "2s"\nlatency_price_gco2e_per_h = 1.5\n'
     policy = parse_settings(text, "s.toml", {}).shaping.hold_policy
     assert policy.holding is Holding.ADAPTIVE
     assert (policy.interactive_hold_s, policy.latency_price_gco2e_per_h) == (2.0, 1.5)
+
+
+def test_a_prefill_worker_needs_one_that_writes_and_a_decode_worker_one_that_reads() -> None:
+    worker = '[[worker]]\nurl = "http://w:{n}"\nmodels = ["m"]\nregion = "here"\nrole = "{role}"\n'
+    region = '[[region]]\nname = "here"\nzone = "DE"\n'
+    reader, writer = worker.format(n=1, role="prefill"), worker.format(n=2, role="decode")
+    (problem,) = problems(region + reader)
+    assert "nobody writes what it reads" in problem
+    assert any("nothing is handed over to it" in one for one in warnings(region + writer))
+    assert not any("role" in one or "handed" in one for one in warnings(region + reader + writer))

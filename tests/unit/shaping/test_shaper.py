@@ -260,3 +260,10 @@ def test_the_first_start_is_known_while_no_worker_is_there() -> None:
     shaper.give_up("r1", 11.0)
     shaper.release(60.0)
     assert shaper.first_start_at_s == 50.0  # due for ten seconds
+
+
+def test_before_the_workers_are_gone_for_a_while_what_cannot_wait_so_long_goes() -> None:
+    shaper = a_shaper(hold_s=60.0)
+    offer_all(shaper, a_flex_request("soon", release_by_s=20.0), a_flex_request("later", release_by_s=500.0))
+    assert ids(shaper.release(5.0, ahead_s=14.9)) == []
+    assert ids(shaper.release(5.0, ahead_s=15.0)) == [["soon"]]

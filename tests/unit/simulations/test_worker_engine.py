@@ -171,3 +171,14 @@ def test_a_prompt_that_begins_as_an_earlier_one_is_read_from_there_on() -> None:
     assert engine.account.energy_j == pytest.approx(engine.account.idle_energy_j + attributed_j)
     uncached = WorkerEngine(H100_8B, max_sequences=8)
     assert [read(text, uncached).cached_tokens for text in (b"a" * 100, b"a" * 100 + b"c")] == [0, 0]
+
+
+def test_of_a_prompt_that_another_worker_has_read_only_the_last_token_is() -> None:
+    engine = an_engine()
+    sequence = a_sequence(prompt_tokens=1000, output_tokens=3)
+    sequence.received_tokens = 1008  # whole blocks of 16
+    engine.submit(sequence)
+    engine.advance(60.0)
+    assert sequence.first_token_at_s == pytest.approx(step(H100_8B, 0, 0, 1, 1000**2 - 999**2).duration_s)
+    assert (engine.account.prompt_tokens, engine.account.cached_tokens) == (1, 999)
+    assert engine.account.generated_tokens == 3
