@@ -27,7 +27,7 @@ from typing import Protocol
 from scheduler.events import Outcome
 from scheduler.jobs import Job, JobState
 from scheduler.ledger import EnergyUse
-from scheduler.store import filing_contract
+from scheduler.store import access_contract, filing_contract
 from scheduler.store.standing import Standing
 
 Json = Mapping[str, object]
@@ -140,7 +140,7 @@ class JobFilter:
     id_prefix: str | None = None
 
 
-class Reads(filing_contract.FilingReads, Protocol):
+class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
     """What may be asked at any time, beside the writer."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -175,7 +175,7 @@ class Reads(filing_contract.FilingReads, Protocol):
     def close(self) -> None: ...
 
 
-class Store(Reads, filing_contract.Filing, Protocol):
+class Store(Reads, filing_contract.Filing, access_contract.Access, Protocol):
     """The one writer's view. An operation outside `transaction()` is a transaction of its own."""
 
     def transaction(self) -> AbstractContextManager[None]:

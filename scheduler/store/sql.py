@@ -17,6 +17,7 @@ from scheduler.events import Outcome
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, TRANSITIONS, Job, JobAction, JobState
 from scheduler.ledger import EnergyUse
 from scheduler.store import dialects, standing
+from scheduler.store.access import AccessReads, AccessWrites
 from scheduler.store.contract import (
     Claim,
     DuplicateJobError,
@@ -40,7 +41,7 @@ _HELD = sorted(HOLDING_STATES)
 _LISTED = [column for column in JOBS.c if column is not JOBS.c.payload]
 
 
-class SqlReads(FilingReads):
+class SqlReads(FilingReads, AccessReads):
     """The questions, over whatever connection the subclass lends."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -127,7 +128,7 @@ class SqlReader(SqlReads):
         self._engine.dispose()
 
 
-class SqlStore(SqlReads, FilingWrites):
+class SqlStore(SqlReads, FilingWrites, AccessWrites):
     """The writer. Use `open_store`, which makes sure that it is the only one and that the schema is right."""
 
     def __init__(self, engine: Engine, connection: Connection, held: ExitStack) -> None:
