@@ -14,7 +14,7 @@ Amounts are `cost`s in the unit of what is limited. Knows no clock, no store and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -195,13 +195,17 @@ class Meter:
             reservation.second = self._add(What.TOKENS, tokens, steady_s)
         return reservation
 
-    def refusal(self, now_s: float) -> Refused | None:
+    def refusal(self, now_s: float, among: Collection[What]) -> Refused | None:
         """Why nothing more may begin this month, for work that is no request: jobs and whole batches."""
-        return self._over_month(now_s, {})
+        return self._over_month(now_s, {}, among)
 
-    def _over_month(self, now_s: float, asked: Mapping[What, int]) -> Refused | None:
+    def _over_month(
+        self, now_s: float, asked: Mapping[What, int], among: Collection[What] = tuple(What)
+    ) -> Refused | None:
         used = self.used(now_s)
         for limit in self._monthly:
+            if limit.what not in among:
+                continue
             used_cost, asked_cost = used.cost(limit.what), asked.get(limit.what, 0)
             if used_cost >= limit.most_cost or used_cost + asked_cost > limit.most_cost:
                 is_never = asked_cost > limit.most_cost or limit.most_cost == 0

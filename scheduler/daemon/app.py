@@ -27,7 +27,7 @@ from apscheduler.triggers.cron import CronTrigger
 from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
-from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api
+from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, quota_book, session_api
 from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.audit import AuditLog
@@ -50,6 +50,7 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
+from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
@@ -61,11 +62,13 @@ from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
 from scheduler.keys import Key, Keyring, Scope, bootstrap_key, sha256_of
 from scheduler.launchers.local import LocalLauncher
+from scheduler.ledger import EnergyUse
 from scheduler.objective_settings import sites_of, weighed
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.planner import Planner
 from scheduler.planning.whole_fleet.objective import Sites
+from scheduler.quota_settings import limits_of
 from scheduler.regions_ahead import regions_ahead
 from scheduler.store.contract import StoreBrokenError, StoreBusyError
 from scheduler.store.disk import DiskGuard
@@ -126,6 +129,7 @@ class Daemon:
         await self._first_poll()
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
         await self.budgets.read(self.reads)  # with what ended while the daemon was away
+        await self.quotas.read(self.reads)
         await self.cron.submit_due()
         await self.files.recover()
         await self.batches.recover()
@@ -179,6 +183,7 @@ class Daemon:
         await self.launcher.close()
         if self._fatal is None:
             await self.accounts.flush()
+            await self.quotas.flush(self.writer)
         await self.writer.close()
         self.reads.close()
         self.journal.close()
@@ -192,6 +197,7 @@ class Daemon:
             group.create_task(self.runs.watch(), name="runs")
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")
+            group.create_task(self.quotas.run(self.writer, self.reads), name="quotas")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(self.files.run(), name="files")
@@ -222,7 +228,8 @@ class Daemon:
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
         budgets = budgets_of(settings.budget)
         self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
-        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self.budgets.count)
+        self.quotas = QuotaBook(env, limits_of(settings.tenant), self.budgets)
+        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self._count_use)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
         self.guard = self._guard()
@@ -246,6 +253,7 @@ class Daemon:
             metrics=self.metrics,
             batch_of=self.batch_of,
             grid_of=self.grid_of,
+            quotas=self.quotas,
         )
         self.telemetry = Telemetry(env, settings.telemetry, self._folder / "telemetry", self.gateway.workers)
         self._compose_batches()
@@ -263,6 +271,7 @@ class Daemon:
             logs=self.launcher.log_path,
             past=self.past,
             budgets=self.budgets,
+            quotas=self.quotas,
         )
         self.fine_tuning = fine_tuning_api.FineTuningApi(
             env=env,
@@ -301,7 +310,12 @@ class Daemon:
             clean_hours=self.batch_release_at_s,
         )
         self.batches_api = batches_api.BatchesApi(
-            env=self._env, settings=self._settings.batches, reads=self.reads, files=self.files, batches=self.batches
+            env=self._env,
+            settings=self._settings.batches,
+            reads=self.reads,
+            files=self.files,
+            batches=self.batches,
+            quotas=self.quotas,
         )
 
     def _listen(self) -> None:
@@ -314,6 +328,8 @@ class Daemon:
             **fine_tuning_api.POLICIES,
             **jobs_api.POLICIES,
             **keys_api.POLICIES,
+            **quota_book.POLICIES,
+            **session_api.POLICIES,
             **status_api.POLICIES,
             **status_page.POLICIES,
         }
@@ -335,6 +351,8 @@ class Daemon:
         keys_api.KeysApi(env=self._env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(
             app
         )
+        session_api.SessionApi(env=self._env, guard=self.guard, audit=audit).add_routes(app)
+        self.quotas.add_routes(app)
         self._status().add_routes(app)
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
@@ -430,6 +448,10 @@ class Daemon:
         if self.api.is_draining:
             found.append("the daemon is stopping")
         return found
+
+    def _count_use(self, use: EnergyUse) -> None:
+        self.budgets.count(use)
+        self.quotas.count(use)
 
     def _on_forecast_changed(self) -> None:
         self.budgets.on_forecast_changed()

@@ -23,6 +23,8 @@ _WHY = {
     Refusal.EXPIRED: "This key has expired: ask for a new one.",
     Refusal.REVOKED: "This key was revoked: ask for a new one.",
 }
+# Where nobody says whose a job, a file or a request is.
+DEFAULT_TENANT = "default"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -45,7 +47,7 @@ class Guard:
         elif asked is Scope.OPEN:
             request[CALLER] = NOBODY
         else:
-            caller = request[CALLER] = self._caller(request)
+            caller = request[CALLER] = self.caller(request)
             if asked is not None and not caller.may(asked):
                 raise _missing_scope(asked)
 
@@ -53,7 +55,8 @@ class Guard:
         """Whoever holds this key. Raises ApiError 401."""
         return _welcome(self.keyring.believed(shown, self._env.now_s()))
 
-    def _caller(self, request: web.Request) -> Caller:
+    def caller(self, request: web.Request) -> Caller:
+        """Whoever the key, or the session, of a request stands for. Raises ApiError."""
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             kind, _, key = authorization.partition(" ")
@@ -89,6 +92,24 @@ def owned(request: web.Request, tenant: str, missing: Callable[[], ApiError]) ->
     """Raises what `missing` makes for another tenant's: that it is there at all is nobody else's business."""
     if not caller_of(request).acts_for(tenant):
         raise missing()
+
+
+def tenant_for(request: web.Request, asked: str = DEFAULT_TENANT) -> str:
+    """Whose the new work is: the key's tenant where it has one, else whichever is named. Raises ApiError 403."""
+    own = caller_of(request).tenant
+    if own is None:
+        return asked
+    if asked not in (own, DEFAULT_TENANT):
+        message = f"This key is of tenant {own!r}: leave the tenant out, or name that one."
+        raise ApiError(403, message, kind="permission_error", param="tenant", code="other_tenant")
+    return own
+
+
+def refuse_single_tenants(request: web.Request) -> None:
+    """What tells of all tenants is for keys of all tenants. Raises ApiError 403."""
+    if caller_of(request).tenant is not None:
+        message = "This tells of every tenant: it needs a key of all tenants."
+        raise ApiError(403, message, kind="permission_error", code="other_tenant")
 
 
 def refuse_unless_own_page(request: web.Request) -> None:

@@ -18,7 +18,7 @@ from scheduler.config import Server
 from scheduler.daemon.api_errors import ApiError, internal, invalid, not_found
 from scheduler.daemon.audit import NOTED, AuditLog
 from scheduler.daemon.env import Env
-from scheduler.daemon.guard import Guard, caller_of, guard_of
+from scheduler.daemon.guard import Guard, caller_of, guard_of, refuse_single_tenants
 from scheduler.daemon.metrics import Metrics
 from scheduler.keys import NOBODY, Asked
 from scheduler.keys import Scope as Scope
@@ -105,12 +105,23 @@ def make_app(
     app.on_startup.append(door.check_policies)
     app.router.add_get("/healthz", _alive, allow_head=False)
     app.router.add_get("/readyz", _Readiness(problems, remarks).handle, allow_head=False)
-    app.router.add_get("/metrics", metrics.handle, allow_head=False)
+    app.router.add_get("/metrics", _Exposition(metrics).handle, allow_head=False)
     return app
 
 
 async def _alive(_: web.Request) -> web.Response:
     return web.Response(body=b'{"status":"alive"}', content_type="application/json")
+
+
+class _Exposition:
+    """The metrics name tenants, so they are for keys of all of them."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def handle(self, request: web.Request) -> web.Response:
+        refuse_single_tenants(request)
+        return await self._metrics.handle(request)
 
 
 class _Readiness:

@@ -152,8 +152,8 @@ class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
     def open_jobs(self) -> Sequence[JobRecord]:
         """Everything not terminal, in the order of acceptance, without payloads."""
 
-    def count_by_state(self) -> Mapping[JobState, int]:
-        """Every state, those without jobs too."""
+    def count_by_state(self, tenant: str | None = None) -> Mapping[JobState, int]:
+        """Every state, those without jobs too; of all tenants or of one."""
 
     def uses(self, since_at_s: float, until_at_s: float, *, tenant: str | None = None) -> Sequence[EnergyUse]:
         """Uses that started in [since, until), by start."""

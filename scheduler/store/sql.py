@@ -66,8 +66,10 @@ class SqlReads(FilingReads, AccessReads):
         with self._connected() as connection:
             return [record_of(row) for row in connection.execute(query).mappings()]
 
-    def count_by_state(self) -> Mapping[JobState, int]:
+    def count_by_state(self, tenant: str | None = None) -> Mapping[JobState, int]:
         query = select(JOBS.c.state, func.count().label("jobs")).group_by(JOBS.c.state)
+        if tenant is not None:
+            query = query.where(JOBS.c.tenant == tenant)
         with self._connected() as connection:
             found = {row.state: row.jobs for row in connection.execute(query)}
         return {state: found.get(state.value, 0) for state in JobState}
