@@ -60,30 +60,12 @@ class Used:
     unpriced_kwh: float = 0.0
 
     def cost(self, what: What) -> float:
-        match what:
-            case What.REQUESTS:
-                return self.requests
-            case What.TOKENS:
-                return self.tokens
-            case What.ENERGY_KWH:
-                return self.energy_kwh
-            case What.GCO2E:
-                return self.emissions_gco2e
-            case What.USD:
-                return self.energy_usd
+        found: float = getattr(self, _FIELD[what])
+        return found
 
     def plus(self, other: Used) -> Used:
         """The sum of two parts of one tenant's month."""
-        return Used(
-            tenant=self.tenant,
-            month=self.month,
-            requests=self.requests + other.requests,
-            tokens=self.tokens + other.tokens,
-            energy_kwh=self.energy_kwh + other.energy_kwh,
-            emissions_gco2e=self.emissions_gco2e + other.emissions_gco2e,
-            energy_usd=self.energy_usd + other.energy_usd,
-            unpriced_kwh=self.unpriced_kwh + other.unpriced_kwh,
-        )
+        return _used(self.tenant, self.month, _summed(_costs_of(self), _costs_of(other)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,16 +97,19 @@ class _Second:
 class SlidingMinute:
     """What was used in the last 60 s of a clock that never jumps."""
 
-    __slots__ = ("_most_cost", "_seconds")
+    __slots__ = ("_most_cost", "_seconds", "_sum_cost")
 
     def __init__(self, most_cost: float) -> None:
         self._most_cost = most_cost
         self._seconds: deque[_Second] = deque()
+        self._sum_cost = 0.0
 
     def used_cost(self, steady_s: float) -> float:
-        while self._seconds and _ends_s(self._seconds[0]) <= steady_s:
-            self._seconds.popleft()
-        return fsum(one.cost for one in self._seconds)
+        if self._seconds and _ends_s(self._seconds[0]) <= steady_s:
+            while self._seconds and _ends_s(self._seconds[0]) <= steady_s:
+                self._seconds.popleft()
+            self._sum_cost = fsum(one.cost for one in self._seconds)  # once a second, so that no error adds up
+        return self._sum_cost
 
     def has_room(self, cost: float, steady_s: float) -> bool:
         used_cost = self.used_cost(steady_s)
@@ -135,7 +120,14 @@ class SlidingMinute:
         if not self._seconds or self._seconds[-1].begin_s != begin_s:
             self._seconds.append(_Second(begin_s=begin_s, cost=0.0))
         self._seconds[-1].cost += cost
+        self._sum_cost += cost
         return self._seconds[-1]
+
+    def give_back(self, second: _Second, cost: float) -> None:
+        """Of what was added then; where that is over, nothing is left to give back."""
+        if self._seconds and self._seconds[0].begin_s <= second.begin_s:
+            second.cost -= cost
+            self._sum_cost -= cost
 
     def free_in_s(self, cost: float, steady_s: float) -> float | None:
         """Until there is room for `cost`, if nothing else comes; None: there never will be."""
@@ -162,7 +154,19 @@ class Reservation:
 
     month: str
     tokens: int
+    minute: SlidingMinute | None = None
     second: _Second | None = None
+
+
+_FIELD = {
+    What.REQUESTS: "requests",
+    What.TOKENS: "tokens",
+    What.ENERGY_KWH: "energy_kwh",
+    What.GCO2E: "emissions_gco2e",
+    What.USD: "energy_usd",
+}
+_UNPRICED = "unpriced_kwh"
+_COST_FIELDS = (*_FIELD.values(), _UNPRICED)
 
 
 class Meter:
@@ -171,10 +175,12 @@ class Meter:
     def __init__(self, tenant: str, limits: Iterable[Limit] = ()) -> None:
         self.tenant = tenant
         self._monthly = tuple(one for one in limits if one.window is Window.MONTH)
-        minutely = [one for one in limits if one.window is Window.MINUTE]
-        self._minutely: Mapping[Limit, SlidingMinute] = {one: SlidingMinute(one.most_cost) for one in minutely}
-        self._used = Used(tenant=tenant, month="")
-        self._unwritten: dict[str, Used] = {}
+        self._minutely = tuple((one, SlidingMinute(one.most_cost)) for one in limits if one.window is Window.MINUTE)
+        self._minute_of: Mapping[What, SlidingMinute] = {one.what: minute for one, minute in self._minutely}
+        # By the fields of `Used`. Plain sums: this is done several times for every request.
+        self._used_costs = dict.fromkeys(_COST_FIELDS, 0.0)
+        self._unwritten: dict[str, dict[str, float]] = {}
+        self._month, self._month_from_s, self._month_to_s = "", 0.0, 0.0
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
@@ -188,11 +194,12 @@ class Meter:
             refused = self._over_minute(steady_s, {What.REQUESTS: 1, What.TOKENS: tokens})
         if refused is not None:
             return refused
-        self._count(now_s, requests=1, tokens=tokens)
-        reservation = Reservation(month=month_of(now_s), tokens=tokens)
+        self._count_in(self._month, requests=1, tokens=tokens)
+        reservation = Reservation(month=self._month, tokens=tokens)
         if not is_paced:
             self._add(What.REQUESTS, 1, steady_s)
-            reservation.second = self._add(What.TOKENS, tokens, steady_s)
+            if (minute := self._minute_of.get(What.TOKENS)) is not None:
+                reservation.minute, reservation.second = minute, minute.add(tokens, steady_s)
         return reservation
 
     def refusal(self, now_s: float, among: Collection[What]) -> Refused | None:
@@ -202,18 +209,18 @@ class Meter:
     def _over_month(
         self, now_s: float, asked: Mapping[What, int], among: Collection[What] = tuple(What)
     ) -> Refused | None:
-        used = self.used(now_s)
+        self._turn_to(now_s)
         for limit in self._monthly:
             if limit.what not in among:
                 continue
-            used_cost, asked_cost = used.cost(limit.what), asked.get(limit.what, 0)
+            used_cost, asked_cost = self._used_costs[_FIELD[limit.what]], asked.get(limit.what, 0)
             if used_cost >= limit.most_cost or used_cost + asked_cost > limit.most_cost:
                 is_never = asked_cost > limit.most_cost or limit.most_cost == 0
                 return Refused(
                     limit=limit,
                     used_cost=used_cost,
                     asked_cost=asked_cost,
-                    retry_after_s=None if is_never else month_end_s(now_s) - now_s,
+                    retry_after_s=None if is_never else self._month_to_s - now_s,
                 )
         return None
 
@@ -226,7 +233,7 @@ class Meter:
                 asked_cost=asked.get(limit.what, 0),
                 retry_after_s=minute.free_in_s(asked.get(limit.what, 0), steady_s),
             )
-            for limit, minute in self._minutely.items()
+            for limit, minute in self._minutely
             if not minute.has_room(asked.get(limit.what, 0), steady_s)
         ]
         never = float("inf")
@@ -238,11 +245,10 @@ class Meter:
         """A request has ended and used `tokens`. One whose end nobody saw keeps what it reserved: do not call this."""
         beyond = tokens - reservation.tokens
         self._count_in(reservation.month, tokens=beyond)
-        if reservation.second is not None:
-            if beyond < 0:
-                reservation.second.cost += beyond
-            else:
-                self._add(What.TOKENS, beyond, steady_s)
+        if reservation.minute is not None and reservation.second is not None and beyond < 0:
+            reservation.minute.give_back(reservation.second, -beyond)
+        elif reservation.minute is not None and beyond > 0:
+            reservation.minute.add(beyond, steady_s)
 
     def spend(
         self,
@@ -254,67 +260,86 @@ class Meter:
         steady_s: float,
     ) -> None:
         """Energy of the facility that the tenant's requests or jobs have used; None where nobody knows the rate."""
-        is_priced = emissions_gco2e is not None
-        self._count(
-            now_s,
+        self._turn_to(now_s)
+        self._count_in(
+            self._month,
             energy_kwh=energy_kwh,
             emissions_gco2e=emissions_gco2e or 0.0,
             energy_usd=energy_usd or 0.0,
-            unpriced_kwh=0.0 if is_priced else energy_kwh,
+            unpriced_kwh=energy_kwh if emissions_gco2e is None else 0.0,
         )
         for what, cost in ((What.ENERGY_KWH, energy_kwh), (What.GCO2E, emissions_gco2e), (What.USD, energy_usd)):
             self._add(what, cost or 0.0, steady_s)
 
-    def _add(self, what: What, cost: float, steady_s: float) -> _Second | None:
-        second = None
-        for limit, minute in self._minutely.items():
-            if limit.what is what:
-                second = minute.add(cost, steady_s)
-        return second
+    def _add(self, what: What, cost: float, steady_s: float) -> None:
+        if (minute := self._minute_of.get(what)) is not None:
+            minute.add(cost, steady_s)
 
-    def _count(self, now_s: float, **amounts: float) -> None:
-        self._count_in(month_of(now_s), **amounts)
+    def _turn_to(self, now_s: float) -> None:
+        """Begin the month of now with nothing used, unless it is under way."""
+        if not self._month_from_s <= now_s < self._month_to_s:
+            self._month, self._month_to_s = month_of(now_s), month_end_s(now_s)
+            self._month_from_s = _month_begin(now_s).timestamp()
+            self._used_costs = dict.fromkeys(_COST_FIELDS, 0.0)
 
-    def _count_in(self, month: str, **amounts: float) -> None:
-        part = Used(tenant=self.tenant, month=month, **amounts)  # type: ignore[arg-type]  # counts are whole
-        self._unwritten[month] = self._unwritten.get(month, Used(tenant=self.tenant, month=month)).plus(part)
-        if month > self._used.month:
-            self._used = Used(tenant=self.tenant, month=month)
-        if month == self._used.month:
-            self._used = self._used.plus(part)
+    def _count_in(self, month: str, **costs: float) -> None:
+        unwritten_costs = self._unwritten.setdefault(month, {})
+        for name, cost in costs.items():
+            unwritten_costs[name] = unwritten_costs.get(name, 0.0) + cost
+            if month == self._month:
+                self._used_costs[name] += cost
 
     # -- what others ask ----------------------------------------------------------------------------------------------
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        return (*self._minutely, *self._monthly)
+        return (*(one for one, _ in self._minutely), *self._monthly)
 
     def used(self, now_s: float) -> Used:
         """In the month under way."""
-        month = month_of(now_s)
-        return self._used if self._used.month == month else Used(tenant=self.tenant, month=month)
+        self._turn_to(now_s)
+        return _used(self.tenant, self._month, self._used_costs)
 
     def rates(self, steady_s: float) -> list[Rate]:
         """The limits of the minute."""
-        return [minute.rate(limit.what, steady_s) for limit, minute in self._minutely.items()]
+        return [minute.rate(limit.what, steady_s) for limit, minute in self._minutely]
 
     def take_unwritten(self) -> list[Used]:
         """What was used since the last time, to be added to what is stored."""
         taken, self._unwritten = self._unwritten, {}
-        return list(taken.values())
+        return [_used(self.tenant, month, costs) for month, costs in taken.items()]
 
     def put_back(self, parts: Iterable[Used]) -> None:
         """They could not be stored."""
         for part in parts:
-            self._unwritten[part.month] = self._unwritten.get(
-                part.month, Used(tenant=self.tenant, month=part.month)
-            ).plus(part)
+            self._unwritten[part.month] = _summed(self._unwritten.get(part.month, {}), _costs_of(part))
 
-    def learn(self, stored: Used) -> None:
+    def learn(self, stored: Used, *, now_s: float) -> None:
         """What is stored of a month, by whichever daemon; what is not yet stored of ours comes on top."""
-        ours = self._unwritten.get(stored.month)
-        if stored.month >= self._used.month:
-            self._used = stored if ours is None else stored.plus(ours)
+        self._turn_to(now_s)
+        if stored.month == self._month:
+            self._used_costs = _summed(_costs_of(stored), self._unwritten.get(stored.month, {}))
+
+
+def _costs_of(used: Used) -> dict[str, float]:
+    return {name: getattr(used, name) for name in _COST_FIELDS}
+
+
+def _summed(costs: Mapping[str, float], other_costs: Mapping[str, float]) -> dict[str, float]:
+    return {name: costs.get(name, 0.0) + other_costs.get(name, 0.0) for name in _COST_FIELDS}
+
+
+def _used(tenant: str, month: str, costs: Mapping[str, float]) -> Used:
+    return Used(
+        tenant=tenant,
+        month=month,
+        requests=round(costs.get("requests", 0.0)),
+        tokens=round(costs.get("tokens", 0.0)),
+        energy_kwh=costs.get("energy_kwh", 0.0),
+        emissions_gco2e=costs.get("emissions_gco2e", 0.0),
+        energy_usd=costs.get("energy_usd", 0.0),
+        unpriced_kwh=costs.get(_UNPRICED, 0.0),
+    )
 
 
 def month_of(now_s: float) -> str:
@@ -323,5 +348,8 @@ def month_of(now_s: float) -> str:
 
 def month_end_s(now_s: float) -> float:
     """The first instant of the next month, in UTC."""
-    begin = datetime.fromtimestamp(now_s, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (begin + timedelta(days=32)).replace(day=1).timestamp()
+    return (_month_begin(now_s) + timedelta(days=32)).replace(day=1).timestamp()
+
+
+def _month_begin(now_s: float) -> datetime:
+    return datetime.fromtimestamp(now_s, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -114,12 +114,12 @@ class QuotaBook:
         """A use of energy has been booked, of a request or of a job."""
         known, sites = ({}, {}) if self._rates is None else (self._rates.known, self._rates.sites)
         site = sites.get(use.region)
-        price = None if site is None else _usd_per_kwh(site.usd_per_kwh, use)
+        usd_per_kwh = None if site is None else _mean_usd_per_kwh(site.usd_per_kwh, use)
         facility_kwh = use.energy_kwh * use.pue
         self._meter(use.tenant).spend(
             energy_kwh=facility_kwh,
             emissions_gco2e=_known_gco2e(use, known.get(use.zone)),
-            energy_usd=None if price is None else facility_kwh * price,
+            energy_usd=None if usd_per_kwh is None else facility_kwh * usd_per_kwh,
             now_s=self._env.now_s(),
             steady_s=self._env.monotonic_s(),
         )
@@ -127,7 +127,7 @@ class QuotaBook:
     async def read(self, reads: Reads) -> None:
         """The month under way, as it is stored."""
         for used in await self._env.in_thread(reads.used, month_of(self._env.now_s())):
-            self._meter(used.tenant).learn(used)
+            self._meter(used.tenant).learn(used, now_s=self._env.now_s())
 
     async def flush(self, writer: Writing) -> None:
         """Store what was used; what cannot be stored now is kept for the next time."""
@@ -188,10 +188,10 @@ def _known_gco2e(use: EnergyUse, series: IntensitySeries | None) -> float | None
     return emissions_gco2e(use.energy_kwh, use.pue, series, use.started_at_s, use.ended_at_s)
 
 
-def _usd_per_kwh(price: PriceSeries | float | None, use: EnergyUse) -> float | None:
-    if isinstance(price, PriceSeries):
-        return price.mean_usd_per_kwh(use.started_at_s, use.ended_at_s)
-    return price
+def _mean_usd_per_kwh(usd_per_kwh: PriceSeries | float | None, use: EnergyUse) -> float | None:
+    if isinstance(usd_per_kwh, PriceSeries):
+        return usd_per_kwh.mean_usd_per_kwh(use.started_at_s, use.ended_at_s)
+    return usd_per_kwh
 
 
 def _refusal(tenant: str, refused: Refused) -> ApiError:

@@ -169,7 +169,9 @@ def test_what_is_stored_comes_back_with_what_is_not_yet_on_top() -> None:
     (taken,) = meter.take_unwritten()
     assert (taken.requests, meter.take_unwritten()) == (1, [])
     let_in(meter)
-    meter.learn(Used(tenant="red", month="2026-01", requests=8))  # another daemon let seven in meanwhile
+    meter.learn(
+        Used(tenant="red", month="2026-01", requests=8), now_s=JANUARY_S
+    )  # another daemon let seven in meanwhile
     assert meter.used(JANUARY_S).requests == 9
     let_in(meter)
     refused(meter)
