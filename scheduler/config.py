@@ -18,6 +18,7 @@ from scheduler.budget_settings import BudgetSettings
 from scheduler.held_settings import MaintenanceSettings, ReservedSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
+from scheduler.quota_settings import TenantSettings
 from shaping.phases import Objective
 from shaping.policy import Holding, ShapingPolicy
 
@@ -61,7 +62,8 @@ class Server:
     max_body_bytes: Annotated[int, Field(ge=1024, description="Largest request body accepted.")] = 16 * 1024 * 1024
     max_connections: Annotated[int, Field(ge=1, description="Open client connections accepted at once.")] = 10_000
     keys_sha256: Annotated[
-        tuple[str, ...], Field(description="SHA-256 (hex) of each accepted bearer key; empty: loopback without keys.")
+        tuple[str, ...],
+        Field(description="SHA-256 (hex) of each key that opens everything; others are made by `slacktide keys`."),
     ] = ()
 
 
@@ -466,6 +468,7 @@ class Settings:
     feed: tuple[FeedSettings, ...] = ()
     worker: tuple[WorkerSettings, ...] = ()
     model_pool: tuple[ModelPoolSettings, ...] = ()
+    tenant: tuple[TenantSettings, ...] = ()
     budget: tuple[BudgetSettings, ...] = ()
     template: tuple[TemplateSettings, ...] = ()
     launch: tuple[LaunchSettings, ...] = ()

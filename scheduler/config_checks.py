@@ -93,8 +93,9 @@ def _server(server: Server) -> Iterator[Finding]:
     if not server.keys_sha256 and not _is_loopback(server.host):
         yield Finding(
             path=("server", "host"),
-            what=f"{server.host!r} is reachable from other machines and no key is set",
-            hint="list the SHA-256 of each key in keys_sha256, or listen on 127.0.0.1",
+            what=f"{server.host!r} is reachable from other machines and the settings name no key",
+            hint="the daemon starts when it has made keys before: else fill keys_sha256, or listen on 127.0.0.1",
+            is_warning=True,
         )
     for index, key in enumerate(server.keys_sha256):
         if not _SHA256.fullmatch(key):
@@ -123,6 +124,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
         "region": [one.name for one in settings.region],
         "template": [one.name for one in settings.template],
         "launch": [one.name for one in settings.launch],
+        "tenant": [one.name for one in settings.tenant],
     }
     for table, names in named.items():
         yield from _repeated(table, "name", names)

@@ -114,7 +114,12 @@ def settings_of(model: str, known: Sequence[FineTuningSettings]) -> FineTuningSe
 
 
 def job_of(
-    asked: FineTuning, settings: FineTuningSettings, arguments: Mapping[str, str], job_id: str, now_s: float
+    asked: FineTuning,
+    settings: FineTuningSettings,
+    arguments: Mapping[str, str],
+    job_id: str,
+    now_s: float,
+    tenant: str = "default",
 ) -> Job:
     """Raises InvalidJobError."""
     interruption = None
@@ -133,6 +138,7 @@ def job_of(
         gpus=settings.gpus,
         interruption=interruption,
         regions=settings.regions,
+        tenant=tenant,
         label=f"fine-tuning {settings.model}",
         template=settings.template,
         arguments=tuple(sorted(arguments.items())),

@@ -85,6 +85,11 @@ def job_path(job_id: str, action: str = "") -> str:
     return f"jobs/{quote(job_id, safe='')}" + (f"/{action}" if action else "")
 
 
+def key_path(key_id: str, action: str) -> str:
+    """Where a change of a key lives under /api/v1."""
+    return f"keys/{quote(key_id, safe='')}/{action}"
+
+
 def _read(response: requests.Response, url: str) -> Any:
     try:
         answer = response.json()

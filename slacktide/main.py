@@ -16,6 +16,7 @@ from slacktide.estimate import estimate
 from slacktide.import_trace import import_trace
 from slacktide.intensity import intensity
 from slacktide.jobs import jobs
+from slacktide.keys import keys_app
 from slacktide.plan import plan
 from slacktide.profiles import profiles_app
 from slacktide.regions import regions
@@ -47,6 +48,7 @@ def _root() -> None:
 
 
 app.add_typer(config_app, name="config", short_help="Write, check and show the settings.")
+app.add_typer(keys_app, name="keys", short_help="Say who may do what.")
 app.add_typer(profiles_app, name="profiles", short_help="Look into the energy model and calibrate it.")
 app.add_typer(router_app, name="router", short_help="Train and judge what picks the model of a query.")
 app.command("backup", short_help="Copy the daemon's state while it runs.")(backup)

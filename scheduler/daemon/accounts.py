@@ -74,10 +74,10 @@ class Accounts:
             await self._env.sleep_s(FLUSH_S * self._env.speed)
             await self.flush()
 
-    async def settled(self, since_s: float, until_s: float) -> Account:
-        """The account of uses that started in [since_s, until_s)."""
+    async def settled(self, since_s: float, until_s: float, *, tenant: str | None = None) -> Account:
+        """The account of uses that started in [since_s, until_s), of all tenants or of one."""
         await self.flush()
-        uses = await self._env.in_thread(self._reads.uses, since_s, until_s)
+        uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
         intensity = await self._intensity(uses)
         return await self._env.in_thread(settle, uses, intensity)  # seconds, for the requests of a busy month
 

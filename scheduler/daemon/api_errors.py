@@ -33,11 +33,13 @@ class ApiError(Exception):
         retry_after_s: float | None = None,
         closes_connection: bool = False,
         suggestions: Sequence[Mapping[str, Any]] = (),
+        more_headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status, self.message, self.kind = status, message, kind
         self.param, self.code, self.retry_after_s = param, code, retry_after_s
         self.closes_connection = closes_connection
         self.suggestions = suggestions
+        self.more_headers = more_headers or {}
         super().__init__(message)
 
     def body(self) -> bytes:
@@ -51,6 +53,7 @@ class ApiError(Exception):
             headers["Retry-After"] = str(math.ceil(min(self.retry_after_s, MAX_RETRY_AFTER_S)))
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
+        headers.update(self.more_headers)
         return headers
 
 
@@ -80,8 +83,8 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, what, kind="invalid_request_error", code="not_found")
 
 
-def unauthorized(message: str) -> ApiError:
-    return ApiError(401, message, kind="authentication_error", code="invalid_api_key")
+def unauthorized(message: str, code: str = "invalid_api_key") -> ApiError:
+    return ApiError(401, message, kind="authentication_error", code=code)
 
 
 def queue_full(retry_after_s: float) -> ApiError:

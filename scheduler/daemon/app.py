@@ -11,9 +11,7 @@ finished within the drain time, and runs go on under their supervisors until the
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import fcntl
-import hashlib
 import logging
 import os
 import secrets
@@ -29,9 +27,10 @@ from apscheduler.triggers.cron import CronTrigger
 from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
-from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api
+from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, quota_book, session_api
 from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon.accounts import Accounts
+from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.capacity import REFRESH_S, Capacity
 from scheduler.daemon.cron import Cron
@@ -42,6 +41,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
+from scheduler.daemon.guard import Guard
 from scheduler.daemon.http import make_app
 from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
@@ -50,6 +50,7 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
+from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
@@ -59,12 +60,15 @@ from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
+from scheduler.keys import Key, Keyring, Scope, bootstrap_key, sha256_of
 from scheduler.launchers.local import LocalLauncher
+from scheduler.ledger import EnergyUse
 from scheduler.objective_settings import sites_of, weighed
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.planner import Planner
 from scheduler.planning.whole_fleet.objective import Sites
+from scheduler.quota_settings import limits_of
 from scheduler.regions_ahead import regions_ahead
 from scheduler.store.contract import StoreBrokenError, StoreBusyError
 from scheduler.store.disk import DiskGuard
@@ -118,11 +122,14 @@ class Daemon:
         store = await self._env.in_thread(open_store, self._database_url())
         self.prices = PriceFile(self._env, self._settings.price.trace, self._settings.region)
         self._compose(store, await self._intensity(), await self.prices.first())
+        self.guard.keyring.learn(await self._env.in_thread(self.reads.keys))
+        self._listen()
         self.writer.start()
         await self._env.in_thread(self.past.read, self.reads)
         await self._first_poll()
         await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
         await self.budgets.read(self.reads)  # with what ended while the daemon was away
+        await self.quotas.read(self.reads)
         await self.cron.submit_due()
         await self.files.recover()
         await self.batches.recover()
@@ -176,6 +183,7 @@ class Daemon:
         await self.launcher.close()
         if self._fatal is None:
             await self.accounts.flush()
+            await self.quotas.flush(self.writer)
         await self.writer.close()
         self.reads.close()
         self.journal.close()
@@ -189,6 +197,7 @@ class Daemon:
             group.create_task(self.runs.watch(), name="runs")
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")
+            group.create_task(self.quotas.run(self.writer, self.reads), name="quotas")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(self.files.run(), name="files")
@@ -219,9 +228,11 @@ class Daemon:
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
         budgets = budgets_of(settings.budget)
         self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
-        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self.budgets.count)
+        self.quotas = QuotaBook(env, limits_of(settings.tenant), self.budgets)
+        self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self._count_use)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
+        self.guard = self._guard()
         self.runs = Runs(
             env=env,
             runner=self.runner,
@@ -242,6 +253,7 @@ class Daemon:
             metrics=self.metrics,
             batch_of=self.batch_of,
             grid_of=self.grid_of,
+            quotas=self.quotas,
         )
         self.telemetry = Telemetry(env, settings.telemetry, self._folder / "telemetry", self.gateway.workers)
         self._compose_batches()
@@ -259,6 +271,7 @@ class Daemon:
             logs=self.launcher.log_path,
             past=self.past,
             budgets=self.budgets,
+            quotas=self.quotas,
         )
         self.fine_tuning = fine_tuning_api.FineTuningApi(
             env=env,
@@ -270,7 +283,6 @@ class Daemon:
             folder=self._folder / "fine_tunes",
             placement_of=lambda job_id: self.runner.engine.placement(job_id),
         )
-        self._listen()
         self._set_timers()
 
     def _planner(self, sites: Sites) -> Planner:
@@ -298,21 +310,26 @@ class Daemon:
             clean_hours=self.batch_release_at_s,
         )
         self.batches_api = batches_api.BatchesApi(
-            env=self._env, settings=self._settings.batches, reads=self.reads, files=self.files, batches=self.batches
+            env=self._env,
+            settings=self._settings.batches,
+            reads=self.reads,
+            files=self.files,
+            batches=self.batches,
+            quotas=self.quotas,
         )
 
     def _listen(self) -> None:
         server = self._settings.server
-        if server.keys_sha256:  # our own client of the gateway needs a key as well
-            self.cookbook.key = self._own_key()
-            digest = hashlib.sha256(self.cookbook.key.encode()).hexdigest()
-            server = dataclasses.replace(server, keys_sha256=(*server.keys_sha256, digest))
+        audit = AuditLog(self._env, self.writer)
         policies = {
             **gateway_routes.POLICIES,
             **files_api.POLICIES,
             **batches_api.POLICIES,
             **fine_tuning_api.POLICIES,
             **jobs_api.POLICIES,
+            **keys_api.POLICIES,
+            **quota_book.POLICIES,
+            **session_api.POLICIES,
             **status_api.POLICIES,
             **status_page.POLICIES,
         }
@@ -323,15 +340,36 @@ class Daemon:
             problems=self.problems,
             policies=policies,
             remarks=self.poller.unknown_zones,
+            guard=self.guard,
+            audit=audit,
         )
         self.gateway.add_routes(app)
         self.files.add_routes(app)
         self.batches_api.add_routes(app)
         self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
+        keys_api.KeysApi(env=self._env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(
+            app
+        )
+        session_api.SessionApi(env=self._env, guard=self.guard, audit=audit).add_routes(app)
+        self.quotas.add_routes(app)
         self._status().add_routes(app)
         status_page.Page().add_routes(app)
-        self.listener = Listener(app, server)
+        self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
+
+    def _guard(self) -> Guard:
+        """Our own client of the gateway needs a key too, once others do."""
+        self.cookbook.key = self._own_key()
+        own = Key(
+            id="own",
+            tenant=None,
+            scopes=(Scope.INFER,),
+            key_sha256=sha256_of(self.cookbook.key),
+            created_at_s=0.0,
+            created_by="daemon",
+        )
+        named = [bootstrap_key(digest) for digest in self._settings.server.keys_sha256]
+        return Guard(self._env, Keyring(named, own=own))
 
     def _status(self) -> status_api.StatusApi:
         return status_api.StatusApi(
@@ -410,6 +448,10 @@ class Daemon:
         if self.api.is_draining:
             found.append("the daemon is stopping")
         return found
+
+    def _count_use(self, use: EnergyUse) -> None:
+        self.budgets.count(use)
+        self.quotas.count(use)
 
     def _on_forecast_changed(self) -> None:
         self.budgets.on_forecast_changed()

@@ -17,6 +17,7 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ModelRouting
 from scheduler.daemon.openai_api import Call, Endpoint, Usage, read_call, read_usage
 from scheduler.daemon.pools import ModelPool, Ticket
+from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.relay import book_answer
 from scheduler.daemon.upstream import Answer, Upstream
 from shaping.request import LatencyClass, Request
@@ -38,6 +39,7 @@ class LineAnswer:
     status: int
     request_id: str
     body: bytes
+    tokens: int = 0
 
 
 class BatchPath:
@@ -54,7 +56,9 @@ class BatchPath:
         metrics: Metrics,
         within: Callable[[int | None, int, int], tuple[int, int]],
         leave: Callable[[ModelPool, Ticket], None],
+        quotas: QuotaBook,
     ) -> None:
+        self._quotas = quotas
         self._env, self._metrics = env, metrics
         self._pools, self._routing, self._upstream = pools, routing, upstream
         self._bookkeeper, self._within, self._leave = bookkeeper, within, leave
@@ -76,10 +80,16 @@ class BatchPath:
         """Ask until there is an answer that another try would not change; cancelled by whoever waits no longer."""
         request_id = self._env.new_id("req")
         failed, pause_s = 0, _FIRST_PAUSE_S
+        try:
+            charge = self._quotas.admit_line(tenant)
+        except ApiError as error:  # the month is used up: another try would not change that in time
+            return LineAnswer(status=error.status, request_id=request_id, body=error.body())
         while True:
             answer = await self._tried(request_id, endpoint, body, submitted_at_s, deadline_at_s, tenant)
             failed += answer.status in _FAILED
             if answer.status not in WORTH_ANOTHER_TRY or failed >= _MAX_FAILED_TRIES:
+                charge.used(answer.tokens)
+                charge.ended(is_refused=False)
                 return answer
             await self._env.sleep_s(pause_s * self._env.speed)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -159,21 +169,24 @@ class BatchPath:
     ) -> LineAnswer:
         try:
             assert answer.body is not None, "only a stream is left unread, and none was asked for"
+            tokens = 0
             if answer.status == 200:
                 guess = Usage(prompt_tokens=call.prompt_tokens, completion_tokens=call.output_tokens)
+                usage = read_usage(answer.body) or guess
+                tokens = usage.prompt_tokens + usage.completion_tokens
                 book_answer(
                     self._bookkeeper,
                     self._env,
                     pool,
                     ticket,
                     answer,
-                    read_usage(answer.body) or guess,
+                    usage,
                     reported_j=worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER)),
                     asked_at_s=asked_s,
                     at_once_at_s=submitted_at_s,
                     tenant=tenant,
                 )
-            return LineAnswer(status=answer.status, request_id=request_id, body=answer.body)
+            return LineAnswer(status=answer.status, request_id=request_id, body=answer.body, tokens=tokens)
         finally:
             answer.close()
 

@@ -15,17 +15,19 @@ from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailabl
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.env import Env
 from scheduler.daemon.files_api import FilesApi, checked_life_s, json_answer, listed
+from scheduler.daemon.guard import caller_of, owned
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.openai_api import Endpoint
+from scheduler.daemon.quota_book import QuotaBook
 from scheduler.quantities import QuantityError, parse_duration_s
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
 from scheduler.store.filing_contract import UnknownBatchError
 
 POLICIES: Policies = {
-    "POST /v1/batches": Scope.INFER,
-    "GET /v1/batches": Scope.READ,
-    "GET /v1/batches/{id}": Scope.READ,
-    "POST /v1/batches/{id}/cancel": Scope.INFER,
+    "POST /v1/batches": Scope.BATCH,
+    "GET /v1/batches": frozenset({Scope.BATCH, Scope.READ}),
+    "GET /v1/batches/{id}": frozenset({Scope.BATCH, Scope.READ}),
+    "POST /v1/batches/{id}/cancel": Scope.BATCH,
 }
 
 _MAX_BODY_BYTES = 64 * 1024
@@ -60,6 +62,7 @@ class BatchesApi:
     reads: Reads
     files: FilesApi
     batches: Batches
+    quotas: QuotaBook
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/v1/batches", self.create)
@@ -70,10 +73,11 @@ class BatchesApi:
     async def create(self, request: web.Request) -> web.Response:
         """The batch once it is durable; its lines are checked after that."""
         asked = _asked(await read_json_body(request, max_bytes=_MAX_BODY_BYTES))
-        file = await self.files.known(asked.input_file_id, param="input_file_id")
+        file = await self.files.known(request, asked.input_file_id, param="input_file_id")
         if file.purpose is not FilePurpose.BATCH:
             raise invalid(f"File {file.id} was uploaded with purpose {file.purpose}, not batch.", param="input_file_id")
-        batch = self._batch(asked)
+        self.quotas.refuse_spent(file.tenant, is_batch=True)
+        batch = self._batch(asked, file.tenant)
         try:
             await self.batches.accept(batch)
         except FileNotFoundError:
@@ -84,8 +88,9 @@ class BatchesApi:
 
     async def listing(self, request: web.Request) -> web.Response:
         limit, live = whole(request, "limit", _DEFAULT_PAGE, _LONGEST_PAGE), self.batches.live_counts()
+        after, tenant = request.query.get("after"), caller_of(request).tenant
         try:
-            found = await self.env.in_thread(self.reads.batches, limit=limit + 1, after=request.query.get("after"))
+            found = await self.env.in_thread(self.reads.batches, limit=limit + 1, after=after, tenant=tenant)
         except (UnknownBatchError, StoreBusyError) as error:
             raise _refused(error) from None
         return json_answer(listed([_described(batch, live) for batch in found[:limit]], has_more=len(found) > limit))
@@ -93,22 +98,18 @@ class BatchesApi:
     async def show(self, request: web.Request) -> web.Response:
         # Taken before the row is read: a batch that ends in between is shown with the counts of its row.
         live = self.batches.live_counts()
-        try:
-            batch = await self.env.in_thread(self.reads.batch, request.match_info["id"])
-        except (UnknownBatchError, StoreBusyError) as error:
-            raise _refused(error) from None
-        return json_answer(_described(batch, live))
+        return json_answer(_described(await self._own(request), live))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancelling at once; cancelled when what has been answered is in its files. The body is not looked at."""
         refuse_other_origins(request)
         try:
-            batch = await self.batches.cancel(request.match_info["id"])
+            batch = await self.batches.cancel((await self._own(request)).id)
         except (UnknownBatchError, IllegalBatchMoveError, StoreBusyError, DiskFullError) as error:
             raise _refused(error) from None
         return json_answer(_described(batch, self.batches.live_counts()))
 
-    def _batch(self, asked: _Creation) -> Batch:
+    def _batch(self, asked: _Creation, tenant: str) -> Batch:
         if asked.endpoint not in set(Endpoint):
             raise invalid(f"endpoint must be one of {', '.join(Endpoint)}", param="endpoint")
         now_s = self.env.now_s()
@@ -123,7 +124,18 @@ class BatchesApi:
             error_file_id=self.env.new_id("file"),
             metadata=_checked_metadata(asked.metadata),
             output_life_s=_output_life_s(asked.output_expires_after),
+            tenant=tenant,
         )
+
+    async def _own(self, request: web.Request) -> Batch:
+        """The batch of the path, if it is the caller's. Raises ApiError 404."""
+        batch_id = request.match_info["id"]
+        try:
+            batch = await self.env.in_thread(self.reads.batch, batch_id)
+        except (UnknownBatchError, StoreBusyError) as error:
+            raise _refused(error) from None
+        owned(request, batch.tenant, lambda: _refused(UnknownBatchError(batch_id)))
+        return batch
 
     def _window_s(self, text: str) -> float:
         longest_s = self.settings.longest_window_s

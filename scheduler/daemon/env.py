@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -65,6 +66,10 @@ class Env:
     def new_id(self, prefix: str) -> str:
         """A name that no other process will choose: `prefix-` and 96 random bits in hexadecimal."""
         return f"{prefix}-{self.random.getrandbits(96):024x}"
+
+    def new_secret(self) -> str:
+        """256 random bits as text, from the system's own source: a seeded one could be guessed."""
+        return secrets.token_urlsafe(32)
 
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code on the executor of this Env (the loop's default, or an inline one under virtual time)."""

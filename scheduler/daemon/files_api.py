@@ -26,6 +26,7 @@ from scheduler.batches import (
 from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
 from scheduler.daemon.env import Env
 from scheduler.daemon.file_folder import FileFolder, UnfinishedFile
+from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, in_time, refuse_other_origins, slow_body, whole
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
 from scheduler.store.filing_contract import UnknownFileError
@@ -33,12 +34,14 @@ from scheduler.store.writer import Writing
 
 log = logging.getLogger(__name__)
 
+# Files are there for batches and for fine-tunings.
+_FILING = frozenset({Scope.BATCH, Scope.TRAIN})
 POLICIES: Policies = {
-    "POST /v1/files": Scope.INFER,
-    "GET /v1/files": Scope.READ,
-    "GET /v1/files/{id}": Scope.READ,
-    "GET /v1/files/{id}/content": Scope.READ,
-    "DELETE /v1/files/{id}": Scope.INFER,
+    "POST /v1/files": _FILING,
+    "GET /v1/files": _FILING | {Scope.READ},
+    "GET /v1/files/{id}": _FILING | {Scope.READ},
+    "GET /v1/files/{id}/content": _FILING | {Scope.READ},
+    "DELETE /v1/files/{id}": _FILING,
 }
 
 # What the reader raises, by where a form is broken.
@@ -100,12 +103,13 @@ class FilesApi:
             except (StoreBusyError, DiskFullError) as error:  # the next look finds it again
                 log.warning("files not swept", extra={"action": "file_sweep_failed", "why": str(error)})
 
-    async def known(self, file_id: str, param: str | None = None) -> StoredFile:
-        """Raises ApiError 404."""
+    async def known(self, request: web.Request, file_id: str, param: str | None = None) -> StoredFile:
+        """The caller's file. Raises ApiError 404."""
         try:
             file = await self.env.in_thread(self.reads.file, file_id)
         except (UnknownFileError, StoreBusyError) as error:
             raise _refused(error, param) from None
+        owned(request, file.tenant, lambda: _refused(UnknownFileError(file_id), param))
         if file.is_expired(self.env.now_s()):
             raise not_found(f"File {file_id!r} has expired.")
         return file
@@ -119,7 +123,7 @@ class FilesApi:
         try:
             async with in_time(request, self.max_file_bytes):
                 await self._read_form(request, file_id, form)
-            file = self._described(file_id, form)
+            file = self._described(file_id, form, tenant_for(request))
             assert form.data is not None
             await self.env.in_thread(form.data.finish)
         except BaseException as error:
@@ -147,6 +151,7 @@ class FilesApi:
                 after=query.get("after"),
                 purpose=query.get("purpose"),
                 newest_first=order == "desc",
+                tenant=caller_of(request).tenant,
             )
         except (UnknownFileError, StoreBusyError) as error:
             raise _refused(error, "after") from None
@@ -155,11 +160,11 @@ class FilesApi:
         return json_answer(listed(page, has_more=len(found) > limit))
 
     async def show(self, request: web.Request) -> web.Response:
-        return json_answer(described_file(await self.known(request.match_info["id"])))
+        return json_answer(described_file(await self.known(request, request.match_info["id"])))
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         """The data, or the range of it that was asked for."""
-        file = await self.known(request.match_info["id"])
+        file = await self.known(request, request.match_info["id"])
         # A browser must neither guess that this is a page nor show it as one.
         headers = {
             hdrs.CONTENT_TYPE: "application/octet-stream",
@@ -170,7 +175,7 @@ class FilesApi:
 
     async def delete(self, request: web.Request) -> web.Response:
         refuse_other_origins(request)
-        file = await self.known(request.match_info["id"])
+        file = await self.known(request, request.match_info["id"])
         try:
             await self._remove(file.id)
         except (UnknownFileError, StoreBusyError, DiskFullError) as error:
@@ -246,7 +251,7 @@ class FilesApi:
                 log.error("upload not written", extra={"action": "upload_failed", "why": str(error)})
                 raise unavailable("The disk takes no more.", code="disk_full", retry_after_s=_RETRY_AFTER_S) from None
 
-    def _described(self, file_id: str, form: _Form) -> StoredFile:
+    def _described(self, file_id: str, form: _Form, tenant: str) -> StoredFile:
         """Raises ApiError for a form that lacks something."""
         purpose = form.fields.get("purpose")
         if purpose not in UPLOAD_PURPOSES:
@@ -264,6 +269,7 @@ class FilesApi:
             size_bytes=form.data.size_bytes,
             created_at_s=now_s,
             expires_at_s=None if life_s is None else now_s + life_s,
+            tenant=tenant,
         )
 
 

@@ -25,6 +25,7 @@ from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailabl
 from scheduler.daemon.env import Env
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.files_api import FilesApi, json_answer, listed
+from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.jobs_api import JobsApi
 from scheduler.engine import explain
@@ -34,12 +35,13 @@ from scheduler.planning.plan import Placement
 from scheduler.store.contract import JobFilter, JobRecord, Reads, StoreBusyError, UnknownJobError
 from scheduler.templates import filled, placeholders
 
+_LOOKING = frozenset({Scope.TRAIN, Scope.READ})
 POLICIES: Policies = {
     "POST /v1/fine_tuning/jobs": Scope.TRAIN,
-    "GET /v1/fine_tuning/jobs": Scope.READ,
-    "GET /v1/fine_tuning/jobs/{id}": Scope.READ,
-    "GET /v1/fine_tuning/jobs/{id}/events": Scope.READ,
-    "GET /v1/fine_tuning/jobs/{id}/checkpoints": Scope.READ,
+    "GET /v1/fine_tuning/jobs": _LOOKING,
+    "GET /v1/fine_tuning/jobs/{id}": _LOOKING,
+    "GET /v1/fine_tuning/jobs/{id}/events": _LOOKING,
+    "GET /v1/fine_tuning/jobs/{id}/checkpoints": _LOOKING,
     "POST /v1/fine_tuning/jobs/{id}/cancel": Scope.TRAIN,
 }
 
@@ -85,11 +87,11 @@ class FineTuningApi:
             settings = settings_of(fields.model, self.settings.fine_tuning)
             asked = checked(fields, settings)
             job_id = self.env.new_id(_ID)
-            paths = await self._paths(asked, job_id)
+            paths = await self._paths(request, asked, job_id)
             template = next(one for one in self.settings.template if one.name == settings.template)
             arguments = asked.arguments(placeholders(template.command), paths)
             filled(template.command, arguments)
-            job = job_of(asked, settings, arguments, job_id, self.env.now_s())
+            job = job_of(asked, settings, arguments, job_id, self.env.now_s(), tenant_for(request))
         except InvalidJobError as error:
             raise invalid(f"{error.field}: {error.what}", param=error.field) from None
         return await self._admitted(job, asked)
@@ -110,25 +112,25 @@ class FineTuningApi:
         """Newest first, `after` an id; `metadata[...]` filters are not looked at."""
         limit = whole(request, "limit", _DEFAULT_PAGE, _LONGEST_PAGE)
         after = request.query.get("after")
-        before = None if after is None else (await self._record(after)).sequence
-        chosen = JobFilter(id_prefix=_ID)
+        before = None if after is None else (await self._own(request, after)).sequence
+        chosen = JobFilter(id_prefix=_ID, tenant=caller_of(request).tenant)
         found = await self._asked(self.reads.jobs, chosen, limit=limit + 1, before=before)
         whole_records = [await self._record(one.job.id) for one in found[:limit]]
         return json_answer(listed([self._described(one) for one in whole_records], has_more=len(found) > limit))
 
     async def show(self, request: web.Request) -> web.Response:
-        return json_answer(self._described(await self._record(request.match_info["id"])))
+        return json_answer(self._described(await self._own(request, request.match_info["id"])))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancelled at once; what runs is told to stop. The body is not looked at."""
         refuse_other_origins(request)
-        record = await self._record(request.match_info["id"])
+        record = await self._own(request, request.match_info["id"])
         await self.jobs.cancel_job(record.job.id)
         return json_answer(self._described(await self._record(record.job.id)))
 
     async def events(self, request: web.Request) -> web.Response:
         """What we know of the job, then what the trainer says; newest first."""
-        record = await self._record(request.match_info["id"])
+        record = await self._own(request, request.match_info["id"])
         own = _own_events(record, self.placement_of(record.job.id))
         said = await self.env.in_thread(_lines, self.folder / record.job.id / "output" / "events.jsonl")
         all_events = [*own, *(_event(record.job.id, len(own) + number, one) for number, one in enumerate(said))]
@@ -136,14 +138,14 @@ class FineTuningApi:
 
     async def checkpoints(self, request: web.Request) -> web.Response:
         """What the trainer wrote down, newest first."""
-        record = await self._record(request.match_info["id"])
+        record = await self._own(request, request.match_info["id"])
         written = await self.env.in_thread(_lines, self.folder / record.job.id / "output" / "checkpoints.jsonl")
         found = [_checkpoint(record, number, one) for number, one in enumerate(written)]
         return json_answer(_page(request, found[::-1]))
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _paths(self, asked: FineTuning, job_id: str) -> dict[str, str]:
+    async def _paths(self, request: web.Request, asked: FineTuning, job_id: str) -> dict[str, str]:
         """What the trainer is told of its files. Raises ApiError for a file that is none, or one for something else."""
         folder = self.folder / job_id
         paths = {"training_file": str(folder / "training.jsonl"), "output": str(folder / "output")}
@@ -152,7 +154,7 @@ class FineTuningApi:
         for name in ("training_file", "validation_file"):
             if (file_id := getattr(asked, name)) is None:
                 continue
-            file = await self.files.known(file_id, param=name)
+            file = await self.files.known(request, file_id, param=name)
             if file.purpose is not FilePurpose.FINE_TUNE:
                 raise invalid(f"File {file_id} was uploaded with purpose {file.purpose}, not fine-tune.", param=name)
         return paths
@@ -170,14 +172,19 @@ class FineTuningApi:
             except UnknownJobError:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    async def _own(self, request: web.Request, job_id: str) -> JobRecord:
+        """The caller's fine-tuning. Raises ApiError 404."""
+        record = await self._record(job_id)
+        owned(request, record.job.tenant, lambda: _unknown(job_id))
+        return record
+
     async def _record(self, job_id: str) -> JobRecord:
-        unknown = not_found(f"There is no fine-tuning job {job_id[:60]!r}.")
         try:
             record: JobRecord = await self._asked(self.reads.job, job_id)
         except UnknownJobError:
-            raise unknown from None
+            raise _unknown(job_id) from None
         if _PAYLOAD not in (record.payload or {}):
-            raise unknown
+            raise _unknown(job_id)
         return record
 
     async def _asked(self, question: Callable[..., Any], *told: Any, **named: Any) -> Any:
@@ -188,6 +195,10 @@ class FineTuningApi:
 
     def _described(self, record: JobRecord) -> dict[str, Any]:
         return described(record, self.placement_of(record.job.id))
+
+
+def _unknown(job_id: str) -> ApiError:
+    return not_found(f"There is no fine-tuning job {job_id[:60]!r}.")
 
 
 def described(record: JobRecord, placement: Placement | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import web
@@ -21,6 +21,7 @@ from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
 from scheduler.daemon.env import Env
 from scheduler.daemon.escalation import Asked, escalate
+from scheduler.daemon.guard import caller_of, tenant_for
 from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
@@ -30,12 +31,14 @@ from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.probing import Prober
+from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
 from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
 from scheduler.daemon.workers import Worker, by_model, readers_by_model
 from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
+from scheduler.quota_settings import limits_of
 from shaping.prefixes import Prefix
 from shaping.request import LatencyClass, Request
 from shaping.routing import Cascade
@@ -44,8 +47,8 @@ log = logging.getLogger(__name__)
 
 POLICIES: Policies = {
     **{f"POST {endpoint}": Scope.INFER for endpoint in Endpoint},
-    "GET /v1/models": Scope.READ,
-    "GET /v1/models/{model}": Scope.READ,
+    "GET /v1/models": frozenset({Scope.INFER, Scope.READ}),
+    "GET /v1/models/{model}": frozenset({Scope.INFER, Scope.READ}),
 }
 
 _RETRY_AFTER_FULL_S = 2.0
@@ -74,6 +77,15 @@ class UnknownRegionError(ValueError):
         super().__init__(f"worker {worker} is in region {region!r}, which no [[region]] names: add one")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Account:
+    """On whose account a call is: its tenant, the batch job it belongs to, and its place in the quota."""
+
+    tenant: str
+    batch: Job | None
+    charge: Charge
+
+
 class Gateway:
     """The OpenAI-compatible front of the configured workers."""
 
@@ -87,6 +99,7 @@ class Gateway:
         metrics: Metrics,
         batch_of: Callable[[str], Job | None] = lambda _: None,
         grid_of: Callable[[str], IntensitySeries | None] = lambda _: None,
+        quotas: QuotaBook | None = None,
     ) -> None:
         """`batch_of` knows the open batch jobs, whose own client names its job; `grid_of` a region's forecast.
 
@@ -94,6 +107,7 @@ class Gateway:
         ModelPoolError, CalibrationFileError.
         """
         self._batch_of = batch_of
+        self._quotas = quotas or QuotaBook(env, limits_of(settings.tenant))
         self._env, self._settings, self._metrics, self._clean_hours = env, settings, metrics, clean_hours
         regions = {region.name: region for region in settings.region}
         for worker in settings.worker:
@@ -245,6 +259,7 @@ class Gateway:
             metrics=self._metrics,
             within=_within,
             leave=self._leave,
+            quotas=self._quotas,
         )
 
     # -- requests -----------------------------------------------------------------------------------------------------
@@ -261,14 +276,51 @@ class Gateway:
         call = read_call(endpoint, body)
         can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
         route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
+        whose = self._account_of(http, call)
+        try:
+            response = await self._routed(http, endpoint, body, call, began_s, whose, route)
+        except ApiError:
+            whose.charge.ended(is_refused=True)
+            raise
+        whose.charge.ended(is_refused=response.status >= 400)
+        return response
+
+    def _account_of(self, http: web.Request, call: Call) -> _Account:
+        """Whose the call is, and its place in that tenant's quota. Raises ApiError 429."""
+        named = http.headers.get(JOB_HEADER)
+        batch = None if named is None else self._batch_of(named)
+        if batch is not None and not caller_of(http).acts_for(batch.tenant):
+            batch = None  # somebody else's job: its name buys nothing
+        tenant = tenant_for(http) if batch is None else batch.tenant
+        tokens = call.prompt_tokens + call.output_tokens
+        charge = self._quotas.admit(http, tenant, tokens, is_paced=batch is not None)
+        return _Account(tenant=tenant, batch=batch, charge=charge)
+
+    async def _routed(
+        self,
+        http: web.Request,
+        endpoint: Endpoint,
+        body: bytes,
+        call: Call,
+        began_s: float,
+        whose: _Account,
+        route: Route | None,
+    ) -> web.StreamResponse:
         if route is None:
-            return (await self._served_by(http, endpoint, body, call, began_s))[0]
+            return (await self._served_by(http, endpoint, body, call, began_s, whose))[0]
         if route.cascade is None:
-            return (await self._served_by(http, endpoint, route.body, call, began_s, route))[0]
-        return await self._escalated(http, endpoint, call, began_s, route, route.cascade)
+            return (await self._served_by(http, endpoint, route.body, call, began_s, whose, route))[0]
+        return await self._escalated(http, endpoint, call, began_s, whose, route, route.cascade)
 
     async def _escalated(
-        self, http: web.Request, endpoint: Endpoint, call: Call, began_s: float, route: Route, cascade: Cascade
+        self,
+        http: web.Request,
+        endpoint: Endpoint,
+        call: Call,
+        began_s: float,
+        whose: _Account,
+        route: Route,
+        cascade: Cascade,
     ) -> web.StreamResponse:
         async def ask(model: str, body: bytes) -> Asked:
             # Who is asked next has waited for its hour with the first.
@@ -279,6 +331,7 @@ class Gateway:
                 body,
                 replace(call, model=model),
                 began_s if is_first else now_s,
+                whose,
                 waited_s=None if is_first else now_s - began_s,
             )
             assert isinstance(response, web.Response), "no stream was asked for"
@@ -295,6 +348,7 @@ class Gateway:
         body: bytes,
         call: Call,
         began_s: float,
+        whose: _Account,
         route: Route | None = None,
         *,
         waited_s: float | None = None,
@@ -308,17 +362,18 @@ class Gateway:
         if patience_s is not None and waited_s is not None:
             patience_s = max(_LEAST_PATIENCE_S, patience_s - waited_s)
         now_s = self._env.now_s()
-        batch = self._batch_of(http.headers[JOB_HEADER]) if JOB_HEADER in http.headers else None
         prefix = pool.prefix_of(endpoint, body, call.model)
-        request = self._request(http, call, pool, patience_s, now_s, batch, prefix)
+        request = self._request(http, call, pool, patience_s, now_s, whose.batch, prefix)
         if waited_s is not None:
             request = replace(request, not_before_s=now_s)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
-            exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, batch, route)
+            exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, whose, route)
             response = await exchange.run()
             status = response.status
+            if exchange.usage is not None:
+                whose.charge.used(exchange.usage.prompt_tokens + exchange.usage.completion_tokens)
             return response, exchange
         except ApiError as error:
             status = error.status
@@ -344,7 +399,7 @@ class Gateway:
         pool: ModelPool,
         ticket: Ticket,
         patience_s: float | None,
-        batch: Job | None,
+        whose: _Account,
         route: Route | None,
     ) -> Exchange:
         return Exchange(
@@ -359,7 +414,8 @@ class Gateway:
             upstream=self._upstream,
             bookkeeper=self._bookkeeper,
             env=self._env,
-            batch=batch,
+            tenant=whose.tenant,
+            batch=whose.batch,
             route=route,
         )
 

@@ -7,25 +7,28 @@ are matched as the router decoded them and never rebuilt from the Host header. K
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from enum import StrEnum
 
 import msgspec
 from aiohttp import StreamReader, hdrs, web
 
 from scheduler.config import Server
-from scheduler.daemon.api_errors import ApiError, internal, invalid, not_found, unauthorized
+from scheduler.daemon.api_errors import ApiError, internal, invalid, not_found
+from scheduler.daemon.audit import NOTED, AuditLog
 from scheduler.daemon.env import Env
+from scheduler.daemon.guard import Guard, caller_of, guard_of, refuse_single_tenants
 from scheduler.daemon.metrics import Metrics
+from scheduler.keys import NOBODY, Asked
+from scheduler.keys import Scope as Scope
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "x-request-id"
 REQUEST_ID = web.RequestKey("request_id", str)
+# What a handler wants every answer to carry, a refusal and the beginning of a stream as well.
+MORE_HEADERS = web.RequestKey("more_headers", dict[str, str])
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # A body has to arrive at this pace, after a first allowance; a client that drips bytes holds a place for nothing.
@@ -33,20 +36,12 @@ _BODY_ALLOWANCE_S = 15.0
 _BODY_MIN_BYTES_PER_S = 64 * 1024
 
 
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _USUAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})  # known without parsing
 
 
-class Scope(StrEnum):
-    """What a route asks of the caller. Today a key opens every scope; keys with fewer come with tenants."""
-
-    OPEN = "open"  # probes: no key
-    INFER = "infer"
-    TRAIN = "train"
-    READ = "read"
-
-
 # "METHOD /path" as the router spells the path.
-Policies = Mapping[str, Scope]
+Policies = Mapping[str, Asked]
 
 OWN_POLICIES: Policies = {"GET /healthz": Scope.OPEN, "GET /readyz": Scope.OPEN, "GET /metrics": Scope.READ}
 
@@ -65,7 +60,8 @@ class ExposedWithoutKeysError(Exception):
     def __init__(self, host: str) -> None:
         self.host = host
         super().__init__(
-            f"server.host is {host}, which others can reach: set server.keys_sha256, or listen on loopback"
+            f"server.host is {host}, which others can reach: set server.keys_sha256, make a key with `slacktide keys "
+            "create` while listening on loopback, or stay there"
         )
 
 
@@ -79,9 +75,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def refuse_exposure(server: Server) -> None:
-    """Raises ExposedWithoutKeysError."""
-    if not server.keys_sha256 and not is_loopback(server.host):
+def refuse_exposure(server: Server, *, has_keys: bool = False) -> None:
+    """Raises ExposedWithoutKeysError. `has_keys`: some are stored, whatever the settings name."""
+    if not has_keys and not server.keys_sha256 and not is_loopback(server.host):
         raise ExposedWithoutKeysError(server.host)
 
 
@@ -93,25 +89,39 @@ def make_app(
     problems: Callable[[], Sequence[str]],
     policies: Policies,
     remarks: Callable[[], Sequence[str]] = tuple,
+    guard: Guard | None = None,
+    audit: AuditLog | None = None,
 ) -> web.Application:
     """An application with the front door and the probes; routes are added to it afterwards.
 
     `problems` says what keeps the daemon from being ready, in words; empty means ready. `remarks` says what it does
     without meanwhile. `policies` covers every route
-    that others add; `start` of the listener raises MissingPolicyError for one it lacks.
+    that others add; `start` of the listener raises MissingPolicyError for one it lacks. Without a `guard` the keys are
+    those of the settings.
     """
-    door = _Door(server, env, metrics, {**OWN_POLICIES, **policies})
+    door = _Door(guard or guard_of(server, env), audit, env, metrics, {**OWN_POLICIES, **policies})
     app = web.Application(middlewares=[door.middleware], client_max_size=server.max_body_bytes + 1)
     app.on_response_prepare.append(_finish_headers)
     app.on_startup.append(door.check_policies)
     app.router.add_get("/healthz", _alive, allow_head=False)
     app.router.add_get("/readyz", _Readiness(problems, remarks).handle, allow_head=False)
-    app.router.add_get("/metrics", metrics.handle, allow_head=False)
+    app.router.add_get("/metrics", _Exposition(metrics).handle, allow_head=False)
     return app
 
 
 async def _alive(_: web.Request) -> web.Response:
     return web.Response(body=b'{"status":"alive"}', content_type="application/json")
+
+
+class _Exposition:
+    """The metrics name tenants, so they are for keys of all of them."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def handle(self, request: web.Request) -> web.Response:
+        refuse_single_tenants(request)
+        return await self._metrics.handle(request)
 
 
 class _Readiness:
@@ -129,14 +139,17 @@ async def _finish_headers(request: web.BaseRequest, response: web.StreamResponse
     headers = response.headers
     headers.pop(hdrs.SERVER, None)
     headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
+    if (more := request.get(MORE_HEADERS)) is not None:
+        headers.update(more)
 
 
 class _Door:
     """The one middleware: a chain of them would cost each request a coroutine apiece."""
 
-    def __init__(self, server: Server, env: Env, metrics: Metrics, policies: Policies) -> None:
-        self._env, self._metrics, self._policies = env, metrics, policies
-        self._key_digests = [bytes.fromhex(digest) for digest in server.keys_sha256]
+    def __init__(self, guard: Guard, audit: AuditLog | None, env: Env, metrics: Metrics, policies: Policies) -> None:
+        self._guard, self._env, self._metrics, self._policies = guard, env, metrics, policies
+        self._audit = audit
+        self._audited = frozenset(name for name, asked in policies.items() if _is_audited(name, asked))
 
     async def check_policies(self, app: web.Application) -> None:
         for route in app.router.routes():
@@ -146,43 +159,40 @@ class _Door:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         request[REQUEST_ID] = self._env.new_id("req")
+        code = ""
         try:
             self._check(request)
-            return await handler(request)
+            response = await handler(request)
         except ApiError as error:
-            return self._refusal(error)
+            response, code = self._refusal(error), error.code or error.kind
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return self._refusal(_translated(error))
+            response = self._refusal(_translated(error))
         except ConnectionError:
             raise  # the client has left; nobody is there to be answered
         except Exception:  # the outermost runner of a request
             log.exception("request failed", extra={"action": "request_failed", "request_id": request[REQUEST_ID]})
-            return self._refusal(internal())
+            response, code = self._refusal(internal()), "internal"
+        if request.method not in _READING and self._audit is not None and self._guard.asks_for_keys:
+            await self._note(request, response.status, code)
+        return response
 
     def _check(self, request: web.Request) -> None:
         _check_target(request)
-        if not self._key_digests:
+        if not self._guard.asks_for_keys:
             _check_host(request)
-        elif self._scope_of(request) is not Scope.OPEN:
-            self._check_key(request.headers.get(hdrs.AUTHORIZATION, ""))
-
-    def _scope_of(self, request: web.Request) -> Scope | None:
-        # A path without a route has no scope: the key is asked for first, so that paths cannot be probed.
+        # A path without a route has no policy: the key is asked for first, so that paths cannot be probed.
         route = request.match_info.route
-        return self._policies.get(_policy_name(route)) if route.resource is not None else None
+        self._guard.admit(request, self._policies.get(_policy_name(route)) if route.resource is not None else None)
 
-    def _check_key(self, authorization: str) -> None:
-        kind, _, key = authorization.partition(" ")
-        if kind.lower() != "bearer" or not key:
-            raise unauthorized("Send a key: Authorization: Bearer KEY.")
-        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
-        is_known = False
-        for known in self._key_digests:  # all of them, so that the time taken does not say which one fitted
-            is_known |= hmac.compare_digest(digest, known)
-        if not is_known:
-            raise unauthorized("This key is not known here.")
+    async def _note(self, request: web.Request, status: int, code: str) -> None:
+        """One who showed no good key leaves no trace: strangers must not be able to fill the disk."""
+        name = _policy_name(request.match_info.route)
+        caller = caller_of(request)
+        if name in self._audited and self._audit is not None and caller is not NOBODY and NOTED not in request:
+            target = request.match_info.get("id", "")
+            await self._audit.note(caller, name, target, status=status, code=code, request_id=request[REQUEST_ID])
 
     def _refusal(self, error: ApiError) -> web.Response:
         self._metrics.refused(error.status, error.code or error.kind)
@@ -190,6 +200,12 @@ class _Door:
         if error.closes_connection:
             response.force_close()
         return response
+
+
+def _is_audited(name: str, asked: Asked) -> bool:
+    """What changes something, except inference, whose record is the ledger."""
+    scopes = {asked} if isinstance(asked, Scope) else asked
+    return name.partition(" ")[0] not in _READING and scopes.isdisjoint({Scope.OPEN, Scope.INFER})
 
 
 def _policy_name(route: web.AbstractRoute) -> str:

@@ -31,9 +31,11 @@ from scheduler.daemon.descriptions import (
     told_with,
 )
 from scheduler.daemon.env import Env
+from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
+from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.tenants import TenantBudgets
 from scheduler.engine import explain
@@ -68,13 +70,15 @@ from scheduler.store.writer import Writing
 from scheduler.submission import BatchEstimate, SubmissionFields, job_from, read_submission
 from scheduler.templates import filled
 
+# Who may submit jobs may look at them, too.
+_LOOKING = frozenset({Scope.TRAIN, Scope.READ})
 POLICIES: Policies = {
     "POST /api/v1/jobs": Scope.TRAIN,
-    "GET /api/v1/jobs": Scope.READ,
-    "GET /api/v1/jobs/{id}": Scope.READ,
-    "GET /api/v1/jobs/{id}/explain": Scope.READ,
-    "GET /api/v1/jobs/{id}/output": Scope.READ,
-    "GET /api/v1/jobs/{id}/log": Scope.READ,
+    "GET /api/v1/jobs": _LOOKING,
+    "GET /api/v1/jobs/{id}": _LOOKING,
+    "GET /api/v1/jobs/{id}/explain": _LOOKING,
+    "GET /api/v1/jobs/{id}/output": _LOOKING,
+    "GET /api/v1/jobs/{id}/log": _LOOKING,
     "POST /api/v1/jobs/{id}/cancel": Scope.TRAIN,
     "POST /api/v1/jobs/{id}/requeue": Scope.TRAIN,
     "GET /api/v1/plan": Scope.READ,
@@ -107,6 +111,7 @@ class JobsApi:
     logs: Callable[[str], Path]
     past: PastWork
     budgets: TenantBudgets
+    quotas: QuotaBook
     is_draining: bool = False
     _telling: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -133,6 +138,7 @@ class JobsApi:
         body = await self._body(request)
         with _naming_the_field():
             fields = await self.env.in_thread(read_submission, body)  # megabytes, where it is a batch
+        fields.tenant = tenant_for(request, fields.tenant)
         key = request.headers.get("Idempotency-Key")
         # Asked first: what was accepted once is the answer, though it might be infeasible by now.
         if key is not None and (known := await self._known(fields, key, body)):
@@ -147,7 +153,7 @@ class JobsApi:
 
     async def listing(self, request: web.Request) -> web.Response:
         """Newest first; `state`, `tenant`, `limit`, `before` narrow it down."""
-        chosen = JobFilter(states=_states(request), tenant=request.query.get("tenant"))
+        chosen = JobFilter(states=_states(request), tenant=_tenant_looked_at(request))
         limit = whole(request, "limit", 100, MAX_PAGE)
         before = whole(request, "before", 0, 2**62) or None
         with _naming_the_store():
@@ -157,11 +163,12 @@ class JobsApi:
         return _json(200, {"object": "list", "data": jobs, "next_before": more})
 
     async def show(self, request: web.Request) -> web.Response:
-        return await self._described(200, request.match_info["id"])
+        record = await self._own(request)
+        return self._described_record(200, record)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Why the job is where it is, in a sentence and in numbers."""
-        record = await self._record(request.match_info["id"])
+        record = await self._own(request)
         placement = self.runner.engine.placement(record.job.id)
         zones = {region.name: region.zone for region in self.runner.engine.regions}
         answers = (
@@ -188,14 +195,14 @@ class JobsApi:
 
     async def output(self, request: web.Request) -> web.StreamResponse:
         """The answers of a batch so far, one JSON line each, in the order in which they came."""
-        record = await self._record(request.match_info["id"])
+        record = await self._own(request)
         if record.job.kind is not JobKind.INFERENCE_BATCH:
             raise not_found("Only an inference batch has an output; its process writes where it likes.")
         return await self._file(self.outputs(record.job.id), "application/x-ndjson")
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """What the latest attempt wrote to its standard output and error."""
-        record = await self._record(request.match_info["id"])
+        record = await self._own(request)
         return await self._file(self.logs(run_id_of(record.job.id, record.standing.attempt)), "text/plain")
 
     async def _file(self, path: Path, content_type: str) -> web.StreamResponse:
@@ -206,14 +213,14 @@ class JobsApi:
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a job; one that has ended already answers 409."""
         refuse_other_origins(request)
-        job_id = request.match_info["id"]
+        job_id = (await self._own(request)).job.id
         await self.cancel_job(job_id)
         return await self._described(200, job_id)
 
     async def requeue(self, request: web.Request) -> web.Response:
         """Let a job out of quarantine."""
         refuse_other_origins(request)
-        job_id, now_s = request.match_info["id"], self.env.now_s()
+        job_id, now_s = (await self._own(request)).job.id, self.env.now_s()
         await self._write(
             lambda store: store.requeue(job_id, now_s=now_s),
             lambda record: restored(record, now_s),
@@ -245,7 +252,9 @@ class JobsApi:
             {
                 "made_at": format_instant(now_s),
                 "regions": [describe_region(region, free, now_s) for region in self.runner.engine.regions],
-                "placements": [describe_placement(one) for one in plan.placements.values()],
+                "placements": [
+                    describe_placement(one) for name, one in plan.placements.items() if self._is_own(request, name)
+                ],
             },
         )
 
@@ -258,17 +267,20 @@ class JobsApi:
         return _json(200, {"now": format_instant(now_s), "zones": zones})
 
     async def savings(self, request: web.Request) -> web.Response:
-        """The account since `since`, else of the last 30 days, priced on what is known of the intensity by now."""
+        """The account since `since`, else of the last 30 days, priced on what is known of the intensity by now.
+
+        `tenant` narrows it down.
+        """
         now_s = self.env.now_s()
         since_s = _instant_of(request, "since", now_s - 30 * 86400.0)
         with _naming_the_store():
-            account = await self.accounts.settled(since_s, now_s)
+            account = await self.accounts.settled(since_s, now_s, tenant=_tenant_looked_at(request))
         described = describe_account(account)
         return _json(200, {"since": format_instant(since_s), "until": format_instant(now_s), **described})
 
     async def budgets_left(self, request: web.Request) -> web.Response:
         """What each tenant's budget has left in its period under way; `tenant` narrows it down."""
-        tenant = request.query.get("tenant")
+        tenant = _tenant_looked_at(request)
         found = [one for one in self.budgets.standings(self.env.now_s()) if tenant in (None, one.budget.tenant)]
         return _json(200, {"object": "list", "data": [describe_standing(one) for one in found]})
 
@@ -293,7 +305,8 @@ class JobsApi:
         return job
 
     async def _accepted(self, job: Job) -> Admitted:
-        """The job as it is planned, and where. What its past asks for never refuses it."""
+        """The job as it is planned, and where. What its past asks for never refuses it; a month used up does."""
+        self.quotas.refuse_spent(job.tenant)
         engine, now_s = self.runner.engine, self.env.now_s()
         guarded = self.past.guarded(job)
         answer = self.budgets.admitted(guarded, lambda one: engine.appraise(one, now_s), now_s)
@@ -379,6 +392,17 @@ class JobsApi:
             self.runner.post(event)
         return written
 
+    async def _own(self, request: web.Request) -> JobRecord:
+        """The job of the path, if it is the caller's. Raises ApiError 404."""
+        job_id = request.match_info["id"]
+        record = await self._record(job_id)
+        owned(request, record.job.tenant, lambda: not_found(str(UnknownJobError(job_id))))
+        return record
+
+    def _is_own(self, request: web.Request, job_id: str) -> bool:
+        job = self.runner.engine.job(job_id)
+        return job is not None and caller_of(request).acts_for(job.tenant)
+
     async def _record(self, job_id: str) -> JobRecord:
         try:
             with _naming_the_store():
@@ -409,6 +433,12 @@ def _naming_the_store() -> Iterator[None]:
         yield
     except (StoreBusyError, DiskFullError) as error:
         raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
+
+
+def _tenant_looked_at(request: web.Request) -> str | None:
+    """The tenant that a list is narrowed down to; None: all of them."""
+    asked, own = request.query.get("tenant"), caller_of(request).tenant
+    return asked if own is None else tenant_for(request, asked or own)
 
 
 def _draining() -> ApiError:

@@ -133,9 +133,9 @@ class _Runner(web.AppRunner):
 class Listener:
     """Serves one application on the address of the settings."""
 
-    def __init__(self, app: web.Application, server: Server) -> None:
-        """Raises ExposedWithoutKeysError."""
-        refuse_exposure(server)
+    def __init__(self, app: web.Application, server: Server, *, has_keys: bool = False) -> None:
+        """`has_keys`: others than those of the settings. Raises ExposedWithoutKeysError."""
+        refuse_exposure(server, has_keys=has_keys)
         self._server = server
         self._runner = _Runner(app, max_connections=server.max_connections, shutdown_timeout_s=1.0)
         self.port = server.port

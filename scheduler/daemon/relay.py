@@ -64,7 +64,9 @@ class Exchange:
         "patience_s",
         "pool",
         "route",
+        "tenant",
         "ticket",
+        "usage",
     )
 
     def __init__(
@@ -81,10 +83,12 @@ class Exchange:
         upstream: Upstream,
         bookkeeper: Bookkeeper,
         env: Env,
+        tenant: str,
         batch: Job | None = None,
         route: Route | None = None,
     ) -> None:
-        self.batch, self.route = batch, route
+        self.tenant, self.batch, self.route = tenant, batch, route
+        self.usage: Usage | None = None  # once an answer is there
         self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
         self.pool, self.ticket, self.patience_s, self.margin_s = pool, ticket, patience_s, margin_s
         self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
@@ -227,6 +231,7 @@ class Exchange:
 
     def _book(self, answer: Answer, usage: Usage, reported_j: float | None) -> float | None:
         """Account for the answered request; its joules."""
+        self.usage = usage
         arrived_at_s = self.ticket.request.arrived_at_s
         return book_answer(
             self._bookkeeper,
@@ -238,7 +243,7 @@ class Exchange:
             reported_j=reported_j,
             asked_at_s=self._asked_at_s,
             at_once_at_s=arrived_at_s if self.batch is None else self.batch.earliest_start_at_s,
-            tenant="default" if self.batch is None else self.batch.tenant,
+            tenant=self.tenant,
         )
 
 

@@ -6,7 +6,7 @@ it is booked. Uses are priced on what is known of the grid by now: realised as f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from intensity_feeds.series import IntensitySeries, SeriesError
@@ -58,6 +58,11 @@ class TenantBudgets:
         # Accepted a moment ago: durable, but the engine has not heard of them yet.
         self._promised: dict[str, Admitted] = {}
         self._has_read = not budgets
+
+    @property
+    def known(self) -> Mapping[str, IntensitySeries]:
+        """What is known of each zone by now: realised as far as a feed tells, expected after that."""
+        return self._known
 
     def limits(self, tenant: str) -> bool:
         """Whether this tenant has a budget."""

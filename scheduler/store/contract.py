@@ -27,7 +27,7 @@ from typing import Protocol
 from scheduler.events import Outcome
 from scheduler.jobs import Job, JobState
 from scheduler.ledger import EnergyUse
-from scheduler.store import filing_contract
+from scheduler.store import access_contract, filing_contract
 from scheduler.store.standing import Standing
 
 Json = Mapping[str, object]
@@ -140,7 +140,7 @@ class JobFilter:
     id_prefix: str | None = None
 
 
-class Reads(filing_contract.FilingReads, Protocol):
+class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
     """What may be asked at any time, beside the writer."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -152,8 +152,8 @@ class Reads(filing_contract.FilingReads, Protocol):
     def open_jobs(self) -> Sequence[JobRecord]:
         """Everything not terminal, in the order of acceptance, without payloads."""
 
-    def count_by_state(self) -> Mapping[JobState, int]:
-        """Every state, those without jobs too."""
+    def count_by_state(self, tenant: str | None = None) -> Mapping[JobState, int]:
+        """Every state, those without jobs too; of all tenants or of one."""
 
     def uses(self, since_at_s: float, until_at_s: float, *, tenant: str | None = None) -> Sequence[EnergyUse]:
         """Uses that started in [since, until), by start."""
@@ -175,7 +175,7 @@ class Reads(filing_contract.FilingReads, Protocol):
     def close(self) -> None: ...
 
 
-class Store(Reads, filing_contract.Filing, Protocol):
+class Store(Reads, filing_contract.Filing, access_contract.Access, Protocol):
     """The one writer's view. An operation outside `transaction()` is a transaction of its own."""
 
     def transaction(self) -> AbstractContextManager[None]:

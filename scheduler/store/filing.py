@@ -35,11 +35,19 @@ class FilingReads(ABC):
             return _file(connection, file_id)
 
     def files(
-        self, *, limit: int, after: str | None = None, purpose: str | None = None, newest_first: bool = True
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        purpose: str | None = None,
+        newest_first: bool = True,
+        tenant: str | None = None,
     ) -> Sequence[StoredFile]:
         query = select(*_FILE_COLUMNS)
         if purpose is not None:
             query = query.where(FILES.c.purpose == purpose)
+        if tenant is not None:
+            query = query.where(FILES.c.tenant == tenant)
         with self._connected() as connection:
             page = _page(connection, FILES, query, after, limit, newest_first=newest_first)
             return [_file_of(row) for row in connection.execute(page).mappings()]
@@ -57,9 +65,12 @@ class FilingReads(ABC):
         with self._connected() as connection:
             return _batch(connection, batch_id)
 
-    def batches(self, *, limit: int, after: str | None = None) -> Sequence[Batch]:
+    def batches(self, *, limit: int, after: str | None = None, tenant: str | None = None) -> Sequence[Batch]:
+        query = select(BATCHES.c.batch)
+        if tenant is not None:
+            query = query.where(BATCHES.c.tenant == tenant)
         with self._connected() as connection:
-            page = _page(connection, BATCHES, select(BATCHES.c.batch), after, limit, newest_first=True)
+            page = _page(connection, BATCHES, query, after, limit, newest_first=True)
             return [_BATCH_DECODER.decode(text) for text in connection.execute(page).scalars()]
 
     def open_batches(self) -> Sequence[Batch]:

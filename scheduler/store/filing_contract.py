@@ -27,7 +27,13 @@ class FilingReads(Protocol):
         """Raises UnknownFileError. An expired file is there until it is removed."""
 
     def files(
-        self, *, limit: int, after: str | None = None, purpose: str | None = None, newest_first: bool = True
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        purpose: str | None = None,
+        newest_first: bool = True,
+        tenant: str | None = None,
     ) -> Sequence[StoredFile]:
         """One page in the order of creation. Raises UnknownFileError for an `after` that is not there."""
 
@@ -38,7 +44,7 @@ class FilingReads(Protocol):
     def batch(self, batch_id: str) -> Batch:
         """Raises UnknownBatchError."""
 
-    def batches(self, *, limit: int, after: str | None = None) -> Sequence[Batch]:
+    def batches(self, *, limit: int, after: str | None = None, tenant: str | None = None) -> Sequence[Batch]:
         """One page, newest first. Raises UnknownBatchError for an `after` that is not there."""
 
     def open_batches(self) -> Sequence[Batch]:

@@ -17,6 +17,7 @@ from scheduler.events import Outcome
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, TRANSITIONS, Job, JobAction, JobState
 from scheduler.ledger import EnergyUse
 from scheduler.store import dialects, standing
+from scheduler.store.access import AccessReads, AccessWrites
 from scheduler.store.contract import (
     Claim,
     DuplicateJobError,
@@ -40,7 +41,7 @@ _HELD = sorted(HOLDING_STATES)
 _LISTED = [column for column in JOBS.c if column is not JOBS.c.payload]
 
 
-class SqlReads(FilingReads):
+class SqlReads(FilingReads, AccessReads):
     """The questions, over whatever connection the subclass lends."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -65,8 +66,10 @@ class SqlReads(FilingReads):
         with self._connected() as connection:
             return [record_of(row) for row in connection.execute(query).mappings()]
 
-    def count_by_state(self) -> Mapping[JobState, int]:
+    def count_by_state(self, tenant: str | None = None) -> Mapping[JobState, int]:
         query = select(JOBS.c.state, func.count().label("jobs")).group_by(JOBS.c.state)
+        if tenant is not None:
+            query = query.where(JOBS.c.tenant == tenant)
         with self._connected() as connection:
             found = {row.state: row.jobs for row in connection.execute(query)}
         return {state: found.get(state.value, 0) for state in JobState}
@@ -127,7 +130,7 @@ class SqlReader(SqlReads):
         self._engine.dispose()
 
 
-class SqlStore(SqlReads, FilingWrites):
+class SqlStore(SqlReads, FilingWrites, AccessWrites):
     """The writer. Use `open_store`, which makes sure that it is the only one and that the schema is right."""
 
     def __init__(self, engine: Engine, connection: Connection, held: ExitStack) -> None:

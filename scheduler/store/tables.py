@@ -100,4 +100,51 @@ BATCHES = Table(
     sqlite_autoincrement=True,
 )
 
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("tenant", Text),
+    Column("scopes", Text, nullable=False),
+    Column("key_sha256", Text, nullable=False),
+    Column("created_at_s", Double, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("expires_at_s", Double),
+    Column("revoked_at_s", Double),
+    Column("replaced_by", Text),
+    UniqueConstraint("id", name="uq_keys_id"),
+    sqlite_autoincrement=True,
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("at_s", Double, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("tenant", Text),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Index("ix_audit_tenant_sequence", "tenant", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+TENANT_USE = Table(
+    "tenant_use",
+    METADATA,
+    Column("tenant", Text, primary_key=True),
+    Column("month", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("energy_kwh", Double, nullable=False),
+    Column("emissions_gco2e", Double, nullable=False),
+    Column("energy_usd", Double, nullable=False),
+    Column("unpriced_kwh", Double, nullable=False),
+)
+
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))

@@ -217,7 +217,7 @@ async def test_a_page_whose_daemon_does_not_answer_says_so(tmp_path: Path) -> No
     async with a_page() as client:
         dom = await dom_of(str(client.make_url("/")), tmp_path / "profile")
 
-    assert "The daemon does not answer: /api/v1/status answers 404." in dom
+    assert "The daemon does not answer: /api/v1/session answers 404." in dom
     assert '<div id="status" hidden="">' in dom
 
 

@@ -17,6 +17,7 @@ from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.dashboard.kept import Kept
 from scheduler.daemon.descriptions import describe_account, known_or_none
 from scheduler.daemon.env import Env
+from scheduler.daemon.guard import caller_of
 from scheduler.daemon.http import Policies, Scope
 from scheduler.daemon.poller import Poller
 from scheduler.ledger import realised_then_expected
@@ -64,17 +65,18 @@ class StatusApi:
     ) -> None:
         self._env, self._reads, self._accounts, self._poller = env, reads, accounts, poller
         self._traffic, self._workers, self._policy, self._problems = traffic, workers, policy, problems
-        self._account = Kept(self._settled, fresh_s=_ACCOUNT_FRESH_S, monotonic_s=env.monotonic_s)
+        self._accounts_of: dict[str | None, Kept[Json]] = {}
         self._past = Kept(self._gathered, fresh_s=_PAST_FRESH_S, monotonic_s=env.monotonic_s)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/api/v1/status", self.status, allow_head=False)
         app.router.add_get("/api/v1/intensity/past", self.past, allow_head=False)
 
-    async def status(self, _: web.Request) -> web.Response:
-        """The daemon at a glance; `account` is of the last 30 days."""
-        jobs = await self._env.in_thread(self._reads.count_by_state)
-        account = await self._account.answer()
+    async def status(self, request: web.Request) -> web.Response:
+        """The daemon at a glance; `account` is of the last 30 days. Jobs and account are the caller's tenant's."""
+        tenant = caller_of(request).tenant
+        jobs = await self._env.in_thread(self._reads.count_by_state, tenant)
+        account = await self._account(tenant).answer()
         return _json(
             {
                 "now": format_instant(self._env.now_s()),
@@ -92,9 +94,21 @@ class StatusApi:
         """What is known by now of the last 24 hours, zone by zone; after `realised_until` it is a forecast."""
         return _json(await self._past.answer())
 
-    async def _settled(self) -> Json:
+    def _account(self, tenant: str | None) -> Kept[Json]:
+        """Kept for each tenant that has a key, so there are as many as the administrator made."""
+        found = self._accounts_of.get(tenant)
+        if found is None:
+
+            async def settled() -> Json:
+                return await self._settled(tenant)
+
+            found = Kept(settled, fresh_s=_ACCOUNT_FRESH_S, monotonic_s=self._env.monotonic_s)
+            self._accounts_of[tenant] = found
+        return found
+
+    async def _settled(self, tenant: str | None) -> Json:
         now_s = self._env.now_s()
-        account = await self._accounts.settled(now_s - ACCOUNT_OF_S, now_s)
+        account = await self._accounts.settled(now_s - ACCOUNT_OF_S, now_s, tenant=tenant)
         span = {"since": format_instant(now_s - ACCOUNT_OF_S), "until": format_instant(now_s)}
         return {**span, **describe_account(account)}
 

@@ -1,6 +1,6 @@
 // The status page: asks the daemon every two seconds while someone looks, and shows what it says.
 
-import { askForGrid, askForState, forgetKey, keepKey, keptKey, KeyWanted, NoAnswer } from "./daemon.js";
+import { askForGrid, askForState, askWho, KeyWanted, logIn, logOut, NoAnswer } from "./daemon.js";
 import { watchJobs } from "./details.js";
 import { element, show } from "./dom.js";
 import { counted, duration, fullInstant, instantMs } from "./format.js";
@@ -12,7 +12,7 @@ const POLL_MS = 2_000;
 // The grid changes by the quarter of an hour; a demonstration's clock runs fast, and its grid with it.
 const GRID_POLLS = 10;
 
-const seen = { state: null, grid: null, answeredAtMs: null, problem: null, wantsKey: false, polls: 0, chosenHours: null };
+const seen = { state: null, grid: null, answeredAtMs: null, problem: null, wantsKey: false, who: null, refusal: null, polls: 0, chosenHours: null };
 let timer = null;
 let isAsking = false;
 
@@ -28,6 +28,7 @@ async function poll() {
     if (!(error instanceof KeyWanted || error instanceof NoAnswer)) throw error;
     seen.wantsKey = error instanceof KeyWanted;
     seen.problem = seen.wantsKey ? null : error.message;
+    if (seen.wantsKey) Object.assign(seen, { who: null, refusal: error.message || seen.refusal });
   } finally {
     isAsking = false;
     if (!seen.wantsKey) timer = setTimeout(poll, POLL_MS);
@@ -36,6 +37,8 @@ async function poll() {
 }
 
 async function look() {
+  if (seen.who === null) seen.who = await askWho();
+  if (seen.who.key === null) throw new KeyWanted();
   seen.state = await askForState();
   const isDue = seen.grid === null || seen.state.status.speed > 1 || seen.polls % GRID_POLLS === 0;
   if (isDue) seen.grid = await askForGrid();
@@ -46,7 +49,7 @@ function render() {
   const isAskedNow = seen.wantsKey && at("key-form").hidden;
   at("key-form").hidden = !seen.wantsKey;
   if (isAskedNow) at("key").focus();
-  at("forget").hidden = keptKey() === null;
+  at("forget").hidden = seen.who === null || seen.who.key === "anyone";
   renderLink();
   show(at("notices"), notices(), (all) => all.map(([tone, text]) => element("p", { class: `notice ${tone}` }, text)));
   const isShown = seen.grid !== null && !seen.wantsKey;
@@ -67,7 +70,7 @@ function notices() {
   const status = seen.state?.status;
   const found = [];
   if (seen.problem !== null) found.push(["bad", silence()]);
-  if (seen.wantsKey && keptKey() !== null) found.push(["bad", "The daemon does not know this key."]);
+  if (seen.wantsKey && seen.refusal !== null) found.push(["bad", seen.refusal]);
   if (seen.wantsKey || !status) return found;
   for (const problem of status.problems) found.push(["bad", `Not ready: ${problem}.`]);
   if (status.speed !== 1) found.push(["", `A demonstration: the clock runs ${Math.round(status.speed).toLocaleString("en")} times real time, the grid is made up or replayed, nothing was really saved.`]);
@@ -116,16 +119,25 @@ function chooseRange(event) {
 }
 
 at("ranges").addEventListener("click", chooseRange);
+async function changeWho(change) {
+  try {
+    seen.refusal = null;
+    seen.who = await change();
+  } catch (error) {
+    if (!(error instanceof KeyWanted || error instanceof NoAnswer)) throw error;
+    seen.refusal = error.message;
+  }
+  render();
+  poll();
+}
+
 at("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  keepKey(at("key").value.trim());
+  const key = at("key").value.trim();
   at("key").value = "";
-  poll();
+  changeWho(() => logIn(key));
 });
-at("forget").addEventListener("click", () => {
-  forgetKey();
-  poll();
-});
+at("forget").addEventListener("click", () => changeWho(logOut));
 document.addEventListener("visibilitychange", poll);
 watchJobs(at("job"), poll);
 new ResizeObserver(() => seen.grid !== null && render()).observe(at("main"));

@@ -1,6 +1,6 @@
-// Asks the daemon. The key, where one is needed, lives in this tab's session storage and leaves it only as a header.
+// Asks the daemon. A key that is typed in goes to it once and is kept nowhere here: what stays is a cookie that no
+// script can read.
 
-const KEY = "slacktide-key";
 const PATIENCE_MS = 8_000;
 
 /** The daemon wants another key, or one at all. */
@@ -9,9 +9,13 @@ export class KeyWanted extends Error {}
 /** No answer, or one that is none. */
 export class NoAnswer extends Error {}
 
-export const keptKey = () => sessionStorage.getItem(KEY);
-export const keepKey = (key) => sessionStorage.setItem(KEY, key);
-export const forgetKey = () => sessionStorage.removeItem(KEY);
+/** Who is logged in: a session whose `key` is null where nobody is, "anyone" where no key is asked for. */
+export const askWho = () => asked("/api/v1/session");
+
+/** Raises KeyWanted, with what the daemon says against the key; NoAnswer. */
+export const logIn = (key) => asked("/api/v1/session", "POST", { key });
+
+export const logOut = () => asked("/api/v1/session", "DELETE");
 
 const OPEN_JOBS = "/api/v1/jobs?limit=200&state=running&state=starting&state=paused&state=waiting&state=quarantined";
 const ENDED_JOBS = "/api/v1/jobs?limit=30&state=succeeded&state=failed&state=cancelled";
@@ -40,14 +44,13 @@ export async function askWhy(id) {
 /** Raises KeyWanted, NoAnswer with what the daemon says against it. */
 export const cancelJob = (id) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/cancel`, "POST");
 
-async function asked(path, method = "GET") {
-  const key = keptKey();
-  const headers = key === null ? {} : { Authorization: `Bearer ${key}` };
+async function asked(path, method = "GET", told = null) {
+  const body = told === null ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(told) };
   try {
-    const response = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (response.status === 401 || response.status === 403) throw new KeyWanted();
+    const response = await fetch(path, { method, ...body, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (response.status === 401 || response.status === 403) throw new KeyWanted((await response.json()).error.message);
     if (!response.ok) throw new NoAnswer(`${path} answers ${response.status}`);
-    return await response.json();
+    return response.status === 204 ? null : await response.json();
   } catch (error) {
     if (error instanceof KeyWanted || error instanceof NoAnswer) throw error;
     throw new NoAnswer(error.name === "TimeoutError" ? `no answer within ${PATIENCE_MS / 1000} s` : "no connection");

@@ -87,7 +87,7 @@ async function cancel(dialog, job, actions, onChange) {
 }
 
 function saidOf(error) {
-  if (error instanceof KeyWanted) return "The key of this tab may not do that.";
+  if (error instanceof KeyWanted) return "This key may not do that.";
   if (error instanceof NoAnswer) return `The daemon does not answer: ${error.message}.`;
   throw error;
 }

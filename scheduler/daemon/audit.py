@@ -1,0 +1,55 @@
+"""The audit log: who changed what, when, with which result. Written before the answer is sent; never changed.
+
+Holds ids, routes and statuses. It is never given a body, a header or a key, so no secret can end up in it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from scheduler.daemon.env import Env
+from scheduler.keys import Caller
+from scheduler.store.access_contract import AuditEntry
+from scheduler.store.contract import DiskFullError, StoreBusyError
+from scheduler.store.writer import Writing
+
+log = logging.getLogger(__name__)
+
+# Set by a handler that wrote its own entry, with the change itself.
+NOTED = web.RequestKey("noted", bool)
+_MAX_TARGET = 200
+
+
+class AuditLog:
+    """Where the front door notes what was done."""
+
+    def __init__(self, env: Env, writer: Writing) -> None:
+        self._env, self._writer = env, writer
+
+    def entry(
+        self, caller: Caller, action: str, target: str, *, status: int, code: str = "", request_id: str
+    ) -> AuditEntry:
+        """An entry of now, to be written with the change it tells of."""
+        return AuditEntry(
+            at_s=self._env.now_s(),
+            key_id=caller.key_id,
+            tenant=caller.tenant,
+            action=action,
+            target=target[:_MAX_TARGET],
+            status=status,
+            code=code,
+            request_id=request_id,
+        )
+
+    async def note(
+        self, caller: Caller, action: str, target: str, *, status: int, code: str = "", request_id: str
+    ) -> None:
+        """Write down what was done. Where the disk takes nothing, the daemon's own log is what is left."""
+        entry = self.entry(caller, action, target, status=status, code=code, request_id=request_id)
+        try:
+            await self._writer.write(lambda store: store.append_audit([entry]))
+        except (StoreBusyError, DiskFullError) as error:
+            fields = {"key": entry.key_id, "what": action, "target": entry.target, "status": status}
+            log.error("audit entry not written", extra={"action": "audit_lost", "why": str(error), **fields})

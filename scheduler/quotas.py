@@ -1,0 +1,355 @@
+"""What a tenant may use in a minute and in a month, and whether one request more is within it.
+
+A minute slides: in no span of 60 s are more requests, or more reserved tokens, let in than the limit says. What was
+used is kept by the second and counts until the last instant of its second is a minute old, so a place is given back up
+to a second late and never early. A month is the calendar's, in UTC.
+
+A request and the tokens it may at most cost are counted when it is let in; what it did not need is given back when it
+has ended, what it used beyond (its caller set no limit) is added then. Energy, grams and dollars are known at the end
+only: nobody is let in once they have reached their limit, and what was under way by then is what may lie above it.
+
+Amounts are `cost`s in the unit of what is limited. Knows no clock, no store and no price.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from math import fsum
+
+MINUTE_S = 60.0
+_BUCKET_S = 1.0
+
+
+class What(StrEnum):
+    """What is limited; energy is the facility's."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    ENERGY_KWH = "energy_kwh"
+    GCO2E = "gco2e"
+    USD = "usd"
+
+
+class Window(StrEnum):
+    MINUTE = "minute"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    what: What
+    window: Window
+    most_cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What a tenant has used in a month such as 2026-01; `unpriced_kwh` is in neither the grams nor the dollars."""
+
+    tenant: str
+    month: str
+    requests: int = 0
+    tokens: int = 0
+    energy_kwh: float = 0.0
+    emissions_gco2e: float = 0.0
+    energy_usd: float = 0.0
+    unpriced_kwh: float = 0.0
+
+    def cost(self, what: What) -> float:
+        found: float = getattr(self, _FIELD[what])
+        return found
+
+    def plus(self, other: Used) -> Used:
+        """The sum of two parts of one tenant's month."""
+        return _used(self.tenant, self.month, _summed(_costs_of(self), _costs_of(other)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The limit that is in the way, and when it no longer will be; None: it never lets this through."""
+
+    limit: Limit
+    used_cost: float
+    asked_cost: float
+    retry_after_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A limit of the minute as it stands: what is left, and when all of it will be again."""
+
+    what: What
+    most_cost: float
+    left_cost: float
+    reset_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _Second:
+    begin_s: float
+    cost: float
+
+
+class SlidingMinute:
+    """What was used in the last 60 s of a clock that never jumps."""
+
+    __slots__ = ("_most_cost", "_seconds", "_sum_cost")
+
+    def __init__(self, most_cost: float) -> None:
+        self._most_cost = most_cost
+        self._seconds: deque[_Second] = deque()
+        self._sum_cost = 0.0
+
+    def used_cost(self, steady_s: float) -> float:
+        if self._seconds and _ends_s(self._seconds[0]) <= steady_s:
+            while self._seconds and _ends_s(self._seconds[0]) <= steady_s:
+                self._seconds.popleft()
+            self._sum_cost = fsum(one.cost for one in self._seconds)  # once a second, so that no error adds up
+        return self._sum_cost
+
+    def has_room(self, cost: float, steady_s: float) -> bool:
+        used_cost = self.used_cost(steady_s)
+        return used_cost < self._most_cost and used_cost + cost <= self._most_cost
+
+    def add(self, cost: float, steady_s: float) -> _Second:
+        begin_s = steady_s - steady_s % _BUCKET_S
+        if not self._seconds or self._seconds[-1].begin_s != begin_s:
+            self._seconds.append(_Second(begin_s=begin_s, cost=0.0))
+        self._seconds[-1].cost += cost
+        self._sum_cost += cost
+        return self._seconds[-1]
+
+    def give_back(self, second: _Second, cost: float) -> None:
+        """Of what was added then; where that is over, nothing is left to give back."""
+        if self._seconds and self._seconds[0].begin_s <= second.begin_s:
+            second.cost -= cost
+            self._sum_cost -= cost
+
+    def free_in_s(self, cost: float, steady_s: float) -> float | None:
+        """Until there is room for `cost`, if nothing else comes; None: there never will be."""
+        left_cost = self.used_cost(steady_s)
+        for one in self._seconds:
+            left_cost -= one.cost
+            if left_cost < self._most_cost and left_cost + cost <= self._most_cost:
+                return _ends_s(one) - steady_s
+        return None
+
+    def rate(self, what: What, steady_s: float) -> Rate:
+        left_cost = max(0.0, self._most_cost - self.used_cost(steady_s))
+        reset_s = _ends_s(self._seconds[-1]) - steady_s if self._seconds else 0.0
+        return Rate(what=what, most_cost=self._most_cost, left_cost=left_cost, reset_s=reset_s)
+
+
+def _ends_s(second: _Second) -> float:
+    return second.begin_s + _BUCKET_S + MINUTE_S
+
+
+@dataclass(slots=True, kw_only=True)
+class Reservation:
+    """What one request was let in with, until it has ended."""
+
+    month: str
+    tokens: int
+    minute: SlidingMinute | None = None
+    second: _Second | None = None
+
+
+_FIELD = {
+    What.REQUESTS: "requests",
+    What.TOKENS: "tokens",
+    What.ENERGY_KWH: "energy_kwh",
+    What.GCO2E: "emissions_gco2e",
+    What.USD: "energy_usd",
+}
+_UNPRICED = "unpriced_kwh"
+_COST_FIELDS = (*_FIELD.values(), _UNPRICED)
+
+
+class Meter:
+    """One tenant's use and limits. `now_s` is UTC and names the month; `steady_s` never jumps and times the minute."""
+
+    def __init__(self, tenant: str, limits: Iterable[Limit] = ()) -> None:
+        self.tenant = tenant
+        self._monthly = tuple(one for one in limits if one.window is Window.MONTH)
+        self._minutely = tuple((one, SlidingMinute(one.most_cost)) for one in limits if one.window is Window.MINUTE)
+        self._minute_of: Mapping[What, SlidingMinute] = {one.what: minute for one, minute in self._minutely}
+        # By the fields of `Used`. Plain sums: this is done several times for every request.
+        self._used_costs = dict.fromkeys(_COST_FIELDS, 0.0)
+        self._unwritten: dict[str, dict[str, float]] = {}
+        self._month, self._month_from_s, self._month_to_s = "", 0.0, 0.0
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    def admit(self, tokens: int, *, now_s: float, steady_s: float, is_paced: bool = False) -> Reservation | Refused:
+        """Count one request of up to `tokens`, or say what is in its way.
+
+        One that is paced by ourselves, such as the line of a batch, is held to the month only.
+        """
+        refused = self._over_month(now_s, {What.REQUESTS: 1, What.TOKENS: tokens})
+        if refused is None and not is_paced:
+            refused = self._over_minute(steady_s, {What.REQUESTS: 1, What.TOKENS: tokens})
+        if refused is not None:
+            return refused
+        self._count_in(self._month, requests=1, tokens=tokens)
+        reservation = Reservation(month=self._month, tokens=tokens)
+        if not is_paced:
+            self._add(What.REQUESTS, 1, steady_s)
+            if (minute := self._minute_of.get(What.TOKENS)) is not None:
+                reservation.minute, reservation.second = minute, minute.add(tokens, steady_s)
+        return reservation
+
+    def refusal(self, now_s: float, among: Collection[What]) -> Refused | None:
+        """Why nothing more may begin this month, for work that is no request: jobs and whole batches."""
+        return self._over_month(now_s, {}, among)
+
+    def _over_month(
+        self, now_s: float, asked: Mapping[What, int], among: Collection[What] = tuple(What)
+    ) -> Refused | None:
+        self._turn_to(now_s)
+        for limit in self._monthly:
+            if limit.what not in among:
+                continue
+            used_cost, asked_cost = self._used_costs[_FIELD[limit.what]], asked.get(limit.what, 0)
+            if used_cost >= limit.most_cost or used_cost + asked_cost > limit.most_cost:
+                is_never = asked_cost > limit.most_cost or limit.most_cost == 0
+                return Refused(
+                    limit=limit,
+                    used_cost=used_cost,
+                    asked_cost=asked_cost,
+                    retry_after_s=None if is_never else self._month_to_s - now_s,
+                )
+        return None
+
+    def _over_minute(self, steady_s: float, asked: Mapping[What, int]) -> Refused | None:
+        """The limit that is in the way for longest."""
+        found = [
+            Refused(
+                limit=limit,
+                used_cost=minute.used_cost(steady_s),
+                asked_cost=asked.get(limit.what, 0),
+                retry_after_s=minute.free_in_s(asked.get(limit.what, 0), steady_s),
+            )
+            for limit, minute in self._minutely
+            if not minute.has_room(asked.get(limit.what, 0), steady_s)
+        ]
+        never = float("inf")
+        return max(found, key=lambda one: never if one.retry_after_s is None else one.retry_after_s, default=None)
+
+    # -- counting -----------------------------------------------------------------------------------------------------
+
+    def settle(self, reservation: Reservation, tokens: int, *, steady_s: float) -> None:
+        """A request has ended and used `tokens`. One whose end nobody saw keeps what it reserved: do not call this."""
+        beyond = tokens - reservation.tokens
+        self._count_in(reservation.month, tokens=beyond)
+        if reservation.minute is not None and reservation.second is not None and beyond < 0:
+            reservation.minute.give_back(reservation.second, -beyond)
+        elif reservation.minute is not None and beyond > 0:
+            reservation.minute.add(beyond, steady_s)
+
+    def spend(
+        self,
+        *,
+        energy_kwh: float,
+        emissions_gco2e: float | None,
+        energy_usd: float | None,
+        now_s: float,
+        steady_s: float,
+    ) -> None:
+        """Energy of the facility that the tenant's requests or jobs have used; None where nobody knows the rate."""
+        self._turn_to(now_s)
+        self._count_in(
+            self._month,
+            energy_kwh=energy_kwh,
+            emissions_gco2e=emissions_gco2e or 0.0,
+            energy_usd=energy_usd or 0.0,
+            unpriced_kwh=energy_kwh if emissions_gco2e is None else 0.0,
+        )
+        for what, cost in ((What.ENERGY_KWH, energy_kwh), (What.GCO2E, emissions_gco2e), (What.USD, energy_usd)):
+            self._add(what, cost or 0.0, steady_s)
+
+    def _add(self, what: What, cost: float, steady_s: float) -> None:
+        if (minute := self._minute_of.get(what)) is not None:
+            minute.add(cost, steady_s)
+
+    def _turn_to(self, now_s: float) -> None:
+        """Begin the month of now with nothing used, unless it is under way."""
+        if not self._month_from_s <= now_s < self._month_to_s:
+            self._month, self._month_to_s = month_of(now_s), month_end_s(now_s)
+            self._month_from_s = _month_begin(now_s).timestamp()
+            self._used_costs = dict.fromkeys(_COST_FIELDS, 0.0)
+
+    def _count_in(self, month: str, **costs: float) -> None:
+        unwritten_costs = self._unwritten.setdefault(month, {})
+        for name, cost in costs.items():
+            unwritten_costs[name] = unwritten_costs.get(name, 0.0) + cost
+            if month == self._month:
+                self._used_costs[name] += cost
+
+    # -- what others ask ----------------------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        return (*(one for one, _ in self._minutely), *self._monthly)
+
+    def used(self, now_s: float) -> Used:
+        """In the month under way."""
+        self._turn_to(now_s)
+        return _used(self.tenant, self._month, self._used_costs)
+
+    def rates(self, steady_s: float) -> list[Rate]:
+        """The limits of the minute."""
+        return [minute.rate(limit.what, steady_s) for limit, minute in self._minutely]
+
+    def take_unwritten(self) -> list[Used]:
+        """What was used since the last time, to be added to what is stored."""
+        taken, self._unwritten = self._unwritten, {}
+        return [_used(self.tenant, month, costs) for month, costs in taken.items()]
+
+    def put_back(self, parts: Iterable[Used]) -> None:
+        """They could not be stored."""
+        for part in parts:
+            self._unwritten[part.month] = _summed(self._unwritten.get(part.month, {}), _costs_of(part))
+
+    def learn(self, stored: Used, *, now_s: float) -> None:
+        """What is stored of a month, by whichever daemon; what is not yet stored of ours comes on top."""
+        self._turn_to(now_s)
+        if stored.month == self._month:
+            self._used_costs = _summed(_costs_of(stored), self._unwritten.get(stored.month, {}))
+
+
+def _costs_of(used: Used) -> dict[str, float]:
+    return {name: getattr(used, name) for name in _COST_FIELDS}
+
+
+def _summed(costs: Mapping[str, float], other_costs: Mapping[str, float]) -> dict[str, float]:
+    return {name: costs.get(name, 0.0) + other_costs.get(name, 0.0) for name in _COST_FIELDS}
+
+
+def _used(tenant: str, month: str, costs: Mapping[str, float]) -> Used:
+    return Used(
+        tenant=tenant,
+        month=month,
+        requests=round(costs.get("requests", 0.0)),
+        tokens=round(costs.get("tokens", 0.0)),
+        energy_kwh=costs.get("energy_kwh", 0.0),
+        emissions_gco2e=costs.get("emissions_gco2e", 0.0),
+        energy_usd=costs.get("energy_usd", 0.0),
+        unpriced_kwh=costs.get(_UNPRICED, 0.0),
+    )
+
+
+def month_of(now_s: float) -> str:
+    return datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m")
+
+
+def month_end_s(now_s: float) -> float:
+    """The first instant of the next month, in UTC."""
+    return (_month_begin(now_s) + timedelta(days=32)).replace(day=1).timestamp()
+
+
+def _month_begin(now_s: float) -> datetime:
+    return datetime.fromtimestamp(now_s, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
