@@ -10,6 +10,7 @@ from html import escape
 from scheduler.quantities import format_duration
 from simulations.bands import in_words
 from simulations.charts import figures
+from simulations.comparison import PolicyTable, columns, text_rows
 from simulations.page import card, figure, page, section, table
 from simulations.results import Results
 from simulations.scenario import ForecastKind
@@ -18,8 +19,8 @@ from simulations.svg import calendar_day
 from simulations.timeline import timeline_of
 
 
-def html_report(results: Results) -> str:
-    """The whole page."""
+def html_report(results: Results, policies: PolicyTable | None = None) -> str:
+    """The whole page; with `policies`, other ways of running the work beside it."""
     scenario = results.runs.inputs.scenario
     timeline = timeline_of(results)
     body = "".join(
@@ -30,10 +31,15 @@ def html_report(results: Results) -> str:
             *(figure(one) for one in figures(results, timeline)),
             section("Both sides in numbers", table(("", "run at once", "policy"), side_rows(results))),
             section("Classes of work", table(_CLASS_COLUMNS, class_rows(results))),
+            _beside(policies),
             section("How these numbers were obtained", _provenance(results)),
         )
     )
     return page(f"{scenario.name}: what waiting saves", body)
+
+
+def _beside(policies: PolicyTable | None) -> str:
+    return "" if policies is None else section("Other policies", table(columns(policies), text_rows(policies)))
 
 
 _CLASS_COLUMNS = ("class", "items", "kWh", "run at once", "policy", "saved")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slacktide.terminal import OwnFailure, UsageProblem, print_json, reason_of, say
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from simulations.comparison import PolicyTable
     from simulations.results import Results
+    from simulations.scenario import PolicyKind
 
 SET_OPTION = typer.Option(
     "--set", metavar="PATH=VALUE", help="Set one value anew, such as jobs.slack_s=2d or region.0.gpus=128; repeatable."
@@ -39,10 +43,19 @@ def simulate(
     loop: Annotated[
         str, typer.Option(metavar="KIND", help="Requests in plain Python, compiled (extra: compiled), or auto.")
     ] = "auto",
+    against: Annotated[
+        str,
+        typer.Option(
+            "--compare",
+            "--against",
+            metavar="POLICIES",
+            help="Other policies on the same work, such as threshold,wait_awhile; or all.",
+        ),
+    ] = "",
 ) -> None:
     """Run a what-if: the same work at once and under the policy, and what that saves.
 
-    Example: slacktide simulate solar-week --json results.json --html report.html
+    Example: slacktide simulate solar-week --compare all --json results.json --html report.html
     """
     if list_scenarios:
         _list()
@@ -54,10 +67,10 @@ def simulate(
     if png_file:
         _refuse_other_pictures(png_file)
         _refuse_without_plots()
-    results = _run(scenario, overrides or [], loop)
-    _write(results, json_file, html_file, png_file)
+    results, table = _run(scenario, overrides or [], loop, _kinds(against))
+    _write(results, table, json_file, html_file, png_file)
     if json_file != "-":
-        _show(results)
+        _show(results, table)
 
 
 def _list() -> None:
@@ -86,7 +99,22 @@ def _refuse_without_plots() -> None:
         )
 
 
-def _run(name: str, overrides: list[str], loop: str) -> Results:
+def _kinds(against: str) -> list[PolicyKind]:
+    """The policies that are named; none where nothing is."""
+    from simulations.comparison import ALL
+    from simulations.scenario import PolicyKind
+
+    names = [name.strip().replace("-", "_") for name in against.split(",") if name.strip()]
+    if names == ["all"]:
+        return list(ALL)
+    unknown = [name for name in names if name not in tuple(PolicyKind)]
+    if unknown:
+        raise UsageProblem(f"--compare: {unknown[0]!r} is no policy", f"known are all, {', '.join(PolicyKind)}")
+    return [PolicyKind(name) for name in names]
+
+
+def _run(name: str, overrides: list[str], loop: str, others: list[PolicyKind]) -> tuple[Results, PolicyTable | None]:
+    from simulations.comparison import compared
     from simulations.compiled.choice import LoopKind
     from simulations.fleet import StalledError
     from simulations.inputs import gather_inputs
@@ -104,7 +132,9 @@ def _run(name: str, overrides: list[str], loop: str) -> Results:
         raise UsageProblem(str(error), error.hint) from error
     try:
         with _progress(inputs.scenario.name) as progress:
-            return results_of(run_both(inputs, progress))
+            if others:
+                return compared(inputs, others, progress)
+            return results_of(run_both(inputs, progress)), None
     except StalledError as error:
         raise OwnFailure(str(error), "a fault of the engine: please report it with the scenario") from error
 
@@ -130,19 +160,24 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
         yield draw
 
 
-def _write(results: Results, json_file: str, html_file: str, png_file: str) -> None:
+def _plain(results: Results, table: PolicyTable | None) -> dict[str, Any]:
+    from simulations.comparison import plain_table
     from simulations.results import plain_results
 
+    return plain_results(results) | ({} if table is None else {"policies": plain_table(table)})
+
+
+def _write(results: Results, table: PolicyTable | None, json_file: str, html_file: str, png_file: str) -> None:
     if json_file == "-":
-        print_json(plain_results(results))
+        print_json(_plain(results, table))
     elif json_file:
         import json
 
-        _save(json_file, json.dumps(plain_results(results), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+        _save(json_file, json.dumps(_plain(results, table), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
     if html_file:
         from simulations.report import html_report
 
-        _save(html_file, html_report(results))
+        _save(html_file, html_report(results, table))
     if png_file:
         from simulations.plot import save_headline_plot
 
@@ -164,24 +199,29 @@ def _saving(name: str) -> Iterator[Path]:
     say(f"wrote {name}")
 
 
-def _show(results: Results) -> None:
+def _show(results: Results, table: PolicyTable | None) -> None:
     from rich.console import Console
-    from rich.table import Table
 
+    from simulations.comparison import columns, text_rows
     from simulations.summary import class_rows, headline, side_rows
 
     console = Console()
     console.print(f"\n[bold]{headline(results)}[/bold]\n")
-    table = Table("", *(("run at once", "policy")), box=None, pad_edge=False)
+    _print_table(console, ("", "run at once", "policy"), side_rows(results))
+    console.print()
+    _print_table(console, ("saved by class", "items", "kWh", "run at once", "policy", "saved"), class_rows(results))
+    if table is not None:
+        console.print()
+        _print_table(console, columns(table), text_rows(table))
+
+
+def _print_table(console: Console, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    table = Table(*names, box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
-    for row in side_rows(results):
+    for row in rows:
         table.add_row(*row)
     console.print(table)
-    classes = Table("saved by class", "items", "kWh", "run at once", "policy", "saved", box=None, pad_edge=False)
-    for column in classes.columns[1:]:
-        column.justify = "right"
-    for row in class_rows(results):
-        classes.add_row(*row)
-    console.print()
-    console.print(classes)
