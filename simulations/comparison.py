@@ -10,8 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.quantities import format_duration
-from simulations.results import Results, SideResult, Spread, priced, results_of, rounded, savings_ratio, side_results
+from simulations.results import (
+    FLEX,
+    INTERACTIVE,
+    Results,
+    SideResult,
+    Spread,
+    priced,
+    results_of,
+    rounded,
+    savings_ratio,
+    side_results,
+)
 from simulations.runs import Inputs, Progress, Runs, named_conduct, run_sides
 from simulations.scenario import PolicyKind
 from simulations.summary import NOTHING, Row, mass, percent
@@ -27,7 +37,7 @@ TITLES = {
     PolicyKind.LOWEST_WINDOW: "lowest window",
     PolicyKind.CARBON_TIME: "carbon-time",
     PolicyKind.WAIT_AWHILE: "wait-awhile",
-    PolicyKind.STATIC_REGION: "static best region",
+    PolicyKind.STATIC_REGION: "static region",
     PolicyKind.CARBON_AWARE: "Slacktide",
     PolicyKind.ORACLE: "oracle",
 }
@@ -77,9 +87,11 @@ def compared(
 
 
 def columns(table: PolicyTable) -> list[str]:
-    names = ["policy", "emissions", "saved", "late"]
-    names += ["wait, mean", "wait, p99", "pauses"] if table.has_jobs else []
-    return names + (["latency, mean", "latency, p99"] if table.has_requests else [])
+    """Latency is that of interactive requests; requests that may wait have columns where no jobs have."""
+    names = ["policy", "CO2e", "saved", "late"]
+    names += ["wait mean", "wait p99", "pauses"] if table.has_jobs else []
+    names += ["latency p99"] if table.has_requests else []
+    return names + (["flex mean", "flex p99"] if table.has_requests and not table.has_jobs else [])
 
 
 def text_rows(table: PolicyTable) -> list[Row]:
@@ -88,14 +100,35 @@ def text_rows(table: PolicyTable) -> list[Row]:
 
 def _text_row(table: PolicyTable, row: PolicyRow) -> Row:
     side = row.side
-    cells = [TITLES[row.kind], mass(side.emissions_gco2e), percent(row.savings_ratio), f"{side.deadline_misses:,}"]
-    cells += [*_mean_and_p99(side.wait), f"{side.pauses:,}"] if table.has_jobs else []
-    return (*cells, *(_mean_and_p99(side.latency) if table.has_requests else ()))
+    grams = mass(side.emissions_gco2e).removesuffix(" CO2e")
+    cells = [TITLES[row.kind], grams, percent(row.savings_ratio), f"{side.deadline_misses:,}"]
+    if table.has_jobs:
+        cells += [_time(side.wait.mean_s), _time(side.wait.p99_s), f"{side.pauses:,}"]
+    if table.has_requests:
+        cells.append(_time(_most([one.p99_s for one in _spreads(side, INTERACTIVE)])))
+    if table.has_requests and not table.has_jobs:
+        flex = _spreads(side, FLEX)
+        cells += [_time(_most([one.mean_s for one in flex])), _time(_most([one.p99_s for one in flex]))]
+    return tuple(cells)
 
 
-def _mean_and_p99(spread: Spread) -> tuple[str, str]:
-    mean, p99 = (NOTHING if one is None else format_duration(one) for one in (spread.mean_s, spread.p99_s))
-    return mean, p99
+def _spreads(side: SideResult, kind: str) -> list[Spread]:
+    return [spread for name, spread in side.latency_by_class.items() if name.endswith(f", {kind}")]
+
+
+def _most(times_s: Sequence[float | None]) -> float | None:
+    """Of the slowest pool."""
+    return max((one for one in times_s if one is not None), default=None)
+
+
+def _time(duration_s: float | None) -> str:
+    """In one unit, so that a column can be read."""
+    if duration_s is None:
+        return NOTHING
+    for size_s, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if duration_s >= 2 * size_s or (unit != "d" and duration_s >= size_s):
+            return f"{duration_s / size_s:.1f} {unit}"
+    return f"{duration_s:.3g} s"
 
 
 def plain_table(table: PolicyTable) -> list[dict[str, Any]]:

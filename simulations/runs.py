@@ -107,8 +107,12 @@ def run_sides(
     conducts: Sequence[Conduct],
     progress: Progress = lambda ratio: None,
     watch: Callable[[Decision], None] | None = None,
+    warm_until_s: float = 0.0,
 ) -> tuple[list[Side], float]:
-    """The same work once for each conduct, and when the last of it ended; `watch` sees the decisions of the last."""
+    """The same work once for each conduct, and when the last of it ended; `watch` sees the decisions of the last.
+
+    Workers stay warm until the last answer of any side, and at least until `warm_until_s`.
+    """
     works, traffics = job_works(inputs), _traffics(inputs)
     running = []
     for place, conduct in enumerate(conducts):
@@ -117,7 +121,7 @@ def run_sides(
         one.loop.run()
         running.append(one)
     # Workers stay warm equally long on all sides, or the longest run would be charged for its length.
-    served_at_s = max((pool.ended_at_s for side in running for pool in side.pools), default=0.0)
+    served_at_s = max((warm_until_s, *(pool.ended_at_s for side in running for pool in side.pools)))
     for pool in (pool for side in running for pool in side.pools):
         pool.close(served_at_s)
     return [one.side() for one in running], max(one.ended_at_s for one in running)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from simulations.comparison import PolicyTable
     from simulations.results import Results
+    from simulations.runs import Inputs
+    from simulations.savings_parts import SavingsParts
     from simulations.scenario import PolicyKind
 
 SET_OPTION = typer.Option(
@@ -43,6 +45,9 @@ def simulate(
     loop: Annotated[
         str, typer.Option(metavar="KIND", help="Requests in plain Python, compiled (extra: compiled), or auto.")
     ] = "auto",
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Where the saving comes from; --html says so in any case. More runs.")
+    ] = False,
     against: Annotated[
         str,
         typer.Option(
@@ -67,10 +72,10 @@ def simulate(
     if png_file:
         _refuse_other_pictures(png_file)
         _refuse_without_plots()
-    results, table = _run(scenario, overrides or [], loop, _kinds(against))
-    _write(results, table, json_file, html_file, png_file)
+    found = _run(scenario, overrides or [], loop, _kinds(against), with_parts=parts or bool(html_file))
+    _write(found, json_file, html_file, png_file)
     if json_file != "-":
-        _show(results, table)
+        _show(found)
 
 
 def _list() -> None:
@@ -113,14 +118,19 @@ def _kinds(against: str) -> list[PolicyKind]:
     return [PolicyKind(name) for name in names]
 
 
-def _run(name: str, overrides: list[str], loop: str, others: list[PolicyKind]) -> tuple[Results, PolicyTable | None]:
-    from simulations.comparison import compared
+class _Found(NamedTuple):
+    """What was asked for; None what was not."""
+
+    results: Results
+    policies: PolicyTable | None
+    parts: SavingsParts | None
+
+
+def _run(name: str, overrides: list[str], loop: str, others: list[PolicyKind], *, with_parts: bool) -> _Found:
     from simulations.compiled.choice import LoopKind
     from simulations.fleet import StalledError
     from simulations.inputs import gather_inputs
     from simulations.overrides import parse_override
-    from simulations.results import results_of
-    from simulations.runs import run_both
     from simulations.scenario_file import ScenarioError, load_scenario
 
     if loop not in tuple(LoopKind):
@@ -131,12 +141,27 @@ def _run(name: str, overrides: list[str], loop: str, others: list[PolicyKind]) -
     except ScenarioError as error:
         raise UsageProblem(str(error), error.hint) from error
     try:
-        with _progress(inputs.scenario.name) as progress:
-            if others:
-                return compared(inputs, others, progress)
-            return results_of(run_both(inputs, progress)), None
+        return _found(inputs, others, with_parts=with_parts)
     except StalledError as error:
         raise OwnFailure(str(error), "a fault of the engine: please report it with the scenario") from error
+
+
+def _found(inputs: Inputs, others: list[PolicyKind], *, with_parts: bool) -> _Found:
+    from simulations.comparison import compared
+    from simulations.results import results_of
+    from simulations.runs import run_both
+    from simulations.savings_parts import savings_parts
+
+    table = None
+    with _progress(f"simulating {inputs.scenario.name}") as progress:
+        if others:
+            results, table = compared(inputs, others, progress)
+        else:
+            results = results_of(run_both(inputs, progress))
+    if not with_parts:
+        return _Found(results, table, None)
+    with _progress("dividing the saving") as progress:
+        return _Found(results, table, savings_parts(results, progress))
 
 
 @contextmanager
@@ -148,7 +173,7 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"simulating {title}", total=1.0)
+        task = bar.add_task(title, total=1.0)
         drawn_ratio = 0.0
 
         def draw(ratio: float) -> None:
@@ -160,29 +185,35 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
         yield draw
 
 
-def _plain(results: Results, table: PolicyTable | None) -> dict[str, Any]:
+def _plain(found: _Found) -> dict[str, Any]:
     from simulations.comparison import plain_table
     from simulations.results import plain_results
+    from simulations.savings_parts import plain_parts
 
-    return plain_results(results) | ({} if table is None else {"policies": plain_table(table)})
+    plain = plain_results(found.results)
+    if found.policies is not None:
+        plain["policies"] = plain_table(found.policies)
+    if found.parts is not None:
+        plain["avoided_by_part_gco2e"] = plain_parts(found.parts)
+    return plain
 
 
-def _write(results: Results, table: PolicyTable | None, json_file: str, html_file: str, png_file: str) -> None:
+def _write(found: _Found, json_file: str, html_file: str, png_file: str) -> None:
     if json_file == "-":
-        print_json(_plain(results, table))
+        print_json(_plain(found))
     elif json_file:
         import json
 
-        _save(json_file, json.dumps(_plain(results, table), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+        _save(json_file, json.dumps(_plain(found), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
     if html_file:
         from simulations.report import html_report
 
-        _save(html_file, html_report(results, table))
+        _save(html_file, html_report(found.results, found.policies, found.parts))
     if png_file:
         from simulations.plot import save_headline_plot
 
         with _saving(png_file) as path:
-            save_headline_plot(results, path)
+            save_headline_plot(found.results, path)
 
 
 def _save(name: str, text: str) -> None:
@@ -199,20 +230,24 @@ def _saving(name: str) -> Iterator[Path]:
     say(f"wrote {name}")
 
 
-def _show(results: Results, table: PolicyTable | None) -> None:
+def _show(found: _Found) -> None:
     from rich.console import Console
 
     from simulations.comparison import columns, text_rows
+    from simulations.savings_parts import part_rows
     from simulations.summary import class_rows, headline, side_rows
 
-    console = Console()
+    console, results = Console(), found.results
     console.print(f"\n[bold]{headline(results)}[/bold]\n")
     _print_table(console, ("", "run at once", "policy"), side_rows(results))
     console.print()
     _print_table(console, ("saved by class", "items", "kWh", "run at once", "policy", "saved"), class_rows(results))
-    if table is not None:
+    if found.parts is not None:
         console.print()
-        _print_table(console, columns(table), text_rows(table))
+        _print_table(console, ("where the saving comes from", "", "of at once"), part_rows(found.parts))
+    if found.policies is not None:
+        console.print()
+        _print_table(console, columns(found.policies), text_rows(found.policies))
 
 
 def _print_table(console: Console, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

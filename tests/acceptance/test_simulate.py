@@ -66,7 +66,10 @@ def test_a_scenario_gives_a_table_json_and_a_report(small: Path) -> None:
     assert plain["scenario"] == "small"
     assert plain["savings_ratio"] > 0
     assert plain["deadline_misses_baseline_met"] == 0
-    assert (folder / "out.html").read_text().startswith("<!doctype html>")
+    assert sum(plain["avoided_by_part_gco2e"].values()) == pytest.approx(plain["avoided_gco2e"])
+    page = (folder / "out.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "Where the saving comes from" in page
 
 
 @pytest.mark.slow
