@@ -10,7 +10,7 @@ from html import escape
 from scheduler.quantities import format_duration
 from simulations.bands import in_words
 from simulations.charts import Figure, figures
-from simulations.comparison import PolicyTable, columns, text_rows
+from simulations.comparison import PolicyTable, caption, columns, text_rows
 from simulations.page import card, figure, page, section, table
 from simulations.results import Results
 from simulations.savings_parts import SavingsParts
@@ -48,7 +48,10 @@ def _pictures(results: Results, parts: SavingsParts | None) -> list[Figure]:
 
 
 def _beside(policies: PolicyTable | None) -> str:
-    return "" if policies is None else section("Other policies", table(columns(policies), text_rows(policies)))
+    if policies is None:
+        return ""
+    words = f"<p>{escape(caption(policies))}</p>" if policies.seeds > 1 else ""
+    return section("Other policies", words + table(columns(policies), text_rows(policies)))
 
 
 _CLASS_COLUMNS = ("class", "items", "kWh", "run at once", "policy", "saved")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
@@ -116,7 +115,7 @@ def run_sides(
     works, traffics = job_works(inputs), _traffics(inputs)
     running = []
     for place, conduct in enumerate(conducts):
-        told = partial(_told_share, progress, place, len(conducts))
+        told = share_of(progress, place, len(conducts))
         one = _Running(inputs, works, traffics, conduct, told, watch if place == len(conducts) - 1 else None)
         one.loop.run()
         running.append(one)
@@ -127,8 +126,9 @@ def run_sides(
     return [one.side() for one in running], max(one.ended_at_s for one in running)
 
 
-def _told_share(progress: Progress, place: int, count: int, ratio: float) -> None:
-    progress((place + ratio) / count)
+def share_of(progress: Progress, place: int, count: int) -> Progress:
+    """The progress of one of `count` equal parts, told as progress of the whole."""
+    return lambda ratio: progress((place + ratio) / count)
 
 
 class _Running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from simulations.comparison import PolicyTable
+    from simulations.compiled.choice import LoopKind
     from simulations.results import Results
     from simulations.runs import Inputs
     from simulations.savings_parts import SavingsParts
     from simulations.scenario import PolicyKind
+    from simulations.scenario_file import LoadedScenario
 
 SET_OPTION = typer.Option(
     "--set", metavar="PATH=VALUE", help="Set one value anew, such as jobs.slack_s=2d or region.0.gpus=128; repeatable."
@@ -45,6 +48,9 @@ def simulate(
     loop: Annotated[
         str, typer.Option(metavar="KIND", help="Requests in plain Python, compiled (extra: compiled), or auto.")
     ] = "auto",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="With --compare: so many seeds, from the scenario's upwards, and an interval.")
+    ] = 1,
     parts: Annotated[
         bool, typer.Option("--parts", help="Where the saving comes from; --html says so in any case. More runs.")
     ] = False,
@@ -72,7 +78,13 @@ def simulate(
     if png_file:
         _refuse_other_pictures(png_file)
         _refuse_without_plots()
-    found = _run(scenario, overrides or [], loop, _kinds(against), with_parts=parts or bool(html_file))
+    if seeds > 1 and not against:
+        raise UsageProblem(
+            "--seeds needs --compare", "add --compare all, or name policies; slacktide sweep varies more"
+        )
+    loaded, kind = _loaded(scenario, overrides or []), _loop_kind(loop)
+    every = _inputs(loaded, kind, seeds)
+    found = _found(loaded.scenario.name, every, _kinds(against), seeds, with_parts=parts or bool(html_file))
     _write(found, json_file, html_file, png_file)
     if json_file != "-":
         _show(found)
@@ -126,42 +138,56 @@ class _Found(NamedTuple):
     parts: SavingsParts | None
 
 
-def _run(name: str, overrides: list[str], loop: str, others: list[PolicyKind], *, with_parts: bool) -> _Found:
+def _loop_kind(loop: str) -> LoopKind:
     from simulations.compiled.choice import LoopKind
-    from simulations.fleet import StalledError
-    from simulations.inputs import gather_inputs
-    from simulations.overrides import parse_override
-    from simulations.scenario_file import ScenarioError, load_scenario
 
     if loop not in tuple(LoopKind):
         raise UsageProblem(f"--loop: {loop!r} is none of {', '.join(LoopKind)}", "leave it out for auto")
+    return LoopKind(loop)
+
+
+def _loaded(name: str, overrides: list[str]) -> LoadedScenario:
+    from simulations.overrides import parse_override
+    from simulations.scenario_file import ScenarioError, load_scenario
+
     try:
-        loaded = load_scenario(name, [parse_override(text) for text in overrides])
-        inputs = gather_inputs(loaded, LoopKind(loop))
+        return load_scenario(name, [parse_override(text) for text in overrides])
     except ScenarioError as error:
         raise UsageProblem(str(error), error.hint) from error
+
+
+def _inputs(loaded: LoadedScenario, loop: LoopKind, seeds: int) -> Iterator[Inputs]:
+    """The scenario with each seed, read when it is its turn."""
+    from simulations.inputs import gather_inputs
+    from simulations.scenario_file import ScenarioError
+
     try:
-        return _found(inputs, others, with_parts=with_parts)
-    except StalledError as error:
-        raise OwnFailure(str(error), "a fault of the engine: please report it with the scenario") from error
+        for seed in range(loaded.scenario.seed, loaded.scenario.seed + seeds):
+            yield gather_inputs(replace(loaded, scenario=replace(loaded.scenario, seed=seed)), loop)
+    except ScenarioError as error:
+        raise UsageProblem(str(error), error.hint) from error
 
 
-def _found(inputs: Inputs, others: list[PolicyKind], *, with_parts: bool) -> _Found:
+def _found(name: str, every: Iterator[Inputs], others: list[PolicyKind], seeds: int, *, with_parts: bool) -> _Found:
     from simulations.comparison import compared
+    from simulations.fleet import StalledError
     from simulations.results import results_of
     from simulations.runs import run_both
     from simulations.savings_parts import savings_parts
 
     table = None
-    with _progress(f"simulating {inputs.scenario.name}") as progress:
-        if others:
-            results, table = compared(inputs, others, progress)
-        else:
-            results = results_of(run_both(inputs, progress))
-    if not with_parts:
-        return _Found(results, table, None)
-    with _progress("dividing the saving") as progress:
-        return _Found(results, table, savings_parts(results, progress))
+    try:
+        with _progress(f"simulating {name}") as progress:
+            if others:
+                results, table = compared(every, others, progress, seeds)
+            else:
+                results = results_of(run_both(next(every), progress))
+        if not with_parts:
+            return _Found(results, table, None)
+        with _progress("dividing the saving") as progress:
+            return _Found(results, table, savings_parts(results, progress))
+    except StalledError as error:
+        raise OwnFailure(str(error), "a fault of the engine: please report it with the scenario") from error
 
 
 @contextmanager
@@ -233,7 +259,7 @@ def _saving(name: str) -> Iterator[Path]:
 def _show(found: _Found) -> None:
     from rich.console import Console
 
-    from simulations.comparison import columns, text_rows
+    from simulations.comparison import caption, columns, text_rows
     from simulations.savings_parts import part_rows
     from simulations.summary import class_rows, headline, side_rows
 
@@ -248,6 +274,8 @@ def _show(found: _Found) -> None:
     if found.policies is not None:
         console.print()
         _print_table(console, columns(found.policies), text_rows(found.policies))
+        if words := caption(found.policies):
+            console.print(f"\n{words}")
 
 
 def _print_table(console: Console, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
