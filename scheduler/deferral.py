@@ -7,9 +7,14 @@ that can be left off and begun again at no cost: they go in the cleanest steps, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from intensity_feeds.series import IntensitySeries
+
+# From a forecast, now, the length of the work and its latest start: when a request that may wait is sent.
+Release = Callable[[IntensitySeries | None, float, float, float], float]
 
 # A client that waits should get something for it: forecasts are wrong by 7 to 9% (mean absolute, day ahead), so a
 # promise of less than 2% is noise.

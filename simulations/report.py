@@ -9,31 +9,49 @@ from html import escape
 
 from scheduler.quantities import format_duration
 from simulations.bands import in_words
-from simulations.charts import figures
+from simulations.charts import Figure, figures
+from simulations.comparison import PolicyTable, caption, columns, text_rows
 from simulations.page import card, figure, page, section, table
 from simulations.results import Results
+from simulations.savings_parts import SavingsParts
 from simulations.scenario import ForecastKind
 from simulations.summary import NOTHING, class_rows, energy, mass, side_rows
 from simulations.svg import calendar_day
 from simulations.timeline import timeline_of
+from simulations.waterfall import waterfall_figure
 
 
-def html_report(results: Results) -> str:
-    """The whole page."""
+def html_report(results: Results, policies: PolicyTable | None = None, parts: SavingsParts | None = None) -> str:
+    """The whole page; with `policies`, other ways of running the work, with `parts`, where the saving comes from."""
     scenario = results.runs.inputs.scenario
-    timeline = timeline_of(results)
     body = "".join(
         (
             f"<h1>{escape(scenario.name)}</h1>",
             f'<p class="lead">{escape(_lead(results))}</p>',
             _cards(results),
-            *(figure(one) for one in figures(results, timeline)),
+            *(figure(one) for one in _pictures(results, parts)),
             section("Both sides in numbers", table(("", "run at once", "policy"), side_rows(results))),
             section("Classes of work", table(_CLASS_COLUMNS, class_rows(results))),
+            _beside(policies),
             section("How these numbers were obtained", _provenance(results)),
         )
     )
     return page(f"{scenario.name}: what waiting saves", body)
+
+
+def _pictures(results: Results, parts: SavingsParts | None) -> list[Figure]:
+    """When the work ran, where the saving comes from, and then the rest."""
+    first, *others = figures(results, timeline_of(results))
+    if parts is None or not parts.by_part_gco2e or not parts.baseline_gco2e > 0:
+        return [first, *others]
+    return [first, waterfall_figure(parts), *others]
+
+
+def _beside(policies: PolicyTable | None) -> str:
+    if policies is None:
+        return ""
+    words = f"<p>{escape(caption(policies))}</p>" if policies.seeds > 1 else ""
+    return section("Other policies", words + table(columns(policies), text_rows(policies)))
 
 
 _CLASS_COLUMNS = ("class", "items", "kWh", "run at once", "policy", "saved")

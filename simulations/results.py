@@ -77,6 +77,7 @@ class SideResult:
     output_tokens: int
     late_jobs: int
     late_requests: int
+    pauses: int
     wait: Spread
     latency: Spread
     first_token: Spread
@@ -140,26 +141,41 @@ def savings_ratio(baseline_gco2e: float, policy_gco2e: float) -> float | None:
 
 def results_of(runs: Runs) -> Results:
     """Prices and compares both sides."""
-    scenario, realised = runs.inputs.scenario, runs.inputs.grid.realised
-    regions = {region.name: region for region in scenario.region}
-    baseline, policy = (accounts_of(side, regions, realised) for side in (runs.baseline, runs.policy))
-    late = _late(runs.baseline), _late(runs.policy)
-    counted = _counted(runs, baseline, policy)
+    sides = (runs.baseline, runs.policy)
+    baseline, policy = priced(sides, runs.inputs)
+    late = late_items(runs.baseline), late_items(runs.policy)
+    counted = counted_items(sides, (baseline, policy))
+    shown = side_results(sides, (baseline, policy), runs.inputs)
     return Results(
         runs=runs,
         accounts=(baseline, policy),
-        baseline=_side_result(runs.baseline, baseline, runs.inputs.deployments, counted, late[0]),
-        policy=_side_result(runs.policy, policy, runs.inputs.deployments, counted, late[1]),
+        baseline=shown[0],
+        policy=shown[1],
         by_class=_by_class(runs, baseline, policy, counted),
         deadline_misses_baseline_met=int((late[1] & ~late[0]).sum()),
         job_costs=job_costs(runs),
     )
 
 
-# -- items of both sides, in one order: jobs, then for each pool its requests and its idling -------------------------
+def priced(sides: Sequence[Side], inputs: Inputs) -> tuple[Accounts, ...]:
+    """What each side used and really emitted."""
+    regions = {region.name: region for region in inputs.scenario.region}
+    return tuple(accounts_of(side, regions, inputs.grid.realised) for side in sides)
 
 
-def _flat(accounts: Accounts) -> Items:
+def side_results(sides: Sequence[Side], accounts: Sequence[Accounts], inputs: Inputs) -> list[SideResult]:
+    """Each side in numbers, over the work that every one of them did and whose grid was known under each."""
+    counted = counted_items(sides, accounts)
+    return [
+        _side_result(side, account, inputs.deployments, counted, late_items(side))
+        for side, account in zip(sides, accounts, strict=True)
+    ]
+
+
+# -- items of a side, in one order: jobs, then for each pool its requests and its idling -------------------------
+
+
+def flat_items(accounts: Accounts) -> Items:
     parts = [accounts.jobs, *(part for pool in accounts.pools for part in (pool.requests, pool.idle))]
     return Items(
         energy_kwh=np.concatenate([part.energy_kwh for part in parts]),
@@ -175,12 +191,13 @@ def _done(side: Side) -> Booleans:
     return np.concatenate([jobs, *pools])
 
 
-def _counted(runs: Runs, baseline: Accounts, policy: Accounts) -> Booleans:
-    known = ~np.isnan(_flat(baseline).emissions_gco2e) & ~np.isnan(_flat(policy).emissions_gco2e)
-    return np.asarray(known & _done(runs.baseline) & _done(runs.policy), dtype=np.bool_)
+def counted_items(sides: Sequence[Side], accounts: Sequence[Accounts]) -> Booleans:
+    """Items that every side did and whose emissions are known on each."""
+    known = [~np.isnan(flat_items(account).emissions_gco2e) for account in accounts]
+    return np.asarray(np.logical_and.reduce([*known, *(_done(side) for side in sides)]), dtype=np.bool_)
 
 
-def _late(side: Side) -> Booleans:
+def late_items(side: Side) -> Booleans:
     finishes = finished_at_s(side)
     deadlines = np.array([work.job.deadline_at_s for work in side.works])
     # Written so that NaN, never finished, is late.
@@ -214,7 +231,7 @@ def _band(duration_s: float) -> str:
 
 def _by_class(runs: Runs, baseline: Accounts, policy: Accounts, counted: Booleans) -> list[ClassSavings]:
     names = np.array(classes(runs.baseline))
-    before, after = _flat(baseline), _flat(policy)
+    before, after = flat_items(baseline), flat_items(policy)
     found = []
     for name in dict.fromkeys(names.tolist()):
         mine = names == name
@@ -238,7 +255,7 @@ def _by_class(runs: Runs, baseline: Accounts, policy: Accounts, counted: Boolean
 def _side_result(
     side: Side, accounts: Accounts, deployments: Sequence[Deployment], counted: Booleans, late: Booleans
 ) -> SideResult:
-    items = _flat(accounts)
+    items = flat_items(accounts)
     jobs = len(side.works)
     dropped = sum(int(run.record.is_dropped.sum()) for run in side.pools)
     finishes = [*side.finished_at_s.values(), *(_last(run.record.finished_at_s) for run in side.pools)]
@@ -262,6 +279,7 @@ def _side_result(
         output_tokens=sum(int(run.traffic.trace.output_tokens[~run.record.is_dropped].sum()) for run in side.pools),
         late_jobs=int(late[:jobs].sum()),
         late_requests=int(late[jobs:].sum()),
+        pauses=pauses(side),
         wait=Spread.of(waits_s(side)),
         latency=Spread.of(_joined([latencies_s(run) for run in side.pools])),
         first_token=Spread.of(_joined([_first_tokens_s(run) for run in side.pools])),
@@ -277,6 +295,11 @@ def waits_s(side: Side) -> Floats:
     durations = np.array([work.true_duration_s for work in side.works])
     waits = (ends - submits - durations)[~np.isnan(ends)]
     return np.asarray(np.maximum(waits, 0.0), dtype=np.float64)
+
+
+def pauses(side: Side) -> int:
+    """How often a job was paused and went on."""
+    return len(side.stretches) - len({stretch.job_id for stretch in side.stretches})
 
 
 def latencies_s(run: PoolRun, which: Booleans | None = None) -> Floats:
@@ -334,8 +357,7 @@ def plain_results(results: Results) -> dict[str, Any]:
         "by_class": [_plain_class(one) for one in results.by_class],
         "rows_left_out": _rows_left_out(results.runs.inputs),
     }
-    rounded: dict[str, Any] = _rounded(plain)
-    return rounded
+    return rounded(plain)
 
 
 def _rows_left_out(inputs: Inputs) -> int:
@@ -378,6 +400,7 @@ def _plain_side(side: SideResult) -> dict[str, Any]:
         "deadline_misses": side.deadline_misses,
         "late_jobs": side.late_jobs,
         "late_requests": side.late_requests,
+        "pauses": side.pauses,
         "wait_s": side.wait.plain(),
         "latency_s": side.latency.plain(),
         "first_token_s": side.first_token.plain(),
@@ -394,6 +417,11 @@ def _plain_class(one: ClassSavings) -> dict[str, Any]:
         "policy": {"energy_kwh": one.policy_kwh, "emissions_gco2e": one.policy_gco2e},
         "savings_ratio": one.savings_ratio,
     }
+
+
+def rounded(value: dict[str, Any]) -> dict[str, Any]:
+    """The same with SIGNIFICANT_DIGITS."""
+    return {key: _rounded(inner) for key, inner in value.items()}
 
 
 def _rounded(value: Any) -> Any:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from intensity_feeds.feed import Rung
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
+from scheduler.deferral import release_at_s
 from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated
 from scheduler.held_settings import holds_between
@@ -26,11 +28,11 @@ from shaping.sharing import SharingPolicy
 from simulations.baselines import Conduct, conduct_of, run_now
 from simulations.compiled.pool import CompiledPool, Run, covers
 from simulations.fleet import Fleet, Timetable
-from simulations.grid import Grid
+from simulations.grid import Grid, perfect
 from simulations.launcher import JobWork, Stretch
 from simulations.loop import Loop
 from simulations.roster import SleepSpec
-from simulations.scenario import JobSettings, RegionSettings, RequestSettings, Scenario
+from simulations.scenario import JobSettings, PolicyKind, RegionSettings, RequestSettings, Scenario
 from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
 from simulations.shared_gpus import SharedGpus, SwapSpec
 from simulations.workloads import JobTrace, RequestTrace
@@ -92,28 +94,44 @@ def run_both(
     watch: Callable[[Decision], None] | None = None,
 ) -> Runs:
     """The baseline, then the policy, whose decisions `watch` sees. `progress` is told the share of work ended."""
+    policy = named_conduct(inputs, inputs.scenario.policy.kind)
+    sides, end_at_s = run_sides(inputs, (run_now(), policy), progress, watch)
+    return Runs(inputs=inputs, baseline=sides[0], policy=sides[1], end_at_s=end_at_s)
+
+
+def named_conduct(inputs: Inputs, kind: PolicyKind) -> Conduct:
+    """How a policy behaves on these inputs."""
+    return conduct_of(kind, inputs.scenario, inputs.prices, inputs.grid.realised)
+
+
+def run_sides(
+    inputs: Inputs,
+    conducts: Sequence[Conduct],
+    progress: Progress = lambda ratio: None,
+    watch: Callable[[Decision], None] | None = None,
+    warm_until_s: float = 0.0,
+) -> tuple[list[Side], float]:
+    """The same work once for each conduct, and when the last of it ended; `watch` sees the decisions of the last.
+
+    Workers stay warm until the last answer of any side, and at least until `warm_until_s`.
+    """
     works, traffics = job_works(inputs), _traffics(inputs)
-    baseline = _Running(inputs, works, traffics, run_now(), lambda ratio: progress(ratio / 2))
-    baseline.loop.run()
-    policy = _Running(
-        inputs,
-        works,
-        traffics,
-        conduct_of(inputs.scenario, inputs.prices),
-        lambda ratio: progress((1 + ratio) / 2),
-        watch,
-    )
-    policy.loop.run()
-    # Workers stay warm equally long on both sides, or the longer run would be charged for its length.
-    served_at_s = max((pool.ended_at_s for side in (baseline, policy) for pool in side.pools), default=0.0)
-    for pool in (*baseline.pools, *policy.pools):
+    running = []
+    for place, conduct in enumerate(conducts):
+        told = share_of(progress, place, len(conducts))
+        one = _Running(inputs, works, traffics, conduct, told, watch if place == len(conducts) - 1 else None)
+        one.loop.run()
+        running.append(one)
+    # Workers stay warm equally long on all sides, or the longest run would be charged for its length.
+    served_at_s = max((warm_until_s, *(pool.ended_at_s for side in running for pool in side.pools)))
+    for pool in (pool for side in running for pool in side.pools):
         pool.close(served_at_s)
-    return Runs(
-        inputs=inputs,
-        baseline=baseline.side(),
-        policy=policy.side(),
-        end_at_s=max(baseline.ended_at_s, policy.ended_at_s),
-    )
+    return [one.side() for one in running], max(one.ended_at_s for one in running)
+
+
+def share_of(progress: Progress, place: int, count: int) -> Progress:
+    """The progress of one of `count` equal parts, told as progress of the whole."""
+    return lambda ratio: progress((place + ratio) / count)
 
 
 class _Running:
@@ -132,6 +150,7 @@ class _Running:
         self._inputs, self._works, self._traffics = inputs, works, traffics
         self._progress, self._ended = progress, 0
         self._total = max(1, len(works) + sum(len(trace) for trace in inputs.requests))
+        self._grid = _seen(inputs, conduct)
         self._forecasts: dict[str, IntensitySeries | None] = {}
         self.loop = Loop(scenario.start)
         engine = Engine(regions=regions_for_jobs(scenario), planner=conduct.planner)
@@ -169,16 +188,19 @@ class _Running:
         spec = pool_spec(self._inputs, settings, place)
         if conduct.lets_workers_sleep and settings.sleeps:
             spec = replace(spec, sleep=sleep_spec(settings, spec.deployment))
-        forecast = (lambda: self._forecasts.get(spec.zone)) if conduct.lets_requests_wait else None
+        forecast = None if conduct.release is None else (lambda: self._forecasts.get(spec.zone))
+        release = conduct.release or release_at_s
         run, traffic, shaping = self._inputs.run_requests, self._traffics[place], conduct.shaping
         shared = self._shared.get(settings.shares_gpu)
+        told, now_s = self._count, self.loop.now_s
         if run is not None and shared is None and covers(spec, shaping):
-            start_at_s = self.loop.now_s
-            return CompiledPool(run, start_at_s, spec, traffic, shaping, forecast=forecast, progressed=self._count)
-        return Pool(self.loop, spec, traffic, shaping, forecast=forecast, progressed=self._count, shared=shared)
+            return CompiledPool(run, now_s, spec, traffic, shaping, forecast=forecast, release=release, progressed=told)
+        return Pool(
+            self.loop, spec, traffic, shaping, forecast=forecast, release=release, progressed=told, shared=shared
+        )
 
     def _renewed_forecasts(self, now_s: float) -> list[ForecastUpdated]:
-        updates = list(self._inputs.grid.forecasts(now_s))
+        updates = list(self._grid.forecasts(now_s))
         self._forecasts = {update.zone: update.series for update in updates}
         return updates
 
@@ -190,6 +212,13 @@ class _Running:
     def _count(self, count: int) -> None:
         self._ended += count
         self._progress(self._ended / self._total)
+
+
+def _seen(inputs: Inputs, conduct: Conduct) -> Grid:
+    """The grid as the side is told of it beforehand."""
+    if not conduct.knows_the_grid:
+        return inputs.grid
+    return replace(inputs.grid, forecaster=perfect(inputs.scenario.forecast.horizon_s), rung=Rung.LIVE)
 
 
 # -- the work --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettin
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
 from scheduler.power_profiles import parse_power_profile
 from shaping.policy import Holding, ShapingPolicy
+from simulations.policies.rules import GATE_RATIO
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -32,8 +33,18 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
 class PolicyKind(StrEnum):
+    """What decides; where each comes from, and what it does here: docs/policies.md."""
+
     CARBON_AWARE = "carbon_aware"
     RUN_NOW = "run_now"
+    THRESHOLD = "threshold"
+    LOWEST_SLOT = "lowest_slot"
+    LOWEST_WINDOW = "lowest_window"
+    CARBON_TIME = "carbon_time"
+    WAIT_AWHILE = "wait_awhile"
+    SUSPEND_RESUME = "suspend_resume"
+    STATIC_REGION = "static_region"
+    ORACLE = "oracle"
 
 
 class ForecastKind(StrEnum):
@@ -157,7 +168,11 @@ class JobSettings:
 class PolicySettings(HoldSettings):
     """[policy]: what is compared with running everything at once."""
 
-    kind: Annotated[PolicyKind, Field(description="carbon_aware or run_now.")] = PolicyKind.CARBON_AWARE
+    kind: Annotated[PolicyKind, Field(description="What decides; see policies.md.")] = PolicyKind.CARBON_AWARE
+    gate_ratio: Annotated[
+        Ratio,
+        Field(description="threshold, suspend_resume: share of the next day that counts as clean."),
+    ] = GATE_RATIO
     replan_s: Annotated[Duration, Field(ge=60, description="Time between whole new plans.")] = 6 * 3600.0
     shaping: Annotated[Holding, Field(description="Rule by which requests are held for company, see shaping.md.")] = (
         Holding.GROUP

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats, IntensitySeries
-from scheduler.deferral import release_at_s
+from scheduler.deferral import Release, release_at_s
 from shaping.consolidation import Demand
 from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
 from shaping.first_token import reading_tokens_per_s
@@ -165,14 +165,16 @@ class Pool:
         policy: ShapingPolicy,
         *,
         forecast: Callable[[], IntensitySeries | None] | None,
+        release: Release = release_at_s,
         progressed: Callable[[int], None] = lambda count: None,
         shared: SharedGpus | None = None,
     ) -> None:
         """`forecast` answers with the zone's forecast now; None for a policy that lets nothing wait.
 
-        `shared` are the GPUs of its one worker, where pools take turns on them.
+        `release` tells when a request that may wait is sent. `shared` are the GPUs of its one worker, where pools take
+        turns on them.
         """
-        self._loop, self._traffic, self._forecast = loop, traffic, forecast
+        self._loop, self._traffic, self._forecast, self._release_at_s_of = loop, traffic, forecast, release
         self.spec = spec
         self._progressed = progressed
         self._steps = DeploymentSteps(spec.deployment)
@@ -287,7 +289,7 @@ class Pool:
             service_s = estimated_service_s(self._steps, prompt_tokens, output_tokens)
             release_by_s = now_s + max(0.0, self._traffic.flex_deadline_s - self._traffic.flex_margin_s - service_s)
             series = self._forecast() if self._forecast else None
-            not_before_s = release_at_s(series, now_s, service_s, release_by_s)
+            not_before_s = self._release_at_s_of(series, now_s, service_s, release_by_s)
         return Request(
             id=str(index),
             model=self._shaper.model,

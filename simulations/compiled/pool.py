@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import IntensitySeries
-from scheduler.deferral import release_at_s
+from scheduler.deferral import Release, release_at_s
 from shaping.adaptive import price_gco2e_per_s
 from shaping.energy import kv_capacity_tokens
 from shaping.hold_arithmetic import UNLIMITED
@@ -104,11 +104,12 @@ class CompiledPool:
         policy: ShapingPolicy,
         *,
         forecast: Callable[[], IntensitySeries | None] | None,
+        release: Release = release_at_s,
         progressed: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """`run` is `loop.run`, compiled or not; `forecast` as for `Pool`."""
+        """`run` is `loop.run`, compiled or not; `forecast` and `release` as for `Pool`."""
         self.spec, self._run, self._traffic, self._policy = spec, run, traffic, policy
-        self._forecast, self._progressed = forecast, progressed
+        self._forecast, self._release_at_s, self._progressed = forecast, release, progressed
         self._steps = DeploymentSteps(spec.deployment)
         self._state = pool_state(spec, policy, start_at_s)
         self._arrivals = self._all_arrivals()
@@ -159,7 +160,7 @@ class CompiledPool:
         )
 
     def _plan_deferred(self, coming: int) -> None:
-        """The instants of the deferred requests among the next ones, by the rule of the daemon, one by one."""
+        """The instants of the deferred requests among the next ones, by the policy's rule, one by one."""
         arrivals, traffic = self._arrivals, self._traffic
         series = self._forecast() if self._forecast else None
         for row in self._planned + np.flatnonzero(arrivals.is_flex[self._planned : coming]):
@@ -168,7 +169,7 @@ class CompiledPool:
             service_s = estimated_service_s(self._steps, *tokens)
             release_by_s = now_s + max(0.0, traffic.flex_deadline_s - traffic.flex_margin_s - service_s)
             arrivals.release_by_s[row] = release_by_s
-            arrivals.not_before_s[row] = release_at_s(series, now_s, service_s, release_by_s)
+            arrivals.not_before_s[row] = self._release_at_s(series, now_s, service_s, release_by_s)
         self._planned = max(self._planned, coming)
 
     def _empty(self) -> None:

@@ -14,6 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
+from simulations.policies.rules import (
+    Run,
+    cleanest_runs,
+    gate_of,
+    lowest,
+    most_saved_for_time,
+    runs_below,
+)
 
 Whole = NDArray[np.int64]
 
@@ -21,7 +29,7 @@ STEP_S = 5
 STEPS_PER_HOUR = 720
 SHORT_BELOW = 2 * STEPS_PER_HOUR
 SHORT_WAIT, LONG_WAIT = 6 * STEPS_PER_HOUR, 24 * STEPS_PER_HOUR
-THRESHOLD_SPAN, THRESHOLD_PERCENTILE = 24 * STEPS_PER_HOUR, 30
+THRESHOLD_SPAN = 24 * STEPS_PER_HOUR
 
 _MICROGRAMS = 1e6
 
@@ -60,6 +68,13 @@ class Grid:
         self._refuse_beyond(end)
         return self.steps[start:end]
 
+    def cells(self, start: int, end: int) -> tuple[Whole, Whole]:
+        """The hours that touch the steps start ... end - 1: their edges, cut there, and intensities."""
+        self._refuse_beyond(end)
+        first, last = start // STEPS_PER_HOUR, -(-end // STEPS_PER_HOUR)
+        edges = np.clip(STEPS_PER_HOUR * np.arange(first, last + 1), start, end)
+        return edges, self.hourly[first:last]
+
     def sums(self, starts: Whole, length: int) -> Whole:
         """Sums over `length` steps from each start. Raises BeyondTheSeriesError."""
         self._refuse_beyond(int(starts.max()) + length)
@@ -91,37 +106,34 @@ def all_wait(job: BatchJob, _: Grid) -> list[Piece]:
 def lowest_slot(job: BatchJob, grid: Grid) -> list[Piece]:
     """At the step of lowest intensity, whatever follows it."""
     ahead = grid.between(job.arrival, job.arrival + job.max_wait + 1)
-    return _whole(job, job.arrival + int(ahead.argmin()))
+    return _whole(job, job.arrival + lowest(ahead))
 
 
 def lowest_window(job: BatchJob, grid: Grid) -> list[Piece]:
     """At the whole hour after arrival with the lowest sum over the expected length."""
     starts = _hourly_starts(job)
-    return _whole(job, int(starts[grid.sums(starts, job.expected).argmin()]))
+    return _whole(job, int(starts[lowest(grid.sums(starts, job.expected))]))
 
 
 def carbon_time(job: BatchJob, grid: Grid) -> list[Piece]:
     """At the whole hour after arrival that saves most per unit of time until the expected end."""
     starts = _hourly_starts(job)
-    sums = grid.sums(starts, job.expected)
-    saved_per_step = (sums[0] - sums) / (starts - job.arrival + job.expected)
-    return _whole(job, int(starts[saved_per_step.argmax()]))
+    best = most_saved_for_time(grid.sums(starts, job.expected), starts - job.arrival, job.expected)
+    return _whole(job, int(starts[best]))
 
 
 def ecovisor(job: BatchJob, grid: Grid) -> list[Piece]:
     """Runs while the intensity is below a percentile of the next day, and always once the waiting is used up."""
-    day = grid.between(job.arrival, job.arrival + THRESHOLD_SPAN)
-    threshold = np.percentile(day, THRESHOLD_PERCENTILE)
-    ahead = grid.between(job.arrival, job.arrival + job.length + job.max_wait)
-    is_clean = ahead < threshold
-    runs = is_clean | (np.cumsum(~is_clean) > job.max_wait)
-    return contiguous(job.arrival + np.flatnonzero(runs)[: job.length])
+    day_edges, day = grid.cells(job.arrival, job.arrival + THRESHOLD_SPAN)
+    gate = gate_of(day, np.diff(day_edges))
+    edges, intensity = grid.cells(job.arrival, job.arrival + job.length + job.max_wait)
+    return _pieces(runs_below(edges, intensity, gate, job.length, job.max_wait))
 
 
 def wait_awhile(job: BatchJob, grid: Grid) -> list[Piece]:
     """Runs in the cleanest steps of all that it may take."""
-    ahead = grid.between(job.arrival, job.arrival + job.length + job.max_wait)
-    return contiguous(job.arrival + np.sort(np.argsort(ahead, kind="stable")[: job.length]))
+    edges, intensity = grid.cells(job.arrival, job.arrival + job.length + job.max_wait)
+    return _pieces(cleanest_runs(edges, intensity, job.length))
 
 
 POLICIES: Mapping[str, StartPolicy] = {
@@ -135,12 +147,8 @@ POLICIES: Mapping[str, StartPolicy] = {
 }
 
 
-def contiguous(steps: Whole) -> list[Piece]:
-    """Growing steps as runs."""
-    breaks = np.flatnonzero(np.diff(steps) > 1)
-    firsts = np.concatenate((steps[:1], steps[breaks + 1]))
-    lasts = np.concatenate((steps[breaks], steps[-1:]))
-    return [Piece(int(first), int(last) + 1) for first, last in zip(firsts, lasts, strict=True)]
+def _pieces(runs: Sequence[Run]) -> list[Piece]:
+    return [Piece(int(start), int(end)) for start, end in runs]
 
 
 def _whole(job: BatchJob, start: int) -> list[Piece]:

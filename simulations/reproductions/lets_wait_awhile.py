@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
+from simulations.policies.rules import cleanest_first, lowest, lowest_of_each
 from simulations.reproductions.tables import (
     CellError,
     Pack,
@@ -97,9 +98,7 @@ def lowest_mean_starts(jobs: ShiftableJobs, forecast_gco2e_per_kwh: Floats) -> S
     offsets = np.arange(choices.sum()) - np.repeat(firsts, choices)
     starts = np.repeat(jobs.issue, choices) + offsets
     sums = window_sums(forecast_gco2e_per_kwh, starts, np.repeat(jobs.duration, choices))
-    is_lowest = sums == np.repeat(np.minimum.reduceat(sums, firsts), choices)
-    earliest = np.minimum.reduceat(np.where(is_lowest, offsets, len(offsets)), firsts)
-    return np.asarray(jobs.issue + earliest, dtype=np.int64)
+    return jobs.issue + lowest_of_each(sums, firsts)
 
 
 def lowest_steps(jobs: ShiftableJobs, forecast_gco2e_per_kwh: Floats) -> tuple[Steps, NDArray[np.bool_]]:
@@ -107,7 +106,7 @@ def lowest_steps(jobs: ShiftableJobs, forecast_gco2e_per_kwh: Floats) -> tuple[S
     columns = np.arange(jobs.window.max())
     inside = columns < jobs.window[:, None]
     steps = np.minimum(jobs.issue[:, None] + columns, len(forecast_gco2e_per_kwh) - 1)
-    order = np.argsort(np.where(inside, forecast_gco2e_per_kwh[steps], np.inf), axis=1, kind="stable")
+    order = cleanest_first(np.where(inside, forecast_gco2e_per_kwh[steps], np.inf))
     return np.take_along_axis(steps, order, axis=1), columns < jobs.duration[:, None]
 
 
@@ -169,7 +168,7 @@ def nightly_starts(forecast_gco2e_per_kwh: Floats, reach: int, *, nights: int = 
     windows = (
         (first, forecast_gco2e_per_kwh[first : one + reach + 1]) for first, one in zip(firsts, nominal, strict=True)
     )
-    return np.array([first + window.argmin() for first, window in windows], dtype=np.int64)
+    return np.array([first + lowest(window) for first, window in windows], dtype=np.int64)
 
 
 def nightly_mean_gco2e_per_kwh(true_gco2e_per_kwh: Floats, error_ratio: float, reach: int, nights: int = 365) -> float:

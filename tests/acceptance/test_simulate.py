@@ -66,7 +66,35 @@ def test_a_scenario_gives_a_table_json_and_a_report(small: Path) -> None:
     assert plain["scenario"] == "small"
     assert plain["savings_ratio"] > 0
     assert plain["deadline_misses_baseline_met"] == 0
-    assert (folder / "out.html").read_text().startswith("<!doctype html>")
+    assert sum(plain["avoided_by_part_gco2e"].values()) == pytest.approx(plain["avoided_gco2e"])
+    page = (folder / "out.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "Where the saving comes from" in page
+
+
+@pytest.mark.slow
+def test_other_policies_stand_beside_it_in_one_table(small: Path) -> None:
+    folder = small.parent
+    done = slacktide("simulate", "small.toml", "--compare", "all", "--json", "out.json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    rows = {row["policy"]: row for row in json.loads((folder / "out.json").read_text())["policies"]}
+    assert rows["run_now"]["savings_ratio"] == 0
+    assert rows["wait_awhile"]["savings_ratio"] > 0
+    assert "wait-awhile" in done.stdout
+    again = slacktide("simulate", "small.toml", "--against", "wait-awhile,oracle", "--json", "-", folder=folder)
+    assert [row["policy"] for row in json.loads(again.stdout)["policies"]] == [
+        "run_now",
+        "wait_awhile",
+        "carbon_aware",
+        "oracle",
+    ]
+
+
+def test_a_policy_that_is_not_known_is_named(small: Path) -> None:
+    done = slacktide("simulate", str(small), "--compare", "lowest_price")
+    assert done.returncode == 2
+    assert "'lowest_price' is no policy" in done.stderr
+    assert "wait_awhile" in done.stderr
 
 
 @pytest.mark.slow

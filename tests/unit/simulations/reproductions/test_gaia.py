@@ -7,7 +7,7 @@ import pytest
 
 from simulations.reproductions.gaia import setup_of, trace_jobs
 from simulations.reproductions.gaia_cluster import PlacedPiece, PlannedJob, place
-from simulations.reproductions.gaia_policies import POLICIES, BatchJob, BeyondTheSeriesError, Grid, Piece, contiguous
+from simulations.reproductions.gaia_policies import POLICIES, BatchJob, BeyondTheSeriesError, Grid, Piece
 from simulations.reproductions.tables import CellError
 from tests.unit.simulations.reproductions.packs import a_pack, a_row, answers
 
@@ -53,10 +53,6 @@ def test_ecovisor_pauses_above_its_threshold_until_its_waiting_is_used_up() -> N
     # 24 h ahead: one at 10, one at 20, the rest 500, so the 30th percentile is 500 and only the two lie below it.
     plan = POLICIES["Ecovisor"](job(length=3 * HOUR, max_wait=2 * HOUR), grid(500, 10, 500, 500, 20))
     assert plan == [Piece(HOUR, 2 * HOUR), Piece(3 * HOUR, 5 * HOUR)]
-
-
-def test_steps_become_contiguous_pieces() -> None:
-    assert contiguous(np.array([3, 4, 7, 9, 10])) == [Piece(3, 5), Piece(7, 8), Piece(9, 11)]
 
 
 def test_looking_past_the_series_is_refused() -> None:
