@@ -69,11 +69,14 @@ class GpuProfile:
     expert_bandwidth_ratio: float
     expert_compute_ratio: float
     fp8_bandwidth_ratio: float
+    fp8_expert_bandwidth_ratio: float  # in the place of fp8_bandwidth_ratio in a mixture of experts
     bare_idle_w: float
     context_idle_w: float
     busy_floor_w: float
     busy_per_memory_ratio_w: float  # watts added at full memory utilisation
     busy_per_compute_ratio_w: float
+    expert_busy_per_compute_ratio_w: float  # in its place in a mixture, whose experts compute in many small pieces
+    fp8_expert_busy_w: float  # more than 16-bit experts draw
     limit_w: float
     error_class: ErrorClass = ErrorClass.DATASHEET
     source: str = ""
@@ -129,6 +132,7 @@ class HostTimes:
     per_sequence_s: float
     tensor_parallel_s_per_layer: float
     expert_parallel_s_per_layer: float
+    fp8_expert_s_per_layer: float = 0.0  # launching the further kernels that experts in FP8 need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +142,7 @@ class StackProfile:
     name: str
     hosts: Mapping[str, HostTimes]
     host_gap_is_idle: bool = False
+    synchronisation_is_idle: bool = False  # GPUs that wait for each other draw their context power
     source: str = ""
 
     def host(self, architecture: str) -> HostTimes:
@@ -176,6 +181,7 @@ class Rates(NamedTuple):
     busy_per_compute_ratio_w: float
     limit_w: float
     host_gap_is_idle: bool
+    synchronisation_is_idle: bool
     is_corrected: bool
     correction: CorrectionNumbers  # does nothing where nothing was calibrated
 
@@ -229,6 +235,7 @@ def _rates(deployment: Deployment) -> Rates:
     bandwidth_bytes_per_s = gpu.memory_bandwidth_bytes_per_s * deployment.gpus
     peak_flops_per_s = _peak_flops_per_s(deployment) * deployment.gpus
     sync_step_s, sync_token_s = _synchronisation(deployment, host)
+    floor_w, per_compute_ratio_w = _powers_w(deployment)
     return Rates(
         dense_weight_bytes=dense_bytes,
         expert_weight_bytes=expert_bytes,
@@ -239,7 +246,7 @@ def _rates(deployment: Deployment) -> Rates:
         prefill_s_per_flop=1.0 / (gpu.prefill_efficiency_ratio * compute_ratio * peak_flops_per_s),
         flops_per_token=2.0 * model.active_params,
         flops_per_squared_token=2.0 * model.layers * model.hidden_size,
-        host_step_s=host.step_s,
+        host_step_s=host.step_s + _launching_s(deployment, host),
         host_sequence_s=host.per_sequence_s,
         sync_step_s=sync_step_s,
         sync_token_s=sync_token_s,
@@ -251,11 +258,12 @@ def _rates(deployment: Deployment) -> Rates:
         window_tokens=model.window_or_endless_tokens,
         gpus=float(deployment.gpus),
         context_idle_w=gpu.context_idle_w,
-        busy_floor_w=gpu.busy_floor_w,
+        busy_floor_w=floor_w,
         busy_per_memory_ratio_w=gpu.busy_per_memory_ratio_w,
-        busy_per_compute_ratio_w=gpu.busy_per_compute_ratio_w,
+        busy_per_compute_ratio_w=per_compute_ratio_w,
         limit_w=gpu.limit_w,
         host_gap_is_idle=deployment.stack.host_gap_is_idle,
+        synchronisation_is_idle=deployment.stack.synchronisation_is_idle,
         is_corrected=deployment.correction is not None,
         correction=correction_numbers(deployment.correction),
     )
@@ -279,8 +287,23 @@ def _efficiencies(deployment: Deployment) -> tuple[float, float]:
     if deployment.model.is_mixture:
         bandwidth_ratio, compute_ratio = gpu.expert_bandwidth_ratio, gpu.expert_compute_ratio
     if deployment.weight_precision is Precision.FP8:
-        bandwidth_ratio *= gpu.fp8_bandwidth_ratio
+        bandwidth_ratio *= gpu.fp8_expert_bandwidth_ratio if deployment.model.is_mixture else gpu.fp8_bandwidth_ratio
     return bandwidth_ratio, compute_ratio
+
+
+def _powers_w(deployment: Deployment) -> tuple[float, float]:
+    """Power of a GPU that is busy with nothing, and what full use of its arithmetic adds."""
+    gpu = deployment.gpu
+    if not deployment.model.is_mixture:
+        return gpu.busy_floor_w, gpu.busy_per_compute_ratio_w
+    fp8_w = gpu.fp8_expert_busy_w if deployment.weight_precision is Precision.FP8 else 0.0
+    return gpu.busy_floor_w + fp8_w, gpu.expert_busy_per_compute_ratio_w
+
+
+def _launching_s(deployment: Deployment, host: HostTimes) -> float:
+    """Time of a step that experts in FP8 take beyond those in 16 bit."""
+    is_fp8_mixture = deployment.model.is_mixture and deployment.weight_precision is Precision.FP8
+    return deployment.model.layers * host.fp8_expert_s_per_layer if is_fp8_mixture else 0.0
 
 
 def _peak_flops_per_s(deployment: Deployment) -> float:

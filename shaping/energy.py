@@ -118,9 +118,9 @@ def decode_step(
     flops = rates.flops_per_token * new_tokens + rates.flops_per_squared_token * prefill_squared_tokens
     memory_s = weight_bytes * rates.s_per_weight_byte + kv_bytes * rates.s_per_kv_byte
     compute_s = flops * rates.s_per_flop
-    sync_s = rates.sync_step_s + rates.sync_token_s * new_tokens
+    device_s = memory_s + compute_s + rates.sync_token_s * new_tokens
     host_s = rates.host_step_s + rates.host_sequence_s * batch_sequences
-    made = powered(rates, weight_bytes + kv_bytes, flops, memory_s, compute_s, sync_s + memory_s + compute_s, host_s)
+    made = powered(rates, weight_bytes + kv_bytes, flops, memory_s, compute_s, device_s, rates.sync_step_s, host_s)
     return corrected(rates, made, batch_sequences) if rates.is_corrected else made
 
 
@@ -132,7 +132,7 @@ def prompt_step(rates: Rates, prompt_tokens: float, prompt_squared_tokens: float
     flops = rates.flops_per_token * prompt_tokens + rates.flops_per_squared_token * prompt_squared_tokens
     memory_s = weight_bytes * rates.s_per_weight_byte
     compute_s = flops * rates.prefill_s_per_flop
-    made = powered(rates, weight_bytes, flops, memory_s, compute_s, max(memory_s, compute_s), rates.host_step_s)
+    made = powered(rates, weight_bytes, flops, memory_s, compute_s, max(memory_s, compute_s), 0.0, rates.host_step_s)
     # Nothing was measured of prompts alone; the smallest batch has the fewest of them beside its decoding.
     return corrected(rates, made, rates.correction.from_batch) if rates.is_corrected else made
 
@@ -144,11 +144,16 @@ def powered(
     memory_s: float,
     compute_s: float,
     device_s: float,
+    waiting_s: float,
     host_s: float,
 ) -> Step:
-    """Power from utilisation. Where the GPU idles in the host's gap, the gap counts at context power instead."""
-    duration_s = device_s + host_s
-    busy_s = device_s if rates.host_gap_is_idle else duration_s
+    """Power from utilisation; where a GPU idles while it waits for others or the host, that counts at context power."""
+    duration_s = device_s + waiting_s + host_s
+    busy_s = device_s
+    if not rates.synchronisation_is_idle:
+        busy_s += waiting_s
+    if not rates.host_gap_is_idle:
+        busy_s += host_s
     memory_ratio = read_bytes / (busy_s * rates.bandwidth_bytes_per_s)
     compute_ratio = flops / (busy_s * rates.peak_flops_per_s)
     busy_w = (

@@ -35,6 +35,11 @@ _EFFICIENCIES = (
     "expert_compute_ratio",
     "fp8_bandwidth_ratio",
 )
+# What a table without them takes from its own other keys: a mixture of experts is then no different.
+_AS_OTHERWISE = {
+    "fp8_expert_bandwidth_ratio": "fp8_bandwidth_ratio",
+    "expert_busy_per_compute_ratio_w": "busy_per_compute_ratio_w",
+}
 _POWERS = {
     "bare_idle_w": "bare_idle_tdp_ratio",
     "context_idle_w": "context_idle_tdp_ratio",
@@ -106,6 +111,7 @@ def gpu_from_table(name: str, table: Table, default: Table) -> GpuProfile:
     merged = {**default, **table}
     tdp_w = float(merged["tdp_w"])
     powers = {key: float(merged[key]) if key in table else tdp_w * _tdp_ratio(key, tdp_w, default) for key in _POWERS}
+    known = powers | {key: float(merged[key]) for key in _EFFICIENCIES}
     return GpuProfile(
         name=name,
         architecture=merged["architecture"],
@@ -117,8 +123,9 @@ def gpu_from_table(name: str, table: Table, default: Table) -> GpuProfile:
         limit_w=tdp_w,
         error_class=ErrorClass(merged["error_class"]),
         source=merged["source"],
-        **{key: float(merged[key]) for key in _EFFICIENCIES},
-        **powers,
+        fp8_expert_busy_w=float(table.get("fp8_expert_busy_w", 0.0)),
+        **known,
+        **{key: float(table.get(key, known[other])) for key, other in _AS_OTHERWISE.items()},
     )
 
 
@@ -145,6 +152,7 @@ def _stack(name: str, table: Table) -> StackProfile:
         name=name,
         hosts={architecture: _host(times) for architecture, times in table["host"].items()},
         host_gap_is_idle=table["host_gap_is_idle"],
+        synchronisation_is_idle=table["synchronisation_is_idle"],
         source=table["source"],
     )
 
@@ -155,6 +163,7 @@ def _host(table: Table) -> HostTimes:
         per_sequence_s=table["per_sequence_us"] * 1e-6,
         tensor_parallel_s_per_layer=table["tensor_parallel_us_per_layer"] * 1e-6,
         expert_parallel_s_per_layer=table["expert_parallel_us_per_layer"] * 1e-6,
+        fp8_expert_s_per_layer=table.get("fp8_expert_us_per_layer", 0) * 1e-6,
     )
 
 
