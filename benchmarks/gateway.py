@@ -1,10 +1,11 @@
 """The gateway beside a bare aiohttp reverse proxy: requests per second, and latency added, in one run.
 
-    python -m benchmarks.gateway [--rounds 5] [--seconds 4]
+    python -m benchmarks.gateway [--rounds 5] [--seconds 4] [--litellm .venv-litellm/bin/litellm]
 
 Three kinds of server stand before one instant worker: nothing, a bare proxy, the gateway (with shaping and accounting
 on, first passing everything through, then with its default holds). Rounds alternate between them, so that what else
-the machine does hits all alike; the ratio is the median of the ratios within a round.
+the machine does hits all alike; the ratio is the median of the ratios within a round. LiteLLM's proxy takes part where
+it is named; it wants an environment of its own (pip install 'litellm[proxy]').
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import argparse
 import asyncio
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,6 +33,8 @@ CONNECTIONS = 64
 # Far enough below saturation that queueing does not drown what is added.
 LOAD_RATIO = 0.25
 DIRECT, BARE, PASS_THROUGH, HOLDING = "worker alone", "bare proxy", "gateway", "gateway, holds of 20 ms"
+LITELLM = "LiteLLM proxy"
+_PEER_STARTS_IN_S = 120.0
 REQUEST = post(
     CHAT,
     json.dumps(
@@ -72,6 +78,51 @@ def serving(role: str, core: int, *options: str) -> Iterator[Running]:
         process.communicate()
 
 
+@contextmanager
+def litellm(program: str, upstream: str, core: int) -> Iterator[Running]:
+    """LiteLLM's proxy before the same worker: one process on one core, nothing logged, no database."""
+    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        settings = Path(folder, "litellm.yaml")
+        settings.write_text(
+            f"model_list:\n  - model_name: {MODEL}\n    litellm_params:\n      model: openai/{MODEL}\n"
+            f"      api_base: {upstream}/v1\n      api_key: unused\n"
+        )
+        # Its table of prices otherwise comes from the network at each start, and it wants a key of its own.
+        chosen = {
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        }
+        address = ("--host", "127.0.0.1", "--port", str(port))
+        command = [program, "--config", str(settings), *address, "--telemetry", "False"]
+        with Path(folder, "log").open("w+") as log:
+            process = subprocess.Popen(
+                command, env={**os.environ, **chosen}, stdout=log, stderr=subprocess.STDOUT, cwd=folder
+            )
+            os.sched_setaffinity(process.pid, {core % (os.cpu_count() or 1)})
+            try:
+                _until_it_listens(process, port, Path(log.name))
+                yield Running(port=port, process_id=process.pid)
+            finally:
+                process.terminate()
+                process.wait()
+
+
+def _until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    given_up_at_s = time.monotonic() + _PEER_STARTS_IN_S
+    while process.poll() is None and time.monotonic() < given_up_at_s:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"{LITELLM} did not start: {log.read_text()[-500:]}")
+
+
 class Round(NamedTuple):
     """One measurement at full speed."""
 
@@ -80,16 +131,19 @@ class Round(NamedTuple):
 
 
 @contextmanager
-def all_servers(worker_role: str) -> Iterator[dict[str, Running]]:
+def all_servers(worker_role: str, litellm_program: str) -> Iterator[dict[str, Running]]:
     with ExitStack() as stack:
         worker = stack.enter_context(serving(worker_role, 1))
         upstream = ("--upstream", f"http://127.0.0.1:{worker.port}")
-        yield {
+        servers = {
             DIRECT: worker,
             BARE: stack.enter_context(serving("bare", 0, *upstream)),
             PASS_THROUGH: stack.enter_context(serving("gateway", 0, *upstream, "--hold", "0")),
             HOLDING: stack.enter_context(serving("gateway", 0, *upstream, "--hold", "0.02")),
         }
+        if litellm_program:
+            servers[LITELLM] = stack.enter_context(litellm(litellm_program, upstream[1], 0))
+        yield servers
 
 
 def throughput(servers: dict[str, Running], rounds: int, lasts_s: float) -> dict[str, list[Round]]:
@@ -106,6 +160,8 @@ def throughput(servers: dict[str, Running], rounds: int, lasts_s: float) -> dict
 
 def latency(servers: dict[str, Running], rounds: int, lasts_s: float, arrivals_per_s: float) -> dict[str, list[float]]:
     """All latencies of each server at the same arrivals, sorted."""
+    # Above what LiteLLM can do at all its latency would be that of its queue.
+    servers = {name: server for name, server in servers.items() if name != LITELLM}
     taken: dict[str, list[float]] = {name: [] for name in servers}
     for seed in range(rounds):
         for name, server in servers.items():
@@ -121,6 +177,8 @@ def report(found: dict[str, list[Round]], taken: dict[str, list[float]], arrival
         "| server | requests/s | ratio to bare | CPU ms/request | p50 ms | p99 ms | added p50 ms | added p99 ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    if LITELLM not in found:
+        lines.insert(0, f"{LITELLM}: not run, none was named\n")
     direct_ms = [1000 * quantile(taken[DIRECT], share) for share in (0.5, 0.99)]
     for name, rounds in found.items():
         ratio = statistics.median(
@@ -128,6 +186,9 @@ def report(found: dict[str, list[Round]], taken: dict[str, list[float]], arrival
         )
         rate = statistics.median(one.requests_per_s for one in rounds)
         cpu_ms = statistics.median(one.cpu_ms_per_request for one in rounds)
+        if name not in taken:
+            lines.append(f"| {name} | {rate:.0f} | {ratio:.3f} | {cpu_ms:.2f} | | | | |")
+            continue
         p50_ms, p99_ms = (1000 * quantile(taken[name], share) for share in (0.5, 0.99))
         lines.append(
             f"| {name} | {rate:.0f} | {ratio:.2f} | {cpu_ms:.2f} | {p50_ms:.2f} | {p99_ms:.2f}"
@@ -151,9 +212,10 @@ def main() -> None:
         default="worker",
         help="`worker` costs almost nothing; `simulated` is the one of `slacktide worker` in its instant mode",
     )
+    parser.add_argument("--litellm", default="", help="LiteLLM's program, to measure it too")
     chosen = parser.parse_args()
     os.sched_setaffinity(0, {1 % (os.cpu_count() or 1)})
-    with all_servers(chosen.worker) as servers:
+    with all_servers(chosen.worker, chosen.litellm) as servers:
         found = throughput(servers, chosen.rounds, chosen.seconds)
         arrivals_per_s = LOAD_RATIO * statistics.median(one.requests_per_s for one in found[PASS_THROUGH])
         taken = latency(servers, chosen.rounds, chosen.seconds, arrivals_per_s)
