@@ -15,7 +15,7 @@ Decides from what each model's pool runs and holds, and when that must go. The r
 
 So a budget of a swap to each model and the service of a group of each is kept where the drains are known
 (tests/properties/test_sharing.py), and as latest starts are served in their order, nobody starves. Knows no engine, no
-power and no clock: somebody carries the orders out, with `hasten` before them, and reports `done` or `failed`.
+power and no clock: somebody carries the orders out, with `leave` before them, and reports `done` or `failed`.
 """
 
 from __future__ import annotations

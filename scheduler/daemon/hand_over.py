@@ -44,6 +44,10 @@ class HandOver:
             setup_s=settings.link_setup_s,
         )
 
+    def has_readers(self, model: str) -> bool:
+        """Whether any prompt of the model may be handed over: asked of every request."""
+        return model in self._readers
+
     def reader(self, writer: Worker, endpoint: Endpoint, request: Request, now_s: float) -> Worker | None:
         """Who reads the prompt for the writer; None where it had better read it itself."""
         readers = self._readers.get(request.model, ())

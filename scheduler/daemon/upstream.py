@@ -204,8 +204,10 @@ class Upstream:
 
         Without the first the call is still to be made; the second is there whenever energy went into reading.
         """
+        if self._hand_over is None or not self._hand_over.has_readers(request.model):
+            return None, None
         writer = self._next(workers, [], None, request)
-        if writer is None or self._hand_over is None:
+        if writer is None:
             return None, None
         reader = self._hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
         asked = None if reader is None else body_to_read(body)

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
@@ -13,7 +14,7 @@ from aiohttp import ClientSession, web
 from scheduler.config import ConsolidationSettings, Settings, ShapingSettings, WorkerSettings
 from simulations import worker_server
 from simulations.worker_run import WorkerOptions
-from tests.integration.gateway_stand import MODEL, REGION, SOON_S, Stand, a_front, settings_for, until
+from tests.integration.gateway_stand import MODEL, REGION, SOON_S, FakeWorker, Stand, a_front, settings_for, until
 
 OTHER = "qwen-2.5-7b"
 QUICK = ConsolidationSettings(enabled=True, wake_s=0.1, patience_s=0.2, stay_s=0.3)
@@ -123,6 +124,53 @@ async def test_of_two_that_are_found_awake_one_is_put_to_sleep() -> None:
         async with a_front(before(urls)) as stand:
             await both_ready(stand, urls)
             await until(lambda: watch.orders[-1:] == [(OTHER, "sleep")])
+
+
+@pytest.mark.slow
+async def test_workers_with_commands_are_stopped_and_started_by_them_in_turn(tmp_path: Path) -> None:
+    # The stopped one still answers here; what counts is the order of the commands.
+    marks = tmp_path / "marks"
+    async with one_gpu(Watch()) as urls:
+        async with ClientSession() as client, client.post(urls[1] + "/wake_up"):
+            pass
+        settings = before(urls)
+        workers = tuple(
+            dataclasses.replace(
+                worker,
+                start_command=("sh", "-c", f"echo start {worker.models[0]} >> {marks}"),
+                stop_command=("sh", "-c", f"echo stop {worker.models[0]} >> {marks}"),
+            )
+            for worker in settings.worker
+        )
+        async with a_front(dataclasses.replace(settings, worker=workers)) as stand:
+            await both_ready(stand, urls)  # both were found running: one was stopped
+            assert (await asyncio.wait_for(stand.chat(model=OTHER, max_tokens=5), SOON_S)).status == 200
+    assert marks.read_text("utf-8").splitlines() == [f"stop {OTHER}", f"stop {MODEL}", f"start {OTHER}"]
+
+
+@pytest.mark.slow
+async def test_a_worker_that_refuses_to_sleep_does_not_keep_the_other_from_serving() -> None:
+    watch = Watch()
+    broken = FakeWorker()  # knows neither /sleep nor /wake_up, and says so with 404
+    async with one_gpu(watch) as urls, broken.listening():
+        refusing = dataclasses.replace(before(urls).worker[1], url=broken.url)
+        asleep = dataclasses.replace(before(urls), worker=(before(urls).worker[0], refusing))
+        async with a_front(asleep) as stand:
+            failed = {"worker": broken.url, "order": "sleep", "outcome": "failed"}
+            await until(lambda: stand.count("slacktide_worker_sleep_orders_total", **failed) == 1)
+            assert (await asyncio.wait_for(stand.chat(max_tokens=5), SOON_S)).status == 200
+
+
+@pytest.mark.slow
+async def test_a_worker_that_dies_in_its_turn_leaves_the_gpu_to_the_other() -> None:
+    watch = Watch()
+    async with one_gpu(watch) as urls:
+        runner, port = await worker_server.start(watch.app(MODEL))
+        async with a_front(before([f"http://127.0.0.1:{port}", urls[1]])) as stand:
+            await until(lambda: awake(stand, f"http://127.0.0.1:{port}") == 1.0)
+            assert (await stand.chat(max_tokens=5)).status == 200
+            await runner.cleanup()
+            assert (await asyncio.wait_for(stand.chat(model=OTHER, max_tokens=5), SOON_S)).status == 200
 
 
 @pytest.mark.slow

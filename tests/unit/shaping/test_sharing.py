@@ -59,6 +59,13 @@ def test_a_busy_occupant_stays_until_the_latest_start_of_the_other_needs_its_dra
     assert gpu.orders(55.0, [IDLE, waiting]) == [Order(worker=0, action=Action.SLEEP)]
 
 
+def test_where_two_must_go_at_one_instant_the_swap_to_the_first_begins_early_enough_for_the_second() -> None:
+    gpu, waiting = turns(3), holding(5.0, 60.0, is_blocked=True)
+    assert gpu.leave(5.0, [BUSY, waiting, waiting]) is None
+    assert gpu.look_again_at_s == 46.0  # before 60 s: its own drain and a swap, the first one's and a swap
+    assert gpu.leave(46.0, [BUSY, waiting, waiting]) == Leave(worker=0, ahead_s=21.0)  # three swaps, three groups
+
+
 def test_of_two_that_wait_the_one_that_must_go_first_is_woken() -> None:
     gpu = turns(3)
     demands = [IDLE, holding(0.0, 50.0, is_blocked=True), holding(0.0, 40.0, is_blocked=True)]
