@@ -247,10 +247,10 @@ def _provenance(told: Told) -> str:
 
 
 def _facts(told: Told) -> Iterator[tuple[str, str]]:
-    for region in told.plan.case.regions:
-        ground = ground_of_trace(told.plan.case.forecasts[region.zone])
+    for zone in dict.fromkeys(region.zone for region in told.plan.case.regions):
+        ground = ground_of_trace(told.plan.case.forecasts[zone])
         yield (
-            f"grid {region.zone}",
+            f"grid {zone}",
             f"{ground.quality}, from {ground.feed}, known until {instant_text(ground.known_until_s)}",
         )
     yield "emissions", "GPUs, their power, the PUE and the integral of the zone's intensity; location-based."
