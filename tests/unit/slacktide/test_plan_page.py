@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from scheduler.jobs import Interruption, Job
-from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.reasons.kept_rules import FleetRules
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import plan_fleet
 from slacktide.plan_gantt import lanes_of, load_of
 from slacktide.plan_page import plan_page, saved_ratio
