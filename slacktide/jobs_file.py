@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from slacktide import job_cells
 from slacktide.file_places import nearest_of, text_of, wrong_at
 from slacktide.terminal import UsageProblem, say
 
@@ -37,9 +37,6 @@ _OPTIONAL = (
     "data_region",
     "data_gb",
 )
-
-# Beyond these a number is a slip of the pen.
-MOST_GPUS, MOST_POWER_W_PER_GPU = 1_000_000, 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +158,9 @@ class Line:
         deadline_s = self._read("finish_by", bounded_instant_s)
         if not deadline_s > earliest_s:
             raise self.wrong("finish_by", "lies not after earliest_start", "leave time to run between them")
-        gpus = self._read("gpus", _whole)
-        pauses = bool(self._text("interruptible")) and self._read("interruptible", _yes_or_no)
-        min_run_s = self._read("min_run_s", _pause_s) if self._text("min_run_s") else 0.0
+        gpus = self._read("gpus", job_cells.whole)
+        pauses = bool(self._text("interruptible")) and self._read("interruptible", job_cells.yes_or_no)
+        min_run_s = self._read("min_run_s", job_cells.pause_s) if self._text("min_run_s") else 0.0
         if min_run_s > 0 and not pauses:
             raise self.wrong("min_run_s", "is the shortest piece of a job that may pause", "set interruptible to 1")
         duration_s, power_w = self._size(gpus)
@@ -179,7 +176,7 @@ class Line:
             interruption=Interruption(min_run_s=min_run_s) if pauses else None,
             regions=self.names("regions"),
             tenant=self._text("tenant") or "default",
-            priority=self._read("priority", _integer) if self._text("priority") else 0,
+            priority=self._read("priority", job_cells.integer) if self._text("priority") else 0,
         )
 
     def _size(self, gpus: int) -> tuple[float, float]:
@@ -191,7 +188,7 @@ class Line:
             if self._text("interruptible") == "1":
                 raise self.wrong("interruptible", "a job with a power_profile runs in one piece", "write 0")
             return run_s(phases), 1000.0 * energy_kwh(phases) / (run_s(phases) / 3600.0)
-        duration_s = self._read("duration_s", _duration_s) + self._cold_start_s()
+        duration_s = self._read("duration_s", job_cells.duration_s) + self._cold_start_s()
         if scaling := self.scaling():
             self._refuse_beside("elastic", ("cold_start_s", "min_run_s"))
             if gpus not in (speeds := dict(scaling.speeds)):
@@ -200,7 +197,7 @@ class Line:
                     "gpus", f"{gpus} has no speed in elastic", f"write one of {counts}: run at once it has so many"
                 )
             duration_s /= speeds[gpus]
-        return duration_s, gpus * self._read("power_w_per_gpu", _power_w)
+        return duration_s, gpus * self._read("power_w_per_gpu", job_cells.power_w)
 
     def phases(self) -> tuple[Phase, ...]:
         """Of a job whose power changes along its run; empty for any other."""
@@ -251,10 +248,10 @@ class Line:
         if bool(region) != bool(self._text("data_gb")):
             name = "data_region" if "data_region" in self.header else "data_gb"
             raise self.wrong(name, "data_region and data_gb go together", "give both, or neither")
-        return Data(region=region, size_gb=self._read("data_gb", _not_negative)) if region else None
+        return Data(region=region, size_gb=self._read("data_gb", job_cells.not_negative)) if region else None
 
     def _cold_start_s(self) -> float:
-        return self._read("cold_start_s", _pause_s) if self._text("cold_start_s") else 0.0
+        return self._read("cold_start_s", job_cells.pause_s) if self._text("cold_start_s") else 0.0
 
     def names(self, column: str) -> tuple[str, ...]:
         return tuple(one.strip() for one in self._text(column).split(";") if one.strip())
@@ -279,69 +276,3 @@ class Line:
             raise self.wrong(name, what, remedy) from None
         except ValueError as problem:
             raise self.wrong(name, f"{self._text(name)!r} is not {problem}", f"write {problem}") from None
-
-
-def _number(text: str, wanted: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(wanted) from None
-    if not math.isfinite(number):
-        raise ValueError(wanted)
-    return number
-
-
-def _duration_s(text: str) -> float:
-    from slacktide.bounded import LONGEST_S, SHORTEST_S
-
-    wanted = f"a number of seconds from {SHORTEST_S:g} to {LONGEST_S:.0f}"
-    number = _number(text, wanted)
-    if not SHORTEST_S <= number <= LONGEST_S:
-        raise ValueError(wanted)
-    return number
-
-
-def _pause_s(text: str) -> float:
-    from slacktide.bounded import LONGEST_S
-
-    wanted = f"a number of seconds from 0 to {LONGEST_S:.0f}"
-    number = _number(text, wanted)
-    if not 0 <= number <= LONGEST_S:
-        raise ValueError(wanted)
-    return number
-
-
-def _not_negative(text: str) -> float:
-    number = _number(text, "a number from 0")
-    if not number >= 0:
-        raise ValueError("a number from 0")
-    return number
-
-
-def _power_w(text: str) -> float:
-    wanted = f"a number of watts from 0 to {MOST_POWER_W_PER_GPU:.0f}"
-    number = _number(text, wanted)
-    if not 0 <= number <= MOST_POWER_W_PER_GPU:
-        raise ValueError(wanted)
-    return number
-
-
-def _whole(text: str) -> int:
-    wanted = f"a whole number from 1 to {MOST_GPUS}"
-    number = _number(text, wanted)
-    if not 1 <= number <= MOST_GPUS or number != int(number):
-        raise ValueError(wanted)
-    return int(number)
-
-
-def _integer(text: str) -> int:
-    number = _number(text, "a whole number")
-    if number != int(number):
-        raise ValueError("a whole number")
-    return int(number)
-
-
-def _yes_or_no(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError("0 or 1")
-    return text == "1"

@@ -30,7 +30,14 @@ def plan_file(jobs: Path, fleet: Path, *, explained: Collection[str], html: Path
     chosen = found.chosen
     _refuse_unknown_jobs(chosen.plan.case, explained)
     needs_all = as_json or html is not None
-    told = told_of(chosen.plan, found.rules, explained, needs_all=needs_all, is_by_grams_alone=found.is_by_grams_alone)
+    told = told_of(
+        chosen.plan,
+        found.rules,
+        explained,
+        needs_all=needs_all,
+        is_by_grams_alone=found.is_by_grams_alone,
+        proof=chosen.proof,
+    )
     _warn(told.plan)
     if html is not None:
         _write_page(told, html)
@@ -60,14 +67,14 @@ def _write_page(told: Told, path: Path) -> None:
 
 def _warn(found: FleetPlan) -> None:
     from scheduler.quantities import format_instant
-    from slacktide.plan_told import MOST_EXPLAINED
+    from slacktide.plan_told import explains_all
 
     ends_at_s = min(series.end_at_s for series in found.case.forecasts.values())
     if any(one.deadline_at_s > ends_at_s for some in (found.case.jobs, found.case.pools) for one in some):
         ends = format_instant(ends_at_s)
         say(f"note: the trace ends at {ends}, before the last finish_by; nothing is planned where it has no number")
-    if len(found.case.jobs) > MOST_EXPLAINED:
-        say(f"note: beyond {MOST_EXPLAINED:,} jobs only those named by --explain are explained")
+    if not explains_all(found.case):
+        say("note: of so many jobs only those named by --explain are explained")
     if found.run_now.emissions_gco2e is None:
         say("note: run at once, some work would run where the trace has no number; its emissions are not known")
 

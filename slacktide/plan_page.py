@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import pairwise
 
 import numpy as np
 
 from scheduler.jobs import Job
 from scheduler.planning.plan import Region, Segment
-from scheduler.planning.reasons.explanation import ground_of_trace
-from scheduler.planning.reasons.explanation_text import instant_text, one_line, sentences, span_text
+from scheduler.planning.reasons.explanation import GRAMS_UNIT, ground_of_trace
+from scheduler.planning.reasons.explanation_text import instant_text, pieces_of, span_text
 from scheduler.planning.whole_fleet.fleet_case import gpus_of
 from simulations.charts import Figure
 from simulations.page import card, figure, page, section
 from simulations.summary import NOTHING, mass
-from simulations.svg import Extent, calendar_day
+from simulations.svg import Extent
 from slacktide.plan_gantt import Bar, RegionView, load_of, region_picture
-from slacktide.plan_pools import POOL_HEADINGS, pool_rows, reason_of
+from slacktide.plan_tables import gpus_text, jobs_table, pools_table, refused_list, saved_cell
 from slacktide.plan_told import Told
 
 _STYLE = """
@@ -51,13 +50,6 @@ table.jobs tr{break-inside:avoid}svg text.name{fill:#fff}}
 @media (max-width:720px){main{padding:24px 14px 48px}.card.first b{font-size:34px}.card b{font-size:21px}
 figure{padding:14px 12px 10px}.card:last-child{grid-column:1/-1}dd{margin:0 0 8px}}
 """
-_COLUMNS = ("job", "where", "when", "GPUs", "gCO2e", "saved", "why")
-
-
-# Place and forecast stand in the row and at the end of the page.
-_SAID_ELSEWHERE = ("runs", "forecast")
-# So many refused jobs are listed before the table; all are in it.
-_SHOWN_REFUSED = 20
 
 
 def plan_page(told: Told) -> str:
@@ -71,9 +63,9 @@ def plan_page(told: Told) -> str:
             _cards(told),
             '<p><a class="skip" href="#jobs">Skip the pictures: to the table of jobs</a></p>',
             *(figure(_figure(told, view)) for view in views),
-            section("Refused", _refused(told)) if told.plan.reasons else "",
-            section("Pools of tokens", _pools_table(told)) if found.case.pools else "",
-            section("Jobs", _table(told)) if found.case.jobs else "",
+            section("Refused", refused_list(told)) if told.plan.reasons else "",
+            section("Pools of tokens", pools_table(told)) if found.case.pools else "",
+            section("Jobs", jobs_table(told)) if found.case.jobs else "",
             section("How these numbers were obtained", _provenance(told)),
         )
     )
@@ -105,22 +97,31 @@ def _lead(told: Told) -> str:
 def _cards(told: Told) -> str:
     found = told.plan
     proof, at_once = found.certificate, found.run_now
-    gap = NOTHING if proof.gap_ratio is None else f"{proof.gap_ratio:.1%}"
     refused = f"{len(found.reasons):,} refused" if found.reasons else "none refused"
     now = NOTHING if at_once.emissions_gco2e is None else mass(at_once.emissions_gco2e)
     late = f"{at_once.late:,} late" if at_once.late else "none late"
     cards = (
         card(mass(proof.emissions_gco2e), f"emitted by the plan{_saved(told)}", "first"),
-        card(gap, f"at most above the least possible, {mass(proof.lower_bound_gco2e)}"),
+        _gap_card(told),
         card(now, f"run at once, {late}"),
         card(f"{len(found.segments):,}", f"jobs planned, {refused}", "bad" if found.reasons else ""),
     )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
+def _gap_card(told: Told) -> str:
+    """How far from the best; of what the plan was chosen by, where that is not grams."""
+    proof = told.plan.certificate if told.proof is None or told.unit == GRAMS_UNIT else told.proof
+    gap = NOTHING if proof.gap_ratio is None else f"{proof.gap_ratio:.1%}"
+    if proof is told.plan.certificate:
+        return card(gap, f"at most above the least possible, {mass(proof.lower_bound_gco2e)}")
+    what = "USD" if told.unit == "USD" else "of the objective"
+    return card(f"{proof.emissions_gco2e:,.2f} {what}", f"chosen by; at most {gap} above the least possible")
+
+
 def _saved(told: Told) -> str:
     """Beside running at once, over the jobs that the plan runs; empty where that is not known, or pools are in it."""
-    if told.plan.case.pools:
+    if told.plan.case.pools or told.unit != GRAMS_UNIT:
         return ""
     ratio = saved_ratio(told)
     if ratio is None:
@@ -130,11 +131,12 @@ def _saved(told: Told) -> str:
 
 def saved_ratio(told: Told) -> float | None:
     """Share of what the planned jobs would emit at once; None where one of them has no number."""
-    at_once = [one.at_once_gco2e for one in told.explanations.values()]
-    known = [one for one in at_once if one is not None]
-    if len(known) != len(told.plan.segments) or not sum(known) > 0:
+    both = [(one.emissions_gco2e, one.at_once_gco2e) for one in told.explanations.values()]
+    known = [(own, at_once) for own, at_once in both if own is not None and at_once is not None]
+    at_once_gco2e = sum(at_once for _, at_once in known)
+    if len(known) != len(told.plan.segments) or not at_once_gco2e > 0:
         return None
-    return 1.0 - sum(told.plan.job_gco2e.values()) / sum(known)
+    return 1.0 - sum(own for own, _ in known) / at_once_gco2e
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------
@@ -190,35 +192,29 @@ def _bars(told: Told, region: Region) -> list[Bar]:
         segments = told.plan.segments.get(job.id, ())
         if any(one.region == region.name for one in segments):
             at_once = told.plan.run_now.segments.get(job.id)
-            found.append(Bar(job=job, hint=_hint(told, job), row=f"job-{index}", is_moved=segments != at_once))
+            is_moved = _stretches(job, segments) != _stretches(job, at_once or ())
+            found.append(Bar(job=job, hint=_hint(told, job), row=f"job-{index}", is_moved=is_moved))
     return found
+
+
+def _stretches(job: Job, segments: Sequence[Segment]) -> list[tuple[float, float, str, int]]:
+    """What can be seen of a run."""
+    return [(one.start_at_s, one.end_at_s, one.region, gpus_of(job, one)) for one in segments]
 
 
 def _hint(told: Told, job: Job) -> str:
     """What is read aloud, and shown on hover."""
     segments = told.plan.segments[job.id]
     when = span_text(segments[0].start_at_s, segments[-1].end_at_s)
-    count = _pieces(segments)
+    count = pieces_of(segments)
     pieces = f" in {count} pieces" if count > 1 else ""
     had = span_text(job.earliest_start_at_s, job.deadline_at_s)
-    gpus = f"{_gpus(job, segments)} GPU{'s' * (_gpus(job, segments) != '1')}"
+    gpus = f"{gpus_text(job, segments)} GPU{'s' * (gpus_text(job, segments) != '1')}"
     return f"{job.id}: {gpus}, {when}{pieces}, {_grams(told.plan.job_gco2e[job.id])}{_share(told, job)}; it had {had}"
 
 
-def _pieces(segments: Sequence[Segment]) -> int:
-    """How often it begins; a change of power or of GPUs on the way is no pause."""
-    pairs = pairwise(segments)
-    return 1 + sum(one.end_at_s < other.start_at_s - 1e-3 or one.region != other.region for one, other in pairs)
-
-
-def _gpus(job: Job, segments: Sequence[Segment]) -> str:
-    """`4`, or `1 to 4` of a job that takes more and fewer."""
-    counts = {gpus_of(job, one) for one in segments}
-    return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-
-
 def _share(told: Told, job: Job) -> str:
-    saved = _saved_cell(told, job)
+    saved = saved_cell(told, job)
     return "" if saved == NOTHING else f", {saved} saved"
 
 
@@ -236,90 +232,10 @@ def _figure(told: Told, view: RegionView) -> Figure:
         legend.append(("GPUs of pools of tokens", "var(--pool)"))
     return Figure(
         title=region.name,
-        caption=f"{region.gpus} GPUs{pue}{cap}: {filling} {load_ratio:.0%} of it.",
+        caption=f"{region.gpus} GPU{'s' * (region.gpus != 1)}{pue}{cap}: {filling} {load_ratio:.0%} of it.",
         picture=f'<div class="picture">{region_picture(view)}</div>',
         legend=tuple(legend),
     )
-
-
-def _refused(told: Told) -> str:
-    """With what would help, so that nobody has to look for it among the others."""
-    refused = [job.id for job in told.plan.case.jobs if job.id in told.plan.reasons]
-    rows = "".join(f"<li><b>{escape(name)}</b>: {escape(told.reason(name))}</li>" for name in refused[:_SHOWN_REFUSED])
-    more = f"<li>and {len(refused) - _SHOWN_REFUSED:,} more, in the table</li>" if len(refused) > _SHOWN_REFUSED else ""
-    return f'<ul class="refused">{rows}{more}</ul>'
-
-
-# -- the tables ------------------------------------------------------------------------------------------------------
-
-
-def _pools_table(told: Told) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (*POOL_HEADINGS, "why"))
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}'
-        f"<td>{escape(reason_of(told.plan, pool))}</td></tr>"
-        for pool, (name, *cells) in zip(told.plan.case.pools, pool_rows(told.plan), strict=True)
-    )
-    return (
-        '<div class="wide" tabindex="0" role="region" aria-label="Pools of tokens">'
-        f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
-
-
-def _table(told: Told) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in _COLUMNS)
-    rows = "".join(_row(told, index) for index in range(len(told.plan.case.jobs)))
-    return (
-        '<div class="wide" id="jobs" tabindex="0" role="region" aria-label="Jobs">'
-        f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
-
-
-def _row(told: Told, index: int) -> str:
-    job = told.plan.case.jobs[index]
-    segments = told.plan.segments.get(job.id, ())
-    cells = _planned_cells(told, job, segments) if segments else ("refused", "", str(job.gpus), "", "")
-    where, *rest = cells
-    kind = "" if segments else ' class="refused"'
-    return (
-        f'<tr id="job-{index}"{kind}><th scope="row">{escape(job.id)}</th><td class="where">{escape(where)}</td>'
-        f"{''.join(f'<td>{escape(cell)}</td>' for cell in rest)}<td>{_why(told, job)}</td></tr>"
-    )
-
-
-def _planned_cells(told: Told, job: Job, segments: Sequence[Segment]) -> tuple[str, ...]:
-    where = ", ".join(dict.fromkeys(one.region for one in segments))
-    count = _pieces(segments)
-    pieces = f" ({count} pieces)" if count > 1 else ""
-    return (
-        f"{where}{pieces}",
-        _when(segments[0].start_at_s, segments[-1].end_at_s),
-        _gpus(job, segments),
-        f"{told.plan.job_gco2e[job.id]:,.0f}",
-        _saved_cell(told, job),
-    )
-
-
-def _when(from_s: float, to_s: float) -> str:
-    """`2 Mar 11:22 to 13:36`, the second day only where it is another; the year is in the lead."""
-    (day, start), (other_day, end) = ((calendar_day(at_s)[:-5], instant_text(at_s)[11:16]) for at_s in (from_s, to_s))
-    return f"{day} {start} to {end}" if day == other_day else f"{day} {start} to {other_day} {end}"
-
-
-def _saved_cell(told: Told, job: Job) -> str:
-    explanation = told.explanations.get(job.id)
-    ratio = None if explanation is None else explanation.saves_ratio
-    return NOTHING if ratio is None else f"{round(ratio, 2) + 0.0:.0%}"
-
-
-def _why(told: Told, job: Job) -> str:
-    """A summary that opens; the whole reason at once where the job is refused."""
-    explanation = told.explanations.get(job.id)
-    if explanation is None:
-        return escape(told.reason(job.id))
-    said = [one for one in sentences(explanation) if one[0] not in _SAID_ELSEWHERE]
-    lines = "".join(f"<li>{escape(heading)}: {escape(sentence)}</li>" for heading, sentence in said)
-    return f"<details><summary>{escape(one_line(explanation))}</summary><ul>{lines}</ul></details>"
 
 
 # -- where it comes from ---------------------------------------------------------------------------------------------
@@ -331,10 +247,10 @@ def _provenance(told: Told) -> str:
 
 
 def _facts(told: Told) -> Iterator[tuple[str, str]]:
-    for region in told.plan.case.regions:
-        ground = ground_of_trace(told.plan.case.forecasts[region.zone])
+    for zone in dict.fromkeys(region.zone for region in told.plan.case.regions):
+        ground = ground_of_trace(told.plan.case.forecasts[zone])
         yield (
-            f"grid {region.zone}",
+            f"grid {zone}",
             f"{ground.quality}, from {ground.feed}, known until {instant_text(ground.known_until_s)}",
         )
     yield "emissions", "GPUs, their power, the PUE and the integral of the zone's intensity; location-based."
@@ -346,6 +262,9 @@ def _facts(told: Told) -> Iterator[tuple[str, str]]:
         "run at once",
         "Each job in one piece as early as there is room, by earliest start, then by line of the file; all jobs.",
     )
+    if told.unit != GRAMS_UNIT:
+        saved = "Of what the plan is chosen by, not of grams: what a job saves of it beside running at once."
+        yield "saved", saved
     yield (
         "why",
         "A limit is lifted alone and the job placed anew beside all others; the limit that costs most is named first.",

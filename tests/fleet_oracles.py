@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
+
 from scheduler.jobs import Job
+from scheduler.planning.one_job.elastic import Scaling
+from scheduler.planning.one_job.power_profile import Phase
 from scheduler.planning.plan import Region, Segment
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase
-from tests.plan_cases import integral_by_hand
+from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
+from tests.plan_cases import a_region, a_series, integral_by_hand
 
 _SAME_S = 1e-3
+PUE = 1.25
+
+
+def a_fleet(
+    jobs: Sequence[Job],
+    rows: Sequence[Sequence[float]],
+    *,
+    gpus: int,
+    cap_w: float | None = None,
+    speed: float = 1.0,
+    phases: Mapping[str, Sequence[Phase]] | None = None,
+    scalings: Mapping[str, Scaling] | None = None,
+) -> FleetCase:
+    """A region `Z0`, `Z1` for each row of hours; a power cap holds in the first one, the others are the faster ones."""
+    names = [f"Z{index}" for index in range(len(rows))]
+    return FleetCase(
+        jobs=jobs,
+        regions=[
+            replace(a_region(name, gpus=gpus, pue=PUE), speed=speed if index else 1.0)
+            for index, name in enumerate(names)
+        ],
+        forecasts={name: a_series(*row, zone=name) for name, row in zip(names, rows, strict=True)},
+        power_caps_w={} if cap_w is None else {"Z0": cap_w},
+        phases=phases or {},
+        scalings=scalings or {},
+    )
+
+
+def planned(case: FleetCase) -> FleetPlan:
+    return plan_fleet(case, np.random.default_rng(7))
 
 
 def region_of(case: FleetCase, one: Segment) -> Region:

@@ -141,6 +141,9 @@ def test_a_power_profile_runs_in_one_piece_with_its_hungry_phase_in_the_clean_ho
     assert told == [("01:30", "02:00", 2, 100), ("02:00", "03:00", 2, 2000), ("03:00", "03:30", 2, 300)]
     # 0.05 kWh at 400 g, 2 kWh at 100 g, 0.15 kWh at 200 g; the two GPUs are its own, so the other job comes after it.
     assert job["emissions_gco2e"] == pytest.approx(20 + 200 + 30)
+    # Three parts of a run in one piece.
+    assert job["explanation"]["next_best"]["pieces"] == 1
+    assert job["explanation"]["at_once"]["emissions_gco2e"] == pytest.approx(0.05 * 500 + 500 + 400 + 0.15 * 400)
     assert other["segments"][0]["start"] >= "2022-03-01T03:30"
 
 
@@ -152,6 +155,12 @@ def test_an_elastic_job_takes_more_gpus_in_the_clean_hour_and_says_how_many(fold
     assert told == [("02:00", "03:00", 2, 2000), ("03:00", "03:42", 1, 1000)]
     assert job["emissions_gco2e"] == pytest.approx(2 * 100 + 0.7 * 200)
     assert found["lower_bound_gco2e"] == pytest.approx(340, rel=1e-3)
+    explanation = job["explanation"]
+    assert explanation["gpus"] == {"least": 1, "most": 2}
+    assert explanation["on_more_gpus"] is None
+    # FR's H100 does it in an hour and a quarter at 1.5 kW and 120 g.
+    assert explanation["binds"] == "regions"
+    assert explanation["limits"][0]["saves_gco2e"] == pytest.approx(340 - 225)
     # At once it runs on one GPU: two hours and a half from midnight.
     assert found["run_now"]["emissions_gco2e"] == pytest.approx(500 + 400 + 50)
 

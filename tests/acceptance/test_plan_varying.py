@@ -49,6 +49,10 @@ def test_a_power_profile_puts_the_hungry_phase_into_the_clean_hour(trace: Path) 
     assert found["emissions_gco2e"] == pytest.approx(200 + 10 * 100)
     assert found["baseline"]["emissions_gco2e"] == pytest.approx(500 + 10 * 400)
     assert found["energy_kwh"] == pytest.approx(11)
+    explanation = found["explanation"]
+    # An hour earlier: a kilowatt-hour at 300 g and ten at 200 g.
+    assert explanation["next_best"]["emissions_gco2e"] == pytest.approx(300 + 10 * 200)
+    assert (explanation["saves_gco2e"], explanation["binds"]) == (pytest.approx(4500 - 1200), None)
 
 
 def test_a_power_profile_on_a_recorded_grid_equals_every_start_on_the_minute() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from itertools import product
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,12 +15,21 @@ from scheduler.planning.one_job.elastic import ElasticJob, NotEnoughTimeError, S
 from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
-from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
 from scheduler.planning.whole_fleet.rates import Rates
-from tests.fleet_oracles import broken_limits, broken_windows, counted_gco2e, gpus_in, power_w_in, region_of
-from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_curve, a_job, a_region, a_series
+from tests.fleet_oracles import (
+    PUE,
+    a_fleet,
+    broken_limits,
+    broken_windows,
+    counted_gco2e,
+    gpus_in,
+    planned,
+    power_w_in,
+    region_of,
+)
+from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_curve, a_job
 
-HOURS, PUE = 4, 1.25
+HOURS = 4
 
 # Concave, linear, and one whose second GPU gains less than its third.
 CURVES = (
@@ -61,32 +68,6 @@ def an_elastic_job(
         power_w=gpus * w_per_gpu,
         interruption=Interruption() if may_move else None,
     )
-
-
-def a_case(
-    jobs: Sequence[Job],
-    scalings: Scalings,
-    *rows: Sequence[float],
-    gpus: int = 3,
-    cap_w: float | None = None,
-    speed: float = 1.0,
-) -> FleetCase:
-    """The second region is the faster one."""
-    names = [f"Z{index}" for index in range(len(rows))]
-    return FleetCase(
-        jobs=jobs,
-        regions=[
-            replace(a_region(name, gpus=gpus, pue=PUE), speed=speed if index else 1.0)
-            for index, name in enumerate(names)
-        ],
-        forecasts={name: a_series(*row, zone=name) for name, row in zip(names, rows, strict=True)},
-        power_caps_w={} if cap_w is None else {"Z0": cap_w},
-        scalings=scalings,
-    )
-
-
-def planned(case: FleetCase) -> FleetPlan:
-    return plan_fleet(case, np.random.default_rng(7))
 
 
 @st.composite
@@ -151,7 +132,7 @@ def least_gco2e(case: FleetCase) -> float:
 def test_the_bound_is_below_the_best_plan_on_hours_and_the_plan_not_much_above(
     fleet: tuple[list[Job], dict[str, Scaling]], row: list[float], other: list[float], cap_w: float | None
 ) -> None:
-    case = a_case(*fleet, row, other, cap_w=cap_w)
+    case = a_fleet(fleet[0], (row, other), gpus=3, scalings=fleet[1], cap_w=cap_w)
     least, found = least_gco2e(case), planned(case)
     if math.isinf(least):
         return
@@ -175,7 +156,7 @@ def test_an_elastic_job_alone_is_the_optimum_of_one_job(
     scaling: Scaling, work_h: float, may_move: bool, row: list[float], other: list[float], cap_w: float | None
 ) -> None:
     job = an_elastic_job("one", scaling, work_s=work_h * HOUR_S, may_move=may_move)
-    case = a_case([job], {"one": scaling}, row, other, cap_w=cap_w)
+    case = a_fleet([job], (row, other), gpus=3, scalings={"one": scaling}, cap_w=cap_w)
     curves = [a_curve(case.forecasts[one.name], pue=PUE) for one in case.regions]
     # Under 900 W with a PUE of 1.25 one GPU of 500 W runs in the first region.
     free = {one.name: ((MIDNIGHT_S, MIDNIGHT_S + HOURS * HOUR_S, 3),) for one in case.regions}
@@ -205,7 +186,7 @@ def test_plans_keep_every_limit_and_are_what_they_say(
     data: st.DataObject, row: list[float], other: list[float], cap_w: float | None, speed: float
 ) -> None:
     jobs, scalings = data.draw(any_fleets())
-    case = a_case(jobs, scalings, row, other, gpus=4, cap_w=cap_w, speed=speed)
+    case = a_fleet(jobs, (row, other), gpus=4, scalings=scalings, cap_w=cap_w, speed=speed)
     found = planned(case)
     assert flaws(case, found.segments) == ()
     assert [*broken_limits(case, found.segments), *broken_windows(case, found.segments)] == []

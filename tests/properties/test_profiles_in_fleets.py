@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,13 +15,11 @@ from scheduler.planning.one_job.power_profile import Phase, cheapest_profiled_wi
 from scheduler.planning.whole_fleet.alone.bound import lower_bound
 from scheduler.planning.whole_fleet.certificate import flaws
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
-from scheduler.planning.whole_fleet.joint import FleetPlan, plan_fleet
 from scheduler.planning.whole_fleet.rates import Rates
-from tests.fleet_oracles import broken_limits, broken_windows, counted_gco2e
-from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_curve, a_job, a_region, a_series
+from tests.fleet_oracles import PUE, a_fleet, broken_limits, broken_windows, counted_gco2e, planned
+from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_curve, a_job
 
 HOURS, STEP_S = 6, HOUR_S / 2
-PUE = 1.25
 
 # A step of one job: where, and the watts it draws there.
 Step = tuple[int, int, float]
@@ -43,33 +40,6 @@ def a_profiled_job(name: str, phases: Sequence[Phase], *, earliest_s: float, wit
         gpus=gpus,
         power_w=energy_j / duration_s,
     )
-
-
-def a_case(
-    jobs: Sequence[Job],
-    phases: Profiles,
-    rows: Sequence[Sequence[float]],
-    *,
-    gpus: int = 2,
-    cap_w: float | None = None,
-    speed: float = 1.0,
-) -> FleetCase:
-    """The second region is the faster one."""
-    names = [f"Z{index}" for index in range(len(rows))]
-    return FleetCase(
-        jobs=jobs,
-        regions=[
-            replace(a_region(name, gpus=gpus, pue=PUE), speed=speed if index else 1.0)
-            for index, name in enumerate(names)
-        ],
-        forecasts={name: a_series(*row, zone=name) for name, row in zip(names, rows, strict=True)},
-        power_caps_w={} if cap_w is None else {"Z0": cap_w},
-        phases=phases,
-    )
-
-
-def planned(case: FleetCase) -> FleetPlan:
-    return plan_fleet(case, np.random.default_rng(7))
 
 
 @st.composite
@@ -137,7 +107,7 @@ def least_gco2e(case: FleetCase) -> float:
 def test_the_bound_is_below_the_best_plan_there_is_and_the_plan_close_to_it(
     fleet: tuple[list[Job], Profiles], row: list[float], other: list[float], cap_w: float | None, speed: float
 ) -> None:
-    case = a_case(*fleet, (row, other), cap_w=cap_w, speed=speed)
+    case = a_fleet(fleet[0], (row, other), gpus=2, phases=fleet[1], cap_w=cap_w, speed=speed)
     found = planned(case)
     assert bool(found.reasons) == math.isinf(least_gco2e(case))
     only = replace(case, jobs=[job for job in case.jobs if job.id in found.segments])
@@ -155,7 +125,7 @@ def test_a_job_alone_gets_the_very_place_that_one_job_gets(
 ) -> None:
     within_s = min(sum(one.duration_s for one in phases) + slack_h * HOUR_S, (HOURS - later_h) * HOUR_S)
     job = a_profiled_job("one", phases, earliest_s=MIDNIGHT_S + later_h * HOUR_S, within_s=within_s)
-    case = a_case([job], {"one": phases}, (row, other))
+    case = a_fleet([job], (row, other), gpus=2, phases={"one": phases})
     curves = [a_curve(case.forecasts[one.name], pue=PUE) for one in case.regions]
     alone = cheapest_profiled_window(curves, phases, job.earliest_start_at_s, job.deadline_at_s)
     found = planned(case)
@@ -172,7 +142,7 @@ def test_plans_keep_every_limit_and_are_what_they_say(
     data: st.DataObject, row: list[float], other: list[float], cap_w: float | None, speed: float
 ) -> None:
     jobs, profiles = data.draw(any_fleets())
-    case = a_case(jobs, profiles, (row, other), gpus=3, cap_w=cap_w, speed=speed)
+    case = a_fleet(jobs, (row, other), gpus=3, phases=profiles, cap_w=cap_w, speed=speed)
     found = planned(case)
     assert flaws(case, found.segments) == ()
     assert [*broken_limits(case, found.segments), *broken_windows(case, found.segments)] == []

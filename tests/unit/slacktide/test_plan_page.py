@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scheduler.jobs import Interruption, Job
+from scheduler.planning.reasons.kept_rules import FleetRules
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import plan_fleet
 from slacktide.plan_gantt import lanes_of, load_of
@@ -42,7 +43,7 @@ def told(*jobs: Job, gpus: int = 4) -> Told:
             "FR": a_series(*(90 + 20 * np.sin(hours / 4)), zone="FR"),
         },
     )
-    return told_of(plan_fleet(case, np.random.default_rng(0)), needs_all=True)
+    return told_of(plan_fleet(case, np.random.default_rng(0)), FleetRules(), needs_all=True)
 
 
 @pytest.fixture(scope="module")
