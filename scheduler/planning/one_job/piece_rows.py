@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Self
 
 import numpy as np
 
@@ -117,6 +118,21 @@ class _Kept:
         return [(int(self.ends[row]), *_row(self.end_rows, row)) for row in ended]
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Begun:
+    """The starts that have a row, and the amounts of work that it is kept for: shape (starts,)."""
+
+    key: Ints
+    least: Ints
+    upto: Ints
+
+    @classmethod
+    def of(cls, before_cost: Mapping[Key, tuple[int, Floats]]) -> Self:
+        spans = [(key, least, least + len(row)) for key, (least, row) in before_cost.items()]
+        key, least, upto = np.array(spans, dtype=np.int64).reshape(-1, 3).T
+        return cls(key=key, least=least, upto=upto)
+
+
 @dataclass(slots=True)
 class RowSearch:
     """Least costs at one price for each amount of work done, and what tells how the best came about.
@@ -143,6 +159,7 @@ class RowSearch:
     best_cost: float = field(init=False, default=INFINITE)
     best: tuple[Key, int] = field(init=False, default=(0, 0))  # start of the last piece, work done before
     kept: _Kept | None = field(init=False, default=None)  # rows that compiled loops have filled
+    begun: _Begun = field(init=False)  # of `before_cost`, for the walk back
 
     def __post_init__(self) -> None:
         wide = self.rule.work - self.rule.shortest + 1
@@ -255,6 +272,7 @@ class RowSearch:
         """The best choice, walked back by which sums its costs are equal to."""
         if self.kept is not None:
             self.before_cost, self.ended_at = self.kept.before_cost(), self.kept.ended_at()
+        self.begun = _Begun.of(self.before_cost)
         key, done = self.best
         start, region = divmod(key, self.regions)
         found = [(region, start, start + self.rule.restore + self.rule.work - done)]
@@ -278,13 +296,15 @@ class RowSearch:
         start = end - (done + rule.first_restore + rule.checkpoint) * regions
         if start >= since and start in self.places.first_starts and -earned[start] + earned[end] == cost:
             return start, 0
-        for start, (least, paused) in self.before_cost.items():
-            before = done - ((end - start) // regions - rule.overhead)
-            if start % regions != region or not since <= start <= end - rule.middle * regions:
-                continue
-            is_kept = 0 <= before - least < len(paused)
-            if is_kept and paused[before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
-                return start, before
+        before = done - ((end - self.begun.key) // regions - rule.overhead)
+        fits = (self.begun.key % regions == region) & (self.begun.key >= since)
+        fits &= self.begun.key <= end - rule.middle * regions
+        fits &= (before >= self.begun.least) & (before < self.begun.upto)
+        for index in fits.nonzero()[0].tolist():
+            start, done_before = int(self.begun.key[index]), int(before[index])
+            least, paused = self.before_cost[start]
+            if paused[done_before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
+                return start, done_before
         raise AssertionError("every cost kept is one of these sums")
 
 

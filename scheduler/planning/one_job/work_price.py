@@ -12,6 +12,7 @@ the instant out without losing exactness. Knows instants and costs; one region, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ class PieceLine:
         return least
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sweep:
     """The cheapest choices at one price, up to each instant. Arrays have shape (n,).
 
@@ -130,12 +131,12 @@ class Sweep:
     earned_cost: Floats
     paused_cost: Floats
     running_cost: Floats
-    finished_cost: Floats = field(init=False)  # the least of a whole choice by where its last piece begins
 
-    def __post_init__(self) -> None:
-        least_end = self.line.least_ahead(self.earned_cost, self.line.last)
+    @cached_property
+    def finished_cost(self) -> Floats:
+        """The least of a whole choice by where its last piece begins."""
         begun = self.paused_before_cost() + self.fee_cost - self.earned_cost
-        object.__setattr__(self, "finished_cost", begun + least_end)
+        return begun + self.line.least_ahead(self.earned_cost, self.line.last)
 
     @property
     def fee_cost(self) -> float:
