@@ -2,9 +2,10 @@
 
     python -m benchmarks.pieces
 
-Prints a table, by compiled loops where numba is installed or `--plain` does not forbid it; `--markdown` prints it as docs/planning.md has it. Each instance is seven days of recorded grids drawn
-by a fixed seed, with a work of 1 to 100 hours, a least run of up to 4 hours, a checkpoint and a restore of up to 15
-minutes and, for one in four, grams per pause. Processor time, the better of two. Exit code 1 when a plan is not exact.
+Prints a table; `--markdown` prints it as docs/planning.md has it. By compiled loops where numba is installed, unless
+with `--plain`. Each instance is seven days of recorded grids drawn by a fixed seed, with a work of 1 to 100 hours, a
+least run of up to 4 hours, a checkpoint and a restore of up to 15 minutes and, for one in four, grams per pause.
+Processor time, the better of two. Exit code 1 when a plan is not exact.
 """
 
 from __future__ import annotations
