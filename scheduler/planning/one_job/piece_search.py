@@ -32,9 +32,9 @@ from scheduler.planning.one_job.work_price import (
 _FIRST_PLACES, _FACTOR = 60, 3
 # Below a limit that held nothing lie so many times fewer than are tried next.
 _MORE_RATIO = 2
-# Windows on the work done are worth their sweeps, at these prices beside the best, above so many places and so much
-# work.
-_MANY_PLACES, _WIDE = 100, 200
+# Windows on the work done are worth their sweeps, at these prices beside the best, above so many costs to be kept:
+# places times amounts of work.
+_MANY_COSTS = 300_000
 _OTHER_PRICES = (-0.01, 0.01)
 _SLOT_ROUNDING = 1e-6
 # A tight line of more instants than these takes longer than a loose one saves.
@@ -210,7 +210,7 @@ def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> t
         limit_cost = min(most_cost, limits.asked_cost, through.reach_cost(most_places) + offset_cost)
         places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_tight)
         if is_tight:
-            if places.count > _MANY_PLACES and task.rule.work > _WIDE:
+            if places.count * task.rule.work > _MANY_COSTS:
                 places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
             cost, found = _searched(task, onward, places, max_kept)
         else:

@@ -209,7 +209,7 @@ def _instants_of(line: PieceLine, piece: Span) -> Span:
 
 def _first_at_most(array: Floats, since: int, to: int, value: float) -> int:
     """The first index of a falling stretch of an array at which it is no more than a value it reaches."""
-    return since + int(np.searchsorted(-array[since : to + 1], -value))
+    return since + int((array[since : to + 1] <= value).argmax())
 
 
 def sweep(line: PieceLine, price_cost: float) -> Sweep:
