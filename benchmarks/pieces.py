@@ -2,9 +2,10 @@
 
     python -m benchmarks.pieces
 
-Prints a table; `--markdown` prints it as docs/planning.md has it. Each instance is seven days of recorded grids drawn
-by a fixed seed, with a work of 1 to 100 hours, a least run of up to 4 hours, a checkpoint and a restore of up to 15
-minutes and, for one in four, grams per pause. Processor time, the better of two. Exit code 1 when a plan is not exact.
+Prints a table; `--markdown` prints it as docs/planning.md has it. By compiled loops where numba is installed, unless
+with `--plain`. Each instance is seven days of recorded grids drawn by a fixed seed, with a work of 1 to 100 hours, a
+least run of up to 4 hours, a checkpoint and a restore of up to 15 minutes and, for one in four, grams per pause.
+Processor time, the better of two. Exit code 1 when a plan is not exact.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import Curve, curve
+from scheduler.planning.one_job.compiled_loops import compiled_loops
+from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from tests.real_data import data_folder
 
@@ -109,20 +112,20 @@ def drawn(row: Row, traces: Traces, draws: random.Random) -> Instance:
     return Instance(curves=[one for one in made if one is not None], work=work)
 
 
-def seconds(instance: Instance) -> tuple[float, bool]:
+def seconds(instance: Instance, loops: Loops | None) -> tuple[float, bool]:
     """The better of two, and whether the plan is exact."""
     times_s, is_exact = [], True
     for _ in range(2):
         begun_s = time.process_time()
-        found = cheapest_pieces(instance.curves, instance.work)
+        found = cheapest_pieces(instance.curves, instance.work, loops=loops)
         times_s.append(time.process_time() - begun_s)
         is_exact &= found is not None and found.is_exact
     return min(times_s), is_exact
 
 
-def measured(row: Row) -> tuple[tuple[str, ...], bool]:
+def measured(row: Row, loops: Loops | None) -> tuple[tuple[str, ...], bool]:
     traces, draws = row.traces(), random.Random(SEED)
-    results = [seconds(drawn(row, traces, draws)) for _ in range(row.instances)]
+    results = [seconds(drawn(row, traces, draws), loops) for _ in range(row.instances)]
     times_s = sorted(time_s for time_s, _ in results)
     exact = sum(is_exact for _, is_exact in results)
     ninth_s = times_s[min(len(times_s) - 1, int(0.9 * len(times_s)))]
@@ -132,9 +135,10 @@ def measured(row: Row) -> tuple[tuple[str, ...], bool]:
 
 
 def main() -> int:
+    loops = None if "--plain" in sys.argv else compiled_loops()
     lines, holds = [("grid and pauses", "regions", "exact", "median", "9 in 10", "worst")], True
     for row in ROWS:
-        cells, is_exact = measured(row)
+        cells, is_exact = measured(row, loops)
         lines.append((cells[0], cells[1], cells[2], cells[3], cells[4], cells[5]))
         holds &= is_exact
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

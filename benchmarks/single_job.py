@@ -1,16 +1,21 @@
 """One job at a time: how long the planner takes for each kind of job on a 5-minute grid.
 
     python -m benchmarks.single_job
+    python -m benchmarks.single_job --start     how long the compiled loops take to load, or to compile
 
 Prints a table; `--markdown` prints it as docs/planning.md has it. Processor time, best of three, over four weeks of a
-recorded marginal signal and several lengths of work. Exit code 1 when a row with a limit is above it at the median, or
-a choice is not exact.
+recorded marginal signal and several lengths of work; pieces by the plain loops and, where numba is installed, by the
+compiled ones. Exit code 1 when a row with a limit is above it at the median, or a choice is not exact.
 """
 
 from __future__ import annotations
 
+import os
+import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +25,9 @@ from intensity_feeds.series import IntensitySeries
 from intensity_feeds.trace import read_trace
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import Curve, curve
+from scheduler.planning.one_job.compiled_loops import compiled_loops
 from scheduler.planning.one_job.elastic import ElasticJob, Scaling, cleanest_scaling
+from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.power_profile import Phase, cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from scheduler.planning.one_job.window import cheapest_window
@@ -37,14 +44,24 @@ PHASES = (
     Phase(duration_s=20 * MINUTE_S, power_w=5e3),
 )
 
+FIRST_ANSWER = """
+from benchmarks import single_job
+from scheduler.planning.one_job.compiled_loops import compiled_loops
+week = single_job.weeks_of()[0]
+single_job.pieces(week, single_job.Interruption(checkpoint_s=120, restore_s=180, min_run_s=1800), 24, compiled_loops())
+"""
+
 # A call that plans, and says whether its plan is exact.
 Call = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
+    """`compiled` are the same calls by compiled loops, where there are any."""
+
     what: str
     calls: tuple[Call, ...]
+    compiled: tuple[Call, ...] = ()
     limit_s: float | None = None
 
 
@@ -61,9 +78,9 @@ def window(series: IntensitySeries, zones: int, work_h: int) -> bool:
     return cheapest_window(curves, work_h * HOUR_S, series.start_at_s, series.end_at_s) is not None
 
 
-def pieces(series: IntensitySeries, pause: Interruption, work_h: int) -> bool:
+def pieces(series: IntensitySeries, pause: Interruption, work_h: int, loops: Loops | None = None) -> bool:
     work = Work(work_s=work_h * HOUR_S, earliest_s=series.start_at_s, deadline_s=series.end_at_s, interruption=pause)
-    found = cheapest_pieces(curves_of(series, 1), work)
+    found = cheapest_pieces(curves_of(series, 1), work, loops=loops)
     return found is not None and found.is_exact
 
 
@@ -83,11 +100,14 @@ def elastic(series: IntensitySeries, zones: int, work_h: int) -> bool:
     return bool(cleanest_scaling(curves_of(series, zones), job).segments)
 
 
-def rows() -> Iterator[Row]:
+def weeks_of(days: int = 7) -> list[IntensitySeries]:
     whole = next(iter(read_trace(data_folder() / TRACE).values()))
     starts_s = [whole.start_at_s + day * DAY_S for day in FIRST_DAYS]
-    two_days = [whole.between(start_s, start_s + 2 * DAY_S) for start_s in starts_s]
-    weeks = [whole.between(start_s, start_s + 7 * DAY_S) for start_s in starts_s]
+    return [whole.between(start_s, start_s + days * DAY_S) for start_s in starts_s]
+
+
+def rows() -> Iterator[Row]:
+    two_days, weeks = weeks_of(2), weeks_of()
     for zones, limit_s in ((1, 100e-6), (10, 1e-3)):
         yield Row(
             what=f"one piece, 48 h, {zones} zone{'s' if zones > 1 else ''}",
@@ -109,11 +129,14 @@ def rows() -> Iterator[Row]:
 def _pieces_row(
     weeks: list[IntensitySeries], checkpoint_s: float, restore_s: float, min_run_s: float, limit_s: float | None
 ) -> Row:
-    pause = Interruption(checkpoint_s=checkpoint_s, restore_s=restore_s, min_run_s=min_run_s)
+    pause, loops = Interruption(checkpoint_s=checkpoint_s, restore_s=restore_s, min_run_s=min_run_s), compiled_loops()
     minutes = (f"{length_s / MINUTE_S:.0f}" for length_s in (checkpoint_s, restore_s, min_run_s))
     return Row(
         what="pieces, 7 days: checkpoint {}, restore {}, least run {} min".format(*minutes),
         calls=tuple(partial(pieces, series, pause, work_h) for series in weeks for work_h in WORKS_H),
+        compiled=tuple(
+            partial(pieces, series, pause, work_h, loops) for series in weeks for work_h in WORKS_H if loops is not None
+        ),
         limit_s=limit_s,
     )
 
@@ -134,26 +157,52 @@ def shown(time_s: float) -> str:
     return f"{time_s * 1e6:.0f} us" if time_s < 1e-3 else f"{time_s * 1e3:.1f} ms"
 
 
+def start_s() -> float:
+    """Processor time that a new process takes longer for its first answer with compiled loops than without."""
+    return _process_s(FIRST_ANSWER) - _process_s(FIRST_ANSWER.replace("compiled_loops()", "None"))
+
+
+def _process_s(code: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def print_starts() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        print(f"to compile: {start_s():.1f} s, once for each version of the kernels")
+        print(f"to load: {min(start_s() for _ in range(3)):.1f} s in each process")
+
+
+def measured(row: Row) -> tuple[tuple[str, ...], bool]:
+    is_exact = all(call() for call in (*row.calls, *row.compiled))
+    times_s, compiled_s = ([seconds(call) for call in calls] for calls in (row.calls, row.compiled))
+    median_s = statistics.median(times_s)
+    shown_compiled = (shown(statistics.median(compiled_s)), shown(max(compiled_s))) if compiled_s else ("", "")
+    limit = "" if row.limit_s is None else shown(row.limit_s)
+    is_kept = is_exact and (row.limit_s is None or median_s <= row.limit_s)
+    return (row.what, shown(median_s), shown(max(times_s)), *shown_compiled, limit), is_kept
+
+
 def main() -> int:
-    markdown, holds = "--markdown" in sys.argv, True
-    lines = [("job", "median", "worst", "limit")]
-    for row in rows():
-        is_exact = all(call() for call in row.calls)
-        times_s = [seconds(call) for call in row.calls]
-        median_s = statistics.median(times_s)
-        holds &= is_exact and (row.limit_s is None or median_s <= row.limit_s)
-        limit = "" if row.limit_s is None else shown(row.limit_s)
-        lines.append((row.what, shown(median_s), shown(max(times_s)), limit))
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    if "--start" in sys.argv:
+        print_starts()
+        return 0
+    results = [measured(row) for row in rows()]
+    lines = [("job", "median", "worst", "compiled", "worst", "limit"), *(cells for cells, _ in results)]
+    columns = range(len(lines[0]))
+    widths = [max(len(line[column]) for line in lines) for column in columns]
     text = [
         " | ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(line, widths, strict=True)) for line in lines)
     ]
-    if markdown:
+    if "--markdown" in sys.argv:
         rule = " | ".join("-" * width if not column else "-" * (width - 1) + ":" for column, width in enumerate(widths))
         text = [f"| {line} |" for line in (text[0], rule, *text[1:])]
     print("\n".join(text))
-    return 0 if holds else 1
+    return 0 if all(is_kept for _, is_kept in results) else 1
 
 
 if __name__ == "__main__":

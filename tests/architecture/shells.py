@@ -10,6 +10,7 @@ SHELLS: dict[str, str] = {
     "scheduler.daemon.*": "the daemon: sockets, clock, threads",
     "scheduler.store.*": "the queue in a database",
     "scheduler.launchers.*": "processes",
+    "scheduler.planning.one_job.compiled_loops": "looks whether a compiler is installed, and keeps what it compiled",
     "intensity_feeds.http": "calls services",
     "intensity_feeds.electricity_maps": "calls a service",
     "intensity_feeds.watttime": "calls a service",

@@ -88,7 +88,7 @@ def test_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
 
 def from_loose_lines(patch: pytest.MonkeyPatch) -> None:
     """As on long lines: whole cells first, few places at a time, windows on the work done."""
-    for name, value in (("_MANY_VERTICES", 0), ("_FIRST_PLACES", 3), ("_MANY_PLACES", 5), ("_WIDE", 5)):
+    for name, value in (("_MANY_VERTICES", 0), ("_FIRST_PLACES", 3), ("_MANY_COSTS", 25)):
         patch.setattr(piece_search, name, value)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from intensity_feeds.series import Floats
+from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.piece_rows import PieceRule, Places, RowSearch
 from scheduler.planning.one_job.work_price import (
     INFINITE,
@@ -31,10 +32,10 @@ from scheduler.planning.one_job.work_price import (
 _FIRST_PLACES, _FACTOR = 60, 3
 # Below a limit that held nothing lie so many times fewer than are tried next.
 _MORE_RATIO = 2
-# Windows on the work done are worth their sweeps, at these prices beside the best, above so many places and so much
-# work.
-_MANY_PLACES, _WIDE = 400, 400
-_OTHER_PRICES = (-0.05, 0.05)
+# Windows on the work done are worth their sweeps, at these prices beside the best, above so many costs to be kept:
+# places times amounts of work.
+_MANY_COSTS = 300_000
+_OTHER_PRICES = (-0.01, 0.01)
 _SLOT_ROUNDING = 1e-6
 # A tight line of more instants than these takes longer than a loose one saves.
 _MANY_VERTICES = 2500
@@ -56,6 +57,7 @@ class PieceTask:
     rule: PieceRule
     cell: int = 1
     first_cell: int = 1
+    loops: Loops | None = None
     sums_cost: Floats = field(init=False)  # what all slots up to each instant cost
 
     def __post_init__(self) -> None:
@@ -110,6 +112,7 @@ class PieceTask:
             pause_cost=self.rule.pause_cost,
             cell=cell,
             may_touch=cell > 1,
+            loops=self.loops,
         )
 
     def at_vertices(self) -> PieceLine:
@@ -140,6 +143,7 @@ class PieceTask:
             pause_cost=self.rule.pause_cost,
             may_touch=not is_all,  # what ends between two instants is less than half of what ends at either
             is_all=is_all,
+            loops=self.loops,
         )
 
     def is_kept_by(self, pieces: list[Span]) -> bool:
@@ -168,7 +172,7 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
     if task.is_kept_by(pieces):
         return pieces
     _, found = _raised(task, priced, _Limits(most_cost=most_cost), max_kept)
-    return found
+    return None if found is None else [(start, end) for _, start, end in found.pieces()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +194,10 @@ def _dearest_cost(task: PieceTask) -> float:
     return 1.0 + 2.0 * (slots_cost + pauses * task.rule.pause_cost)
 
 
-def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> tuple[float, list[Span] | None]:
-    """The search below one limit after another, or of what a tight line leaves there: the least cost and its pieces.
+def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> tuple[float, RowSearch | None]:
+    """The search below one limit after another, or of what a tight line leaves there: the least cost and what found it.
 
-    None for the pieces when those known before are the best; what costs more than asked may not be the best.
+    None when the pieces known before are the best; what costs more than asked may not be the best.
     """
     through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
     offset_cost, is_tight = onward.offset_cost, onward.line.is_all
@@ -206,7 +210,7 @@ def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> t
         limit_cost = min(most_cost, limits.asked_cost, through.reach_cost(most_places) + offset_cost)
         places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_tight)
         if is_tight:
-            if places.count > _MANY_PLACES and task.rule.work > _WIDE:
+            if places.count * task.rule.work > _MANY_COSTS:
                 places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
             cost, found = _searched(task, onward, places, max_kept)
         else:
@@ -221,24 +225,24 @@ def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> t
         most_places *= _FACTOR
 
 
-def _guessed(task: PieceTask, through: _Through, most_cost: float, max_kept: int) -> tuple[float, list[Span] | None]:
+def _guessed(task: PieceTask, through: _Through, most_cost: float, max_kept: int) -> tuple[float, RowSearch | None]:
     """A good choice below a cost, if a few places hold one."""
     places = through.places(task, through.reach_cost(_FIRST_PLACES), between=False)
     cost, found = _searched(task, through.onward, places, max_kept)
     return (cost, found) if cost < most_cost else (most_cost, None)
 
 
-def _searched(task: PieceTask, onward: Sweep, places: Places, max_kept: int) -> tuple[float, list[Span] | None]:
+def _searched(task: PieceTask, onward: Sweep, places: Places, max_kept: int) -> tuple[float, RowSearch | None]:
     sums_cost = (task.sums_cost - onward.price_cost * np.arange(task.slots + 1))[None]
-    search = RowSearch(task.rule, (task.stretches,), onward.price_cost, sums_cost, places, max_kept)
+    search = RowSearch(task.rule, (task.stretches,), onward.price_cost, sums_cost, places, max_kept, task.loops)
     if search.best_cost == INFINITE:
         return INFINITE, None
-    return search.best_cost + onward.offset_cost, [(start, end) for _, start, end in search.pieces()]
+    return search.best_cost + onward.offset_cost, search
 
 
 def _tightened(
     task: PieceTask, places: Places, loose: Sweep, limits: _Limits, max_kept: int
-) -> tuple[float, list[Span] | None]:
+) -> tuple[float, RowSearch | None]:
     """The search of the tight line of the places that are left below the cost asked for."""
     left = places.first_starts | places.starts | places.ends | places.last_ends
     line = task.among(np.fromiter(left, dtype=np.int64, count=len(left)), is_all=True)
@@ -342,12 +346,13 @@ def _at_most(cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, 
     if line.is_all or not between:
         chosen = line.instants[cost <= limit_cost]
         return frozenset(chosen[(chosen >= 0) & (chosen <= task.slots)].tolist())
-    slots = np.arange(task.slots + 1)
-    following = np.clip(line.instants.searchsorted(slots), 1, len(cost) - 1)
-    before = following - 1
-    ratio = (slots - line.instants[before]) / (line.instants[following] - line.instants[before])
-    with np.errstate(invalid="ignore"):  # no share of what is infinite
-        lines: Floats = cost[before] * (1 - ratio) + cost[following] * ratio
-    inside = line.instants[(line.instants >= 0) & (line.instants <= task.slots)]
-    lines[inside] = cost[line.instants.searchsorted(inside)]
-    return frozenset(np.flatnonzero(lines <= limit_cost).tolist())
+    # Between two instants above the limit, or next to an impossible one, nothing is below it.
+    is_low = cost <= limit_cost
+    cells = (np.isfinite(cost[:-1]) & np.isfinite(cost[1:]) & (is_low[:-1] | is_low[1:])).nonzero()[0]
+    lengths = line.instants[cells + 1] - line.instants[cells]
+    before = np.repeat(cells, lengths)
+    into = np.arange(len(before)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    ratio = into / np.repeat(lengths, lengths)
+    lines: Floats = cost[before] * (1 - ratio) + cost[before + 1] * ratio
+    chosen = np.concatenate(((line.instants[before] + into)[lines <= limit_cost], line.instants[is_low]))
+    return frozenset(chosen[(chosen >= 0) & (chosen <= task.slots)].tolist())

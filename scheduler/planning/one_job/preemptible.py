@@ -25,6 +25,7 @@ from intensity_feeds.series import Floats
 from scheduler.jobs import Interruption
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
 from scheduler.planning.one_job.piece_bound import TICK_S, pieces_bound_g_s_per_kwh
+from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.piece_rows import PieceRule, TooWideError
 from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
 from scheduler.planning.one_job.region_price import RegionSpan, spans_within
@@ -93,14 +94,18 @@ def cheapest_pieces(
     work: Work,
     free: Mapping[str, Intervals] | None = None,
     max_cells: int = MAX_CELLS,
+    loops: Loops | None = None,
 ) -> Pieces | None:
-    """The cheapest choice of pieces in known and free time, or None; among equals the one in one piece."""
+    """The cheapest choice of pieces in known and free time, or None; among equals the one in one piece.
+
+    With compiled `loops` sooner, and the same to the last bit.
+    """
     whole = _in_one_piece(curves, work, free)
     if work.is_free_to_pause:
         cut, is_exact = _filled(curves, work, free), True
     else:
         most_cost = np.inf if whole is None else whole.integral_g_s_per_kwh
-        cut, is_exact = _on_a_grid(curves, work, free, max_cells, most_cost)
+        cut, is_exact = _on_a_grid(curves, work, free, max_cells, most_cost, loops)
     if whole is None or cut is None:
         found = whole or cut
     else:
@@ -282,13 +287,18 @@ class _Grid:
 
 
 def _on_a_grid(
-    curves: Sequence[Curve], work: Work, free: Mapping[str, Intervals] | None, max_cells: int, most_cost: float
+    curves: Sequence[Curve],
+    work: Work,
+    free: Mapping[str, Intervals] | None,
+    max_cells: int,
+    most_cost: float,
+    loops: Loops | None,
 ) -> tuple[Pieces | None, bool]:
     """The cheapest pieces below a cost on the finest grid that can be searched, and whether no others are cheaper."""
     curves, allowed = _worth_a_look(curves, [_allowed(one, work, free) for one in curves])
     is_lone = _is_lone(curves, work)
     for grid in _grids(curves, allowed, work, max_cells):
-        task = _grid_task(curves, allowed, work, grid)
+        task = replace(_grid_task(curves, allowed, work, grid), loops=loops)
         below_cost = most_cost if grid.is_exact else np.inf  # rounded pieces become cheaper when they are trimmed
         try:
             chosen = _searched(task, curves[0] if is_lone else None, grid, below_cost, max_cells)
@@ -310,7 +320,12 @@ def _searched(
     cell, first_cell = _cells(lone, grid)
     (stretches,) = spans_within(task.is_open)
     alone = PieceTask(
-        slot_cost=task.slot_cost[0], stretches=stretches, rule=task.rule, cell=cell, first_cell=first_cell
+        slot_cost=task.slot_cost[0],
+        stretches=stretches,
+        rule=task.rule,
+        cell=cell,
+        first_cell=first_cell,
+        loops=task.loops,
     )
     spans = cheapest_spans(alone, most_cost, max_kept)
     return None if spans is None else [(0, start, end) for start, end in spans]

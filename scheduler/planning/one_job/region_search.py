@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from intensity_feeds.series import Floats
+from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.piece_rows import PieceRule, Places, RowSearch
 from scheduler.planning.one_job.price_climb import climb
 from scheduler.planning.one_job.region_price import (
@@ -37,6 +38,7 @@ class RegionTask:
     slot_cost: Floats
     is_open: Bools
     rule: PieceRule
+    loops: Loops | None = None
 
     def line(self) -> RegionLine:
         return RegionLine(
@@ -112,17 +114,17 @@ def _raised(task: RegionTask, onward: RegionSweep, most_cost: float, max_kept: i
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
     sums_cost = onward.line.sums_cost - onward.price_cost * np.arange(onward.line.slots + 1)
     stretches = spans_within(task.is_open)
-    known: list[RegionSpan] | None = None
+    known: RowSearch | None = None
     most_places = _FIRST_PLACES
     while True:
         limit_cost = min(most_cost, through.reach_cost(most_places) + offset_cost)
         places = through.places(limit_cost + slip_cost - offset_cost)
-        search = RowSearch(task.rule, stretches, onward.price_cost, sums_cost, places, max_kept)
+        search = RowSearch(task.rule, stretches, onward.price_cost, sums_cost, places, max_kept, task.loops)
         # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
         if (cost := search.best_cost + offset_cost) <= most_cost + slip_cost:
-            most_cost, known = min(cost, most_cost), search.pieces()
+            most_cost, known = min(cost, most_cost), search
         if limit_cost >= most_cost:
-            return known
+            return None if known is None else known.pieces()
         most_places *= _FACTOR
 
 

@@ -12,11 +12,13 @@ the instant out without losing exactness. Knows instants and costs; one region, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
+from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.price_climb import climb
 
 Ints = NDArray[np.int64]
@@ -52,6 +54,7 @@ class PieceLine:
     cell: int = 1
     may_touch: bool = False
     is_all: bool = False
+    loops: Loops | None = None
     # How many of the instants are early enough for a piece to begin at, so that it may end at each of them.
     first_ripe: Ints = field(init=False)
     middle_ripe: Ints = field(init=False)
@@ -64,6 +67,11 @@ class PieceLine:
         object.__setattr__(self, "middle_ripe", np.minimum(self.middle_ripe, np.arange(len(self.instants))))
         steps = np.diff(self.instants)
         object.__setattr__(self, "is_even", bool((steps == steps[:1]).all()))
+
+    @property
+    def borders(self) -> Ints:
+        """The stretches, shape (stretches, 2)."""
+        return np.array(self.stretches, dtype=np.int64).reshape(-1, 2)
 
     def mirrored(self) -> PieceLine:
         """The same line with time reversed: the last piece becomes the first."""
@@ -110,7 +118,7 @@ class PieceLine:
         return least
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sweep:
     """The cheapest choices at one price, up to each instant. Arrays have shape (n,).
 
@@ -123,12 +131,12 @@ class Sweep:
     earned_cost: Floats
     paused_cost: Floats
     running_cost: Floats
-    finished_cost: Floats = field(init=False)  # the least of a whole choice by where its last piece begins
 
-    def __post_init__(self) -> None:
-        least_end = self.line.least_ahead(self.earned_cost, self.line.last)
+    @cached_property
+    def finished_cost(self) -> Floats:
+        """The least of a whole choice by where its last piece begins."""
         begun = self.paused_before_cost() + self.fee_cost - self.earned_cost
-        object.__setattr__(self, "finished_cost", begun + least_end)
+        return begun + self.line.least_ahead(self.earned_cost, self.line.last)
 
     @property
     def fee_cost(self) -> float:
@@ -152,6 +160,8 @@ class Sweep:
 
     def pieces(self) -> list[Span]:
         """(from, to) of a choice that attains the bound, whatever work it does."""
+        if self.line.loops is not None:
+            return self._pieces_compiled(self.line.loops)
         line, before_cost = self.line, self.paused_before_cost()
         start = int(self.finished_cost.argmin())
         _, to = self._stretch_of(start)
@@ -170,6 +180,25 @@ class Sweep:
             cost = before_cost[begin] - self.earned_cost[begin] + self.fee_cost
             found.insert(0, (since + int(np.flatnonzero(cost == self.running_cost[ripe])[0]), end))
 
+    def _pieces_compiled(self, loops: Loops) -> list[Span]:
+        line = self.line
+        last_ripe = line.instants.searchsorted(line.instants + line.last)
+        found = np.empty((len(line.instants), 2), dtype=np.int64)
+        count = loops.walk_back(
+            self.earned_cost,
+            self.paused_cost,
+            self.running_cost,
+            self.finished_cost,
+            line.borders,
+            line.first_ripe,
+            line.middle_ripe,
+            last_ripe,
+            self.fee_cost,
+            int(line.may_touch),
+            found,
+        )
+        return [(since, to) for since, to in line.instants[found[:count][::-1]].tolist()]
+
     def _stretch_of(self, position: int) -> Span:
         return next(one for one in self.line.stretches if one[0] <= position <= one[1])
 
@@ -180,10 +209,24 @@ def _instants_of(line: PieceLine, piece: Span) -> Span:
 
 def _first_at_most(array: Floats, since: int, to: int, value: float) -> int:
     """The first index of a falling stretch of an array at which it is no more than a value it reaches."""
-    return since + int(np.searchsorted(-array[since : to + 1], -value))
+    return since + int((array[since : to + 1] <= value).argmax())
 
 
 def sweep(line: PieceLine, price_cost: float) -> Sweep:
+    return _swept(line, price_cost) if line.loops is None else _swept_compiled(line, price_cost, line.loops)
+
+
+def _swept_compiled(line: PieceLine, price_cost: float, loops: Loops) -> Sweep:
+    count = len(line.instants)
+    earned = line.sums_cost - price_cost * line.instants
+    fee_cost = line.pause_cost + price_cost * line.overhead_steps
+    paused, running = np.empty(count + 1), np.empty(count)
+    touching = int(line.may_touch)
+    loops.sweep(earned, line.borders, line.first_ripe, line.middle_ripe, fee_cost, touching, paused, running)
+    return Sweep(line=line, price_cost=price_cost, earned_cost=earned, paused_cost=paused[1:], running_cost=running)
+
+
+def _swept(line: PieceLine, price_cost: float) -> Sweep:
     count = len(line.instants)
     earned = line.sums_cost - price_cost * line.instants
     fee_cost = line.pause_cost + price_cost * line.overhead_steps
