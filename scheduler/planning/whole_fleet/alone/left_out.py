@@ -46,11 +46,11 @@ def least_left_out(case: FleetCase, rounds: int = ROUNDS) -> LeftOut:
     pausing = [job for job in jobs if job.interruption is not None]
     choices: list[Windows | Fillings] = []
     if in_one_piece:
-        choices.append(Windows(in_one_piece, free, most=1.0))
+        choices.append(Windows(in_one_piece, free, most_gco2e=1.0))
     if pausing:
-        choices.append(Fillings(pausing, free, most=1.0))
+        choices.append(Fillings(pausing, free, most_gco2e=1.0))
     # What a job holds is worth 1 at most: the widest and longest need the least of a price to stay out.
-    price_per_gpu_s = 1.0 / max(max(job.gpus * case.shortest_s(job) for job in jobs), 1.0)
+    price_per_gpu_s = 1.0 / max(1.0, *(job.gpus * case.shortest_s(job) for job in jobs))
     found = bound_of_choices(jobs, choices, free, rounds, FIRST_STEP_RATIO * price_per_gpu_s)
     rounds_out = {name: out for one in choices for name, out in one.rounds_out.items()}
     first = sorted((job for job in jobs if rounds_out[job.id]), key=lambda job: -rounds_out[job.id])
