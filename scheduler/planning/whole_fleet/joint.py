@@ -44,6 +44,8 @@ _DAMPED_RATIO = 0.8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
 _PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
+# Prices of a month take more rounds than those of a week, and may take more time.
+_LONG_S = 8 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,8 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
 
 def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: float) -> float:
     """The bound for the jobs that are planned; from no prices on where those at hand are good for other jobs only."""
-    proof = lower_bound(jobs, guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    rounds = 2 * _PROVING_ROUNDS if _is_long(carbon.case) else _PROVING_ROUNDS
+    proof = lower_bound(jobs, guide.rates, rounds, _PROVING_STEP_RATIO)
     if emissions_gco2e <= proof.lower_bound_gco2e + _WIDE_GAP_RATIO * abs(proof.lower_bound_gco2e):
         return proof.lower_bound_gco2e
     anew = lower_bound(jobs, lower_bound(jobs, carbon).rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
@@ -175,7 +178,12 @@ def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gc
 def _guiding_rounds(case: FleetCase) -> int:
     """As many as a few seconds hold: what a round takes grows with jobs times regions."""
     rounds = _GUIDED_PAIRS // (len(case.jobs) * len(case.regions))
-    return min(max(rounds, _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+    return min(max(rounds, _MOST_GUIDING_ROUNDS if _is_long(case) else _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+
+
+def _is_long(case: FleetCase) -> bool:
+    from_s, to_s = min(job.earliest_start_at_s for job in case.jobs), max(job.deadline_at_s for job in case.jobs)
+    return to_s - from_s > _LONG_S
 
 
 def _is_large(case: FleetCase) -> bool:
@@ -183,7 +191,7 @@ def _is_large(case: FleetCase) -> bool:
 
 
 def _searched_cells(plan: SlotPlan) -> int:
-    if _is_large(plan.grid.case):
+    if _is_large(plan.grid.case) and not _is_long(plan.grid.case):
         return _LARGE_CELLS if plan.refused else 0
     return min(max(CELLS_PER_JOB * len(plan.asks), LEAST_CELLS), MOST_CELLS)
 
