@@ -51,6 +51,10 @@ class FleetCase:
     phases: Mapping[str, Sequence[Phase]] = field(default_factory=dict)
     scalings: Mapping[str, Scaling] = field(default_factory=dict)
     pools: Sequence[Pool] = ()
+    # Asked for each job again and again, and the same for all that need as much.
+    _allowed: dict[tuple[tuple[str, ...], int, float], Sequence[int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def has_equal_speeds(self) -> bool:
@@ -125,14 +129,17 @@ class FleetCase:
         fewest = self.counts(job)[0][0]
         return fewest, job.power_w / job.gpus * fewest
 
-    def allowed(self, job: Job) -> list[int]:
+    def allowed(self, job: Job) -> Sequence[int]:
         """Indexes of the regions where the job may run and that are large enough, in the fleet's order."""
-        return [index for index, region in enumerate(self.regions) if self._is_allowed(job, region)]
+        key = (job.regions, *self.least_need(job))
+        if key not in self._allowed:
+            self._allowed[key] = [number for number, region in enumerate(self.regions) if self._may_hold(region, *key)]
+        return self._allowed[key]
 
-    def _is_allowed(self, job: Job, region: Region) -> bool:
-        if (job.regions and region.name not in job.regions) or region.zone not in self.forecasts:
+    def _may_hold(self, region: Region, names: Sequence[str], gpus: int, power_w: float) -> bool:
+        if (names and region.name not in names) or region.zone not in self.forecasts:
             return False
-        return self.holds(region, *self.least_need(job))
+        return self.holds(region, gpus, power_w)
 
 
 class Room:

@@ -1,10 +1,10 @@
 """A whole fleet planned at once, every job known from the start: the best plan found, and how far from the best it is.
 
 Several plans are drafted on slots (drafts.py), and the best of them is searched for better ones. What comes out is
-compared with running everything at once, where a job finds no place with the earliest deadline first, and, unless the
-fleet is large, with the greedy plan. So the plan never refuses more jobs than these have late, and with as many jobs
-never emits more than they. A small fleet is polished off the slots. First it plans as many jobs as it can, then it
-saves carbon. Knows no file and no clock.
+compared with running everything at once, with the greedy plan and, where a job finds no place, with the earliest
+deadline first. So the plan never refuses more jobs than these have late, and with as many jobs never emits more. A
+small fleet is polished off the slots. First it plans as many jobs as it can, then it saves carbon. Knows no file and no
+clock.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scheduler.jobs import Job
-from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Segment
-from scheduler.planning.planner import OpenJob
 from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
-from scheduler.planning.whole_fleet.local_search import Draft, by_latest_start, filled, polished
+from scheduler.planning.whole_fleet.greedy import greedy, greedy_if_better
+from scheduler.planning.whole_fleet.local_search import Draft, polished
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slots.fewest_refused import drafted
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
@@ -45,6 +44,8 @@ _DAMPED_RATIO = 0.8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
 _PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
+# Prices of a month take more rounds than those of a week, and may take more time.
+_LONG_S = 8 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +155,9 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     if (cells := _searched_cells(plan)) > 0:
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
         search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
-    known = list(_known(case, at_once, len(plan.assignment()) < len(case.jobs)))
-    best = min((plan.assignment(), *known), key=lambda one: _rank(case, one))
+    found = plan.assignment()
+    known = list(_known(carbon, at_once, guide, _rank(case, found)))
+    best = min((found, *known), key=lambda one: _rank(case, one))
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
     emissions_gco2e = _rank(case, best)[1]
@@ -165,7 +167,8 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
 
 def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: float) -> float:
     """The bound for the jobs that are planned; from no prices on where those at hand are good for other jobs only."""
-    proof = lower_bound(jobs, guide.rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
+    rounds = 2 * _PROVING_ROUNDS if _is_long(carbon.case) else _PROVING_ROUNDS
+    proof = lower_bound(jobs, guide.rates, rounds, _PROVING_STEP_RATIO)
     if emissions_gco2e <= proof.lower_bound_gco2e + _WIDE_GAP_RATIO * abs(proof.lower_bound_gco2e):
         return proof.lower_bound_gco2e
     anew = lower_bound(jobs, lower_bound(jobs, carbon).rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
@@ -175,7 +178,12 @@ def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gc
 def _guiding_rounds(case: FleetCase) -> int:
     """As many as a few seconds hold: what a round takes grows with jobs times regions."""
     rounds = _GUIDED_PAIRS // (len(case.jobs) * len(case.regions))
-    return min(max(rounds, _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+    return min(max(rounds, _MOST_GUIDING_ROUNDS if _is_long(case) else _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+
+
+def _is_long(case: FleetCase) -> bool:
+    from_s, to_s = min(job.earliest_start_at_s for job in case.jobs), max(job.deadline_at_s for job in case.jobs)
+    return to_s - from_s > _LONG_S
 
 
 def _is_large(case: FleetCase) -> bool:
@@ -183,18 +191,18 @@ def _is_large(case: FleetCase) -> bool:
 
 
 def _searched_cells(plan: SlotPlan) -> int:
-    if _is_large(plan.grid.case):
+    if _is_large(plan.grid.case) and not _is_long(plan.grid.case):
         return _LARGE_CELLS if plan.refused else 0
     return min(max(CELLS_PER_JOB * len(plan.asks), LEAST_CELLS), MOST_CELLS)
 
 
-def _known(case: FleetCase, at_once: RunNow, is_short_of_room: bool) -> Iterator[Assignment]:
-    """Plans that the best must not be worse than."""
+def _known(carbon: Rates, at_once: RunNow, guide: Bound, rank: tuple[int, float]) -> Iterator[Assignment]:
+    """Plans that the best must not be worse than, beside one of this rank; `guide` is a bound on its jobs."""
+    case = carbon.case
     yield _in_known_time(case, at_once.segments)
-    if is_short_of_room:
-        yield _in_known_time(case, _by_deadline(case))
-    if not _is_large(case):
-        yield _in_known_time(case, _greedy(case))
+    if rank[0] > 0:
+        yield _in_known_time(case, by_deadline(case))
+    yield _in_known_time(case, greedy_if_better(carbon, guide, *rank) if _is_large(case) else greedy(case))
 
 
 def _polished(known: Sequence[Assignment], guide: Bound, carbon: Rates, generator: np.random.Generator) -> Assignment:
@@ -217,21 +225,7 @@ def _rank(case: FleetCase, assignment: Assignment) -> tuple[int, float]:
     return len(case.jobs) - len(assignment), sum(emissions)
 
 
-def _greedy(case: FleetCase) -> Assignment:
-    """What the planner of the daemon makes of it when no job is still to come, so without head-room.
-
-    That planner knows one kind of GPU; where there are others, each job in its order takes its cheapest place.
-    """
-    if not case.is_plain:
-        carbon = Rates.of(case)
-        return filled(case, carbon, carbon, by_latest_start).places
-    now_s = min(job.earliest_start_at_s for job in case.jobs)
-    planner = FleetPlanner(reserve_ratio=0.0)
-    plan = planner.plan([OpenJob(job=job) for job in case.jobs], case.regions, case.forecasts, now_s)
-    return {name: placement.segments for name, placement in plan.placements.items()}
-
-
-def _by_deadline(case: FleetCase) -> Assignment:
+def by_deadline(case: FleetCase) -> Assignment:
     """Earliest deadline first, each as early as there is room, and only those in time."""
     room, segments = Room(case), {}
     for job in sorted(case.jobs, key=lambda one: one.deadline_at_s):

@@ -27,6 +27,10 @@ from scheduler.planning.whole_fleet.rates import Rates
 
 Place = tuple[Segment, ...]
 
+# So few regions are looked at without asking first which of them can be cheapest.
+_ASKED_AT_ONCE = 3
+_ROUNDING_RATIO = 1e-9
+
 
 def cheapest_place(job: Job, rates: Rates, room: FreeTime | None = None) -> Place | None:
     """Where the job pays least beside what is taken, or, without a room, if nobody else were there."""
@@ -41,13 +45,30 @@ def cheapest_place(job: Job, rates: Rates, room: FreeTime | None = None) -> Plac
 def _window(job: Job, rates: Rates, room: FreeTime | None) -> Place | None:
     best: Window | None = None
     for duration_s, curves in _by_duration(job, rates):
-        free = _free(job, curves, room, duration_s)
-        found = cheapest_window(curves, duration_s, job.earliest_start_at_s, job.deadline_at_s, free)
+        found = _window_of(job, duration_s, curves, room)
         if found is not None and (best is None or found.integral_g_s_per_kwh < best.integral_g_s_per_kwh):
             best = found
     if best is None:
         return None
     return (Segment(start_at_s=best.start_at_s, end_at_s=best.end_at_s, region=best.region),)
+
+
+def _window_of(job: Job, duration_s: float, curves: Sequence[Curve], room: FreeTime | None) -> Window | None:
+    """Of many regions the one with the cheapest instant goes first, and none is asked that cannot be as cheap."""
+    if len(curves) > _ASKED_AT_ONCE:
+        least = [float(one.gco2e_per_kwh.min()) * duration_s for one in curves]
+        first = curves[least.index(min(least))]
+        if (found := _cheapest_window(job, duration_s, (first,), room)) is not None:
+            most = found.integral_g_s_per_kwh + _ROUNDING_RATIO * abs(found.integral_g_s_per_kwh)
+            curves = [one for one, its_least in zip(curves, least, strict=True) if its_least <= most or one is first]
+            if len(curves) == 1:
+                return found
+    return _cheapest_window(job, duration_s, curves, room)
+
+
+def _cheapest_window(job: Job, duration_s: float, curves: Sequence[Curve], room: FreeTime | None) -> Window | None:
+    free = _free(job, curves, room, duration_s)
+    return cheapest_window(curves, duration_s, job.earliest_start_at_s, job.deadline_at_s, free)
 
 
 def _pieces(job: Job, rates: Rates, room: FreeTime | None) -> Place | None:
@@ -61,10 +82,30 @@ def _pieces(job: Job, rates: Rates, room: FreeTime | None) -> Place | None:
             deadline_s=job.deadline_at_s,
             interruption=job.interruption,
         )
-        found = cheapest_pieces(curves, work, _free(job, curves, room, 0.0))
+        found = _pieces_of(job, work, curves, room)
         if found is not None and (best is None or found.integral_g_s_per_kwh < best.integral_g_s_per_kwh):
             best = found
     return best.segments if best is not None else None
+
+
+def _pieces_of(job: Job, work: Work, curves: Sequence[Curve], room: FreeTime | None) -> Pieces | None:
+    """As `_window_of`, where pauses cost nothing and pieces may be short: then nobody pays for an instant more than for
+    the dearest one that one region alone asks for."""
+    if len(curves) > _ASKED_AT_ONCE and work.is_free_to_pause:
+        least = [float(one.gco2e_per_kwh.min()) for one in curves]
+        first = curves[least.index(min(least))]
+        if (found := cheapest_pieces((first,), work, _free(job, (first,), room, 0.0))) is not None:
+            most = max(_dearest(first, one) for one in found.segments)
+            most += _ROUNDING_RATIO * abs(most)
+            curves = [one for one, its_least in zip(curves, least, strict=True) if its_least <= most or one is first]
+            if len(curves) == 1:
+                return found
+    return cheapest_pieces(curves, work, _free(job, curves, room, 0.0))
+
+
+def _dearest(one: Curve, piece: Segment) -> float:
+    first = int(one.edges_at_s.searchsorted(piece.start_at_s, side="right")) - 1
+    return float(one.gco2e_per_kwh[first : int(one.edges_at_s.searchsorted(piece.end_at_s))].max())
 
 
 def _by_duration(job: Job, rates: Rates) -> Iterator[tuple[float, Sequence[Curve]]]:

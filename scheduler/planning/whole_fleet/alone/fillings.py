@@ -7,7 +7,7 @@ long as pauses cost nothing. Knows no capacity and moves no price.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +28,11 @@ class Fillings:
     """Jobs that may pause, relaxed.
 
     Those of equal power per GPU and equal regions order their instants alike. One that would pay more stays out for
-    `most`; `rounds_out` counts how often, by its id.
+    `most_gco2e`; `rounds_out` counts how often, by its id.
     """
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates, most: float = np.inf) -> None:
-        self._most = most
+    def __init__(self, jobs: Sequence[Job], rates: Rates, most_gco2e: float = np.inf) -> None:
+        self._most_gco2e = most_gco2e
         case = rates.case
         kinds: dict[tuple[float, tuple[int, ...]], list[Job]] = {}
         for job in sorted(jobs, key=lambda one: one.earliest_start_at_s):
@@ -44,20 +44,34 @@ class Fillings:
         self._facility_ratio = np.array([[region.facility_ratio] for region in case.regions])
 
     def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
+        value = 0.0
+        for power_w, least, region, batches in self._by_kind(rates):
+            for batch in batches:
+                value += batch.fill(least, region, power_w, self._facility_ratio, gpu_s, facility_j, self._most_gco2e)
+        return value
+
+    def least_gco2e(self, rates: Rates) -> dict[str, float]:
+        """What each job pays at least, by its id."""
+        found: dict[str, float] = {}
+        for _, least, _, batches in self._by_kind(rates):
+            for batch in batches:
+                order, taken_s = batch.taken_s(least)
+                paid_gco2e = batch.paid_gco2e(least, order, taken_s)
+                found |= zip(batch.ids, paid_gco2e.tolist(), strict=True)
+        return found
+
+    def _by_kind(self, rates: Rates) -> Iterator[tuple[float, Floats, Indexes, Sequence[_Batch]]]:
+        """Of each kind its power per GPU, what a GPU pays in each cell where that is least, where, and its jobs."""
         carbon = np.where(np.isnan(rates.carbon_g_per_kwh), np.inf, rates.carbon_g_per_kwh) / _J_PER_KWH
         held = rates.gpu_price_gco2e_per_s + rates.gpu_rates_gco2e_per_s[:, None]
         power = rates.power_price_gco2e_per_j * self._facility_ratio
-        value = 0.0
         for power_w, allowed, batches in self._kinds:
             # An unknown cell stays infinite for a job without power too.
             unknown = np.isinf(carbon[allowed])
             costs = power_w * (np.where(unknown, 0.0, carbon[allowed]) + power[allowed]) + held[allowed]
             costs[unknown] = np.inf
             row = costs.argmin(axis=0)
-            least, region = costs[row, np.arange(len(row))], allowed[row]
-            for batch in batches:
-                value += batch.fill(least, region, power_w, self._facility_ratio, gpu_s, facility_j, self._most)
-        return value
+            yield power_w, costs[row, np.arange(len(row))], allowed[row], batches
 
     @property
     def rounds_out(self) -> dict[str, int]:
@@ -84,25 +98,35 @@ class _Batch:
         facility_ratio: Floats,
         gpu_s: Floats,
         facility_j: Floats,
-        most: float,
+        most_gco2e: float,
     ) -> float:
-        """The sum of the least costs, none above `most`; adds what is used to the cells."""
+        """The sum of the least costs, none above `most_gco2e`; adds what is used to the cells."""
         cells = slice(self.first, self.first + self.open_s.shape[1])
-        rate = rate_gco2e_per_s[cells]
-        order = rate.argsort(kind="stable")
-        order = order[np.isfinite(rate[order])]
-        open_s = self.open_s[:, order]
-        left_s = self.need_s - (np.cumsum(open_s, axis=1) - open_s)
-        taken_s, gpus, out = np.clip(left_s, 0.0, open_s), self.gpus, 0.0
-        if math.isfinite(most):
-            stays = gpus * (taken_s @ rate[order]) <= most
+        order, taken_s = self.taken_s(rate_gco2e_per_s)
+        gpus, out_gco2e = self.gpus, 0.0
+        if math.isfinite(most_gco2e):
+            stays = self.paid_gco2e(rate_gco2e_per_s, order, taken_s) <= most_gco2e
             self.rounds_out[~stays] += 1
-            gpus, out = gpus * stays, most * float((~stays).sum())
+            gpus, out_gco2e = gpus * stays, most_gco2e * float((~stays).sum())
         taken_gpu_s = gpus @ taken_s
         at = (region[cells][order], self.first + order)
         gpu_s[at] += taken_gpu_s
         facility_j[at] += power_w * facility_ratio[at[0], 0] * taken_gpu_s
-        return float(taken_gpu_s @ rate[order]) + out
+        return float(taken_gpu_s @ rate_gco2e_per_s[cells][order]) + out_gco2e
+
+    def taken_s(self, rate_gco2e_per_s: Floats) -> tuple[Indexes, Floats]:
+        """The cells from the cheapest on, and how much of each every job takes, (jobs, cells)."""
+        rate = rate_gco2e_per_s[self.first : self.first + self.open_s.shape[1]]
+        order = rate.argsort(kind="stable")
+        order = order[np.isfinite(rate[order])]
+        open_s = self.open_s[:, order]
+        left_s = self.need_s - (np.cumsum(open_s, axis=1) - open_s)
+        return order, np.clip(left_s, 0.0, open_s)
+
+    def paid_gco2e(self, rate_gco2e_per_s: Floats, order: Indexes, taken_s: Floats) -> Floats:
+        """What each job pays for what it takes."""
+        paid: Floats = self.gpus * (taken_s @ rate_gco2e_per_s[self.first + order])
+        return paid
 
 
 def _batches(jobs: Sequence[Job], edges_at_s: Floats) -> list[_Batch]:

@@ -92,13 +92,13 @@ class _Chosen:
 
 
 class Windows:
-    """Jobs in one piece, where they may run; each has some known window. One that would pay more stays out for `most`.
+    """Jobs in one piece, where they may run; each has some known window.
 
-    `rounds_out` counts how often each has stayed out, by its id.
+    One that would pay more stays out for `most_gco2e`; `rounds_out` counts how often, by its id.
     """
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates, most: float = np.inf) -> None:
-        self._most = most
+    def __init__(self, jobs: Sequence[Job], rates: Rates, most_gco2e: float = np.inf) -> None:
+        self._most_gco2e = most_gco2e
         shape = rates.carbon_g_per_kwh.shape
         self._shape = (shape[0], shape[1] + 1)
         ordered = sorted(jobs, key=lambda job: job.earliest_start_at_s)
@@ -113,8 +113,8 @@ class Windows:
         used = (np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape))
         for part in self._parts:
             chosen = part.chosen(prices)
-            value_gco2e += float(np.minimum(chosen.least_gco2e, self._most).sum())
-            stays = chosen.least_gco2e <= self._most
+            value_gco2e += float(np.minimum(chosen.least_gco2e, self._most_gco2e).sum())
+            stays = chosen.least_gco2e <= self._most_gco2e
             part.rounds_out += ~stays
             facility_w = part.power_w * part.facility_ratio[chosen.region]
             for weights, partly_s, ended_w in ((part.gpus * stays, *used[:2]), (facility_w * stays, *used[2:])):
@@ -122,6 +122,12 @@ class Windows:
         gpu_s += spread(*used[:2], rates.lengths_s)
         facility_j += spread(*used[2:], rates.lengths_s)
         return value_gco2e
+
+    def least_gco2e(self, rates: Rates) -> dict[str, float]:
+        """What each job pays at least, by its id."""
+        prices = Prices.of(rates)
+        least = ((part.ids, part.chosen(prices).least_gco2e.tolist()) for part in self._parts)
+        return {name: paid for ids, costs in least for name, paid in zip(ids, costs, strict=True)}
 
     @property
     def rounds_out(self) -> dict[str, int]:

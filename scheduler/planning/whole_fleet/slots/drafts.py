@@ -42,7 +42,7 @@ def best_draft(case: FleetCase, carbon: Rates, guide: Bound, generator: np.rando
     best: SlotPlan | None = None
     for plan in _drafts(case, carbon, guide):
         if plan.refused:
-            _make_room(plan, guide, generator)
+            make_room(plan, guide, generator)
         if best is None or plan.rank < best.rank:
             best = plan
     assert best is not None, "there is a way"
@@ -65,7 +65,8 @@ def _drafts(case: FleetCase, carbon: Rates, guide: Bound) -> Iterator[SlotPlan]:
         yield plan
 
 
-def _make_room(plan: SlotPlan, guide: Bound, generator: np.random.Generator) -> None:
+def make_room(plan: SlotPlan, guide: Bound, generator: np.random.Generator) -> None:
+    """For the jobs that found none."""
     cells = min(max(_CELLS_PER_JOB * len(plan.asks), _LEAST_CELLS), _MOST_CELLS)
     Ejection(plan, plan.view(guide.rates.damped(_EJECTED_DAMPED_RATIO)), generator).run(cells)
     reinsert(plan, sorted(plan.asks, key=slot_search.by_size))

@@ -19,7 +19,7 @@ from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.alone.left_out import ROUNDS, LeftOut, least_left_out
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slots.drafts import best_draft
+from scheduler.planning.whole_fleet.slots.drafts import best_draft, make_room
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
 
 # A fleet of 10,000 jobs in ten regions gets a quarter of the rounds: one takes some 30 ms there.
@@ -46,11 +46,25 @@ def drafted(case: FleetCase, carbon: Rates, rounds: int, generator: np.random.Ge
     if (rest := _rest(case, out, plan.refused)) is not None:
         guide = lower_bound(rest.jobs, carbon, rounds)
         fitting = best_draft(rest, carbon, guide, generator)
-        if not fitting.refused:
+        if not fitting.refused and len(case.jobs) - len(rest.jobs) <= out.fewest:
             return Drafted(plan=fitting, guide=guide, fewest_refused=out.fewest)
+        whole = _taken_over(case, carbon, fitting)
+        make_room(whole, guide, generator)
+        plan = min((plan, whole), key=lambda one: one.rank)
     guide = lower_bound(_placed(plan), carbon, rounds)
-    plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
+    if plan.refused > out.fewest:
+        plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
     return Drafted(plan=plan, guide=guide, fewest_refused=out.fewest)
+
+
+def _taken_over(case: FleetCase, carbon: Rates, fitting: SlotPlan) -> SlotPlan:
+    """The same plan with room for all jobs of the fleet in its list."""
+    whole = SlotPlan(case, carbon)
+    places = {ask.job.id: fitting.places[ask.number] for ask in fitting.asks}
+    for ask in whole.asks:
+        if (place := places.get(ask.job.id)) is not None:
+            whole.put(ask, place)
+    return whole
 
 
 def _rest(case: FleetCase, out: LeftOut, refused: int) -> FleetCase | None:
