@@ -15,6 +15,7 @@ from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated
+from scheduler.gpu_speeds import speeds_of
 from scheduler.held_settings import holds_between
 from scheduler.jobs import Interruption, Job, JobKind, Phase
 from scheduler.journal import Decision
@@ -284,6 +285,7 @@ def _works_of(
             regions=settings.regions,
             label=settings.name,
             power_profile=phases,
+            elastic=speeds_of(settings.elastic, gpus),
         )
         yield JobWork(job=job, true_duration_s=true_s, workload=settings.name)
 

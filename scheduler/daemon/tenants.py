@@ -76,8 +76,8 @@ class TenantBudgets:
     def count(self, use: EnergyUse) -> None:
         """A use has been booked; that of a job while the engine still knows it. Before `read` the ledger has it."""
         if self._has_read and use.tenant in self._tenants:
-            job = self._runner.engine.job(use.subject_id) if use.subject is Subject.JOB else None
-            self._spending.add(use, 0 if job is None else job.gpus)
+            gpus = self._runner.engine.gpus_held(use.subject_id) if use.subject is Subject.JOB else None
+            self._spending.add(use, gpus or 0)
 
     def on_forecast_changed(self) -> None:
         """Keep what was last expected of hours that nobody measures."""
@@ -191,6 +191,7 @@ def _uncounted(one: OpenJob, now_s: float) -> Sequence[Segment]:
 
 def _gpus_of(reads: Reads, job_id: str) -> int:
     try:
-        return reads.job(job_id).job.gpus
+        record = reads.job(job_id)
+        return record.job.gpus if record.standing.gpus is None else record.standing.gpus
     except UnknownJobError:
         return 0

@@ -96,6 +96,7 @@ def _plain(explanation: Explanation) -> Json:
         "start": format_instant(explanation.start_at_s),
         "end": format_instant(explanation.end_at_s),
         "regions": list(explanation.regions),
+        "gpus": explanation.segments[-1].gpus,
         "emissions_gco2e": explanation.emissions_gco2e,
         "at_once": _at_once_json(explanation),
         "saves_gco2e": explanation.saves_gco2e,
@@ -145,7 +146,9 @@ def _place(segments: tuple[Segment, ...]) -> str:
     first, last = segments[0], segments[-1]
     where = ", then ".join(dict.fromkeys(one.region for one in segments))
     pieces = f" in {len(segments)} pieces" if len(segments) > 1 else ""
-    return f"in {where}{pieces} {span_text(first.start_at_s, last.end_at_s)}"
+    counts = {one.gpus for one in segments}
+    gpus = f" on {last.gpus} GPU{'' if last.gpus == 1 else 's'}" if last.gpus is not None and len(counts) == 1 else ""
+    return f"in {where}{gpus}{pieces} {span_text(first.start_at_s, last.end_at_s)}"
 
 
 def _saving(explanation: Explanation) -> str:
@@ -233,6 +236,7 @@ def _choice_json(choice: Choice) -> Json:
         "end": format_instant(choice.end_at_s),
         "region": choice.region,
         "pieces": len(choice.segments),
+        "gpus": choice.segments[0].gpus,
         "emissions_gco2e": choice.emissions_gco2e,
     }
 
