@@ -219,6 +219,7 @@ class Daemon:
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
         budgets = budgets_of(settings.budget)
         self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
+        self.runner.engine.planner = self.budgets.kept_by(planner)
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self.budgets.count)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
@@ -427,7 +428,7 @@ class Daemon:
     def _on_prices_changed(self, prices: Prices) -> None:
         sites = sites_of(self._settings.region, prices)
         self.budgets.sites = sites
-        self.runner.engine.planner = self._planner(sites)
+        self.runner.engine.planner = self.budgets.kept_by(self._planner(sites))
         self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
 
     async def _replan(self) -> None:

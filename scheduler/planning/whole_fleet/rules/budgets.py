@@ -23,6 +23,7 @@ from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.rules.narrowing import Change, Charged
 
 _ROUNDING_RATIO = 1e-9
+EVERYBODY = "*"
 
 
 class Spent(StrEnum):
@@ -56,12 +57,20 @@ class Per(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What one tenant may spend in each period."""
+    """What one tenant may spend in each period, or all of them together: tenant `*`."""
 
     tenant: str
     what: Spent
     most_cost: float
     per: Per = Per.DAY
+
+    @property
+    def is_everybodys(self) -> bool:
+        return self.tenant == EVERYBODY
+
+    def covers(self, tenant: str) -> bool:
+        """Whether what this tenant spends counts in it."""
+        return self.is_everybodys or self.tenant == tenant
 
 
 Ledger = dict[datetime, dict[str, float]]  # begin of the period -> what each job spends in it
@@ -93,7 +102,7 @@ class Budgets:
     def ledger(self, budget: Budget, jobs: Sequence[Job], places: Assignment) -> Ledger:
         found: Ledger = {}
         for job in jobs:
-            if job.tenant == budget.tenant and job.id in places:
+            if budget.covers(job.tenant) and job.id in places:
                 if self._charged is not None:
                     # Paid where the run begins, as far as a day can tell.
                     first = found.setdefault(budget.per.begin(places[job.id][0].start_at_s), {})
