@@ -75,8 +75,7 @@ class Overdrawn:
 
     @property
     def text(self) -> str:
-        what, period = self.budget.what, self.budget.per.named(self.begin)
-        tenant = "everybody together" if self.budget.is_everybodys else self.budget.tenant
+        what, period, tenant = self.budget.what, self.budget.per.named(self.begin), self.budget.who
         if math.isinf(self.used_cost):
             return f"budget: what {tenant} has used in {period} is not known in {what}"
         if math.isinf(self.own_cost):

@@ -68,6 +68,10 @@ class Budget:
     def is_everybodys(self) -> bool:
         return self.tenant == EVERYBODY
 
+    @property
+    def who(self) -> str:
+        return "everybody together" if self.is_everybodys else self.tenant
+
     def covers(self, tenant: str) -> bool:
         """Whether what this tenant spends counts in it."""
         return self.is_everybodys or self.tenant == tenant
@@ -182,6 +186,6 @@ def _reason(budget: Budget, begin: datetime, own_cost: float, spent_cost: float)
     what, period = budget.what, budget.per.named(begin)
     over_cost = spent_cost + own_cost - budget.most_cost
     return (
-        f"budget: needs {own_cost:,.4g} {what} in {period}, where {budget.tenant} has spent {spent_cost:,.4g} "
+        f"budget: needs {own_cost:,.4g} {what} in {period}, where {budget.who} has spent {spent_cost:,.4g} "
         f"of {budget.most_cost:,.4g}: {over_cost:,.4g} too much"
     )
