@@ -15,7 +15,7 @@ from scheduler.planning.whole_fleet.rules.budgets import Budget, Per, Spent
 class BudgetSettings:
     """[[budget]]: what a tenant's jobs and requests may spend in each period; jobs beyond it are not accepted."""
 
-    tenant: Annotated[str, Field(min_length=1, description="Whose budget it is.")]
+    tenant: Annotated[str, Field(min_length=1, description="Whose budget it is; * is everybody together.")]
     gco2e: Annotated[
         float | None, Field(ge=0, allow_inf_nan=False, description="Grams, embodied carbon of jobs included.")
     ] = None

@@ -34,9 +34,10 @@ from scheduler.events import (
     Tick,
 )
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
+from scheduler.planning.gpu_counts import power_at_w, speed_at
 from scheduler.planning.open_jobs.job_room import is_powered, occupied
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
-from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment
+from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment, gpus_of
 from scheduler.planning.planner import Freed, OpenJob, Planner
 from scheduler.planning.run_phases import in_phases
 from scheduler.quantities import format_instant
@@ -71,16 +72,20 @@ class _Entry:
         return self.state in (JobState.WAITING, JobState.PAUSED) and self.running is None
 
     @property
-    def whole_s(self) -> float:
-        """What is left, in one piece: the restore first where there is something to restore."""
+    def gpus(self) -> int | None:
+        """On how many GPUs the plan has an elastic job run next; None: on its own number."""
+        return self.placement.segments[-1].gpus if self.placement is not None else None
+
+    def whole_s(self, gpus: int | None) -> float:
+        """What is left on so many GPUs, in one piece: the restore first where there is something to restore."""
         pause = self.job.interruption
         restore_s = pause.restore_s if pause is not None and self.done_s > 0 else 0.0
-        return self.job.duration_s - self.done_s + restore_s
+        return (self.job.duration_s - self.done_s) / speed_at(self.job, gpus) + restore_s
 
     @property
     def latest_start_at_s(self) -> float:
-        """When it must start whatever the plan says; never before it may."""
-        return max(self.job.deadline_at_s - self.whole_s, self.job.earliest_start_at_s)
+        """When it must start whatever the plan says, on as many GPUs as it says; never before it may."""
+        return max(self.job.deadline_at_s - self.whole_s(self.gpus), self.job.earliest_start_at_s)
 
     def as_open(self, now_s: float) -> OpenJob:
         return OpenJob(job=self.job, done_s=self.done_s, running=_expected(self, now_s), planned=self.placement)
@@ -174,8 +179,13 @@ class Engine:
         free = {region.name: region.gpus for region in self.regions}
         for entry in self._jobs.values():
             if entry.running is not None and entry.running.region in free:
-                free[entry.running.region] -= entry.job.gpus
+                free[entry.running.region] -= gpus_of(entry.job, entry.running)
         return free
+
+    def gpus_held(self, job_id: str) -> int | None:
+        """GPUs that the job's run holds; None where it does not run, or is not known."""
+        entry = self._jobs.get(job_id)
+        return None if entry is None or entry.running is None else gpus_of(entry.job, entry.running)
 
     # -- taking in --------------------------------------------------------------------------------------------------
 
@@ -225,7 +235,7 @@ class Engine:
         if entry.running is None or _later_segments(entry):
             self._wants_plan = True
         elif entry.running.end_at_s > ended_at_s + SAME_INSTANT_S:
-            self._freed.append((replace(entry.running, start_at_s=ended_at_s), entry.job.gpus))
+            self._freed.append((replace(entry.running, start_at_s=ended_at_s), gpus_of(entry.job, entry.running)))
         else:
             self._wants_plan |= entry.running.end_at_s < ended_at_s - SAME_INSTANT_S
 
@@ -353,40 +363,46 @@ class Engine:
         free = self.free_gpus()
         due = [entry for entry in self._jobs.values() if entry.waits and _is_due(entry, now_s)]
         for entry in sorted(due, key=_precedence):
-            region = self._region_with_room(entry, free, now_s)
-            if region is None:
+            run = next((run for run in self._runs_now(entry, now_s) if self._has_room(entry, run, free)), None)
+            if run is None:
                 continue
-            free[region] -= entry.job.gpus
-            self._start(entry, region, now_s)
+            free[run.region] -= gpus_of(entry.job, run)
+            self._start(entry, run)
 
-    def _region_with_room(self, entry: _Entry, free: dict[str, int], now_s: float) -> str | None:
-        planned = _current_segment(entry, now_s).region
-        wanted = [planned]
+    def _runs_now(self, entry: _Entry, now_s: float) -> Iterable[Segment]:
+        """The run that is planned; at the latest start the same in every region that it may run in."""
+        planned = _current_segment(entry, now_s)
+        regions = [planned.region]
         if now_s >= entry.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
-            wanted += entry.job.regions or [region.name for region in self.regions]
-        held = _held_at_start(entry, self.regions, now_s)
-        with_gpus = [name for name in wanted if free.get(name, 0) - held.get(name, 0) >= entry.job.gpus]
-        return next((name for name in with_gpus if self._has_power(entry, name, now_s)), None)
+            regions += entry.job.regions or [region.name for region in self.regions]
+        yield from (_run_now(entry, region, planned.gpus, now_s) for region in regions)
 
-    def _has_power(self, entry: _Entry, region: str, now_s: float) -> bool:
-        """Whether the run that would start now keeps the region's power cap beside all that run, to their ends."""
+    def _has_room(self, entry: _Entry, run: Segment, free: dict[str, int]) -> bool:
+        held = _held_at_start(entry, run, self.regions)
+        has_gpus = free.get(run.region, 0) - held.get(run.region, 0) >= gpus_of(entry.job, run)
+        return has_gpus and self._has_power(entry, run)
+
+    def _has_power(self, entry: _Entry, run: Segment) -> bool:
+        """Whether the run keeps the region's power cap beside all that run, to their ends."""
+        region, now_s = run.region, run.start_at_s
         capped = [one for one in self.regions if one.name == region and one.power_cap_w is not None]
         if not capped:
             return True
         running = ((one.job, (piece,)) for one in self._jobs.values() if (piece := _expected(one, now_s)) is not None)
-        wanted = Segment(start_at_s=now_s, end_at_s=_powered_until_s(entry, region, now_s), region=region)
+        wanted = replace(run, end_at_s=_powered_until_s(entry, run))
         return is_powered(occupied(capped, running), entry.job, wanted)
 
-    def _start(self, entry: _Entry, region: str, now_s: float) -> None:
+    def _start(self, entry: _Entry, run: Segment) -> None:
         assert entry.placement is not None
         entry.attempt += 1
         entry.state = next_state(entry.state, JobAction.CLAIM)
-        entry.running = Segment(start_at_s=now_s, end_at_s=now_s + _piece_s(entry, now_s), region=region)
+        entry.running = run
         self._commands.append(
             StartRun(
-                at_s=now_s,
+                at_s=run.start_at_s,
                 job_id=entry.job.id,
-                region=region,
+                region=run.region,
+                gpus=run.gpus,
                 attempt=entry.attempt,
                 done_s=entry.done_s,
                 cause=entry.placement.cause,
@@ -425,10 +441,15 @@ class Engine:
 
 def explain(placement: Placement, before: Placement | None) -> str:
     """One sentence for people: where, when, what it saves, and that it moved."""
-    where = f"{placement.region} at {format_instant(placement.start_at_s)}"
+    where = f"{placement.region}{_on_gpus(placement)} at {format_instant(placement.start_at_s)}"
     pieces = f" in {len(placement.segments)} pieces" if len(placement.segments) > 1 else ""
     moved = f", moved from {before.region} at {format_instant(before.start_at_s)}" if before else ""
     return f"{where}{pieces}: {_because(placement)}{moved}"
+
+
+def _on_gpus(placement: Placement) -> str:
+    gpus = placement.segments[-1].gpus
+    return "" if gpus is None else f" on {gpus} GPU{'' if gpus == 1 else 's'}"
 
 
 def _because(placement: Placement) -> str:
@@ -474,8 +495,13 @@ def _restored(event: JobRestored) -> _Entry:
     entry = _Entry(job=event.job, state=event.state, attempt=event.attempt, done_s=event.done_s, lost=event.lost)
     if event.state in HOLDING_STATES and event.running_in is not None:
         started_at_s = event.at_s if event.started_at_s is None else event.started_at_s
+        gpus = event.gpus if entry.job.elastic else None
         entry.running = Segment(
-            start_at_s=started_at_s, end_at_s=started_at_s + max(0.0, entry.whole_s), region=event.running_in
+            start_at_s=started_at_s,
+            end_at_s=started_at_s + max(0.0, entry.whole_s(gpus)),
+            region=event.running_in,
+            gpus=gpus,
+            power_w=None if gpus is None else power_at_w(entry.job, gpus),
         )
     return entry
 
@@ -485,35 +511,44 @@ def _expected(entry: _Entry, now_s: float) -> Segment | None:
     running = entry.running
     if running is None or running.end_at_s > now_s:
         return running
-    return Segment(start_at_s=running.start_at_s, end_at_s=now_s + _overrun_s(entry), region=running.region)
+    return replace(running, end_at_s=now_s + _overrun_s(entry))
 
 
 def _overrun_s(entry: _Entry) -> float:
     return max(MIN_OVERRUN_S, OVERRUN_RATIO * entry.job.duration_s)
 
 
-def _held_at_start(entry: _Entry, regions: Sequence[Region], now_s: float) -> dict[str, int]:
-    """GPUs that each region holds during the run that would start now.
+def _run_now(entry: _Entry, region: str, gpus: int | None, now_s: float) -> Segment:
+    """The run that would start now, on so many GPUs."""
+    power_w = None if gpus is None else power_at_w(entry.job, gpus)
+    end_at_s = now_s + _piece_s(entry, gpus, now_s)
+    return Segment(start_at_s=now_s, end_at_s=end_at_s, region=region, gpus=gpus, power_w=power_w)
+
+
+def _held_at_start(entry: _Entry, run: Segment, regions: Sequence[Region]) -> dict[str, int]:
+    """GPUs that each region holds during a run.
 
     A start is a little late, and a run may outlast its estimate: so far it may reach into what is held after it.
     """
-    end_at_s = now_s + _piece_s(entry, now_s) - _overrun_s(entry)
+    now_s, end_at_s = run.start_at_s, run.end_at_s - _overrun_s(entry)
     return {region.name: region.held_gpus(now_s, max(now_s, end_at_s)) for region in regions if region.held}
 
 
-def _powered_until_s(entry: _Entry, region: str, now_s: float) -> float:
+def _powered_until_s(entry: _Entry, run: Segment) -> float:
     """To when the run that starts now needs its power: where it was planned, no longer than the plan made sure of."""
-    end_at_s, piece = now_s + _piece_s(entry, now_s), _current_segment(entry, now_s)
-    if piece.region != region or not piece.start_at_s <= now_s + SAME_INSTANT_S < piece.end_at_s:
-        return end_at_s
-    return min(end_at_s, piece.end_at_s)
+    now_s = run.start_at_s
+    piece = _current_segment(entry, now_s)
+    is_planned = piece.region == run.region and piece.gpus == run.gpus
+    if not is_planned or not piece.start_at_s <= now_s + SAME_INSTANT_S < piece.end_at_s:
+        return run.end_at_s
+    return min(run.end_at_s, piece.end_at_s)
 
 
 def _run_length_s(entry: _Entry, ended_at_s: float) -> float | None:
-    """How long a contiguous run took; what pauses cost would not have been had it run at once."""
+    """How long a contiguous run took, on the job's own number of GPUs; not known of one that may have paused."""
     if entry.running is None or entry.job.interruption is not None:
         return None
-    return ended_at_s - entry.running.start_at_s
+    return (ended_at_s - entry.running.start_at_s) * speed_at(entry.job, entry.running.gpus)
 
 
 def _current_segment(entry: _Entry, now_s: float) -> Segment:
@@ -529,12 +564,13 @@ def _is_due(entry: _Entry, now_s: float) -> bool:
     return min(_current_segment(entry, now_s).start_at_s, entry.latest_start_at_s) <= now_s + SAME_INSTANT_S
 
 
-def _piece_s(entry: _Entry, now_s: float) -> float:
-    """How long the run that starts now lasts: to its planned pause, else to the end of the job."""
+def _piece_s(entry: _Entry, gpus: int | None, now_s: float) -> float:
+    """How long the run that starts now on so many GPUs lasts: to its planned pause, else to the end of the job."""
     assert entry.placement is not None
     piece = _current_segment(entry, now_s)
     is_last = piece.end_at_s >= entry.placement.end_at_s
-    return entry.whole_s if is_last else min(entry.whole_s, piece.end_at_s - now_s)
+    whole_s = entry.whole_s(gpus)
+    return whole_s if is_last else min(whole_s, piece.end_at_s - now_s)
 
 
 def _later_segments(entry: _Entry) -> Sequence[Segment]:
@@ -550,7 +586,9 @@ def _same_place(one: Placement, other: Placement) -> bool:
     if one.cause is not other.cause or len(one.segments) != len(other.segments):
         return False
     return all(
-        mine.region == theirs.region and abs(mine.start_at_s - theirs.start_at_s) <= SAME_INSTANT_S
+        mine.region == theirs.region
+        and mine.gpus == theirs.gpus
+        and abs(mine.start_at_s - theirs.start_at_s) <= SAME_INSTANT_S
         for mine, theirs in zip(one.segments, other.segments, strict=True)
     )
 

@@ -103,6 +103,7 @@ class JobRestored:
     done_s: float = 0.0
     running_in: str | None = None
     started_at_s: float | None = None
+    gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,7 @@ class StartRun:
     done_s: float
     cause: Cause
     reason: str
+    gpus: int | None = None  # of an elastic job; None: the job's own number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,6 +179,9 @@ class Job:
     asked_earliest_start_at_s: float | None = None
     # Phases in turn, where power changes along the run: `duration_s` is their sum, `power_w` their mean over time.
     power_profile: tuple[Phase, ...] = ()
+    # Numbers of GPUs on which it may run, growing, with the speed measured on each; `gpus`, on which `duration_s` and
+    # `power_w` hold, is one of them.
+    elastic: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.duration_s > 0:
@@ -193,6 +196,20 @@ class Job:
             raise InvalidJobError("power_profile", "a job whose power changes runs in one piece")
         if any(not phase.duration_s > 0 or not phase.power_w >= 0 for phase in self.power_profile):
             raise InvalidJobError("power_profile", "every phase lasts, at a number of watts")
+        if self.elastic:
+            self._refuse_bad_speeds()
+
+    def _refuse_bad_speeds(self) -> None:
+        counts = [gpus for gpus, _ in self.elastic]
+        if self.power_profile:
+            raise InvalidJobError("elastic", "goes not with power_profile: phases are of one number of GPUs")
+        if any(gpus < 1 or not 0 < speed < float("inf") for gpus, speed in self.elastic):
+            raise InvalidJobError("elastic", "needs numbers of GPUs from 1 and speeds above 0")
+        if counts != sorted(set(counts)):
+            raise InvalidJobError("elastic", "needs numbers of GPUs that grow, each named once")
+        if self.gpus not in counts:
+            told = ", ".join(str(gpus) for gpus in counts)
+            raise InvalidJobError("gpus", f"{self.gpus} has no speed in elastic: write one of {told}")
 
     @property
     def latest_start_at_s(self) -> float:
@@ -210,9 +227,12 @@ class Job:
         return self.power_w / 1000.0 * self.duration_s / 3600.0
 
 
-def done_after_pause_s(job: Job, done_s: float, ran_s: float) -> float:
-    """How much of the duration is behind a checkpoint after a piece of `ran_s`, which restored first if it resumed."""
+def done_after_pause_s(job: Job, done_s: float, ran_s: float, speed: float = 1.0) -> float:
+    """How much of the duration is behind a checkpoint after a piece of `ran_s`, which restored first if it resumed.
+
+    `speed` is that of the piece's GPUs beside the job's own number of them.
+    """
     if job.interruption is None:
         return 0.0
     overhead_s = job.interruption.checkpoint_s + (job.interruption.restore_s if done_s > 0 else 0.0)
-    return min(job.duration_s, done_s + max(0.0, ran_s - overhead_s))
+    return min(job.duration_s, done_s + max(0.0, ran_s - overhead_s) * speed)

@@ -29,7 +29,8 @@ class EnergyUse:
     """Constant power over one interval for one request or one piece of a job, and when it would have run at once.
 
     `energy_kwh` is IT energy; the facility's is `energy_kwh * pue`. The counterfactual is the same energy over an
-    interval of the same length from `at_once_at_s` in `at_once_zone`. `category` is the latency class or the purpose.
+    interval of the same length from `at_once_at_s` in `at_once_zone`, unless another energy or length is told: that of
+    an elastic job on its own number of GPUs. `category` is the latency class or the purpose.
     """
 
     subject: Subject
@@ -49,6 +50,13 @@ class EnergyUse:
     model: str = ""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    at_once_energy_kwh: float | None = None
+    at_once_lasted_s: float | None = None
+
+    @property
+    def at_once_end_at_s(self) -> float:
+        lasted_s = self.ended_at_s - self.started_at_s if self.at_once_lasted_s is None else self.at_once_lasted_s
+        return self.at_once_at_s + lasted_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +115,12 @@ def settle(uses: Iterable[EnergyUse], intensity: Mapping[str, IntensitySeries]) 
     categories: dict[str, _Sum] = {}
     for use in uses:
         actual = emissions_gco2e(use.energy_kwh, use.pue, intensity.get(use.zone), use.started_at_s, use.ended_at_s)
-        lasted_s = use.ended_at_s - use.started_at_s
         at_once = emissions_gco2e(
-            use.energy_kwh,
+            use.energy_kwh if use.at_once_energy_kwh is None else use.at_once_energy_kwh,
             use.at_once_pue,
             intensity.get(use.at_once_zone),
             use.at_once_at_s,
-            use.at_once_at_s + lasted_s,
+            use.at_once_end_at_s,
         )
         for one in (total, categories.setdefault(use.category, _Sum())):
             one.add(use, actual, at_once)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from scheduler.gpu_speeds import parse_speeds
 from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, Phase, Purpose
 from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from scheduler.quantities import QuantityError, format_duration, parse_duration_s, parse_instant_s, parse_power_w
@@ -54,6 +55,7 @@ class SubmissionFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     gpus: int | None = None
     power: str = ""
     power_profile: str = ""
+    elastic: str = ""
     interruptible: InterruptibleFields | None = None
     regions: list[str] = []
     purpose: Purpose = Purpose.PRODUCTION
@@ -107,6 +109,7 @@ def job_from(
         template=fields.template,
         arguments=tuple(sorted(fields.arguments.items())),
         power_profile=phases,
+        elastic=_speeds(fields),
     )
 
 
@@ -160,6 +163,15 @@ def _phases(fields: SubmissionFields) -> tuple[Phase, ...]:
         _require(name, not getattr(fields, name), "goes not with power_profile, which says it: leave it out")
     _require("power_profile", fields.kind is not JobKind.INFERENCE_BATCH, "is of a command: a batch is estimated")
     return _quantity("power_profile", fields.power_profile, parse_power_profile)
+
+
+def _speeds(fields: SubmissionFields) -> tuple[tuple[int, float], ...]:
+    """Of a job on more or fewer GPUs; empty for any other."""
+    if not fields.elastic:
+        return ()
+    _require("elastic", fields.kind is not JobKind.INFERENCE_BATCH, "is of a command: a batch has workers")
+    _require("elastic", not fields.power_profile, "goes not with power_profile: phases are of one number of GPUs")
+    return _quantity("elastic", fields.elastic, parse_speeds)
 
 
 def _profiled_size(fields: SubmissionFields, phases: Sequence[Phase]) -> tuple[float, float, int]:

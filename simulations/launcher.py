@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.events import Command, Event, Outcome, PauseRun, RunFinished, RunPaused, RunStarted, StartRun, StopRun
 from scheduler.jobs import Job
+from scheduler.planning.gpu_counts import power_at_w, speed_at
 from scheduler.planning.plan import Segment
 from scheduler.planning.run_phases import in_phases
 
@@ -32,11 +33,13 @@ class Stretch:
     region: str
     start_at_s: float
     end_at_s: float
+    gpus: int | None = None  # of an elastic job
 
 
 def parts_of(work: JobWork, one: Stretch) -> Sequence[Segment]:
     """What the stretch drew: a piece for each phase of the job, in proportion to how long it truly ran."""
-    whole = Segment(start_at_s=one.start_at_s, end_at_s=one.end_at_s, region=one.region)
+    power_w = None if one.gpus is None else power_at_w(work.job, one.gpus)
+    whole = Segment(start_at_s=one.start_at_s, end_at_s=one.end_at_s, region=one.region, gpus=one.gpus, power_w=power_w)
     return in_phases(replace(work.job, duration_s=work.true_duration_s), (whole,))
 
 
@@ -47,10 +50,12 @@ class _Run:
     started_at_s: float
     done_s: float  # of the true duration, before this run
     restore_s: float
+    gpus: int | None
+    speed: float
     is_ending: bool = False
 
     def progress_s(self, now_s: float) -> float:
-        return self.done_s + max(0.0, now_s - self.started_at_s - self.restore_s)
+        return self.done_s + max(0.0, now_s - self.started_at_s - self.restore_s) * self.speed
 
 
 class VirtualLauncher:
@@ -93,8 +98,11 @@ class VirtualLauncher:
         done_s = command.done_s * work.true_duration_s / work.job.duration_s
         interruption = work.job.interruption
         restore_s = interruption.restore_s if interruption and done_s > 0 else 0.0
-        self._runs[command.job_id] = _Run(command.attempt, command.region, command.at_s, done_s, restore_s)
-        finish_at_s = command.at_s + restore_s + work.true_duration_s - done_s
+        speed = speed_at(work.job, command.gpus)
+        self._runs[command.job_id] = _Run(
+            command.attempt, command.region, command.at_s, done_s, restore_s, command.gpus, speed
+        )
+        finish_at_s = command.at_s + restore_s + (work.true_duration_s - done_s) / speed
         return [
             RunStarted(at_s=command.at_s, job_id=command.job_id, attempt=command.attempt),
             RunFinished(at_s=finish_at_s, job_id=command.job_id, attempt=command.attempt, outcome=Outcome.SUCCEEDED),
@@ -127,4 +135,6 @@ class VirtualLauncher:
 
     def _end(self, job_id: str, at_s: float) -> None:
         run = self._runs.pop(job_id)
-        self.stretches.append(Stretch(job_id=job_id, region=run.region, start_at_s=run.started_at_s, end_at_s=at_s))
+        self.stretches.append(
+            Stretch(job_id=job_id, region=run.region, start_at_s=run.started_at_s, end_at_s=at_s, gpus=run.gpus)
+        )

@@ -51,7 +51,7 @@ def past_jobs(jobs: Iterable[Job], uses: Iterable[EnergyUse], start_at_s: float)
     ran_s: dict[str, float] = defaultdict(float)
     for use in uses:
         if use.subject is Subject.JOB:
-            ran_s[use.subject_id] += use.ended_at_s - use.started_at_s
+            ran_s[use.subject_id] += use.at_once_end_at_s - use.at_once_at_s  # on its own number of GPUs
     found = [
         PastJob(
             submit_s=job.submitted_at_s - start_at_s,

@@ -17,6 +17,7 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.deferral import release_at_s
 from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated
+from scheduler.gpu_speeds import speeds_of
 from scheduler.held_settings import holds_between
 from scheduler.jobs import Interruption, Job, JobKind, Phase
 from scheduler.journal import Decision
@@ -344,6 +345,7 @@ def _works_of(
             regions=settings.regions,
             label=settings.name,
             power_profile=phases,
+            elastic=speeds_of(settings.elastic, gpus),
         )
         yield JobWork(job=job, true_duration_s=true_s, workload=settings.name)
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.config import Duration, HoldSettings, Power
+from scheduler.gpu_speeds import parse_shares
 from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
 from scheduler.power_profiles import parse_power_profile
@@ -21,6 +22,12 @@ from shaping.policy import Holding, ShapingPolicy
 from simulations.policies.rules import GATE_RATIO
 
 _STRICT = ConfigDict(extra="forbid")
+
+
+def _shares_text(value: str) -> str:
+    if value:
+        parse_shares(value)
+    return value
 
 
 def _profile_text(value: str) -> str:
@@ -153,6 +160,11 @@ class JobSettings:
             description="Power of one GPU along each run, stretched to it, such as 10m:200W,2h:700W; empty: constant."
         ),
     ] = ""
+    elastic: Annotated[
+        str,
+        AfterValidator(_shares_text),
+        Field(description="Speeds on multiples of a job's GPUs, such as 0.5:0.6,1:1,2:1.7; whole numbers count."),
+    ] = ""
     interruptible_ratio: Annotated[Ratio, Field(description="Share of jobs that may be paused.")] = 0.0
     checkpoint_s: Annotated[Duration, Field(description="Time to write a checkpoint.")] = 120.0
     restore_s: Annotated[Duration, Field(description="Time to load one.")] = 180.0
@@ -162,6 +174,8 @@ class JobSettings:
     def __post_init__(self) -> None:
         if self.power_profile and self.interruptible_ratio > 0:
             raise ValueError("a job with a power_profile runs in one piece: leave out interruptible_ratio")
+        if self.power_profile and self.elastic:
+            raise ValueError("elastic goes not with power_profile: phases are of one number of GPUs")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -43,7 +43,7 @@ def job_lines(job: Json, why: str = "") -> Iterator[str]:
         "pieces": _pieces(job["plan"]),
         "expected": _expected(job["plan"]),
         "budget": _budget(job),
-        "needs": f"{_time_needed(job)}, {_gpus(job['gpus'])}, {_power(job)}",
+        "needs": f"{_time_needed(job)}, {_gpus(job['gpus'])}{_elastic(job)}, {_power(job)}",
         "deadline": short_instant(job["deadline"]),
         "submitted": f"{short_instant(job['submitted_at'])} by {job['tenant']}, for {job['purpose']}",
         "log": f"runs/logs/slacktide-{job['id']}-{job['attempt']}.log in the state folder" if job["attempt"] else "",
@@ -107,6 +107,13 @@ def _power(job: Json) -> str:
     phases = job.get("power_profile") or ()
     told = ", ".join(f"{_duration(one['duration_s'])} at {one['power_w']:,.0f} W" for one in phases)
     return told or f"{job['power_w']:,.0f} W"
+
+
+def _elastic(job: Json) -> str:
+    """The other numbers of GPUs that it may be given, and what its run was."""
+    others = [str(one["gpus"]) for one in job.get("elastic") or () if one["gpus"] != job["gpus"]]
+    given = f", now {job['run_gpus']}" if job.get("run_gpus") is not None else ""
+    return f" (or {', '.join(others)}{given})" if others else ""
 
 
 def _gpus(count: int) -> str:

@@ -172,6 +172,7 @@ class LoneJob:
             "SLACKTIDE_RESUME": "1" if command.attempt > 1 else "0",
             "SLACKTIDE_DONE_S": f"{command.done_s:g}",
             "SLACKTIDE_GRACE_S": f"{self.grace_s:g}",
+            "SLACKTIDE_GPUS": str(self.job.gpus),
         }
         self.outside.say("starts" if command.attempt == 1 else "goes on")
         process = self.outside.start(told)

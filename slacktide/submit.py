@@ -26,6 +26,9 @@ def submit(
     power_profile: Annotated[
         str, typer.Option(help="Phases whose power differs, instead of --duration and --power: 10m:3kW,2h:10kW.")
     ] = "",
+    elastic: Annotated[
+        str, typer.Option(help="Speed on each number of GPUs that it may be given at a start: 1:1,2:1.8,4:3.")
+    ] = "",
     within: Annotated[str, typer.Option(help="Latest finish, counted from now: 12h.")] = "",
     deadline: Annotated[str, typer.Option(help="Latest finish, ISO 8601 with a zone; or use --within.")] = "",
     earliest_start: Annotated[str, typer.Option(help="Earliest start, ISO 8601 with a zone; else now.")] = "",
@@ -65,6 +68,7 @@ def submit(
         "duration": duration,
         "power": power,
         "power_profile": power_profile,
+        "elastic": elastic,
         "within": within,
         "deadline": deadline,
         "earliest_start": earliest_start,

@@ -97,5 +97,5 @@ class Accounts:
 def _reach(uses: Sequence[EnergyUse]) -> tuple[float, float, set[str]]:
     """From when to when, and of which zones, the intensity has to be known."""
     start_s = min(min(use.started_at_s, use.at_once_at_s) for use in uses)
-    end_s = max(max(use.ended_at_s, use.at_once_at_s + use.ended_at_s - use.started_at_s) for use in uses)
+    end_s = max(max(use.ended_at_s, use.at_once_end_at_s) for use in uses)
     return start_s, end_s, {use.zone for use in uses} | {use.at_once_zone for use in uses}

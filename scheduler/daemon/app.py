@@ -229,6 +229,7 @@ class Daemon:
         budgets = budgets_of(settings.budget)
         self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
         self.quotas = QuotaBook(env, limits_of(settings.tenant), self.budgets)
+        self.runner.engine.planner = self.budgets.kept_by(planner)
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self._count_use)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
@@ -469,7 +470,7 @@ class Daemon:
     def _on_prices_changed(self, prices: Prices) -> None:
         sites = sites_of(self._settings.region, prices)
         self.budgets.sites = sites
-        self.runner.engine.planner = self._planner(sites)
+        self.runner.engine.planner = self.budgets.kept_by(self._planner(sites))
         self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
 
     async def _replan(self) -> None:

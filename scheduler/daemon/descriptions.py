@@ -46,6 +46,8 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "gpus": job.gpus,
         "power_w": job.power_w,
         "power_profile": [{"duration_s": one.duration_s, "power_w": one.power_w} for one in job.power_profile],
+        "elastic": [{"gpus": gpus, "speed": speed} for gpus, speed in job.elastic],
+        "run_gpus": standing.gpus,
         "interruptible": job.interruption is not None,
         "regions": list(job.regions),
         "attempt": standing.attempt,
@@ -67,7 +69,12 @@ def describe_placement(placement: Placement) -> Json:
         "cause": placement.cause,
         "why": explain(placement, None),
         "segments": [
-            {"start": format_instant(one.start_at_s), "end": format_instant(one.end_at_s), "region": one.region}
+            {
+                "start": format_instant(one.start_at_s),
+                "end": format_instant(one.end_at_s),
+                "region": one.region,
+                "gpus": one.gpus,
+            }
             for one in placement.segments
         ],
         "emissions_gco2e": placement.emissions_gco2e,
@@ -210,6 +217,7 @@ def restored(record: JobRecord, now_s: float) -> JobRestored:
         done_s=standing.done_s,
         running_in=standing.region if standing.is_held else None,
         started_at_s=standing.started_at_s,
+        gpus=standing.gpus if standing.is_held else None,
     )
 
 

@@ -51,7 +51,7 @@ from scheduler.planning.reasons.nearest_change import Change
 from scheduler.planning.reasons.placed import explain_open_job
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S, changes_beside
 from scheduler.planning.weighed.admission import Admitted, Overdrawn
-from scheduler.planning.weighed.planner import WeighedPlanner, reserve_ratio_of
+from scheduler.planning.weighed.planner import reserve_ratio_of, weighing
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 from scheduler.store.contract import (
     DiskFullError,
@@ -281,7 +281,7 @@ class JobsApi:
     async def budgets_left(self, request: web.Request) -> web.Response:
         """What each tenant's budget has left in its period under way; `tenant` narrows it down."""
         tenant = _tenant_looked_at(request)
-        found = [one for one in self.budgets.standings(self.env.now_s()) if tenant in (None, one.budget.tenant)]
+        found = [one for one in self.budgets.standings(self.env.now_s()) if tenant is None or one.budget.covers(tenant)]
         return _json(200, {"object": "list", "data": [describe_standing(one) for one in found]})
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -327,9 +327,10 @@ class JobsApi:
     def _costs(self, job: Job, placement: Placement) -> dict[str, float | None] | None:
         """What the place is expected to cost in every unit; null where plans are made by grams alone."""
         engine = self.runner.engine
-        if not isinstance(engine.planner, WeighedPlanner):
+        planner = weighing(engine.planner)
+        if planner is None:
             return None
-        cost = engine.planner.components(job, placement.segments, engine.regions, engine.forecasts)
+        cost = planner.components(job, placement.segments, engine.regions, engine.forecasts)
         return describe_costs(cost)
 
     async def _explanation(self, job_id: str) -> dict[str, Any] | None:
@@ -337,8 +338,8 @@ class JobsApi:
         engine, now_s = self.runner.engine, self.env.now_s()
         regions, forecasts, answers = engine.regions, dict(engine.forecasts), dict(self.poller.answers)
         open_jobs, planner = engine.open_jobs(now_s), engine.planner
-        if isinstance(planner, WeighedPlanner):
-            known = (job_id, open_jobs, planner, regions, forecasts, answers, now_s, reserve_ratio_of(planner))
+        if (weighed := weighing(planner)) is not None:
+            known = (job_id, open_jobs, weighed, regions, forecasts, answers, now_s, reserve_ratio_of(planner))
             explanation = await self.env.in_thread(explain_by_objective, *known)
         else:
             told = (job_id, open_jobs, Grid(regions=regions, forecasts=forecasts), answers, now_s)

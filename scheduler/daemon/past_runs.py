@@ -6,7 +6,7 @@ The queue is the memory: it is read once at start, and every success after that 
 from __future__ import annotations
 
 from scheduler.jobs import Job, JobState
-from scheduler.planning.durations import PastRuns, guarded, run_s, with_run
+from scheduler.planning.durations import PastRuns, guarded, own_count_s, run_s, with_run
 from scheduler.store.contract import JobFilter, JobRecord, Reads
 
 # Newest accepted first; what lies further back is hardly of the same code.
@@ -25,7 +25,8 @@ class PastWork:
         for record in sorted(records, key=_ended_at_s):
             started_at_s, ended_at_s = record.standing.started_at_s, record.standing.ended_at_s
             if started_at_s is not None and ended_at_s is not None:
-                self.count(record.job, record.standing.done_s, ended_at_s - started_at_s)
+                job, done_s, gpus = record.job, record.standing.done_s, record.standing.gpus
+                self.count(job, done_s, own_count_s(job, gpus, done_s, ended_at_s - started_at_s))
 
     def count(self, job: Job, done_s: float, last_piece_s: float) -> None:
         """A job has succeeded; its last piece took so long."""

@@ -50,6 +50,8 @@ from scheduler.launchers.contract import (
     run_id_of,
 )
 from scheduler.ledger import EnergyUse
+from scheduler.planning.durations import own_count_s
+from scheduler.planning.gpu_counts import speed_at
 from scheduler.planning.plan import Region, Segment
 from scheduler.store.contract import Claim, DiskFullError, JobRecord, Store, StoreBusyError
 from scheduler.store.writer import Writing
@@ -88,6 +90,7 @@ class _Held:
     token: int
     region: str
     done_s: float
+    gpus: int | None = None  # what an elastic job was given
     started_at_s: float | None = None
 
 
@@ -157,13 +160,18 @@ class Runs:
         now_s = self._env.now_s()
         claim = await self._durably(
             lambda store: store.claim(
-                job.id, holder=self._holder, region=command.region, now_s=now_s, lease_s=self._lease_s
+                job.id,
+                holder=self._holder,
+                region=command.region,
+                now_s=now_s,
+                lease_s=self._lease_s,
+                gpus=command.gpus,
             )
         )
         if claim is None:  # cancelled while the command was on its way
             self._post(RunLost(at_s=self._env.now_s(), job_id=job.id, attempt=command.attempt))
             return
-        self._hold(job, claim, command.region)
+        self._hold(job, claim, command.region, command.gpus)
         try:
             await self._launch(job, claim)
         except AlreadyStartedError:  # a database older than the runs, restored from a backup
@@ -179,7 +187,8 @@ class Runs:
             await self._lose(job.id, str(error))
 
     async def _launch(self, job: Job, claim: Claim) -> None:
-        recipe = await self._env.in_thread(self._recipes, job)
+        recipe, held = await self._env.in_thread(self._recipes, job), self._held[job.id]
+        gpus = job.gpus if held.gpus is None else held.gpus
         spec = RunSpec(
             job_id=job.id,
             attempt=claim.attempt,
@@ -189,9 +198,10 @@ class Runs:
             env=recipe.env,
             grace_s=recipe.grace_s,
             done_s=claim.done_s,
-            devices=self._devices.take(run_id_of(job.id, claim.attempt), self._held[job.id].region, job.gpus),
+            devices=self._devices.take(run_id_of(job.id, claim.attempt), held.region, gpus),
+            gpus=gpus,
         )
-        self._held[job.id].started_at_s = self._env.now_s()  # its end may be told before its start is
+        held.started_at_s = self._env.now_s()  # its end may be told before its start is
         run = await self._launcher.start(spec)
         await self._durably(lambda store: store.started(job.id, claim.token, now_s=run.started_at_s))
         self._post(RunStarted(at_s=self._env.now_s(), job_id=job.id, attempt=claim.attempt))
@@ -266,7 +276,8 @@ class Runs:
         has_succeeded = ended.ending is Ending.EXITED and ended.has_succeeded
         if self._on_success is None or not has_succeeded or held.started_at_s is None or ended.ended_at_s is None:
             return
-        self._on_success(held.job, held.done_s, ended.ended_at_s - held.started_at_s)
+        lasted_s = ended.ended_at_s - held.started_at_s
+        self._on_success(held.job, held.done_s, own_count_s(held.job, held.gpus, held.done_s, lasted_s))
 
     async def _forget(self, run_id: str) -> None:
         try:
@@ -284,7 +295,12 @@ class Runs:
             log.warning("use not booked", extra={"action": "use_unknown_region", "job": held.job.id})
             return []  # the region was taken out of the settings, and its grid with it
         home = _home(held.job, regions) or region
-        piece = Segment(start_at_s=held.started_at_s, end_at_s=ended.ended_at_s, region=region.name)
+        piece = Segment(
+            start_at_s=held.started_at_s,
+            end_at_s=ended.ended_at_s,
+            region=region.name,
+            gpus=held.gpus,
+        )
         uses = piece_uses(held.job, held.done_s, home, region, piece)
         return [use for use in uses if math.isfinite(use.energy_kwh)]
 
@@ -348,12 +364,12 @@ class Runs:
             return record
         if (end := ended.get(run_id)) is not None:
             started_at_s = end.started_at_s if standing.started_at_s is None else standing.started_at_s
-            await self._told(_held_by(job, claim, standing.region or "", started_at_s), end)
+            await self._told(_held_by(job, claim, standing.region or "", standing.gpus, started_at_s), end)
             return await self._durably(lambda store: store.job(job.id))
         if standing.state is JobState.STARTING:  # the daemon died before it could say so
             started_at_s = alive[run_id].started_at_s
             record = await self._durably(lambda store: _started(store, claim, started_at_s))
-        self._hold(job, claim, standing.region or "", record.standing.started_at_s)
+        self._hold(job, claim, standing.region or "", standing.gpus, record.standing.started_at_s)
         return record
 
     async def _stop_ownerless(self, recovered: Recovered) -> None:
@@ -363,8 +379,8 @@ class Runs:
             if held is None or held.attempt != run.attempt:
                 await self._asked(self._launcher.stop, run.run_id)
 
-    def _hold(self, job: Job, claim: Claim, region: str, started_at_s: float | None = None) -> None:
-        self._held[job.id] = _held_by(job, claim, region, started_at_s)
+    def _hold(self, job: Job, claim: Claim, region: str, gpus: int | None, started_at_s: float | None = None) -> None:
+        self._held[job.id] = _held_by(job, claim, region, gpus, started_at_s)
 
     async def _durably(self, change: Callable[[Store], T]) -> T:
         """Write what has happened already: however long the store is busy or full, it has to be told."""
@@ -385,13 +401,14 @@ async def _after(before: asyncio.Task[None] | None, work: Coroutine[Any, Any, No
     await work
 
 
-def _held_by(job: Job, claim: Claim, region: str, started_at_s: float | None) -> _Held:
+def _held_by(job: Job, claim: Claim, region: str, gpus: int | None, started_at_s: float | None) -> _Held:
     return _Held(
         job=job,
         attempt=claim.attempt,
         token=claim.token,
         region=region,
         done_s=claim.done_s,
+        gpus=gpus,
         started_at_s=started_at_s,
     )
 
@@ -413,7 +430,7 @@ def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:
             return RunFinished(at_s=now_s, job_id=job_id, attempt=attempt, outcome=outcome)
         case Ending.PAUSED:
             ran_s = 0.0 if held.started_at_s is None else (ended.ended_at_s or now_s) - held.started_at_s
-            done_s = done_after_pause_s(held.job, held.done_s, ran_s)
+            done_s = done_after_pause_s(held.job, held.done_s, ran_s, speed_at(held.job, held.gpus))
             store.pause(job_id, token, done_s=done_s, now_s=now_s)
             return RunPaused(at_s=now_s, job_id=job_id, attempt=attempt, done_s=done_s)
         case Ending.STOPPED | Ending.LOST:

@@ -17,7 +17,7 @@ from scheduler.daemon.runner import Runner
 from scheduler.jobs import Job, JobKind
 from scheduler.ledger import EnergyUse, Subject, realised_then_expected
 from scheduler.planning.plan import Placement, Refusal, Segment
-from scheduler.planning.planner import OpenJob
+from scheduler.planning.planner import OpenJob, Planner
 from scheduler.planning.reasons.nearest_change import Change, nearest_changes
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S
 from scheduler.planning.run_phases import in_phases
@@ -30,10 +30,11 @@ from scheduler.planning.weighed.admission import (
     admitted,
     planned,
 )
+from scheduler.planning.weighed.kept_budgets import BudgetedPlanner
 from scheduler.planning.weighed.spending import Spending
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Components, Sites, components
-from scheduler.planning.whole_fleet.rules.budgets import Budget, Per
+from scheduler.planning.whole_fleet.rules.budgets import EVERYBODY, Budget, Per
 from scheduler.store.contract import Reads, UnknownJobError
 
 # A run that began so long before a period may reach into it.
@@ -66,7 +67,7 @@ class TenantBudgets:
 
     def limits(self, tenant: str) -> bool:
         """Whether this tenant has a budget."""
-        return tenant in self._tenants
+        return tenant in self._tenants or EVERYBODY in self._tenants
 
     # -- what was spent -----------------------------------------------------------------------------------------------
 
@@ -80,9 +81,9 @@ class TenantBudgets:
 
     def count(self, use: EnergyUse) -> None:
         """A use has been booked; that of a job while the engine still knows it. Before `read` the ledger has it."""
-        if self._has_read and use.tenant in self._tenants:
-            job = self._runner.engine.job(use.subject_id) if use.subject is Subject.JOB else None
-            self._spending.add(use, 0 if job is None else job.gpus)
+        if self._has_read and self.limits(use.tenant):
+            gpus = self._runner.engine.gpus_held(use.subject_id) if use.subject is Subject.JOB else None
+            self._spending.add(use, gpus or 0)
 
     def on_forecast_changed(self) -> None:
         """Keep what was last expected of hours that nobody measures."""
@@ -109,18 +110,27 @@ class TenantBudgets:
 
     def standings(self, now_s: float) -> list[BudgetStanding]:
         """Every budget as it stands now, shown in the metrics too."""
-        bill, places = self._bill(), self._places(now_s)
+        bill, places = self.bill(), self._places(now_s)
         found = [self._standing(budget, now_s, places, bill) for budget in self._budgets]
         for one in found:
             self._metrics.budget_left(one.budget.tenant, one.budget.what, one.budget.per, one.left_cost)
         return found
+
+    def settled(self, now_s: float) -> list[BudgetStanding]:
+        """Every budget with what is spent, and planned for jobs that the engine has not heard of yet."""
+        bill, promised = self.bill(), [(one.job, one.placement.segments) for one in self._unheard()]
+        return [self._standing(budget, now_s, promised, bill) for budget in self._budgets]
+
+    def kept_by(self, planner: Planner) -> Planner:
+        """The planner within these budgets; itself where there are none."""
+        return BudgetedPlanner(inner=planner, purse=self) if self._budgets else planner
 
     # -- what may be spent --------------------------------------------------------------------------------------------
 
     def admitted(self, job: Job, place: Place, now_s: float) -> Admitted | Overdrawn | Refusal:
         """The job in the first period in which its tenant can pay for it, or why there is none."""
         standings = self.standings(now_s) if self.limits(job.tenant) else []
-        return admitted(job, place, standings, self._bill())
+        return admitted(job, place, standings, self.bill())
 
     def promise(self, accepted: Admitted) -> None:
         """It is being made durable: whoever asks next finds its cost planned."""
@@ -134,7 +144,7 @@ class TenantBudgets:
     def suggesting(self, job: Job, now_s: float) -> Callable[[], list[Change]]:
         """Finds the changes with which the job has a place that its tenant can pay for. Slow: for a thread."""
         engine, from_s = self._runner.engine, now_s + TIME_TO_ANSWER_S
-        planner, standings, bill = engine.planner, self.standings(now_s), self._bill()
+        planner, standings, bill = engine.planner, self.standings(now_s), self.bill()
         others, regions, forecasts = engine.open_jobs(now_s), engine.regions, dict(engine.forecasts)
 
         def place(changed: Job) -> Placement | Refusal:
@@ -149,7 +159,8 @@ class TenantBudgets:
 
     def _read(self, reads: Reads, begin_s: float, now_s: float) -> None:
         gpus: dict[str, int] = {}
-        for tenant in sorted(self._tenants):
+        # What everybody spends holds what each tenant does.
+        for tenant in [None] if EVERYBODY in self._tenants else sorted(self._tenants):
             for use in reads.uses(begin_s - _LONGEST_RUN_S, now_s, tenant=tenant):
                 if use.subject is Subject.JOB and use.subject_id not in gpus:
                     gpus[use.subject_id] = _gpus_of(reads, use.subject_id)
@@ -171,11 +182,14 @@ class TenantBudgets:
     def _places(self, now_s: float) -> list[Placed]:
         """The places of all open jobs, and of those that the engine has not heard of yet."""
         engine = self._runner.engine
-        self._promised = {name: one for name, one in self._promised.items() if engine.job(name) is None}
         known = [(one.job, _uncounted(one, now_s)) for one in engine.open_jobs(now_s)]
-        return [*known, *((one.job, one.placement.segments) for one in self._promised.values())]
+        return [*known, *((one.job, one.placement.segments) for one in self._unheard())]
 
-    def _bill(self) -> Bill:
+    def _unheard(self) -> list[Admitted]:
+        self._promised = {name: one for name, one in self._promised.items() if self._runner.engine.job(name) is None}
+        return list(self._promised.values())
+
+    def bill(self) -> Bill:
         """What segments cost on what is known now; to be asked on any thread."""
         regions, forecasts = self._runner.engine.regions, {**self._runner.engine.forecasts, **self._known}
 
@@ -196,6 +210,7 @@ def _uncounted(one: OpenJob, now_s: float) -> Sequence[Segment]:
 
 def _gpus_of(reads: Reads, job_id: str) -> int:
     try:
-        return reads.job(job_id).job.gpus
+        record = reads.job(job_id)
+        return record.job.gpus if record.standing.gpus is None else record.standing.gpus
     except UnknownJobError:
         return 0

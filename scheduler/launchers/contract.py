@@ -13,8 +13,8 @@ exits with 0: that costs a start, and nothing is lost.
 
 What the process is told by its environment: SLACKTIDE_JOB_ID, SLACKTIDE_ATTEMPT, SLACKTIDE_RESUME (1 from the second
 attempt on), SLACKTIDE_DONE_S (the part of its duration behind a checkpoint), SLACKTIDE_GRACE_S (the time between
-SIGTERM and SIGKILL), SLACKTIDE_RUN_DIR, and CUDA_VISIBLE_DEVICES where devices are assigned. SIGTERM means: write a
-checkpoint if you can, and exit.
+SIGTERM and SIGKILL), SLACKTIDE_GPUS (how many it was given), SLACKTIDE_RUN_DIR, and CUDA_VISIBLE_DEVICES where devices
+are assigned. SIGTERM means: write a checkpoint if you can, and exit.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RunSpec:
     """One attempt. `cwd` None is the job's own folder, which all of its attempts share.
 
     `env` is added to the daemon's own environment and reaches the process only, no file and no log. `devices` None
-    leaves the choice of GPUs to the process, an empty one gives it none.
+    leaves the choice of GPUs to the process, an empty one gives it none; `gpus` is how many it may use.
     """
 
     job_id: str
@@ -78,6 +78,7 @@ class RunSpec:
     grace_s: float = 30.0
     done_s: float = 0.0
     devices: tuple[str, ...] | None = None
+    gpus: int | None = None
     max_log_bytes: int = MAX_LOG_BYTES
 
     def __post_init__(self) -> None:

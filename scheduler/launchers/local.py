@@ -183,6 +183,8 @@ def _told(run: RunSpec) -> Mapping[str, str]:
         "SLACKTIDE_DONE_S": f"{run.done_s:g}",
         "SLACKTIDE_GRACE_S": f"{run.grace_s:g}",
     }
+    if run.gpus is not None:
+        told["SLACKTIDE_GPUS"] = str(run.gpus)
     if run.devices is not None:
         told["CUDA_VISIBLE_DEVICES"] = ",".join(run.devices)
     return told

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scheduler.jobs import Job, JobKind
+from scheduler.planning.gpu_counts import speed_at
 
 # Old runs are of old code; more would not move a quantile that is of any use.
 MOST_RUNS = 100
@@ -48,6 +49,12 @@ def run_s(job: Job, done_s: float, last_piece_s: float) -> float:
     """What the whole work took, without pauses, when its last piece began with `done_s` behind a checkpoint."""
     restore_s = job.interruption.restore_s if job.interruption is not None and done_s > 0 else 0.0
     return done_s + max(0.0, last_piece_s - restore_s)
+
+
+def own_count_s(job: Job, gpus: int | None, done_s: float, last_piece_s: float) -> float:
+    """What a last piece on so many GPUs would have taken on the job's own number of them."""
+    restore_s = job.interruption.restore_s if job.interruption is not None and done_s > 0 else 0.0
+    return min(last_piece_s, restore_s) + max(0.0, last_piece_s - restore_s) * speed_at(job, gpus)
 
 
 def with_run(past: PastRuns, job: Job, took_s: float) -> PastRuns:

@@ -22,8 +22,8 @@ def phases_of(job: Job) -> tuple[Phase, ...]:
 
 
 def in_phases(job: Job, segments: Sequence[Segment]) -> Sequence[Segment]:
-    """The pieces of a job cut where its power changes; as they are for a job of one power."""
-    if not job.power_profile:
+    """The pieces of a job cut where its power changes; as they are for a job of one power, and where they are cut."""
+    if not job.power_profile or all(one.power_w is not None for one in segments):
         return segments
     return tuple(part for one in segments for part in _cut(phases_of(job), one))
 

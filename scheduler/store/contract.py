@@ -192,8 +192,13 @@ class Store(Reads, filing_contract.Filing, access_contract.Access, Protocol):
     def launch(self, launch: str, period: str, job: Job, *, now_s: float, payload: Json | None = None) -> Submission:
         """Accept the job of one period of a recurring launch; a period that was launched answers its first job."""
 
-    def claim(self, job_id: str, *, holder: str, region: str, now_s: float, lease_s: float) -> Claim | None:
-        """Take the lease and count the attempt; None when it is not there to be claimed any more."""
+    def claim(
+        self, job_id: str, *, holder: str, region: str, now_s: float, lease_s: float, gpus: int | None = None
+    ) -> Claim | None:
+        """Take the lease and count the attempt; None when it is not there to be claimed any more.
+
+        `gpus` are those that an elastic job is given for it.
+        """
 
     def take_over(self, job_id: str, token: int, *, holder: str, now_s: float, lease_s: float) -> Claim | None:
         """Go on with an attempt that an earlier life of the daemon left running; None when the token is stale."""

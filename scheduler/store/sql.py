@@ -189,12 +189,14 @@ class SqlStore(SqlReads, FilingWrites, AccessWrites):
 
     # -- leases ------------------------------------------------------------------------------------------------------
 
-    def claim(self, job_id: str, *, holder: str, region: str, now_s: float, lease_s: float) -> Claim | None:
+    def claim(
+        self, job_id: str, *, holder: str, region: str, now_s: float, lease_s: float, gpus: int | None = None
+    ) -> Claim | None:
         with self._connected() as connection:
             before = self._standing(connection, job_id)
             if JobAction.CLAIM not in TRANSITIONS[before.state]:
                 return None
-            after = standing.claimed(before, holder=holder, region=region, lease_s=lease_s, now_s=now_s)
+            after = standing.claimed(before, holder=holder, region=region, lease_s=lease_s, now_s=now_s, gpus=gpus)
             return self._leased(connection, job_id, after)
 
     def take_over(self, job_id: str, token: int, *, holder: str, now_s: float, lease_s: float) -> Claim | None:

@@ -18,7 +18,8 @@ class Standing:
     """All of a job that changes after its submission.
 
     `token` is 0 before the first claim. `lost_attempts` counts losses since the last requeue. `started_at_s` is the
-    start of the latest attempt; `done_s` is the part of the job's duration that is safe in a checkpoint.
+    start of the latest attempt, `gpus` what an elastic job was given for it; `done_s` is the part of the job's duration
+    that is safe in a checkpoint.
     """
 
     state: JobState = JobState.WAITING
@@ -28,6 +29,7 @@ class Standing:
     holder: str | None = None
     lease_expires_at_s: float | None = None
     region: str | None = None
+    gpus: int | None = None
     started_at_s: float | None = None
     ended_at_s: float | None = None
     done_s: float = 0.0
@@ -47,7 +49,9 @@ class Standing:
         return self.is_held and self.token == token
 
 
-def claimed(before: Standing, *, holder: str, region: str, lease_s: float, now_s: float) -> Standing:
+def claimed(
+    before: Standing, *, holder: str, region: str, lease_s: float, now_s: float, gpus: int | None = None
+) -> Standing:
     return replace(
         before,
         state=next_state(before.state, JobAction.CLAIM),
@@ -56,6 +60,7 @@ def claimed(before: Standing, *, holder: str, region: str, lease_s: float, now_s
         holder=holder,
         lease_expires_at_s=now_s + lease_s,
         region=region,
+        gpus=gpus,
         started_at_s=None,
         reason="",
         changed_at_s=now_s,

@@ -32,6 +32,7 @@ JOBS = Table(
     Column("reason", Text, nullable=False),
     Column("changed_at_s", Double, nullable=False),
     Column("result", Text),
+    Column("gpus", Integer),
     UniqueConstraint("id", name="uq_jobs_id"),
     UniqueConstraint("tenant", "idempotency_key", name="uq_jobs_tenant_key"),
     Index("ix_jobs_state_sequence", "state", "sequence"),
@@ -68,6 +69,8 @@ ENERGY_USES = Table(
     Column("model", Text, nullable=False),
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
+    Column("at_once_energy_kwh", Double),
+    Column("at_once_lasted_s", Double),
     Index("ix_energy_uses_started", "started_at_s"),
 )
 

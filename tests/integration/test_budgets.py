@@ -113,3 +113,31 @@ async def test_a_run_over_midnight_is_charged_to_the_new_day_after_a_restart_too
         assert (await got(client, "/api/v1/budgets"))[1]["data"][0]["settled"] == 0  # nobody booked it here
     async with a_daemon(tmp_path, limits, epoch_s=YEAR_2022_AT_S + HOUR_S, speed=1.0) as (_, client):
         assert (await got(client, "/api/v1/budgets"))[1]["data"][0]["settled"] == pytest.approx(1.0)
+
+
+async def test_a_budget_of_everybody_counts_what_each_tenant_plans_and_spends(tmp_path: Path) -> None:
+    limits = {"budget": [{"tenant": "*", "kwh": 2.5}]}
+    async with a_daemon(tmp_path, limits, speed=1.0) as (_, client):
+        first, _ = await posted(client, "/api/v1/jobs", red(within="20h"))
+        second, _ = await posted(client, "/api/v1/jobs", a_submission(tenant="blue", within="20h"))
+        third, refused = await posted(client, "/api/v1/jobs", a_submission(tenant="green", within="20h"))
+        _, left = await got(client, "/api/v1/budgets?tenant=green")
+
+        assert (first, second, third) == (201, 201, 422)
+        assert "where everybody together has used or planned 2 of 2.5" in refused["error"]["message"]
+        (standing,) = left["data"]
+        assert (standing["tenant"], standing["left"]) == ("*", pytest.approx(0.5))
+
+
+async def test_what_each_tenant_spent_is_known_to_everybodys_budget_after_a_restart(tmp_path: Path) -> None:
+    limits = {"budget": [{"tenant": "*", "kwh": 9.0, "per": "month"}]}
+    async with a_daemon(tmp_path, limits) as (_, client):
+        for tenant in ("red", "blue"):
+            _, job = await posted(client, "/api/v1/jobs", a_submission(tenant=tenant, within="90m"))
+            await until_state(client, job["id"], "succeeded")
+        _, before = await got(client, "/api/v1/budgets")
+    async with a_daemon(tmp_path, limits, epoch_s=YEAR_2022_AT_S + DAY_S, speed=60.0) as (_, client):
+        _, after = await got(client, "/api/v1/budgets")
+
+    assert before["data"][0]["settled"] > 0
+    assert after["data"][0]["settled"] == pytest.approx(before["data"][0]["settled"])

@@ -26,6 +26,7 @@ from scheduler.events import (
 )
 from scheduler.jobs import Job
 from scheduler.journal import Decision, decode
+from scheduler.planning.gpu_counts import speed_at
 from tests.virtual_time import run_virtually
 
 
@@ -36,7 +37,7 @@ class Hands:
         self._runner, self._truth, self._jobs = runner, true_duration_s, jobs
         self._loop = asyncio.get_running_loop()
         self._finishes: dict[str, asyncio.TimerHandle] = {}
-        self._progress: dict[str, tuple[float, float]] = {}  # start of progress, done before
+        self._progress: dict[str, tuple[float, float, float]] = {}  # start of progress, done before, speed
         self.pending = 0
         self.latest_at_s = 0.0
 
@@ -61,9 +62,10 @@ class Hands:
         job, true_s = self._jobs[command.job_id], self._truth[command.job_id]
         done_s = command.done_s * true_s / job.duration_s
         restore_s = job.interruption.restore_s if job.interruption and done_s > 0 else 0.0
+        speed = speed_at(job, command.gpus)
         since_s = command.at_s + restore_s
-        ends_at_s = since_s + true_s - done_s
-        self._progress[job.id] = (since_s, done_s)
+        ends_at_s = since_s + (true_s - done_s) / speed
+        self._progress[job.id] = (since_s, done_s, speed)
         self._runner.post(RunStarted(at_s=command.at_s, job_id=job.id, attempt=command.attempt))
         finished = RunFinished(at_s=ends_at_s, job_id=job.id, attempt=command.attempt, outcome=Outcome.SUCCEEDED)
         self._finishes[job.id] = self.later(ends_at_s, lambda: self._runner.post(finished))
@@ -72,13 +74,13 @@ class Hands:
         job, true_s = self._jobs[command.job_id], self._truth[command.job_id]
         self._finishes.pop(job.id).cancel()
         self.pending -= 1
-        since_s, before_s = self._progress[job.id]
+        since_s, before_s, speed = self._progress[job.id]
         assert job.interruption is not None
         paused = RunPaused(
             at_s=command.at_s + job.interruption.checkpoint_s,
             job_id=job.id,
             attempt=command.attempt,
-            done_s=(before_s + max(0.0, command.at_s - since_s)) / true_s * job.duration_s,
+            done_s=(before_s + max(0.0, command.at_s - since_s) * speed) / true_s * job.duration_s,
         )
         self.later(paused.at_s, lambda: self._runner.post(paused))
 

@@ -31,6 +31,7 @@ from scheduler.events import (
 )
 from scheduler.jobs import Interruption, Job, JobKind
 from scheduler.journal import Decision, replay
+from scheduler.planning.gpu_counts import speed_at
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Region
 from simulations.fleet import Fleet, Timetable
@@ -80,7 +81,7 @@ class PlainRunner:
         self.truth = {work.job.id: work.true_duration_s for work in case.works}
         self.jobs = {work.job.id: work.job for work in case.works}
         self.due: list[Event] = [JobSubmitted(at_s=job.submitted_at_s, job=job) for job in self.jobs.values()]
-        self.running: dict[str, tuple[int, float, float]] = {}  # attempt, start of progress, done before
+        self.running: dict[str, tuple[float, float, float]] = {}  # speed, start of progress, done before
         self.timer_at_s = 0.0
         self.decisions: list[Decision] = []
 
@@ -121,11 +122,12 @@ class PlainRunner:
         job, true_s = self.jobs[command.job_id], self.truth[command.job_id]
         done_s = command.done_s * true_s / job.duration_s
         restore_s = job.interruption.restore_s if job.interruption and done_s > 0 else 0.0
-        self.running[job.id] = (command.attempt, command.at_s + restore_s, done_s)
+        speed = speed_at(job, command.gpus)
+        self.running[job.id] = (speed, command.at_s + restore_s, done_s)
         self.due += [
             RunStarted(at_s=command.at_s, job_id=job.id, attempt=command.attempt),
             RunFinished(
-                at_s=command.at_s + restore_s + true_s - done_s,
+                at_s=command.at_s + restore_s + (true_s - done_s) / speed,
                 job_id=job.id,
                 attempt=command.attempt,
                 outcome=Outcome.SUCCEEDED,
@@ -134,10 +136,10 @@ class PlainRunner:
 
     def pause(self, command: PauseRun) -> None:
         job, true_s = self.jobs[command.job_id], self.truth[command.job_id]
-        _, since_s, before_s = self.running.pop(job.id)
+        speed, since_s, before_s = self.running.pop(job.id)
         self.due = [event for event in self.due if not (isinstance(event, RunFinished) and event.job_id == job.id)]
         assert job.interruption is not None
-        done_s = (before_s + max(0.0, command.at_s - since_s)) / true_s * job.duration_s
+        done_s = (before_s + max(0.0, command.at_s - since_s) * speed) / true_s * job.duration_s
         self.due.append(
             RunPaused(
                 at_s=command.at_s + job.interruption.checkpoint_s,

@@ -7,12 +7,13 @@ only time that is known and free. Decides no plan and remembers nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from intensity_feeds.series import Basis, Signal
 from scheduler.jobs import Job
-from scheduler.planning.curve import Curve, Intervals
+from scheduler.planning.curve import ROUNDING_S, Curve, Intervals
+from scheduler.planning.gpu_counts import at_count, on_count
 from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from scheduler.planning.one_job.window import cheapest_window
@@ -98,6 +99,8 @@ class Grid:
 
         Only regions of one kind of numbers are compared: `kind`, else that of the first region that is known.
         """
+        if job.elastic:
+            return self._over_counts(job, room, kind, restores_first, besides)
         curves = [one for one in self._curves(job, kind) if one.region not in besides]
         if not curves:
             return None
@@ -113,6 +116,25 @@ class Grid:
         work = _work(job, restores_first, self.pause_gco2e)
         pieces = cheapest_pieces(curves, work, _free(job, curves, room), self.max_cells)
         return None if pieces is None else self._choice(job, pieces.segments, pieces.integral_g_s_per_kwh)
+
+    def _over_counts(
+        self,
+        job: Job,
+        room: FreeTime,
+        kind: tuple[Signal, Basis] | None,
+        restores_first: bool,
+        besides: frozenset[str],
+    ) -> Choice | None:
+        """The cheapest on any number of GPUs."""
+        found = []
+        for gpus, _ in job.elastic:
+            plain = at_count(job, gpus)
+            if plain.duration_s > plain.deadline_at_s - plain.earliest_start_at_s + ROUNDING_S:
+                continue
+            choice = self.cheapest(plain, room, kind=kind, restores_first=restores_first, besides=besides)
+            if choice is not None:
+                found.append(replace(choice, segments=on_count(choice.segments, plain)))
+        return min(found, key=lambda one: one.emissions_gco2e, default=None)
 
     def _choice(self, job: Job, segments: tuple[Segment, ...], integral_g_s_per_kwh: float) -> Choice:
         emissions_gco2e = job.power_w / _W_S_PER_KWH * integral_g_s_per_kwh

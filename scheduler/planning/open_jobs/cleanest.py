@@ -40,7 +40,9 @@ def _searches(joint: Joint) -> int:
     """How many exact searches one plan of all jobs takes, one for each job and region."""
     regions = joint.board.regions
     return sum(
-        len(allowed_regions(one.job, regions)) * (1 if one.job.interruption is None else _SEARCHES_WITH_PAUSES)
+        len(allowed_regions(one.job, regions))
+        * (1 if one.job.interruption is None else _SEARCHES_WITH_PAUSES)
+        * max(1, len(one.job.elastic))
         for one in joint.needs
     )
 

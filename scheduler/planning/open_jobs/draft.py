@@ -76,7 +76,7 @@ class Draft:
         if before.start_at_s < wanted.earliest_s or len(before.segments) > 1 or not is_in_time(before, wanted):
             return False
         only = before.segments[0]
-        lasts_as_long = abs(only.duration_s - wanted.whole_s) <= ROUNDING_S
+        lasts_as_long = abs(only.duration_s - wanted.at_count(only.gpus).whole_s) <= ROUNDING_S
         return lasts_as_long and self.board.has_room(only, wanted.job)
 
     def put_late(self, wanted: Need, place: Place | None) -> None:

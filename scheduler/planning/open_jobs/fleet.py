@@ -113,7 +113,8 @@ def with_others_taken(
 
 def _counts_power(needs: Iterable[Need], regions: Iterable[Region]) -> bool:
     """Whether room is more than GPUs, or a job more than one power: then it is not told at a glance who gains."""
-    return any(region.power_cap_w is not None for region in regions) or any(one.job.power_profile for one in needs)
+    has_caps = any(region.power_cap_w is not None for region in regions)
+    return has_caps or any(one.job.power_profile or one.job.elastic for one in needs)
 
 
 def _new_room(board: Board, freed: Iterable[Freed], now_s: float) -> NewRoom:

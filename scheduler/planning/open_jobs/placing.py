@@ -13,12 +13,13 @@ when the plan that is returned holds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intensity_feeds.series import Basis, IntensitySeries, Signal
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
+from scheduler.planning.gpu_counts import at_count, on_count, speed_at
 from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
@@ -53,6 +54,17 @@ class Need:
     @property
     def latest_start_at_s(self) -> float:
         return self.job.deadline_at_s - self.whole_s
+
+    def at_count(self, gpus: int | None) -> Need:
+        """What is left of an elastic job, on so many GPUs."""
+        if not self.job.elastic:
+            return self
+        return replace(self, job=at_count(self.job, gpus), work_s=self.work_s / speed_at(self.job, gpus))
+
+    def at_counts(self) -> list[Need]:
+        """The same on each number of GPUs; its own number comes first."""
+        counts = sorted((gpus for gpus, _ in self.job.elastic), key=lambda gpus: (gpus != self.job.gpus, gpus))
+        return [self.at_count(gpus) for gpus in counts]
 
     @property
     def _interruption(self) -> Interruption:
@@ -104,10 +116,11 @@ def need(open_job: OpenJob, now_s: float) -> Need | None:
     if pause is None:
         return None
     restore_s = pause.restore_s if open_job.done_s > 0 else 0.0
-    to_go_s = open_job.remaining_s + restore_s - open_job.running.duration_s
+    speed = speed_at(job, open_job.running.gpus)
+    to_go_s = open_job.remaining_s - speed * (open_job.running.duration_s - restore_s)
     if to_go_s <= ROUNDING_S:
         return None
-    work_s = min(to_go_s + pause.checkpoint_s, open_job.remaining_s)
+    work_s = min(to_go_s + speed * pause.checkpoint_s, open_job.remaining_s)
     return Need(job=job, work_s=work_s, earliest_s=max(open_job.running.end_at_s, now_s), restores_first=True)
 
 
@@ -147,6 +160,8 @@ class Board:
 
     def cheapest(self, need: Need) -> Place | None:
         """The cheapest place in time; None when there is no room in time."""
+        if need.job.elastic:
+            return self._beside_own_count(need, self._over_counts(need, self.cheapest, _cleaner_first))
         regions = allowed_regions(need.job, self.regions)
         starts_at_s = self._first_starts(need, regions)
         at_once = _first_window(need, starts_at_s)
@@ -169,6 +184,9 @@ class Board:
         It spares what only a first place needs: the earliest start in every region. Outside of `where` there must be
         none.
         """
+        if need.job.elastic:
+            enough = than_g_s_per_kwh * need.job.power_w
+            return self._over_counts(need, lambda one: self.cheaper(one, enough / one.job.power_w), _cleaner_first)
         regions = allowed_regions(need.job, self.regions)
         curves = [one for one in self._curves(need, regions) if where is None or one.region in where]
         curves = [one for one in curves if _may_cost_less(one, need, than_g_s_per_kwh)]
@@ -183,12 +201,18 @@ class Board:
 
     def earliest(self, need: Need, cause: Cause) -> Place | None:
         """The place that ends first, in time or not; None when no allowed region has so many GPUs."""
+        if need.job.elastic:
+            found = self._over_counts(need, lambda one: self.earliest(one, cause), _own_count_first)
+            return self._beside_own_count(need, found)
         regions = allowed_regions(need.job, self.regions)
         at_once = self.at_once(need)
         return self._earliest(need, regions, at_once, cause)
 
     def at_once(self, need: Need) -> Segment | None:
         """The window in one piece that ends first, whatever the deadline; None when no region has so many GPUs."""
+        if need.job.elastic:
+            window = self._over_counts(need, self._window_at_once, _own_count_first)
+            return None if window is None else window.segments[0]
         starts_at_s: dict[str, float] = {}
         for region in allowed_regions(need.job, self.regions):
             starts_at_s |= self._first_starts(need, (region,))
@@ -198,6 +222,7 @@ class Board:
 
     def obstacle(self, need: Need, at_once: Segment | None) -> Obstacle:
         """What keeps a job that could run `at_once` from being in time."""
+        need = self._at_widest(need)
         if at_once is None:
             return self._size_obstacle(need.job)
         if need.earliest_s > need.latest_start_at_s + ROUNDING_S:
@@ -209,6 +234,7 @@ class Board:
 
     def alone_start_at_s(self, need: Need) -> float:
         """When the job could start were nobody else there: later than it may only where regions hold GPUs."""
+        need = self._at_widest(need)
         regions = allowed_regions(need.job, self.regions)
         if not any(region.held for region in regions):
             return need.earliest_s
@@ -222,7 +248,7 @@ class Board:
         return Refusal(
             job_id=need.job.id,
             obstacle=obstacle,
-            what=self._refusal_text(need.job, obstacle),
+            what=self._refusal_text(self._at_widest(need).job, obstacle),
             earliest_finish_at_s=None if at_once is None else at_once.end_at_s,
         )
 
@@ -263,6 +289,34 @@ class Board:
     def _has_room(self, piece: Segment, job: Job, reserve_ratio: float) -> bool:
         region = next((one for one in allowed_regions(job, self.regions) if one.name == piece.region), None)
         return region is not None and job_room.fits(self.occupancy, region, job, piece, reserve_ratio)
+
+    def _over_counts(
+        self, need: Need, place_of: Callable[[Need], Place | None], preference: Callable[[Place], tuple[float, ...]]
+    ) -> Place | None:
+        """The best of the places of an elastic job on each number of GPUs, in the words of the job itself."""
+        found = [_on_count(need, one, place) for one in need.at_counts() if (place := place_of(one)) is not None]
+        return min(found, key=preference, default=None)
+
+    def _beside_own_count(self, need: Need, place: Place | None) -> Place | None:
+        """Run at once an elastic job has its own number of GPUs, whatever number its place has."""
+        return None if place is None else replace(place, at_once=self.at_once(need))
+
+    def _window_at_once(self, need: Need) -> Place | None:
+        only = self.at_once(need)
+        return None if only is None else Place(need=need, segments=(only,), cause=Cause.RUN_NOW, at_once=only)
+
+    def _at_widest(self, need: Need) -> Need:
+        """An elastic job on the most GPUs that some region it may run in has, with their power; else on the fewest."""
+        if not need.job.elastic:
+            return need
+        empty, regions = Occupancy(self.regions), allowed_regions(need.job, self.regions)
+        every = sorted(need.at_counts(), key=lambda one: one.job.gpus)
+        fitting = [
+            one
+            for one in every
+            if any(not math.isinf(job_room.first_start_at_s(empty, where, one.job, 0.0, 1.0)) for where in regions)
+        ]
+        return max(fitting or every[:1], key=lambda one: (-one.whole_s, one.job.gpus))
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
@@ -405,7 +459,7 @@ class Board:
 
     def integral_g_s_per_kwh(self, job: Job, segments: Sequence[Segment]) -> float | None:
         """What the job emits for each kW of its own power, times 3600; None where the forecast does not reach."""
-        if not job.power_profile:
+        if not job.power_profile and not job.elastic:
             return self._weighed(segments, 1.0)
         total = self._weighed(in_phases(job, segments), job.power_w)
         return None if total is None or job.power_w == 0 else total / job.power_w
@@ -422,6 +476,32 @@ class Board:
             integral = region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
             total += integral * (factor if one.power_w is None else one.power_w)
         return total
+
+
+def _on_count(need: Need, plain: Need, place: Place) -> Place:
+    """The place of a plain job as one of the elastic job; an integral is for each kW of the job's own power."""
+    integral, at_once = place.integral_g_s_per_kwh, place.at_once
+    if integral is not None:
+        integral *= plain.job.gpus / need.job.gpus
+    return replace(
+        place,
+        need=need,
+        segments=on_count(place.segments, plain.job),
+        at_once=None if at_once is None else on_count((at_once,), plain.job)[0],
+        integral_g_s_per_kwh=integral,
+    )
+
+
+def _cleaner_first(place: Place) -> tuple[float, ...]:
+    """What is known before what is not, then the least emissions; among equals, and in the dark, as if run at once."""
+    integral = place.integral_g_s_per_kwh
+    return (integral is None, integral or 0.0, *_own_count_first(place))
+
+
+def _own_count_first(place: Place) -> tuple[float, ...]:
+    """The job's own number of GPUs where that is in time, else whichever ends first."""
+    has_own = place.is_in_time and place.segments[0].gpus == place.need.job.gpus
+    return not has_own, place.end_at_s, place.segments[0].gpus or 0
 
 
 def run_integral_g_s_per_kwh(one: Curve, job: Job, run: Segment) -> float:

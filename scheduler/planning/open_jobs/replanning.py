@@ -171,6 +171,10 @@ def _is_whole(segments: Sequence[Segment], wanted: Need) -> bool:
     """Whether the pieces begin in time, end in time and do all that is left, neither less nor more."""
     if not segments or segments[0].start_at_s < wanted.earliest_s - ROUNDING_S:
         return False
+    if wanted.job.elastic:
+        if len({one.gpus for one in segments}) > 1:
+            return False
+        wanted = wanted.at_count(segments[0].gpus)
     held_s = sum(one.duration_s for one in segments)
     as_long = abs(held_s - wanted.work.held_s(len(segments))) <= len(segments) * ROUNDING_S
     return as_long and segments[-1].end_at_s <= wanted.job.deadline_at_s + ROUNDING_S

@@ -16,6 +16,7 @@ from intensity_feeds.feed import Answer, Rung
 from intensity_feeds.series import Basis, IntensitySeries, Quality, Signal
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Intervals
+from scheduler.planning.gpu_counts import at_count
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.choices import Choice, FreeTime, Grid
 from scheduler.planning.open_jobs.placing import Board, allowed_regions
@@ -352,22 +353,38 @@ def _next_best(placed: Placed, grid: Places) -> Choice | None:
     choices = [grid.cheapest(placed.job, placed.room, kind=kind, restores_first=placed.restores_first, besides=here)]
     others = [Other(job=job) for job in _moved_apart(placed)] if placed.others is None else placed.others
     choices += [(one.places or grid).cheapest(one.job, placed.room, kind=kind) for one in others]
+    choices += [
+        grid.cheapest(job, placed.room, kind=kind, restores_first=placed.restores_first) for job in _besides(placed)
+    ]
     return min((one for one in choices if one is not None), key=lambda one: one.emissions_gco2e, default=None)
 
 
 def _moved_apart(placed: Placed) -> Iterator[Job]:
     """The job in one piece where it already runs, once well before the chosen start and once well after it."""
-    job, start_at_s = placed.job, placed.segments[0].start_at_s
+    job, start_at_s = _only_on(placed.job, placed.segments[0].gpus), placed.segments[0].start_at_s
+    duration_s = at_count(job, job.gpus).duration_s
     here = replace(job, regions=tuple(dict.fromkeys(one.region for one in placed.segments)), interruption=None)
     if len(placed.segments) > 1:  # any single piece is another choice than many
         yield here
         return
-    before_s = min(job.deadline_at_s, start_at_s - APART_S + job.duration_s)
-    if before_s - job.duration_s >= job.earliest_start_at_s:
+    before_s = min(job.deadline_at_s, start_at_s - APART_S + duration_s)
+    if before_s - duration_s >= job.earliest_start_at_s:
         yield replace(here, deadline_at_s=before_s)
     after_s = start_at_s + APART_S
-    if after_s + job.duration_s <= job.deadline_at_s + ROUNDING_S:
+    if after_s + duration_s <= job.deadline_at_s + ROUNDING_S:
         yield replace(here, earliest_start_at_s=after_s)
+
+
+def _besides(placed: Placed) -> Iterator[Job]:
+    """An elastic job on each of its other numbers of GPUs."""
+    chosen = placed.segments[-1].gpus
+    yield from (_only_on(placed.job, gpus) for gpus, _ in placed.job.elastic if gpus != chosen)
+
+
+def _only_on(job: Job, gpus: int | None) -> Job:
+    """An elastic job that may run on so many GPUs only; any other as it is."""
+    plain = at_count(job, gpus)
+    return replace(plain, elastic=((plain.gpus, 1.0),)) if job.elastic else job
 
 
 def _zones(placed: Placed, grid: Places) -> list[str]:

@@ -114,7 +114,7 @@ def _plain(explanation: Explanation) -> Json:
         "binds": explanation.binds,
         "limits": [_limit_json(one) for one in explanation.limits],
         "next_best": _beside_json(explanation.next_best, explanation),
-        "gpus": None if explanation.gpus is None else {"least": explanation.gpus[0], "most": explanation.gpus[1]},
+        "gpus": _gpus_json(explanation.segments),
         "on_more_gpus": _beside_json(explanation.on_more, explanation),
         "forecasts": [_ground_json(one) for one in explanation.grounds],
         "says": [{"about": heading, "text": sentence} for heading, sentence in sentences(explanation)],

@@ -183,7 +183,9 @@ def _elsewhere(job: Job, regions: Sequence[Region]) -> Iterator[Job]:
 
 
 def _narrower(job: Job, regions: Sequence[Region]) -> Iterator[Job]:
-    """On fewer GPUs, no more than some allowed region has, the most first."""
+    """On fewer GPUs, no more than some allowed region has, the most first; an elastic job says itself on how many."""
+    if job.elastic:
+        return
     allowed = [region for region in regions if not job.regions or region.name in job.regions]
     most = min(job.gpus - 1, max((_powered_gpus(job, region) for region in allowed), default=0))
     yield from (with_gpus(job, gpus) for gpus in range(most, max(0, most - MOST_SIZES), -1))

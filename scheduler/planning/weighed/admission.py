@@ -2,8 +2,8 @@
 
 A job is charged for its place period by period, like what its tenant has spent and has planned. Where a period cannot
 pay it waits for the next one that can, as far as its deadline allows: its earliest start becomes the begin of that
-period, and what was asked stays with it. Whoever is accepted stays accepted: a plan that moves a job later may move
-what it spends into another period. Knows no ledger and no planner; both are asked.
+period, and what was asked stays with it. Whoever is accepted stays accepted; how plans that are made again keep to
+budgets is told in kept_budgets.py. Knows no ledger and no planner; both are asked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.plan import Placement, Refusal, Segment
+from scheduler.planning.run_phases import in_phases
 from scheduler.planning.whole_fleet.objective import Components
 from scheduler.planning.whole_fleet.rules.budgets import Budget, Ledger, cut
 
@@ -74,7 +75,7 @@ class Overdrawn:
 
     @property
     def text(self) -> str:
-        what, period, tenant = self.budget.what, self.budget.per.named(self.begin), self.budget.tenant
+        what, period, tenant = self.budget.what, self.budget.per.named(self.begin), self.budget.who
         if math.isinf(self.used_cost):
             return f"budget: what {tenant} has used in {period} is not known in {what}"
         if math.isinf(self.own_cost):
@@ -88,7 +89,7 @@ class Overdrawn:
 
 def admitted(job: Job, place: Place, standings: Sequence[BudgetStanding], bill: Bill) -> Admitted | Overdrawn | Refusal:
     """The job in the first period that can pay for it; a Refusal where it had no place to begin with."""
-    mine = [one for one in standings if one.budget.tenant == job.tenant]
+    mine = [one for one in standings if one.budget.covers(job.tenant)]
     first: Overdrawn | Refusal | None = None
     for window in _windows(job, mine):
         answer = place(window)
@@ -108,18 +109,22 @@ def overdrawn(
 ) -> Overdrawn | None:
     """The first budget that cannot pay for these segments, in its first such period; None when all can."""
     for one in standings:
-        most_cost = one.budget.most_cost + _ROUNDING_RATIO * abs(one.budget.most_cost)
         for begin, own_cost in sorted(charges(one.budget, job, segments, bill).items()):
             used_cost = one.used_cost(begin)
-            if own_cost > 0 and not used_cost + own_cost <= most_cost:
+            if own_cost > 0 and not can_pay(one.budget, used_cost + own_cost):
                 return Overdrawn(budget=one.budget, begin=begin, own_cost=own_cost, used_cost=used_cost)
     return None
+
+
+def can_pay(budget: Budget, sum_cost: float) -> bool:
+    """Whether a period's sum is within the budget."""
+    return sum_cost <= budget.most_cost + _ROUNDING_RATIO * abs(budget.most_cost)
 
 
 def charges(budget: Budget, job: Job, segments: Sequence[Segment], bill: Bill) -> Mapping[datetime, float]:
     """What segments of a job cost of a budget, by the begin of the period."""
     found: dict[datetime, float] = {}
-    for begin, piece in cut(segments, budget.per):
+    for begin, piece in cut(in_phases(job, segments), budget.per):
         found[begin] = found.get(begin, 0.0) + budget.what.of(bill(job, (piece,)))
     return found
 
@@ -128,7 +133,7 @@ def planned(budget: Budget, places: Sequence[tuple[Job, Sequence[Segment]]], bil
     """What the places of a tenant's open jobs will cost of its budget, by period and job."""
     found: Ledger = {}
     for job, segments in places:
-        if job.tenant == budget.tenant:
+        if budget.covers(job.tenant):
             for begin, cost in charges(budget, job, segments, bill).items():
                 found.setdefault(begin, {})[job.id] = cost
     return found

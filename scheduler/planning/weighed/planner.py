@@ -20,6 +20,7 @@ from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Forecasts, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import Freed, OpenJob, Planner
 from scheduler.planning.run_phases import in_phases
+from scheduler.planning.weighed.kept_budgets import BudgetedPlanner
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import (
     GRAMS,
@@ -131,9 +132,20 @@ def unit_of(weights: Weights) -> str:
     return "USD" if in_usd else "weighted"
 
 
+def weighing(planner: Planner) -> WeighedPlanner | None:
+    """The planner by an objective, within budgets or not; None where only grams count."""
+    inner = _unbudgeted(planner)
+    return inner if isinstance(inner, WeighedPlanner) else None
+
+
+def _unbudgeted(planner: Planner) -> Planner:
+    return planner.inner if isinstance(planner, BudgetedPlanner) else planner
+
+
 def reserve_ratio_of(planner: Planner) -> float:
     """The share of GPUs that a planner keeps free beside work that waits."""
-    inner = planner.inner if isinstance(planner, WeighedPlanner) else planner
+    inner = weighing(planner) or _unbudgeted(planner)
+    inner = inner.inner if isinstance(inner, WeighedPlanner) else inner
     return inner.reserve_ratio if isinstance(inner, FleetPlanner) else 0.0
 
 

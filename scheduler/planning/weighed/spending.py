@@ -15,7 +15,7 @@ from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.ledger import EnergyUse
 from scheduler.planning.whole_fleet.objective import Site, Sites
-from scheduler.planning.whole_fleet.rules.budgets import Spent
+from scheduler.planning.whole_fleet.rules.budgets import EVERYBODY, Spent
 
 _HOUR_S = 3600.0
 
@@ -53,10 +53,12 @@ class Spending:
         intensity: Mapping[str, IntensitySeries],
         sites: Sites,
     ) -> float:
-        """Of the hours that begin in [from, to); infinite where some of it is not known."""
+        """Of the hours that begin in [from, to), of all tenants for `*`; infinite where some of it is not known."""
+        tenants = self._hours if tenant == EVERYBODY else (tenant,)
         return math.fsum(
             _hour_cost(one, what, hour_s, intensity.get(zone), sites.get(region))
-            for (region, zone, hour_s), one in self._hours.get(tenant, {}).items()
+            for name in tenants
+            for (region, zone, hour_s), one in self._hours.get(name, {}).items()
             if from_s <= hour_s < to_s
         )
 

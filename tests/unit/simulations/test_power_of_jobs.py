@@ -76,3 +76,14 @@ def test_a_profile_that_cannot_be_is_refused(line: str, what: str) -> None:
 def test_a_scenario_with_phases_is_read() -> None:
     settings: Any = parse_scenario(SCENARIO, "phases.toml").jobs[0]
     assert settings.power_profile == "10m:200W,1h:700W"
+
+
+def test_elastic_jobs_of_a_scenario_run_on_multiples_of_their_gpus_and_are_accounted_with_them() -> None:
+    settings = JobSettings(name="jobs", elastic="0.5:0.6,1:1,2:1.8", slack_s=HOUR_S * 8, power_per_gpu_w=1000.0)
+    inputs = some_inputs(jobs=a_job_trace((0.0, 9 * HOUR_S, 2)), job_settings=settings)
+    runs = run_both(inputs)
+    # Nine hours on two GPUs are five on four: they fit into the six clean ones.
+    (stretch,) = runs.policy.stretches
+    assert (stretch.gpus, stretch.end_at_s - stretch.start_at_s) == (4, 5 * HOUR_S)
+    assert grams(inputs, runs.policy) == [pytest.approx(100 * 4 * 5)]
+    assert grams(inputs, runs.baseline) == [pytest.approx(2 * (400 * 6 + 100 * 3))]

@@ -23,6 +23,7 @@ from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.rules.narrowing import Change, Charged
 
 _ROUNDING_RATIO = 1e-9
+EVERYBODY = "*"
 
 
 class Spent(StrEnum):
@@ -56,12 +57,24 @@ class Per(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What one tenant may spend in each period."""
+    """What one tenant may spend in each period, or all of them together: tenant `*`."""
 
     tenant: str
     what: Spent
     most_cost: float
     per: Per = Per.DAY
+
+    @property
+    def is_everybodys(self) -> bool:
+        return self.tenant == EVERYBODY
+
+    @property
+    def who(self) -> str:
+        return "everybody together" if self.is_everybodys else self.tenant
+
+    def covers(self, tenant: str) -> bool:
+        """Whether what this tenant spends counts in it."""
+        return self.is_everybodys or self.tenant == tenant
 
 
 Ledger = dict[datetime, dict[str, float]]  # begin of the period -> what each job spends in it
@@ -93,7 +106,7 @@ class Budgets:
     def ledger(self, budget: Budget, jobs: Sequence[Job], places: Assignment) -> Ledger:
         found: Ledger = {}
         for job in jobs:
-            if job.tenant == budget.tenant and job.id in places:
+            if budget.covers(job.tenant) and job.id in places:
                 if self._charged is not None:
                     # Paid where the run begins, as far as a day can tell.
                     first = found.setdefault(budget.per.begin(places[job.id][0].start_at_s), {})
@@ -173,6 +186,6 @@ def _reason(budget: Budget, begin: datetime, own_cost: float, spent_cost: float)
     what, period = budget.what, budget.per.named(begin)
     over_cost = spent_cost + own_cost - budget.most_cost
     return (
-        f"budget: needs {own_cost:,.4g} {what} in {period}, where {budget.tenant} has spent {spent_cost:,.4g} "
+        f"budget: needs {own_cost:,.4g} {what} in {period}, where {budget.who} has spent {spent_cost:,.4g} "
         f"of {budget.most_cost:,.4g}: {over_cost:,.4g} too much"
     )
