@@ -114,7 +114,7 @@ def _forecast(results: Results) -> str:
     reach = f"{format_duration(settings.horizon_s)} ahead, renewed every {format_duration(settings.renew_s)}"
     match settings.kind:
         case ForecastKind.PERFECT:
-            return f"perfect, {reach}: an upper bound for what planning can save"
+            return f"perfect, {reach}: what the grid really emitted, so nothing is lost to forecast error"
         case ForecastKind.SEASONAL:
             return f"our own, from the two weeks before each issue, {reach}"
         case ForecastKind.NONE:
