@@ -147,8 +147,8 @@ def waits_mean_s(side: SideResult) -> float | None:
     return max((one.mean_s for one in _spreads(side, FLEX) if one.mean_s is not None), default=None)
 
 
-def _count(mean: float | None) -> str:
-    return NOTHING if mean is None else f"{mean:,.1f}".removesuffix(".0")
+def _count(mean_jobs: float | None) -> str:
+    return NOTHING if mean_jobs is None else f"{mean_jobs:,.1f}".removesuffix(".0")
 
 
 def _spreads(side: SideResult, kind: str) -> list[Spread]:
