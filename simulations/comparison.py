@@ -134,24 +134,30 @@ def _text_row(table: PolicyTable, row: PolicyRow) -> Row:
         cells += [_time(row.mean(lambda side: side.wait.mean_s)), _time(row.mean(lambda side: side.wait.p99_s))]
         cells.append(_count(row.mean(lambda side: side.pauses)))
     if table.has_requests:
-        cells.append(_time(row.mean(lambda side: _most(one.p99_s for one in _spreads(side, INTERACTIVE)))))
+        cells.append(_time(row.mean(lambda side: _most_p99_s(side, INTERACTIVE))))
     if table.has_requests and not table.has_jobs:
-        cells.append(_time(row.mean(lambda side: _most(one.mean_s for one in _spreads(side, FLEX)))))
-        cells.append(_time(row.mean(lambda side: _most(one.p99_s for one in _spreads(side, FLEX)))))
+        cells += [_time(row.mean(waits_mean_s)), _time(row.mean(lambda side: _most_p99_s(side, FLEX)))]
     return tuple(cells)
 
 
-def _count(mean: float | None) -> str:
-    return NOTHING if mean is None else f"{mean:,.1f}".removesuffix(".0")
+def waits_mean_s(side: SideResult) -> float | None:
+    """Of jobs; where there are none, the mean latency of requests that may wait."""
+    if side.wait.mean_s is not None:
+        return side.wait.mean_s
+    return max((one.mean_s for one in _spreads(side, FLEX) if one.mean_s is not None), default=None)
+
+
+def _count(mean_jobs: float | None) -> str:
+    return NOTHING if mean_jobs is None else f"{mean_jobs:,.1f}".removesuffix(".0")
 
 
 def _spreads(side: SideResult, kind: str) -> list[Spread]:
     return [spread for name, spread in side.latency_by_class.items() if name.endswith(f", {kind}")]
 
 
-def _most(times_s: Iterable[float | None]) -> float | None:
+def _most_p99_s(side: SideResult, kind: str) -> float | None:
     """Of the slowest pool."""
-    return max((one for one in times_s if one is not None), default=None)
+    return max((one.p99_s for one in _spreads(side, kind) if one.p99_s is not None), default=None)
 
 
 def _time(duration_s: float | None) -> str:

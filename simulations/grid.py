@@ -40,7 +40,7 @@ class Grid:
 
 
 def perfect(horizon_s: float) -> Forecaster:
-    """The realised values themselves, `horizon_s` ahead: an upper bound for what planning can save."""
+    """The realised values themselves, `horizon_s` ahead."""
 
     def forecast(series: IntensitySeries, now_s: float) -> IntensitySeries | None:
         if not series.start_at_s <= now_s < series.end_at_s:

@@ -18,6 +18,7 @@ from simulations.overrides import Override, path_of
 from simulations.results import IN_TIME_S, Results, SideResult, finished_at_s, plain_results, results_of, savings_ratio
 from simulations.results import waits_s as job_waits_s
 from simulations.runs import Inputs, Side, run_both
+from simulations.savings_parts import savings_parts
 from simulations.scenario import Scenario
 from simulations.scenario_file import LoadedScenario, ReadScenario, plain_settings, read_scenario
 from simulations.scenario_tables import ScenarioError, Tables
@@ -129,6 +130,10 @@ class Result:
                 "compare scenarios with the same traces, or the same seed"
             )
         return _compared(baseline.results.policy, self.results.policy)
+
+    def parts(self) -> dict[str, float]:
+        """Grams avoided by each lever and loss, by name; they add up to what is avoided. Makes more runs."""
+        return {part.value: grams for part, grams in savings_parts(self.results).by_part_gco2e.items()}
 
     def plain(self) -> dict[str, Any]:
         """The document that `slacktide simulate --json` prints."""

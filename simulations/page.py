@@ -40,6 +40,7 @@ svg text{fill:var(--soft);font-size:12px}svg text.unit{font-size:12px;fill:var(-
 svg text.heading{fill:var(--ink);font-weight:600;font-size:13px}svg text.label{fill:var(--ink);font-size:13px}
 svg text.strong{fill:var(--ink);font-weight:600;font-size:14px}
 svg .grid{stroke:var(--line);stroke-width:1}svg .slack{stroke:var(--soft);stroke-opacity:.4;stroke-width:1.5}
+svg .whisker{stroke:var(--ink);stroke-opacity:.75;stroke-width:1.5}
 svg .curve{fill:none;stroke-width:2.5;stroke-linejoin:round}
 ul.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 18px;margin:8px 0 0;padding:0;font-size:13px}
 ul.legend i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:6px}

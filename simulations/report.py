@@ -10,8 +10,9 @@ from html import escape
 from scheduler.quantities import format_duration
 from simulations.bands import in_words
 from simulations.charts import Figure, figures
-from simulations.comparison import PolicyTable, caption, columns, text_rows
+from simulations.comparison import PolicyTable, columns, text_rows
 from simulations.page import card, figure, page, section, table
+from simulations.policy_bars import policy_figure
 from simulations.results import Results
 from simulations.savings_parts import SavingsParts
 from simulations.scenario import ForecastKind
@@ -30,9 +31,9 @@ def html_report(results: Results, policies: PolicyTable | None = None, parts: Sa
             f'<p class="lead">{escape(_lead(results))}</p>',
             _cards(results),
             *(figure(one) for one in _pictures(results, parts)),
+            _beside(policies),
             section("Both sides in numbers", table(("", "run at once", "policy"), side_rows(results))),
             section("Classes of work", table(_CLASS_COLUMNS, class_rows(results))),
-            _beside(policies),
             section("How these numbers were obtained", _provenance(results)),
         )
     )
@@ -48,10 +49,11 @@ def _pictures(results: Results, parts: SavingsParts | None) -> list[Figure]:
 
 
 def _beside(policies: PolicyTable | None) -> str:
+    """A picture, where there is more to show than the two sides, and the table."""
     if policies is None:
         return ""
-    words = f"<p>{escape(caption(policies))}</p>" if policies.seeds > 1 else ""
-    return section("Other policies", words + table(columns(policies), text_rows(policies)))
+    picture = figure(policy_figure(policies)) if len(policies.rows) > 2 else ""
+    return picture + section("Every policy in numbers", table(columns(policies), text_rows(policies)))
 
 
 _CLASS_COLUMNS = ("class", "items", "kWh", "run at once", "policy", "saved")
@@ -114,7 +116,7 @@ def _forecast(results: Results) -> str:
     reach = f"{format_duration(settings.horizon_s)} ahead, renewed every {format_duration(settings.renew_s)}"
     match settings.kind:
         case ForecastKind.PERFECT:
-            return f"perfect, {reach}: an upper bound for what planning can save"
+            return f"perfect, {reach}: what the grid really emitted, so nothing is lost to forecast error"
         case ForecastKind.SEASONAL:
             return f"our own, from the two weeks before each issue, {reach}"
         case ForecastKind.NONE:

@@ -57,7 +57,7 @@ class PolicyKind(StrEnum):
 class ForecastKind(StrEnum):
     """What the policy sees of the future; emissions are always priced on what really happened."""
 
-    PERFECT = "perfect"  # the realised values: an upper bound on what planning can save
+    PERFECT = "perfect"  # the realised values: nothing is lost to forecast error
     SEASONAL = "seasonal"  # our own forecast from the days before
     NONE = "none"  # nothing: a dead feed
 

@@ -7,8 +7,6 @@ deadline and no GPU; what may not be had is infinitely dirty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,7 +108,3 @@ def _joined(begins: Numbers, ends: Numbers) -> list[Run]:
         else:
             runs.append((begin, end))
     return runs
-
-
-def total(runs: Sequence[Run]) -> float:
-    return sum(end - begin for begin, end in runs)

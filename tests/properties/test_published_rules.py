@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulations.policies.rules import cleanest_runs, lowest_of_each, runs_below, total
+from simulations.policies.rules import cleanest_runs, lowest_of_each, runs_below
 
 # Few values, so that ties are frequent.
 HOURS = st.lists(st.integers(1, 4), min_size=1, max_size=8)
@@ -46,7 +46,7 @@ def test_suspend_resume_walks_as_the_authors_walk(hours: list[int], share: float
             waited += 1
     runs = runs_below(edges, values, gate, work, patience)
     assert steps_of(runs) == walked
-    assert total(runs) == work
+    assert sum(end - begin for begin, end in runs) == work
 
 
 @given(groups=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5), min_size=1, max_size=5))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from simulations.comparison import ALL, TITLES, caption, columns, compared, plain_table, text_rows
+from simulations.policy_bars import policy_figure
+from simulations.report import html_report
 from simulations.scenario import JobSettings, PolicyKind, RequestSettings
 from simulations.sweep import Savings
 from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
@@ -63,3 +65,19 @@ def test_over_seeds_savings_have_an_interval() -> None:
     assert columns(table)[3:5] == ["from", "to"]
     assert caption(table).startswith("Means over 2 seeds")
     assert results.savings_ratio == pytest.approx(0.75)
+
+
+def test_the_report_shows_every_policy_in_a_picture_and_in_numbers() -> None:
+    results, table = compared([some_inputs(jobs=JOBS, job_settings=KW)], ALL)
+    page = html_report(results, table)
+    assert "What other policies save" in page
+    assert "Every policy in numbers" in page
+    assert policy_figure(table).picture.count("<rect") == len(ALL) - 1
+
+
+def test_the_picture_says_how_sure_it_is_where_there_are_seeds() -> None:
+    every = [some_inputs(jobs=a_job_trace((0.0, hours * HOUR_S, 1)), job_settings=KW) for hours in (2, 8)]
+    _, table = compared(every, [], count=2)
+    figure = policy_figure(table)
+    assert "95% by Student's t" in figure.caption
+    assert figure.picture.count('class="whisker"') == 3

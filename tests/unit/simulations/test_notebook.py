@@ -52,6 +52,12 @@ def test_tables_add_up_to_the_sides(result: Result) -> None:
     assert result.classes()["policy_gco2e"].sum() == pytest.approx(result.results.policy.emissions_gco2e)
 
 
+def test_the_parts_of_a_saving_add_up_to_it(result: Result) -> None:
+    parts = result.parts()
+    assert parts["time shift"] > 0
+    assert sum(parts.values()) == pytest.approx(result.results.avoided_gco2e)
+
+
 def test_a_table_becomes_a_frame(result: Result) -> None:
     pytest.importorskip("pandas", reason="pandas is the caller's to install")
     frame = result.jobs().pandas()
