@@ -83,6 +83,7 @@ PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "
 _CRON_LOOK_S = 60.0
 _SHORTEST_LOOK_S = 0.25  # real, under a clock that runs ahead
 _COUNT_S = 5.0
+_KEYS_S = 5.0  # real
 # What grids really emitted is known hours later.
 _BUDGETS_S = 3600.0
 # Day-ahead prices are written at some hour of the day before.
@@ -198,6 +199,7 @@ class Daemon:
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")
             group.create_task(self.quotas.run(self.writer, self.reads), name="quotas")
+            group.create_task(self._learn_keys(), name="keys")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(self.files.run(), name="files")
@@ -474,6 +476,15 @@ class Daemon:
 
     async def _replan(self) -> None:
         self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
+
+    async def _learn_keys(self) -> None:
+        """Keys that another daemon on this database has made or ended."""
+        while True:
+            await self._env.sleep_s(_KEYS_S * self._env.speed)
+            try:
+                self.guard.keyring.learn(await self._env.in_thread(self.reads.keys))
+            except StoreBusyError as error:
+                log.warning("keys not read", extra={"action": "keys_unread", "why": str(error)})
 
     async def _count_jobs(self) -> None:
         while True:

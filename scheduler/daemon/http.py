@@ -16,7 +16,7 @@ from aiohttp import StreamReader, hdrs, web
 
 from scheduler.config import Server
 from scheduler.daemon.api_errors import ApiError, internal, invalid, not_found
-from scheduler.daemon.audit import NOTED, AuditLog
+from scheduler.daemon.audit import NOTED, TARGET, AuditLog
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import Guard, caller_of, guard_of, refuse_single_tenants
 from scheduler.daemon.metrics import Metrics
@@ -191,7 +191,7 @@ class _Door:
         name = _policy_name(request.match_info.route)
         caller = caller_of(request)
         if name in self._audited and self._audit is not None and caller is not NOBODY and NOTED not in request:
-            target = request.match_info.get("id", "")
+            target = request.get(TARGET) or request.match_info.get("id", "")
             await self._audit.note(caller, name, target, status=status, code=code, request_id=request[REQUEST_ID])
 
     def _refusal(self, error: ApiError) -> web.Response:

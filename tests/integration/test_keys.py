@@ -227,7 +227,7 @@ async def test_the_log_says_who_did_what_with_which_result_and_nothing_of_strang
         ("POST /api/v1/keys", "", 403, "missing_scope"),
         ("POST /api/v1/jobs/{id}/cancel", job["id"], 409, "conflict"),
         ("POST /api/v1/jobs/{id}/cancel", job["id"], 200, None),
-        ("POST /api/v1/jobs", "", 201, None),
+        ("POST /api/v1/jobs", job["id"], 201, None),
         ("POST /api/v1/keys", id_of(red), 201, None),
     ]
     assert [one["key"] for one in noted["data"]][:4] == [id_of(red)] * 4
@@ -316,7 +316,7 @@ async def test_the_page_logs_in_shows_the_tenants_jobs_cancels_one_and_logs_out(
         async with a_tab(api.daemon.listener.base_url, tmp_path / "profile") as tab:
 
             async def log_in(key: str) -> None:
-                await tab.until("!document.querySelector('#key-form').hidden")
+                await tab.until("document.querySelector('#key-form')?.hidden === false")
                 await tab.says(f"document.querySelector('#key').value = '{key}'")
                 await tab.says("document.querySelector('#key-form button').click()")
 
