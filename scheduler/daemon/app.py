@@ -43,6 +43,7 @@ from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.guard import Guard
 from scheduler.daemon.http import make_app
+from scheduler.daemon.identity_tokens import IdentityTokens
 from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
@@ -116,8 +117,8 @@ class Daemon:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError, and
-        what the door refuses.
+        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError,
+        NoIdentityLibraryError, and what the door refuses.
         """
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
@@ -371,7 +372,8 @@ class Daemon:
             created_by="daemon",
         )
         named = [bootstrap_key(digest) for digest in self._settings.server.keys_sha256]
-        return Guard(self._env, Keyring(named, own=own))
+        oidc = self._settings.oidc
+        return Guard(self._env, Keyring(named, own=own), IdentityTokens(self._env, oidc) if oidc.issuer else None)
 
     def _status(self) -> status_api.StatusApi:
         return status_api.StatusApi(

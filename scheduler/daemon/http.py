@@ -163,6 +163,8 @@ class _Door:
         request[REQUEST_ID] = self._env.new_id("req")
         code = ""
         try:
+            if self._guard.identity is not None:
+                await self._guard.prepare(request)
             self._check(request)
             response = await handler(request)
         except ApiError as error:
