@@ -14,7 +14,6 @@ import asyncio
 import fcntl
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
@@ -41,13 +40,12 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
-from scheduler.daemon.guard import Guard
 from scheduler.daemon.http import make_app
-from scheduler.daemon.identity_tokens import IdentityTokens
 from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.own_key import guard_of_daemon, own_key
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
@@ -61,7 +59,6 @@ from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
-from scheduler.keys import Key, Keyring, Scope, bootstrap_key, sha256_of
 from scheduler.launchers.local import LocalLauncher
 from scheduler.ledger import EnergyUse
 from scheduler.objective_settings import sites_of, weighed
@@ -235,7 +232,8 @@ class Daemon:
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self._count_use)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
-        self.guard = self._guard()
+        self.cookbook.key = own_key(self._folder, env)
+        self.guard = guard_of_daemon(settings, env, self.cookbook.key)
         self.runs = Runs(
             env=env,
             runner=self.runner,
@@ -359,21 +357,6 @@ class Daemon:
         self._status().add_routes(app)
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
-
-    def _guard(self) -> Guard:
-        """Our own client of the gateway needs a key too, once others do."""
-        self.cookbook.key = self._own_key()
-        own = Key(
-            id="own",
-            tenant=None,
-            scopes=(Scope.INFER,),
-            key_sha256=sha256_of(self.cookbook.key),
-            created_at_s=0.0,
-            created_by="daemon",
-        )
-        named = [bootstrap_key(digest) for digest in self._settings.server.keys_sha256]
-        oidc = self._settings.oidc
-        return Guard(self._env, Keyring(named, own=own), IdentityTokens(self._env, oidc) if oidc.issuer else None)
 
     def _status(self) -> status_api.StatusApi:
         return status_api.StatusApi(
@@ -514,14 +497,6 @@ class Daemon:
 
     def _database_url(self) -> str:
         return self._settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"
-
-    def _own_key(self) -> str:
-        """Kept in the folder, so that a batch that runs on after a restart still gets in."""
-        path = self._folder / "own.key"
-        if not path.exists() or not path.read_bytes():  # empty: a crash between the two lines below
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32), encoding="ascii")
-        return path.read_text(encoding="ascii")
 
 
 async def _wake(wanted: asyncio.Event) -> None:
