@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from scheduler.budget_settings import BudgetSettings
 from scheduler.held_settings import MaintenanceSettings, ReservedSettings
+from scheduler.identity_settings import OidcSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
 from scheduler.quota_settings import TenantSettings
@@ -468,6 +469,7 @@ class Settings:
     feed: tuple[FeedSettings, ...] = ()
     worker: tuple[WorkerSettings, ...] = ()
     model_pool: tuple[ModelPoolSettings, ...] = ()
+    oidc: OidcSettings = OidcSettings()
     tenant: tuple[TenantSettings, ...] = ()
     budget: tuple[BudgetSettings, ...] = ()
     template: tuple[TemplateSettings, ...] = ()

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
@@ -28,6 +29,7 @@ from scheduler.config import (
     WorkerRole,
 )
 from scheduler.fine_tuning import OWN_PLACEHOLDERS
+from scheduler.identity_settings import OidcSettings
 from scheduler.objective_settings import unpriced
 from scheduler.templates import placeholders
 from scheduler.toml_positions import KeyPath
@@ -71,6 +73,7 @@ def findings(settings: Settings) -> list[Finding]:
     """Everything that contradicts itself, in the order of the tables."""
     return [
         *_server(settings.server),
+        *_oidc(settings.oidc),
         *_names(settings),
         *_regions(settings),
         *_objective(settings),
@@ -110,6 +113,18 @@ def _server(server: Server) -> Iterator[Finding]:
             what="is no address of SQLite or PostgreSQL",
             hint="sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, or empty for SQLite in state_dir",
         )
+
+
+def _oidc(oidc: OidcSettings) -> Iterator[Finding]:
+    """Whoever can change what lies at `jwks_url` on its way can make tokens that are believed."""
+    if not oidc.issuer:
+        return
+    for key in ("audience", "jwks_url"):
+        if not getattr(oidc, key):
+            yield Finding(path=("oidc",), what=f"issuer is set, but {key} is not", hint=f"the provider names its {key}")
+    address = urlsplit(oidc.jwks_url)
+    if address.scheme == "http" and not _is_loopback(address.hostname or ""):
+        yield Finding(path=("oidc", "jwks_url"), what="is read without encryption", hint="write https://")
 
 
 def _is_loopback(host: str) -> bool:

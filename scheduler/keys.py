@@ -134,6 +134,17 @@ def rotated(key: Key, *, new_id: str, key_sha256: str, now_s: float, overlap_s: 
     return replace(key, expires_at_s=ends_at_s, replaced_by=new_id), new
 
 
+def _ended_by_either(key: Key, same: Key) -> Key:
+    """Of two states of a key the later one: its end only ever comes closer."""
+    ends_at_s = [one.expires_at_s for one in (key, same) if one.expires_at_s is not None]
+    return replace(
+        key,
+        expires_at_s=min(ends_at_s, default=None),
+        revoked_at_s=key.revoked_at_s if same.revoked_at_s is None else same.revoked_at_s,
+        replaced_by=key.replaced_by or same.replaced_by,
+    )
+
+
 class Keyring:
     """All keys that are known here. `loose` ones carry no id of ours and are compared one by one."""
 
@@ -149,8 +160,8 @@ class Keyring:
         return self._has_loose or bool(self._by_id)
 
     def learn(self, keys: Collection[Key]) -> None:
-        """The stored keys as they are now."""
-        self._by_id = {key.id: key for key in keys}
+        """The stored keys as somebody has read them, perhaps a moment ago: an end that is known here stands."""
+        self.put(*(_ended_by_either(key, self._by_id.get(key.id, key)) for key in keys))
 
     def put(self, *keys: Key) -> None:
         """These have been stored or changed."""

@@ -13,15 +13,12 @@ Amounts are `cost`s in the unit of what is limited. Knows no clock, no store and
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from math import fsum
 
-MINUTE_S = 60.0
-_BUCKET_S = 1.0
+from scheduler.sliding_minute import Second, SlidingMinute
 
 
 class What(StrEnum):
@@ -89,73 +86,13 @@ class Rate:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Second:
-    begin_s: float
-    cost: float
-
-
-class SlidingMinute:
-    """What was used in the last 60 s of a clock that never jumps."""
-
-    __slots__ = ("_most_cost", "_seconds", "_sum_cost")
-
-    def __init__(self, most_cost: float) -> None:
-        self._most_cost = most_cost
-        self._seconds: deque[_Second] = deque()
-        self._sum_cost = 0.0
-
-    def used_cost(self, steady_s: float) -> float:
-        if self._seconds and _ends_s(self._seconds[0]) <= steady_s:
-            while self._seconds and _ends_s(self._seconds[0]) <= steady_s:
-                self._seconds.popleft()
-            self._sum_cost = fsum(one.cost for one in self._seconds)  # once a second, so that no error adds up
-        return self._sum_cost
-
-    def has_room(self, cost: float, steady_s: float) -> bool:
-        used_cost = self.used_cost(steady_s)
-        return used_cost < self._most_cost and used_cost + cost <= self._most_cost
-
-    def add(self, cost: float, steady_s: float) -> _Second:
-        begin_s = steady_s - steady_s % _BUCKET_S
-        if not self._seconds or self._seconds[-1].begin_s != begin_s:
-            self._seconds.append(_Second(begin_s=begin_s, cost=0.0))
-        self._seconds[-1].cost += cost
-        self._sum_cost += cost
-        return self._seconds[-1]
-
-    def give_back(self, second: _Second, cost: float) -> None:
-        """Of what was added then; where that is over, nothing is left to give back."""
-        if self._seconds and self._seconds[0].begin_s <= second.begin_s:
-            second.cost -= cost
-            self._sum_cost -= cost
-
-    def free_in_s(self, cost: float, steady_s: float) -> float | None:
-        """Until there is room for `cost`, if nothing else comes; None: there never will be."""
-        left_cost = self.used_cost(steady_s)
-        for one in self._seconds:
-            left_cost -= one.cost
-            if left_cost < self._most_cost and left_cost + cost <= self._most_cost:
-                return _ends_s(one) - steady_s
-        return None
-
-    def rate(self, what: What, steady_s: float) -> Rate:
-        left_cost = max(0.0, self._most_cost - self.used_cost(steady_s))
-        reset_s = _ends_s(self._seconds[-1]) - steady_s if self._seconds else 0.0
-        return Rate(what=what, most_cost=self._most_cost, left_cost=left_cost, reset_s=reset_s)
-
-
-def _ends_s(second: _Second) -> float:
-    return second.begin_s + _BUCKET_S + MINUTE_S
-
-
-@dataclass(slots=True, kw_only=True)
 class Reservation:
     """What one request was let in with, until it has ended."""
 
     month: str
     tokens: int
     minute: SlidingMinute | None = None
-    second: _Second | None = None
+    second: Second | None = None
 
 
 _FIELD = {
@@ -302,7 +239,15 @@ class Meter:
 
     def rates(self, steady_s: float) -> list[Rate]:
         """The limits of the minute."""
-        return [minute.rate(limit.what, steady_s) for limit, minute in self._minutely]
+        return [
+            Rate(
+                what=limit.what,
+                most_cost=limit.most_cost,
+                left_cost=minute.left_cost(steady_s),
+                reset_s=minute.reset_s(steady_s),
+            )
+            for limit, minute in self._minutely
+        ]
 
     def take_unwritten(self) -> list[Used]:
         """What was used since the last time, to be added to what is stored."""

@@ -63,6 +63,7 @@ async def _serve(settings: object) -> None:
     from scheduler.daemon.app import Daemon, StateFolderInUseError
     from scheduler.daemon.env import Env
     from scheduler.daemon.http import ExposedWithoutKeysError
+    from scheduler.daemon.identity_tokens import NoIdentityLibraryError
     from scheduler.daemon.model_routing import ModelPoolError
     from scheduler.daemon.worker_profiles import CalibrationFileError
     from scheduler.store.contract import StoreError
@@ -78,6 +79,8 @@ async def _serve(settings: object) -> None:
         raise UsageProblem(str(error)) from None
     except (ModelPoolError, CalibrationFileError) as error:
         raise UsageProblem(str(error), error.remedy) from None
+    except NoIdentityLibraryError as error:
+        raise UsageProblem(str(error)) from None
     except StoreError as error:
         raise OwnFailure(f"the daemon cannot start: {error}", "slacktide doctor -c FILE looks for the cause") from None
     except ModuleNotFoundError as error:

@@ -14,7 +14,6 @@ import asyncio
 import fcntl
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
@@ -41,12 +40,12 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
-from scheduler.daemon.guard import Guard
 from scheduler.daemon.http import make_app
 from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.own_key import guard_of_daemon, own_key
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
@@ -60,7 +59,6 @@ from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
-from scheduler.keys import Key, Keyring, Scope, bootstrap_key, sha256_of
 from scheduler.launchers.local import LocalLauncher
 from scheduler.ledger import EnergyUse
 from scheduler.objective_settings import sites_of, weighed
@@ -83,6 +81,7 @@ PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "
 _CRON_LOOK_S = 60.0
 _SHORTEST_LOOK_S = 0.25  # real, under a clock that runs ahead
 _COUNT_S = 5.0
+_KEYS_S = 5.0  # real
 # What grids really emitted is known hours later.
 _BUDGETS_S = 3600.0
 # Day-ahead prices are written at some hour of the day before.
@@ -115,8 +114,8 @@ class Daemon:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError, and
-        what the door refuses.
+        """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError,
+        NoIdentityLibraryError, and what the door refuses.
         """
         self._prepare_folder()
         store = await self._env.in_thread(open_store, self._database_url())
@@ -198,6 +197,7 @@ class Daemon:
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")
             group.create_task(self.quotas.run(self.writer, self.reads), name="quotas")
+            group.create_task(self._learn_keys(), name="keys")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(self.files.run(), name="files")
@@ -233,7 +233,8 @@ class Daemon:
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self._count_use)
         self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
         self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
-        self.guard = self._guard()
+        self.cookbook.key = own_key(self._folder, env)
+        self.guard = guard_of_daemon(settings, env, self.cookbook.key)
         self.runs = Runs(
             env=env,
             runner=self.runner,
@@ -358,20 +359,6 @@ class Daemon:
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
 
-    def _guard(self) -> Guard:
-        """Our own client of the gateway needs a key too, once others do."""
-        self.cookbook.key = self._own_key()
-        own = Key(
-            id="own",
-            tenant=None,
-            scopes=(Scope.INFER,),
-            key_sha256=sha256_of(self.cookbook.key),
-            created_at_s=0.0,
-            created_by="daemon",
-        )
-        named = [bootstrap_key(digest) for digest in self._settings.server.keys_sha256]
-        return Guard(self._env, Keyring(named, own=own))
-
     def _status(self) -> status_api.StatusApi:
         return status_api.StatusApi(
             env=self._env,
@@ -476,6 +463,15 @@ class Daemon:
     async def _replan(self) -> None:
         self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
 
+    async def _learn_keys(self) -> None:
+        """Keys that another daemon on this database has made or ended."""
+        while True:
+            await self._env.sleep_s(_KEYS_S * self._env.speed)
+            try:
+                self.guard.keyring.learn(await self._env.in_thread(self.reads.keys))
+            except StoreBusyError as error:
+                log.warning("keys not read", extra={"action": "keys_unread", "why": str(error)})
+
     async def _count_jobs(self) -> None:
         while True:
             try:
@@ -502,14 +498,6 @@ class Daemon:
 
     def _database_url(self) -> str:
         return self._settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"
-
-    def _own_key(self) -> str:
-        """Kept in the folder, so that a batch that runs on after a restart still gets in."""
-        path = self._folder / "own.key"
-        if not path.exists() or not path.read_bytes():  # empty: a crash between the two lines below
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32), encoding="ascii")
-        return path.read_text(encoding="ascii")
 
 
 async def _wake(wanted: asyncio.Event) -> None:

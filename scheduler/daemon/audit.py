@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # Set by a handler that wrote its own entry, with the change itself.
 NOTED = web.RequestKey("noted", bool)
+# What a handler has made, where the path does not name it.
+TARGET = web.RequestKey("target", str)
 _MAX_TARGET = 200
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from scheduler.batches import Batch, BatchStatus, FilePurpose, IllegalBatchMoveError, LineCounts
 from scheduler.config import BatchesSettings
 from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
+from scheduler.daemon.audit import TARGET
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.env import Env
 from scheduler.daemon.files_api import FilesApi, checked_life_s, json_answer, listed
@@ -84,6 +85,7 @@ class BatchesApi:
             raise not_found(f"There is no file {file.id!r}.") from None
         except (StoreBusyError, DiskFullError) as error:
             raise _refused(error) from None
+        request[TARGET] = batch.id
         return json_answer(described_batch(batch, batch.counts))
 
     async def listing(self, request: web.Request) -> web.Response:

@@ -24,6 +24,7 @@ from scheduler.batches import (
     StoredFile,
 )
 from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
+from scheduler.daemon.audit import TARGET
 from scheduler.daemon.env import Env
 from scheduler.daemon.file_folder import FileFolder, UnfinishedFile
 from scheduler.daemon.guard import caller_of, owned, tenant_for
@@ -137,6 +138,7 @@ class FilesApi:
         except (StoreBusyError, DiskFullError) as error:
             self.folder.remove(file_id)
             raise _refused(error) from None
+        request[TARGET] = file.id
         return json_answer(described_file(file))
 
     async def listing(self, request: web.Request) -> web.Response:

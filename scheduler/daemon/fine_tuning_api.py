@@ -22,6 +22,7 @@ from aiohttp import web
 from scheduler.batches import FilePurpose
 from scheduler.config import Settings
 from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
+from scheduler.daemon.audit import TARGET
 from scheduler.daemon.env import Env
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.files_api import FilesApi, json_answer, listed
@@ -94,6 +95,7 @@ class FineTuningApi:
             job = job_of(asked, settings, arguments, job_id, self.env.now_s(), tenant_for(request))
         except InvalidJobError as error:
             raise invalid(f"{error.field}: {error.what}", param=error.field) from None
+        request[TARGET] = job.id
         return await self._admitted(job, asked)
 
     async def _admitted(self, job: Job, asked: FineTuning) -> web.Response:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 from scheduler.config import Server
-from scheduler.daemon.api_errors import ApiError, unauthorized
+from scheduler.daemon.api_errors import ApiError, unauthorized, unavailable
 from scheduler.daemon.env import Env
+from scheduler.daemon.identity_tokens import IdentityTokens
 from scheduler.daemon.sessions import COOKIE, Sessions
 from scheduler.keys import ANYONE, NOBODY, Asked, Caller, Keyring, Refusal, Scope, bootstrap_key
 
@@ -25,20 +26,27 @@ _WHY = {
 }
 # Where nobody says whose a job, a file or a request is.
 DEFAULT_TENANT = "default"
+_RETRY_AFTER_S = 30.0
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Believes keys and sessions."""
+    """Believes keys, sessions, and tokens where an identity provider is set."""
 
-    def __init__(self, env: Env, keyring: Keyring, sessions: Sessions | None = None) -> None:
+    def __init__(self, env: Env, keyring: Keyring, identity: IdentityTokens | None = None) -> None:
         self._env = env
-        self.keyring = keyring
-        self.sessions = sessions or Sessions()
+        self.keyring, self.identity = keyring, identity
+        self.sessions = Sessions()
 
     @property
     def asks_for_keys(self) -> bool:
-        return self.keyring.asks_for_keys
+        return self.keyring.asks_for_keys or self.identity is not None
+
+    async def prepare(self, request: web.Request) -> None:
+        """Have at hand what the token of a request needs, if it is one. Called before `admit`."""
+        token = _bearer(request)
+        if self.identity is not None and token is not None and self.identity.is_one(token):
+            await self.identity.prepare(token)
 
     def admit(self, request: web.Request, asked: Asked | None) -> None:
         """Note who calls. None: a path without a route, which any key may find to be one. Raises ApiError."""
@@ -57,14 +65,21 @@ class Guard:
 
     def caller(self, request: web.Request) -> Caller:
         """Whoever the key, or the session, of a request stands for. Raises ApiError."""
-        authorization = request.headers.get(hdrs.AUTHORIZATION)
-        if authorization is not None:
-            kind, _, key = authorization.partition(" ")
-            if kind.lower() == "bearer" and key:
-                return self.believe(key.strip())
+        if hdrs.AUTHORIZATION in request.headers:
+            if (shown := _bearer(request)) is not None:
+                return self._of_token(shown) or self.believe(shown)
         elif hdrs.COOKIE in request.headers and (token := request.cookies.get(COOKIE)) is not None:
             return self._of_session(request, token)
         raise unauthorized("Send a key: Authorization: Bearer KEY.")
+
+    def _of_token(self, shown: str) -> Caller | None:
+        """None for what is no token of a provider."""
+        if self.identity is None or not self.identity.is_one(shown):
+            return None
+        if not self.identity.has_keys:
+            message = "The identity provider cannot be asked for its keys now."
+            raise unavailable(message, code="identity_unavailable", retry_after_s=_RETRY_AFTER_S)
+        return _welcome(self.identity.believed(shown))
 
     def _of_session(self, request: web.Request, token: str) -> Caller:
         key_id = self.sessions.key_id(token, self._env.monotonic_s())
@@ -118,6 +133,11 @@ def refuse_unless_own_page(request: web.Request) -> None:
     if origin.partition("://")[2] != request.headers.get(hdrs.HOST, "") or not origin:
         message = "A session changes things from its own page only: the Origin header has to name this host."
         raise ApiError(403, message, kind="permission_error", param="Origin", code="other_origin")
+
+
+def _bearer(request: web.Request) -> str | None:
+    kind, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return shown.strip() if kind.lower() == "bearer" and shown else None
 
 
 def _welcome(verdict: Caller | Refusal) -> Caller:

@@ -16,7 +16,7 @@ from aiohttp import StreamReader, hdrs, web
 
 from scheduler.config import Server
 from scheduler.daemon.api_errors import ApiError, internal, invalid, not_found
-from scheduler.daemon.audit import NOTED, AuditLog
+from scheduler.daemon.audit import NOTED, TARGET, AuditLog
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import Guard, caller_of, guard_of, refuse_single_tenants
 from scheduler.daemon.metrics import Metrics
@@ -36,6 +36,7 @@ _BODY_ALLOWANCE_S = 15.0
 _BODY_MIN_BYTES_PER_S = 64 * 1024
 
 
+_CLIENT_LEFT = 499
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _USUAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})  # known without parsing
 
@@ -149,6 +150,7 @@ class _Door:
     def __init__(self, guard: Guard, audit: AuditLog | None, env: Env, metrics: Metrics, policies: Policies) -> None:
         self._guard, self._env, self._metrics, self._policies = guard, env, metrics, policies
         self._audit = audit
+        self._noting: set[asyncio.Task[None]] = set()
         self._audited = frozenset(name for name, asked in policies.items() if _is_audited(name, asked))
 
     async def check_policies(self, app: web.Application) -> None:
@@ -161,6 +163,8 @@ class _Door:
         request[REQUEST_ID] = self._env.new_id("req")
         code = ""
         try:
+            if self._guard.identity is not None:
+                await self._guard.prepare(request)
             self._check(request)
             response = await handler(request)
         except ApiError as error:
@@ -169,12 +173,14 @@ class _Door:
             if error.status < 400:
                 raise
             response = self._refusal(_translated(error))
-        except ConnectionError:
-            raise  # the client has left; nobody is there to be answered
+        except (asyncio.CancelledError, ConnectionError):
+            # The client has left: nobody is there to be answered, and what it asked for may be done all the same.
+            self._note_soon(request)
+            raise
         except Exception:  # the outermost runner of a request
             log.exception("request failed", extra={"action": "request_failed", "request_id": request[REQUEST_ID]})
             response, code = self._refusal(internal()), "internal"
-        if request.method not in _READING and self._audit is not None and self._guard.asks_for_keys:
+        if self._is_noted(request):
             await self._note(request, response.status, code)
         return response
 
@@ -186,13 +192,24 @@ class _Door:
         route = request.match_info.route
         self._guard.admit(request, self._policies.get(_policy_name(route)) if route.resource is not None else None)
 
-    async def _note(self, request: web.Request, status: int, code: str) -> None:
+    def _is_noted(self, request: web.Request) -> bool:
         """One who showed no good key leaves no trace: strangers must not be able to fill the disk."""
-        name = _policy_name(request.match_info.route)
-        caller = caller_of(request)
-        if name in self._audited and self._audit is not None and caller is not NOBODY and NOTED not in request:
-            target = request.match_info.get("id", "")
-            await self._audit.note(caller, name, target, status=status, code=code, request_id=request[REQUEST_ID])
+        if request.method in _READING or self._audit is None or not self._guard.asks_for_keys or NOTED in request:
+            return False
+        return _policy_name(request.match_info.route) in self._audited and caller_of(request) is not NOBODY
+
+    async def _note(self, request: web.Request, status: int, code: str) -> None:
+        assert self._audit is not None, "asked before"
+        target = request.get(TARGET) or request.match_info.get("id", "")
+        name, request_id = _policy_name(request.match_info.route), request[REQUEST_ID]
+        await self._audit.note(caller_of(request), name, target, status=status, code=code, request_id=request_id)
+
+    def _note_soon(self, request: web.Request) -> None:
+        """Beside a request that is being cancelled."""
+        if self._is_noted(request):
+            noting = asyncio.create_task(self._note(request, _CLIENT_LEFT, "client_left"))
+            self._noting.add(noting)
+            noting.add_done_callback(self._noting.discard)
 
     def _refusal(self, error: ApiError) -> web.Response:
         self._metrics.refused(error.status, error.code or error.kind)

@@ -18,6 +18,7 @@ from aiohttp import web
 from scheduler.config import Settings
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
+from scheduler.daemon.audit import TARGET
 from scheduler.daemon.descriptions import (
     describe_account,
     describe_answer,
@@ -149,6 +150,7 @@ class JobsApi:
             return _json(200, describe_draft(accepted.job, accepted.placement))
         payload = {"requests": fields.requests} if fields.requests else None
         is_new, record = await self._submit(accepted, payload, None if key is None else IdempotencyKey.of(key, body))
+        request[TARGET] = record.job.id
         return self._described_record(201 if is_new else 200, record)
 
     async def listing(self, request: web.Request) -> web.Response:

@@ -23,7 +23,7 @@ async def test_a_busy_database_delays_the_count_of_jobs_and_ends_nothing(tmp_pat
     async with a_daemon(tmp_path) as (daemon, client):
         asked: list[str] = []
 
-        def busy() -> Mapping[JobState, int]:
+        def busy(tenant: str | None = None) -> Mapping[JobState, int]:
             asked.append("count")
             raise StoreBusyError("the database is busy")
 

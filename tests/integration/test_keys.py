@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,11 +15,19 @@ from aiohttp import web
 
 from scheduler.config import Server
 from scheduler.daemon.app import Daemon
-from scheduler.daemon.http import ExposedWithoutKeysError
+from scheduler.daemon.audit import AuditLog
+from scheduler.daemon.env import Env
+from scheduler.daemon.guard import Guard
+from scheduler.daemon.http import ExposedWithoutKeysError, Scope, make_app
 from scheduler.daemon.listener import Listener
+from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.sessions import LIFE_S, MAX_SESSIONS, Sessions
+from scheduler.keys import Keyring, bootstrap_key
+from scheduler.store.sql import open_store
+from scheduler.store.writer import InlineWriter
 from tests.browser import a_browser, a_tab
-from tests.daemons import a_daemon, a_submission
+from tests.daemons import a_daemon, a_submission, until
+from tests.stores import sqlite_store_url
 
 pytestmark = pytest.mark.slow
 
@@ -227,13 +236,52 @@ async def test_the_log_says_who_did_what_with_which_result_and_nothing_of_strang
         ("POST /api/v1/keys", "", 403, "missing_scope"),
         ("POST /api/v1/jobs/{id}/cancel", job["id"], 409, "conflict"),
         ("POST /api/v1/jobs/{id}/cancel", job["id"], 200, None),
-        ("POST /api/v1/jobs", "", 201, None),
+        ("POST /api/v1/jobs", job["id"], 201, None),
         ("POST /api/v1/keys", id_of(red), 201, None),
     ]
     assert [one["key"] for one in noted["data"]][:4] == [id_of(red)] * 4
     assert noted["data"][4]["key"].startswith("config-")
     assert all(one["request"].startswith("req-") for one in noted["data"])
     assert first["data"] + second["data"] == noted["data"]
+
+
+async def test_who_hangs_up_in_mid_change_is_in_the_log_all_the_same(tmp_path: Path) -> None:
+    """Else a change could be made and the answer not waited for, so that nobody knows whose it was."""
+    store = open_store(sqlite_store_url(tmp_path))
+    env, server, entered = Env(), Server(port=0), asyncio.Event()
+    guard = Guard(env, Keyring([bootstrap_key(hashlib.sha256(ADMIN.encode()).hexdigest())]))
+
+    async def change(_: web.Request) -> web.Response:
+        entered.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    app = make_app(
+        server,
+        env=env,
+        metrics=Metrics(),
+        problems=list,
+        policies={"POST /jobs/{id}": Scope.TRAIN},
+        guard=guard,
+        audit=AuditLog(env, InlineWriter(store)),
+    )
+    app.router.add_post("/jobs/{id}", change)
+    listener = Listener(app, server)
+    await listener.start()
+    async with aiohttp.ClientSession(listener.base_url, headers={"Authorization": f"Bearer {ADMIN}"}) as client:
+        call = asyncio.create_task(client.post("/jobs/job-1"))
+        await entered.wait()
+        call.cancel()
+        await until(lambda: bool(store.audit(limit=1)))
+    await listener.stop()
+    (entry,) = store.audit(limit=9)
+    store.close()
+    assert (entry.action, entry.target, entry.status, entry.code) == (
+        "POST /jobs/{id}",
+        "job-1",
+        499,
+        "client_left",
+    )
 
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
@@ -316,7 +364,7 @@ async def test_the_page_logs_in_shows_the_tenants_jobs_cancels_one_and_logs_out(
         async with a_tab(api.daemon.listener.base_url, tmp_path / "profile") as tab:
 
             async def log_in(key: str) -> None:
-                await tab.until("!document.querySelector('#key-form').hidden")
+                await tab.until("document.querySelector('#key-form')?.hidden === false")
                 await tab.says(f"document.querySelector('#key').value = '{key}'")
                 await tab.says("document.querySelector('#key-form button').click()")
 

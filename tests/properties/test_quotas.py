@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.quotas import MINUTE_S, Limit, Meter, Refused, Reservation, What, Window, month_of
+from scheduler.quotas import Limit, Meter, Refused, Reservation, What, Window, month_of
+from scheduler.sliding_minute import MINUTE_S
 
 pytestmark = pytest.mark.slow
 

@@ -138,3 +138,18 @@ def test_a_rotation_never_makes_the_old_key_last_longer() -> None:
     assert rotated(a_key(expires_at_s=15.0), overlap_s=DAY_S, **changed)[0].expires_at_s == 15.0  # type: ignore[arg-type]
     old, new = rotated(a_key(), overlap_s=0.0, **changed)  # type: ignore[arg-type]
     assert (old.expires_at_s, new.expires_at_s) == (10.0, None)
+
+
+def test_what_was_read_a_moment_ago_revives_no_key() -> None:
+    """Another daemon's keys are read beside our own changes, and may be older than those."""
+    ring = a_ring(a_key(revoked_at_s=1.0), replace(a_key(expires_at_s=50.0, replaced_by="x"), id="ba9876543210"))
+    ring.learn([a_key(), replace(a_key(expires_at_s=90.0), id="ba9876543210"), replace(a_key(), id="ffffffffffff")])
+    assert ring.believed(TEXT, 5.0) is Refusal.REVOKED
+    kept = ring.key("ba9876543210")
+    assert kept is not None
+    assert (kept.expires_at_s, kept.replaced_by) == (50.0, "x")
+    assert ring.key("ffffffffffff") is not None
+    ring.learn([replace(a_key(revoked_at_s=2.0), id="ffffffffffff")])
+    ended = ring.key("ffffffffffff")
+    assert ended is not None
+    assert ended.revoked_at_s == 2.0

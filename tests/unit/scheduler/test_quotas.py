@@ -11,13 +11,13 @@ from scheduler.quotas import (
     Meter,
     Refused,
     Reservation,
-    SlidingMinute,
     Used,
     What,
     Window,
     month_end_s,
     month_of,
 )
+from scheduler.sliding_minute import SlidingMinute
 
 JANUARY_S = parse_instant_s("2026-01-15T12:00Z")
 FEBRUARY_S = parse_instant_s("2026-02-01T00:00Z")
@@ -191,7 +191,7 @@ def test_the_headers_tell_what_is_left_and_when_all_of_it_is_back() -> None:
     requests, tokens = meter.rates(10.0)
     assert (requests.what, requests.most_cost, requests.left_cost, requests.reset_s) == (What.REQUESTS, 10, 9, 51.0)
     assert (tokens.what, tokens.left_cost) == (What.TOKENS, 700)
-    assert SlidingMinute(5).rate(What.REQUESTS, 0.0).reset_s == 0
+    assert SlidingMinute(5).reset_s(0.0) == 0
 
 
 def test_months_are_of_the_calendar_in_utc() -> None:
