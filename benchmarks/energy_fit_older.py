@@ -146,6 +146,10 @@ def shipped(family: Family, name: str) -> float:
     return float(getattr(stack_profile(profile).host(owner), field))
 
 
+def _shown(value: float) -> str:
+    return f"{float(f'{value:.3g}'):g}"
+
+
 def _print(what: str, subjects: Iterable[Subject]) -> None:
     members = list(subjects)
     plain, anchored = evaluate(members), evaluate(members, 2)
@@ -163,7 +167,7 @@ def main() -> None:
         training = [one for one in members if not is_held_back(one.measured.group_id)]
         print(f"\n{family.name}\n\n| constant | fitted | shipped |\n|---|---|---|")
         for name, value in fit(family, training).items():
-            print(f"| {name} | {value:.3g} | {shipped(family, name):.3g} |")
+            print(f"| {name} | {_shown(value)} | {_shown(shipped(family, name))} |")
         print("\n| predicted | groups | points | J/token | tokens/s | J/token, two anchors a group | tokens/s |")
         print("|---|---|---|---|---|---|---|")
         _print("as the fit starts", (with_values(one, family.start) for one in training))
