@@ -1,21 +1,22 @@
 """What the text of a question can say about the need for a strong model, measured on the training subjects alone.
 
-    python -m benchmarks.routing_limits
+    python -m benchmarks.routing_limits [--text]
 
 Each of the nineteen training subjects of `benchmarks.routing` is ranked by estimates that never saw it; the ten that
-are set aside are not read. Beside the router stand other estimates on its features, some on the words (scikit-learn),
-and one that no text allows: each subject's own gain, known exactly. Takes some minutes on one core.
+are set aside are not read. Beside the router stand other estimates on its features, with --text also trees and words
+(scikit-learn; some minutes on one core), and one that no text allows: each subject's own gain, known exactly.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.routing import ENERGY_BAR_RATIO, FILE, MOST_LOSS_RATIO, Energies, energies, part, set_aside
+from benchmarks.routing import FILE, MOST_LOSS_RATIO, Energies, energies, part, set_aside
 from shaping.router_model import STRONG, WEAK, Vector, feature_rows
 from shaping.router_training import logistic
 from simulations.router_curve import to_strong
@@ -24,8 +25,8 @@ from tests.real_data import data_folder
 
 PENALTY, WORD_PENALTY_RATIO = 100.0, 0.3
 TREES, LEAF_QUERIES = 400, 15
-FOLDS, JUDGED_SUBJECTS, DRAWS, CURVE_DRAWS = 10, 10, 1000, 6
-SUBJECTS_TRAINED_ON = (3, 6, 9, 12, 15, 18)
+FOLDS, JUDGED_SUBJECTS, DRAWS, CURVE_DRAWS = 10, 10, 500, 4
+SUBJECTS_TRAINED_ON = (3, 6, 12, 18)
 _MOST_DEVIATIONS = 4.0
 _PERCENTS = (2.5, 97.5)
 
@@ -137,10 +138,9 @@ ESTIMATES: Mapping[str, Estimate] = {
     "weak model alone": weak_alone,
     "gain, least squares": uplift,
     "gain beyond the subject's mean": uplift_within,
-    "trees": trees,
-    "words and features": words,
     "each subject's gain known": own_gain,
 }
+TEXT_ESTIMATES: Mapping[str, Estimate] = {"trees": trees, "words and features": words}
 
 
 def _chance(questions: Questions, right: NDArray[np.bool_], seen: Rows, unseen: Rows) -> Vector:
@@ -198,13 +198,9 @@ def least_share_ratio(gain: Vector, scores: Vector) -> float:
     return next(share / 100 for share, loss in enumerate(lost) if loss <= MOST_LOSS_RATIO)
 
 
-def within_auc_ratio(questions: Questions, scores: Vector, names: Sequence[str]) -> float:
+def aucs_ratio(questions: Questions, scores: Vector) -> dict[str, float]:
     """How often a question that only the strong model answers is ranked above another of its subject; 0.5 is chance."""
-    by_subject, areas = questions.rows_of, []
-    for name in names:
-        rows = by_subject[name]
-        areas.append((_auc_ratio(scores[rows], questions.gain[rows] == 1), len(rows)))
-    return float(np.average([area for area, _ in areas], weights=[size for _, size in areas]))
+    return {name: _auc_ratio(scores[rows], questions.gain[rows] == 1) for name, rows in questions.rows_of.items()}
 
 
 def _auc_ratio(scores: Vector, wanted: NDArray[np.bool_]) -> float:
@@ -231,42 +227,51 @@ def _recovered_of(questions: Questions, scores: Vector, names: Sequence[str]) ->
     return recovered_ratio(questions.gain[rows], scores[rows])
 
 
+def _auc_of(questions: Questions, aucs_ratio: Mapping[str, float], names: Sequence[str]) -> float:
+    sizes = [len(questions.rows_of[name]) for name in names]
+    return float(np.average([aucs_ratio[name] for name in names], weights=sizes))
+
+
 def _print_estimate(questions: Questions, name: str, scores: Vector, joules: Energies) -> None:
-    drawn = list(drawn_subjects(questions))
+    drawn, aucs = list(drawn_subjects(questions)), aucs_ratio(questions, scores)
     recovered = _interval([_recovered_of(questions, scores, names) for names in drawn])
-    share = least_share_ratio(questions.gain, scores)
-    within = within_auc_ratio(questions, scores, sorted(questions.rows_of))
-    spread = _interval([within_auc_ratio(questions, scores, names) for names in drawn[:100]])
+    within = _interval([_auc_of(questions, aucs, names) for names in drawn])
     print(
-        f"| {name} | {recovered_ratio(questions.gain, scores):.3f} ({recovered}) | {within:.3f} ({spread}) "
-        f"| {joules.relative_ratio(share):.0%} |",
+        f"| {name} | {recovered_ratio(questions.gain, scores):.3f} ({recovered}) "
+        f"| {_auc_of(questions, aucs, list(aucs)):.3f} ({within}) "
+        f"| {joules.relative_ratio(least_share_ratio(questions.gain, scores)):.0%} |",
         flush=True,
     )
 
 
+def _print_width(questions: Questions, scores: Vector) -> None:
+    few = [_recovered_of(questions, scores, names) for names in drawn_subjects(questions, JUDGED_SUBJECTS)]
+    print(f"\nthe router on {JUDGED_SUBJECTS} of the subjects drawn at random: {_interval(few)} in 95% of draws")
+
+
+def _print_learning(questions: Questions) -> None:
+    print("\n| subjects trained on | gap recovered at 50%, mean of draws |\n| ---: | ---: |")
+    for count in SUBJECTS_TRAINED_ON:
+        draws = 1 if count == len(questions.rows_of) - 1 else CURVE_DRAWS
+        found = [recovered_ratio(questions.gain, left_out(questions, router, count, seed)) for seed in range(draws)]
+        print(f"| {count} | {np.mean(found):.3f} (deviation {np.std(found):.3f}) |", flush=True)
+
+
 def main() -> None:
+    arguments = argparse.ArgumentParser(description="What the text of a question can say.")
+    arguments.add_argument("--text", action="store_true", help="trees and words as well (needs scikit-learn)")
+    estimates = {**ESTIMATES, **(TEXT_ESTIMATES if arguments.parse_args().text else {})}
     questions, joules = training_questions(), energies()
-    print(f"{len(questions.subject)} questions of {len(questions.rows_of)} subjects; bar {ENERGY_BAR_RATIO:.0%}\n")
+    print(f"{len(questions.subject)} questions of {len(questions.rows_of)} subjects\n")
     print(
         "| ranked by | gap recovered at 50% (95%, subjects drawn again) | AUC within subjects | energy within a point |"
     )
     print("| --- | ---: | ---: | ---: |")
-    scores = {name: left_out(questions, estimate) for name, estimate in ESTIMATES.items()}
-    ranks = [scores[name].argsort().argsort() for name in ("the router", "trees", "words and features")]
-    scores["router, trees and words, mean rank"] = np.asarray(sum(ranks), dtype=np.float64)
-    for name, ranked in scores.items():
-        _print_estimate(questions, name, ranked, joules)
+    for name, estimate in estimates.items():
+        _print_estimate(questions, name, left_out(questions, estimate), joules)
     _print_estimate(questions, "the router, subjects seen in training", seen_before(questions, router), joules)
-    of_ten = [
-        _recovered_of(questions, scores["the router"], names) for names in drawn_subjects(questions, JUDGED_SUBJECTS)
-    ]
-    print(f"\nthe router on {JUDGED_SUBJECTS} of the subjects drawn at random: {_interval(of_ten)} in 95% of draws")
-    print("\n| subjects trained on | gap recovered at 50%, mean of draws |\n| ---: | ---: |")
-    for count in SUBJECTS_TRAINED_ON:
-        found = [
-            recovered_ratio(questions.gain, left_out(questions, router, count, seed)) for seed in range(CURVE_DRAWS)
-        ]
-        print(f"| {count} | {np.mean(found):.3f} (deviation {np.std(found):.3f}) |", flush=True)
+    _print_width(questions, left_out(questions, router))
+    _print_learning(questions)
 
 
 if __name__ == "__main__":
