@@ -19,10 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.energy_model import MEASUREMENTS
+from benchmarks.log_fit import Values, Vector, fitted, log_errors
 from shaping.deployment import Deployment, GpuProfile, HostTimes
 from shaping.evaluation import Group, Spread, Subject, energy_spread, evaluate, predict, speed_spread, spread
 from shaping.profiles import gpu_profile, stack_profile
@@ -47,12 +45,8 @@ _EXPERT_TIMES = {"expert_parallel_s_per_layer": 120e-6, "fp8_expert_s_per_layer"
 _EXPERT_POWERS = {"expert_busy_per_compute_ratio_w": 1500.0, "fp8_expert_busy_w": 200.0}
 # How tightly a parameter is held to where it started; which one is chosen on training groups.
 _PRIOR_WEIGHTS = (0.1, 0.2, 0.5, 1.0)
-_STEPS = 12
-# A point which the model cannot explain must not pull all others along. Of 0.1 and 0.3, weighing points or groups
-# alike, this predicted left-out training groups best on both GPUs.
+# Of 0.1 and 0.3, weighing points or groups alike, this predicted left-out training groups best on H100 and on B200.
 _MOST_LOG_ERROR = 0.1
-
-Vector = NDArray[np.float64]
 
 
 def is_held_back(group_id: str, fold: int = 0) -> bool:
@@ -88,17 +82,17 @@ class Constants:
         limit_w = deployment.gpu.limit_w  # may be capped
         return dataclasses.replace(deployment, gpu=dataclasses.replace(self.gpu, limit_w=limit_w), stack=stack)
 
-    def moved(self, start: Mapping[str, float], logs: Sequence[float]) -> Constants:
-        """Each named constant at its start times exp of its entry."""
-        moved = {name: value * math.exp(log) for (name, value), log in zip(start.items(), logs, strict=True)}
-        of_host = {name: value for name, value in moved.items() if name in HostTimes.__slots__}
-        of_gpu: dict[str, Any] = {name: value for name, value in moved.items() if name not in of_host}
+    def having(self, values: Values) -> Constants:
+        """The same with these constants by name in the place of its own."""
+        of_host: dict[str, Any] = {name: value for name, value in values.items() if name in HostTimes.__slots__}
+        of_gpu: dict[str, Any] = {name: value for name, value in values.items() if name not in of_host}
         return Constants(gpu=dataclasses.replace(self.gpu, **of_gpu), host=dataclasses.replace(self.host, **of_host))
 
 
 def fit_dense(gpu_name: str, subjects: Sequence[Subject], fold: int = 0) -> Constants:
     """Constants of one GPU from the training groups of dense and hybrid models."""
-    constants = Constants(gpu=gpu_profile(gpu_name), host=stack_profile().host("other"))
+    gpu = gpu_profile(gpu_name)
+    constants = Constants(gpu=gpu, host=stack_profile().host(gpu.architecture))
     return _best_fitted(constants, _dense_start(gpu_name), _training(subjects, DENSE, fold))
 
 
@@ -140,38 +134,11 @@ def _left_out_loss(
 def _fitted(
     constants: Constants, start: Mapping[str, float], training: Sequence[Subject], prior_ratio: float
 ) -> Constants:
-    """Damped Gauss-Newton on the logarithms of predicted over measured energy and speed."""
-
-    def residuals(logs: Vector) -> Vector:
-        return np.concatenate([_log_errors(constants.moved(start, list(logs)), training), prior_ratio * logs])
-
-    logs = np.zeros(len(start))
-    here, damping = residuals(logs), 1e-2
-    for _ in range(_STEPS):
-        slopes = _slopes(residuals, logs, here)
-        normal = slopes.T @ slopes
-        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -slopes.T @ here)
-        there = residuals(logs + step)
-        if there @ there < here @ here:
-            logs, here, damping = logs + step, there, damping / 3
-        else:
-            damping *= 5
-    return constants.moved(start, list(logs))
+    return constants.having(fitted(start, lambda values: _log_errors(constants.having(values), training), prior_ratio))
 
 
-def _slopes(residuals: Callable[[Vector], Vector], logs: Vector, here: Vector) -> Vector:
-    nudge = 1e-5
-    return np.stack([(residuals(logs + nudge * row) - here) / nudge for row in np.eye(len(logs))], axis=1)
-
-
-def _log_errors(constants: Constants, training: Sequence[Subject]) -> Vector:
-    logs = []
-    for one in training:
-        made, measured = predict(with_constants(one, constants)), one.measured
-        if made is not None and measured.j_per_token and measured.tokens_per_s:
-            logs.append(math.log(made.j_per_token / measured.j_per_token))
-            logs.append(math.log(made.tokens_per_s / measured.tokens_per_s))
-    return _MOST_LOG_ERROR * np.tanh(np.array(logs) / _MOST_LOG_ERROR)
+def _log_errors(constants: Constants, subjects: Iterable[Subject]) -> Vector:
+    return log_errors((with_constants(one, constants) for one in subjects), _MOST_LOG_ERROR)
 
 
 def with_constants(one: Subject, constants: Constants) -> Subject:

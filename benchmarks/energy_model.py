@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from shaping.energy import Deployment, Precision, ProfileError, step
-from shaping.profiles import gpu_profile, model_profile, stack_profile
+from shaping.profiles import gpu_profile, model_profile, stack_profile, task_traffic
 from tests.real_data import data_folder
 
 MEASUREMENTS = "energy/llm_energy_measurements.csv.gz"
@@ -29,8 +29,6 @@ PRECISIONS = {
     "fp8": Precision.FP8,
     "mxfp4": Precision.BITS_4,
 }
-# Mean prompt lengths are not published with the points; these are the data set's own assumption by task.
-PROMPT_TOKENS = {"lm-arena-chat": 350, "gpqa": 250, "sourcegraph-fim": 700, "sharegpt-chat": 350, "sharegpt-code": 350}
 LEFT_OUT = {"host_bound_suspect", "data_parallel", "multimodal_prompt"}
 MEAN_CONTEXT_OF_OUTPUT_RATIO = 0.8  # long answers weigh more in the mean over steps than half their length
 
@@ -71,14 +69,11 @@ def predict(row: Row) -> Point | str:
         return sorted(flags)[0]
     if row["serving_stack"] not in STACKS:
         return f"no stack profile for {row['serving_stack']}"
-    if row["task"] not in PROMPT_TOKENS:
-        return f"prompt length of {row['task']} unknown"
+    batch, output_tokens = float(row["avg_batch_size"]), float(row["avg_output_tokens"])
     try:
-        made = _deployment(row)
+        made, prompt_tokens = _deployment(row), task_traffic(row["task"], output_tokens).prompt_tokens
     except ProfileError as error:
         return error.what
-    batch, output_tokens = float(row["avg_batch_size"]), float(row["avg_output_tokens"])
-    prompt_tokens = PROMPT_TOKENS[row["task"]]
     context_tokens = prompt_tokens + MEAN_CONTEXT_OF_OUTPUT_RATIO * output_tokens
     predicted = step(made, batch, context_tokens, batch * prompt_tokens / output_tokens)
     return Point(

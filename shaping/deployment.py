@@ -133,6 +133,7 @@ class HostTimes:
     tensor_parallel_s_per_layer: float
     expert_parallel_s_per_layer: float
     fp8_expert_s_per_layer: float = 0.0  # launching the further kernels that experts in FP8 need
+    synchronisation_is_idle: bool = False  # GPUs that wait for each other draw their context power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,6 @@ class StackProfile:
     name: str
     hosts: Mapping[str, HostTimes]
     host_gap_is_idle: bool = False
-    synchronisation_is_idle: bool = False  # GPUs that wait for each other draw their context power
     source: str = ""
 
     def host(self, architecture: str) -> HostTimes:
@@ -263,7 +263,7 @@ def _rates(deployment: Deployment) -> Rates:
         busy_per_compute_ratio_w=per_compute_ratio_w,
         limit_w=gpu.limit_w,
         host_gap_is_idle=deployment.stack.host_gap_is_idle,
-        synchronisation_is_idle=deployment.stack.synchronisation_is_idle,
+        synchronisation_is_idle=host.synchronisation_is_idle,
         is_corrected=deployment.correction is not None,
         correction=correction_numbers(deployment.correction),
     )

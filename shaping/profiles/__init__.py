@@ -152,7 +152,6 @@ def _stack(name: str, table: Table) -> StackProfile:
         name=name,
         hosts={architecture: _host(times) for architecture, times in table["host"].items()},
         host_gap_is_idle=table["host_gap_is_idle"],
-        synchronisation_is_idle=table["synchronisation_is_idle"],
         source=table["source"],
     )
 
@@ -164,6 +163,7 @@ def _host(table: Table) -> HostTimes:
         tensor_parallel_s_per_layer=table["tensor_parallel_us_per_layer"] * 1e-6,
         expert_parallel_s_per_layer=table["expert_parallel_us_per_layer"] * 1e-6,
         fp8_expert_s_per_layer=table.get("fp8_expert_us_per_layer", 0) * 1e-6,
+        synchronisation_is_idle=table["synchronisation_is_idle"],
     )
 
 

@@ -66,9 +66,20 @@ def test_two_anchors_a_curve_reach_the_tighter_target() -> None:
         assert within(errors, 0.04, 0.10), errors
 
 
-def test_a_fit_that_never_saw_them_is_nearly_as_good() -> None:
-    # Measured 10.3% and 25.9%, a little beyond the target; the bound here only keeps it from getting worse.
-    assert within(energy_spread(evaluate(dense().refitted)), 0.11, 0.27)
+def test_two_anchors_a_group_reach_it_as_well_with_the_shipped_constants() -> None:
+    errors = energy_spread(evaluate(dense().shipped, 2))
+    assert within(errors, 0.04, 0.10), errors
+
+
+def test_a_fit_that_never_saw_them_predicts_them_within_the_target() -> None:
+    errors = energy_spread(evaluate(dense().refitted))
+    assert within(errors, 0.10, 0.25), errors
+
+
+def test_two_anchors_a_group_are_nearly_as_good_with_such_a_fit() -> None:
+    # Measured 4.7% and 8.9%: the median is a little beyond the target of 4%.
+    errors = energy_spread(evaluate(dense().refitted, 2))
+    assert within(errors, 0.05, 0.10), errors
 
 
 def test_it_beats_full_power_and_the_regression_on_the_same_points() -> None:

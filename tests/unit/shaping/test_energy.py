@@ -118,6 +118,32 @@ def test_a_slow_host_leaves_the_gpu_at_its_context_power() -> None:
     assert made.energy_j == pytest.approx(busy_w * device_s + 121.7 * host_s, rel=1e-9)
 
 
+def test_gpus_that_wait_for_each_other_draw_their_context_power() -> None:
+    # 80 layers of 15 us; what they exchange keeps them busy.
+    made = step(deployment(gpu="h100-sxm", model="llama-3.1-70b", gpus=4), 32, 670.0)
+    waiting_s = 80 * 15e-6
+    busy_w = 423 + 58 * made.memory_utilisation_ratio + 637 * made.compute_utilisation_ratio
+    of_one_gpu_j = busy_w * (made.duration_s - waiting_s) + 121.7 * waiting_s
+    assert made.energy_j == pytest.approx(4 * of_one_gpu_j, rel=1e-9)
+
+
+def test_gpus_that_spin_while_they_wait_draw_their_busy_power() -> None:
+    made = step(deployment(gpu="b200-sxm", model="llama-3.1-70b", gpus=4), 32, 670.0)
+    busy_w = 454 + 519 * made.memory_utilisation_ratio + 1568 * made.compute_utilisation_ratio
+    assert made.power_w == pytest.approx(busy_w, rel=1e-9)
+
+
+def test_experts_in_fp8_draw_more_and_take_time_to_launch() -> None:
+    mixture = deployment(gpu="h100-sxm", model="qwen3-30b-a3b", precision=Precision.FP8)
+    made = step(mixture, 64, 0.0)
+    flops = 64 * 2 * 3.3e9
+    assert made.compute_s == pytest.approx(flops / (0.62 * 0.17 * 1979e12), rel=1e-9)
+    host_s = 1.1e-3 + 64 * 10e-6 + 48 * 100e-6
+    assert made.duration_s == pytest.approx(made.memory_s + made.compute_s + host_s, rel=1e-9)
+    expected_w = 423 + 195 + 58 * made.memory_utilisation_ratio + 1850 * made.compute_utilisation_ratio
+    assert made.power_w == pytest.approx(expected_w, rel=1e-9)
+
+
 def test_idle_power_depends_on_the_state() -> None:
     gpu = gpu_profile("h100-sxm")
     assert idle_power_w(gpu, GpuState.OFF) == 0.0

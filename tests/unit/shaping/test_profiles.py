@@ -84,6 +84,12 @@ def test_powers_that_no_one_measured_follow_from_tdp() -> None:
     assert gpu.peak_fp8_flops_per_s is None
 
 
+def test_experts_are_as_other_models_where_no_one_measured_them() -> None:
+    gpu = gpu_from_table("new", DATASHEET, DEFAULT)
+    assert gpu.expert_busy_per_compute_ratio_w == gpu.busy_per_compute_ratio_w == 450.0
+    assert (gpu.fp8_expert_bandwidth_ratio, gpu.fp8_expert_busy_w) == (0.58, 0.0)
+
+
 def test_a_small_card_draws_near_its_limit_from_the_first_token() -> None:
     assert gpu_from_table("small", {**DATASHEET, "tdp_w": 100}, DEFAULT).busy_floor_w == pytest.approx(85.0)
 
