@@ -47,6 +47,13 @@ def test_part_of_a_job_too_many_is_a_whole_job_refused() -> None:
     assert left_out(jobs).fewest == 1
 
 
+def test_two_wide_jobs_do_not_run_side_by_side_in_shares() -> None:
+    # 12 of 12.5 GPU hours, but two of 4 GPUs on 5 take turns: 3 of 2.5 hours.
+    jobs = [a_job(name, gpus=4, duration_s=1.5 * HOUR_S, within_s=2.5 * HOUR_S) for name in ("a", "b")]
+    assert left_out(jobs, gpus=5).fewest == 1
+    assert left_out(jobs, gpus=8).fewest == 0
+
+
 def test_the_job_that_holds_the_most_room_stays_out_first() -> None:
     found = left_out(the_long_one_and_four_short())
     assert (found.fewest, found.first[0].id) == (1, "long")
