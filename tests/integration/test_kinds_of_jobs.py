@@ -55,7 +55,7 @@ async def test_an_elastic_job_is_told_its_gpus_and_booked_with_them(tmp_path: Pa
 
 async def test_a_job_in_phases_is_booked_phase_by_phase(tmp_path: Path) -> None:
     async with a_daemon(tmp_path, tables()) as (_, client):
-        body = a_job(power_profile="30m:100W,2h:4kW", duration="", power="", arguments={"seconds": "1"})
+        body = a_job(power_profile="30m:100W,2h:4kW", duration="", power="", within="160m", arguments={"seconds": "1"})
         _, job = await posted(client, "/api/v1/jobs", body)
         ended = await until_state(client, job["id"], "succeeded")
         _, account = await got(client, "/api/v1/savings?since=2021-12-01T00:00Z")

@@ -51,14 +51,14 @@ def elastic_cases(draw: st.DrawFn) -> ElasticCase:
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
 @given(case=elastic_cases())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 def test_every_driver_gets_the_same_commands_for_elastic_jobs(driver: Driver, case: ElasticCase) -> None:
     assert commands(by_simulator(case)) == commands(driver(case))
 
 
 @pytest.mark.slow
 @given(case=elastic_cases())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 def test_a_journal_with_elastic_jobs_comes_back_from_its_lines(case: ElasticCase) -> None:
     decisions = by_simulator(case)
     lines = [encode_header(case.regions, "carbon_aware"), *(encode_decision(one) for one in decisions)]
@@ -68,7 +68,7 @@ def test_a_journal_with_elastic_jobs_comes_back_from_its_lines(case: ElasticCase
 
 @pytest.mark.slow
 @given(case=elastic_cases())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_no_gpu_is_lent_twice_and_every_job_that_fits_anywhere_does_all_its_work(case: ElasticCase) -> None:
     stretches, finished = simulated(case)
     works = {work.job.id: work for work in case.works}
@@ -87,7 +87,7 @@ def test_no_gpu_is_lent_twice_and_every_job_that_fits_anywhere_does_all_its_work
 
 @pytest.mark.slow
 @given(case=elastic_cases())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_alone_it_gets_the_cleanest_of_the_places_that_it_has_on_each_number_of_gpus(case: ElasticCase) -> None:
     planner = FleetPlanner()
     for work in case.works:

@@ -56,14 +56,14 @@ def _perhaps_in_phases(draw: st.DrawFn, job: Job) -> Job:
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
 @given(case=capped_cases())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 def test_every_driver_gets_the_same_commands_under_power_caps(driver: Driver, case: CappedCase) -> None:
     assert commands(by_simulator(case)) == commands(driver(case))
 
 
 @pytest.mark.slow
 @given(case=capped_cases())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_runs_that_last_as_long_as_they_say_keep_every_cap_at_every_instant_and_all_of_them_run(
     case: CappedCase,
 ) -> None:
@@ -77,7 +77,7 @@ def test_runs_that_last_as_long_as_they_say_keep_every_cap_at_every_instant_and_
 
 @pytest.mark.slow
 @given(case=capped_cases())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_runs_of_one_power_keep_every_cap_even_when_they_outlast_their_estimate(case: CappedCase) -> None:
     works = [one for one in case.works if not one.job.power_profile]
     stretches, _ = simulated(case, works)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Job, Phase
@@ -31,6 +31,7 @@ phases = st.lists(st.tuples(st.integers(1, 6), st.sampled_from([100.0, 300.0, 60
 
 
 @pytest.mark.slow
+@settings(max_examples=60, deadline=None)
 @given(others, phases, st.lists(st.integers(0, 50).map(float), min_size=HOURS, max_size=HOURS))
 def test_it_gets_the_cheapest_start_at_which_every_phase_has_its_power(
     taken: list[tuple[int, int, int, int]], lengths: list[tuple[int, float]], row: list[float]

@@ -185,8 +185,8 @@ class Board:
         none.
         """
         if need.job.elastic:
-            enough = than_g_s_per_kwh * need.job.power_w
-            return self._over_counts(need, lambda one: self.cheaper(one, enough / one.job.power_w), _cleaner_first)
+            enough = than_g_s_per_kwh * need.job.gpus  # power grows with the number of GPUs
+            return self._over_counts(need, lambda one: self.cheaper(one, enough / one.job.gpus), _cleaner_first)
         regions = allowed_regions(need.job, self.regions)
         curves = [one for one in self._curves(need, regions) if where is None or one.region in where]
         curves = [one for one in curves if _may_cost_less(one, need, than_g_s_per_kwh)]

@@ -233,3 +233,10 @@ def test_an_explanation_says_the_number_and_the_next_best() -> None:
     assert found.next_best is not None
     assert found.next_best.emissions_gco2e == pytest.approx(2 * (2 * 10 + (4 / 1.8 - 2) * 900))
     assert as_json(found)["gpus"] == 4
+
+
+def test_one_that_draws_nothing_is_planned_again_like_any_other() -> None:
+    engine = an_engine(300.0, 200.0, *[100.0] * 10)
+    told(engine, an_elastic(power_w=0.0, deadline_at_s=8 * HOUR_S, earliest_start_at_s=HOUR_S))
+    engine.decide([ForecastUpdated(at_s=60, zone="DE", series=a_series([300.0] * 12))], 60)
+    assert place(engine).end_at_s <= 8 * HOUR_S

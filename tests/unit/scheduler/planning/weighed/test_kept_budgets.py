@@ -148,7 +148,7 @@ def test_the_planner_within_is_still_known() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 40), st.integers(1, 5), st.integers(1, 60), st.integers(0, 1)), min_size=1, max_size=7
