@@ -107,11 +107,11 @@ class FleetPlanner:
 def with_others_taken(
     others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, reserve_ratio: float = 0.0
 ) -> Board:
-    """A board on which the running and planned pieces of the others are taken; what is not counted anew is only read."""
+    """A board on which what the others hold and will hold is taken; that of a `Standing` is only to be read."""
     if isinstance(others, Standing) and others.holdings.regions is regions:
-        occupancy = others.holdings.occupancy
-    else:
-        occupancy = occupied(regions, ((one.job, held_segments(one)) for one in others))
+        holdings = others.holdings
+        return Board(regions, forecasts, holdings.occupancy, reserve_ratio, holdings.rows(forecasts))
+    occupancy = occupied(regions, ((one.job, held_segments(one)) for one in others))
     return Board(regions, forecasts, occupancy, reserve_ratio)
 
 

@@ -13,7 +13,7 @@ when the plan that is returned holds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intensity_feeds.series import Basis, IntensitySeries, Signal
@@ -21,9 +21,10 @@ from scheduler.jobs import Interruption, Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
 from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
-from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
+from scheduler.planning.one_job.window import TIE_RATIO, Window, cheapest_window, is_better
 from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.grid_rows import GridRows, Least, is_surely_above
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.run_phases import in_phases, most_w, phases_of
@@ -136,17 +137,30 @@ def held_rate_gco2e_per_kwh(job: Job, region: Region) -> float:
 
 @dataclass(slots=True)
 class Board:
-    """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room."""
+    """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room.
+
+    `rows` are the forecasts as one table, where they are alike.
+    """
 
     regions: Sequence[Region]
     forecasts: Forecasts
     occupancy: Occupancy
     reserve_ratio: float = 0.0
+    rows: GridRows | None = None
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
     def cheapest(self, need: Need) -> Place | None:
         """The cheapest place in time; None when there is no room in time."""
+        if (least := self._least(need)) is not None and (best := self._cheapest_by_bound(need, least)) is not None:
+            integral = best.integral_g_s_per_kwh
+            return Place(
+                need=need,
+                segments=best.segments,
+                cause=_cause(need, best),
+                at_once=self.at_once(need),
+                integral_g_s_per_kwh=integral,
+            )
         regions = allowed_regions(need.job, self.regions)
         starts_at_s = self._first_starts(need, regions)
         at_once = _first_window(need, starts_at_s)
@@ -170,6 +184,11 @@ class Board:
         none.
         """
         regions = allowed_regions(need.job, self.regions)
+        if (least := self._least(need)) is not None:
+            bounds = least.ever_g_s_per_kwh.tolist()
+            regions = [
+                one for one, bound in zip(regions, bounds, strict=True) if not is_surely_above(bound, than_g_s_per_kwh)
+            ]
         curves = [one for one in self._curves(need, regions) if where is None or one.region in where]
         curves = [one for one in curves if _may_cost_less(one, need, than_g_s_per_kwh)]
         regions = [one for one in regions if where is None or one.name in where]
@@ -264,6 +283,40 @@ class Board:
         region = next((one for one in allowed_regions(job, self.regions) if one.name == piece.region), None)
         return region is not None and job_room.fits(self.occupancy, region, job, piece, reserve_ratio)
 
+    def _least(self, need: Need) -> Least | None:
+        """What the job emits at the least in each region; None where that is not told at a glance."""
+        job = need.job
+        if self.rows is None or job.regions or job.interruption is not None or job.power_profile:
+            return None
+        return self.rows.least(need.whole_s, need.earliest_s, job.deadline_at_s)
+
+    def _cheapest_by_bound(self, need: Need, least: Least) -> Pieces | None:
+        """As `_cheapest_known`, looking only where something as cheap as what is found may be; None: look everywhere.
+
+        The cleanest regions first; what they leave to choose from is compared in the order of the regions.
+        """
+        bounds, at_earliest = least.ever_g_s_per_kwh, least.at_earliest_g_s_per_kwh.tolist()
+        at_once: dict[int, Pieces] = {}
+        later: dict[int, Window] = {}
+        best_g_s_per_kwh = math.inf
+        for place in bounds.argsort(kind="stable").tolist():
+            if is_surely_above(float(bounds[place]), best_g_s_per_kwh):
+                break
+            alone = (self.regions[place],)
+            curves = self._curves(need, alone)
+            starts_at_s = self._first_starts(need, alone)
+            is_dear = is_surely_above(at_earliest[place], best_g_s_per_kwh)
+            if not (is_dear and starts_at_s[alone[0].name] <= need.earliest_s):
+                if (now := _at_once(need, curves, starts_at_s)) is not None:
+                    at_once[place] = now
+                    best_g_s_per_kwh = min(best_g_s_per_kwh, now.integral_g_s_per_kwh)
+            if (window := self._window(need, alone, curves, self.reserve_ratio)) is not None:
+                later[place] = window
+                best_g_s_per_kwh = min(best_g_s_per_kwh, window.integral_g_s_per_kwh)
+        first = min((at_once[place] for place in sorted(at_once)), key=_integral, default=None)
+        best = _best(later[place] for place in sorted(later))
+        return _sooner_if_as_cheap(first, None if best is None else _as_pieces(best))
+
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
         question: tuple[Signal, Basis] | None = None
@@ -344,24 +397,23 @@ class Board:
         later = self._search(need, regions, curves, self.reserve_ratio)
         if at_once is None and later is None and self.reserve_ratio > 0:
             return self._search(need, regions, curves, 0.0)
-        if at_once is None or later is None:
-            return at_once or later
-        gain = at_once.integral_g_s_per_kwh - later.integral_g_s_per_kwh
-        return later if gain > TIE_RATIO * abs(at_once.integral_g_s_per_kwh) else at_once
+        return _sooner_if_as_cheap(at_once, later)
 
     def _search(
         self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
     ) -> Pieces | None:
         if need.job.interruption is not None:
             return cheapest_pieces(curves, need.work, self._free(need, regions, reserve_ratio), FLEET_MAX_CELLS)
-        free = self._free(need, regions, reserve_ratio, at_least_s=need.whole_s)
         if need.job.power_profile:
-            return _profiled(need, curves, free)
-        window = cheapest_window(curves, need.whole_s, need.earliest_s, need.job.deadline_at_s, free)
-        if window is None:
-            return None
-        only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
-        return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
+            return _profiled(need, curves, self._free(need, regions, reserve_ratio, at_least_s=need.whole_s))
+        window = self._window(need, regions, curves, reserve_ratio)
+        return None if window is None else _as_pieces(window)
+
+    def _window(
+        self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
+    ) -> Window | None:
+        free = self._free(need, regions, reserve_ratio, at_least_s=need.whole_s)
+        return cheapest_window(curves, need.whole_s, need.earliest_s, need.job.deadline_at_s, free)
 
     def _pieces_in_the_dark(self, need: Need, regions: Sequence[Region]) -> tuple[Segment, ...]:
         """Pieces that meet the deadline on a grid of which nothing is known; empty when there are none."""
@@ -500,6 +552,31 @@ def _at_once(need: Need, curves: Sequence[Curve], starts_at_s: Mapping[str, floa
             integral = run_integral_g_s_per_kwh(one, need.job, only)
             choices.append(Pieces(segments=(only,), integral_g_s_per_kwh=integral))
     return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
+
+
+def _integral(found: Pieces) -> float:
+    return found.integral_g_s_per_kwh
+
+
+def _as_pieces(window: Window) -> Pieces:
+    only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
+    return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
+
+
+def _best(windows: Iterable[Window]) -> Window | None:
+    """As if they had been searched together, in this order."""
+    best: Window | None = None
+    for one in windows:
+        if best is None or is_better(one, best):
+            best = one
+    return best
+
+
+def _sooner_if_as_cheap(at_once: Pieces | None, later: Pieces | None) -> Pieces | None:
+    if at_once is None or later is None:
+        return at_once or later
+    gain = at_once.integral_g_s_per_kwh - later.integral_g_s_per_kwh
+    return later if gain > TIE_RATIO * abs(at_once.integral_g_s_per_kwh) else at_once
 
 
 def _cause(need: Need, found: Pieces) -> Cause:

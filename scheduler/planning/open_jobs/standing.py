@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import overload
 
+from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
-from scheduler.planning.plan import Cause, Placement, Region, Segment
+from scheduler.planning.open_jobs.grid_rows import GridRows
+from scheduler.planning.plan import Cause, Forecasts, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
 
 # Steps of the past are forgotten when so many pieces have been changed since the last time.
@@ -31,6 +33,8 @@ class Holdings:
         self._hurried: dict[str, Placement] = {}
         self._occupancy = Occupancy(regions)
         self._changes = 0
+        self._rows: GridRows | None = None
+        self._unlike: dict[str, IntensitySeries] | None = None  # the forecasts that make no table
 
     def put(self, one: OpenJob) -> None:
         name, segments = one.job.id, held_segments(one)
@@ -50,7 +54,7 @@ class Holdings:
 
     def resize(self, regions: Sequence[Region]) -> None:
         """The regions have other GPUs from now on."""
-        self.regions = regions
+        self.regions, self._unlike = regions, None
         self._count_anew()
 
     def holds(self, name: str) -> bool:
@@ -65,6 +69,16 @@ class Holdings:
     def hurried(self) -> list[Placement]:
         """The places so far of jobs that wait and were placed as early as possible, or late."""
         return [placed for _, placed in sorted(self._hurried.items())]
+
+    def rows(self, forecasts: Forecasts) -> GridRows | None:
+        """The forecasts as one table, made when they are new."""
+        if self._rows is not None and self._rows.answers_for(self.regions, forecasts):
+            return self._rows
+        if self._unlike is not None and self._unlike == forecasts:
+            return None
+        self._rows = GridRows.of(self.regions, forecasts)
+        self._unlike = dict(forecasts) if self._rows is None else None
+        return self._rows
 
     def _replace(self, name: str, job: Job, segments: tuple[Segment, ...]) -> None:
         self._change()
