@@ -51,7 +51,7 @@ def cheapest_window(
         if best is not None and allowed and _is_dearer(one, duration_s, allowed, best):
             continue
         found = _cheapest_in(one, duration_s, allowed)
-        if found is not None and (best is None or is_better(found, best)):
+        if found is not None and (best is None or _is_better(found, best)):
             best = found
     return best
 
@@ -63,7 +63,7 @@ def _is_dearer(one: Curve, duration_s: float, allowed: Intervals, than: Window) 
     return least > than.integral_g_s_per_kwh + _SURE_RATIO * (abs(than.integral_g_s_per_kwh) + abs(least))
 
 
-def is_better(one: Window, other: Window) -> bool:
+def _is_better(one: Window, other: Window) -> bool:
     tie = TIE_RATIO * abs(other.integral_g_s_per_kwh)
     difference = one.integral_g_s_per_kwh - other.integral_g_s_per_kwh
     return difference < -tie or (difference <= tie and one.start_at_s < other.start_at_s)

@@ -160,6 +160,14 @@ class Occupancy:
         most = power.most_taken(power_w, reserve_ratio)
         return () if most is None else power.steps.stretches(from_s, to_s, most, at_least_s)
 
+    def steps_from(self, region: str, from_s: float) -> tuple[list[float], list[int]]:
+        """When each step begins, the first of them at `from_s` and the last without end, and what is taken in it."""
+        steps = self._steps[region]
+        first = steps.index_at(from_s)
+        times_s: list[float] = steps.times_s[first : steps.count].tolist()
+        times_s[0] = from_s
+        return times_s, steps.taken[first : steps.count].tolist()
+
     def held_at(self, region: str, instants_s: Floats) -> Whole:
         """What the region itself holds at each instant, shape as `instants_s`."""
         steps = self._held[region]

@@ -13,7 +13,7 @@ when the plan that is returned holds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intensity_feeds.series import Basis, IntensitySeries, Signal
@@ -21,9 +21,10 @@ from scheduler.jobs import Interruption, Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
 from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
-from scheduler.planning.one_job.window import TIE_RATIO, Window, cheapest_window, is_better
+from scheduler.planning.one_job.window import TIE_RATIO, Window, cheapest_window
 from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.glance import least_beside
 from scheduler.planning.open_jobs.grid_rows import GridRows, Least, is_surely_above
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
@@ -293,29 +294,28 @@ class Board:
     def _cheapest_by_bound(self, need: Need, least: Least) -> Pieces | None:
         """As `_cheapest_known`, looking only where something as cheap as what is found may be; None: look everywhere.
 
-        The cleanest regions first; what they leave to choose from is compared in the order of the regions.
+        The cleanest regions first; what is as cheap as the cheapest is compared in the order of the regions.
         """
-        bounds, at_earliest = least.ever_g_s_per_kwh, least.at_earliest_g_s_per_kwh.tolist()
-        at_once: dict[int, Pieces] = {}
-        later: dict[int, Window] = {}
+        bounds = least.ever_g_s_per_kwh
+        found: dict[int, float] = {}
         best_g_s_per_kwh = math.inf
         for place in bounds.argsort(kind="stable").tolist():
-            if is_surely_above(float(bounds[place]), best_g_s_per_kwh):
+            bound = float(bounds[place])
+            if is_surely_above(bound, best_g_s_per_kwh):
                 break
-            alone = (self.regions[place],)
-            curves = self._curves(need, alone)
-            starts_at_s = self._first_starts(need, alone)
-            is_dear = is_surely_above(at_earliest[place], best_g_s_per_kwh)
-            if not (is_dear and starts_at_s[alone[0].name] <= need.earliest_s):
-                if (now := _at_once(need, curves, starts_at_s)) is not None:
-                    at_once[place] = now
-                    best_g_s_per_kwh = min(best_g_s_per_kwh, now.integral_g_s_per_kwh)
-            if (window := self._window(need, alone, curves, self.reserve_ratio)) is not None:
-                later[place] = window
-                best_g_s_per_kwh = min(best_g_s_per_kwh, window.integral_g_s_per_kwh)
-        first = min((at_once[place] for place in sorted(at_once)), key=_integral, default=None)
-        best = _best(later[place] for place in sorted(later))
-        return _sooner_if_as_cheap(first, None if best is None else _as_pieces(best))
+            region = self.regions[place]
+            if region.held or region.power_cap_w is not None:
+                found[place] = bound  # more than GPUs is to be looked at
+                continue
+            found[place] = least_beside(self.occupancy, region, need.job.gpus, self.reserve_ratio, least, place)
+            best_g_s_per_kwh = min(best_g_s_per_kwh, found[place])
+        if math.isinf(best_g_s_per_kwh):
+            return None
+        near = [self.regions[place] for place in sorted(found) if not is_surely_above(found[place], best_g_s_per_kwh)]
+        curves = self._curves(need, near)
+        first = _at_once(need, curves, self._first_starts(need, near))
+        window = self._window(need, near, curves, self.reserve_ratio)
+        return _sooner_if_as_cheap(first, None if window is None else _as_pieces(window))
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
@@ -554,22 +554,9 @@ def _at_once(need: Need, curves: Sequence[Curve], starts_at_s: Mapping[str, floa
     return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
 
 
-def _integral(found: Pieces) -> float:
-    return found.integral_g_s_per_kwh
-
-
 def _as_pieces(window: Window) -> Pieces:
     only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
     return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
-
-
-def _best(windows: Iterable[Window]) -> Window | None:
-    """As if they had been searched together, in this order."""
-    best: Window | None = None
-    for one in windows:
-        if best is None or is_better(one, best):
-            best = one
-    return best
 
 
 def _sooner_if_as_cheap(at_once: Pieces | None, later: Pieces | None) -> Pieces | None:
