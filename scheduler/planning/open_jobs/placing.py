@@ -153,7 +153,7 @@ class Board:
 
     def cheapest(self, need: Need) -> Place | None:
         """The cheapest place in time; None when there is no room in time."""
-        if (least := self._least(need)) is not None and (best := self._cheapest_by_bound(need, least)) is not None:
+        if (least := self.least(need)) is not None and (best := self._cheapest_by_bound(need, least)) is not None:
             integral = best.integral_g_s_per_kwh
             return Place(
                 need=need,
@@ -185,7 +185,7 @@ class Board:
         none.
         """
         regions = allowed_regions(need.job, self.regions)
-        if (least := self._least(need)) is not None:
+        if (least := self.least(need)) is not None:
             bounds = least.ever_g_s_per_kwh.tolist()
             regions = [
                 one for one, bound in zip(regions, bounds, strict=True) if not is_surely_above(bound, than_g_s_per_kwh)
@@ -209,6 +209,8 @@ class Board:
 
     def at_once(self, need: Need) -> Segment | None:
         """The window in one piece that ends first, whatever the deadline; None when no region has so many GPUs."""
+        if (this_instant := self._this_instant_anywhere(need)) is not None:
+            return this_instant
         starts_at_s: dict[str, float] = {}
         for region in allowed_regions(need.job, self.regions):
             starts_at_s |= self._first_starts(need, (region,))
@@ -284,7 +286,7 @@ class Board:
         region = next((one for one in allowed_regions(job, self.regions) if one.name == piece.region), None)
         return region is not None and job_room.fits(self.occupancy, region, job, piece, reserve_ratio)
 
-    def _least(self, need: Need) -> Least | None:
+    def least(self, need: Need) -> Least | None:
         """What the job emits at the least in each region; None where that is not told at a glance."""
         job = need.job
         if self.rows is None or job.regions or job.interruption is not None or job.power_profile:
@@ -335,6 +337,16 @@ class Board:
         """The first instant in each region with room for all of it in one piece, whatever the deadline."""
         first, job, from_s, whole_s = job_room.first_start_at_s, need.job, need.earliest_s, need.whole_s
         return {region.name: first(self.occupancy, region, job, from_s, whole_s) for region in regions}
+
+    def _this_instant_anywhere(self, need: Need) -> Segment | None:
+        """The start at the earliest instant in the first region with room; where power counts it is not told."""
+        regions = allowed_regions(need.job, self.regions)
+        if any(region.power_cap_w is not None for region in regions):
+            return None
+        from_s, whole_s, gpus = need.earliest_s, need.whole_s, need.job.gpus
+        has_room_from = self.occupancy.has_room_from
+        name = next((one.name for one in regions if has_room_from(one.name, from_s, whole_s, gpus)), None)
+        return None if name is None else Segment(start_at_s=from_s, end_at_s=from_s + whole_s, region=name)
 
     def _this_instant(self, need: Need, curves: Sequence[Curve], below_g_s_per_kwh: float) -> Iterator[Pieces]:
         """The start at the earliest instant in each region with room, where it costs less."""
