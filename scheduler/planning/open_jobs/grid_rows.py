@@ -55,13 +55,10 @@ class Least:
             last_s = max(from_s, min(to_s, self.until_s) - self.whole_s)
             low, high = bisect_left(self.begins_s, from_s), bisect_right(self.begins_s, last_s)
             low_end, high_end = bisect_left(self.ends_s, from_s), bisect_right(self.ends_s, last_s)
-            least_g_s_per_kwh = min(
-                least_g_s_per_kwh,
-                self.at(place, from_s),
-                self.at(place, last_s),
-                *column[2 + low : 2 + high],
-                *column[count + low_end : count + high_end],
-            )
+            on_steps = (*column[2 + low : 2 + high], *column[count + low_end : count + high_end])
+            first = column[0] if from_s == self.from_s else self.at(place, from_s)
+            last = column[1] if to_s >= self.until_s else self.at(place, last_s)
+            least_g_s_per_kwh = min(least_g_s_per_kwh, first, last, *on_steps)
         return least_g_s_per_kwh
 
     def at(self, place: int, start_at_s: float) -> float:
