@@ -95,6 +95,7 @@ class _Watched:
         self.holdings = Holdings(regions)
         self.held: dict[str, _Entry] = {}
         self.pausable: dict[str, _Entry] = {}
+        self.profiled: dict[str, _Entry] = {}
         self.waiting: dict[str, _Entry] = {}
         self.in_pieces: dict[str, _Entry] = {}
         self.starts = Agenda()  # of those that wait: when they are planned in one piece to start, and must
@@ -113,12 +114,14 @@ class _Watched:
             self._overruns.put(name, (entry.running.end_at_s,))
             if entry.job.interruption is not None:
                 self.pausable[name] = entry
+            if entry.job.power_profile:
+                self.profiled[name] = entry
         elif entry.waits:
             self.waiting[name] = entry
             self._wait(entry)
 
     def drop(self, name: str, *, is_gone: bool = True) -> None:
-        for some in (self.held, self.pausable, self.waiting, self.in_pieces):
+        for some in (self.held, self.pausable, self.profiled, self.waiting, self.in_pieces):
             some.pop(name, None)
         for agenda in (self.starts, self.ends, self._dues, self._overruns):
             agenda.drop(name)
@@ -512,8 +515,8 @@ class Engine:
             yield from (hold.end_at_s for region in self.regions for hold in region.held)
 
     def _phase_ends_at_s(self) -> Iterable[float]:
-        for entry in self._watched.held.values():
-            if entry.running is not None and entry.job.power_profile:
+        for entry in self._watched.profiled.values():
+            if entry.running is not None:
                 yield from (part.end_at_s for part in in_phases(entry.job, (entry.running,)))
 
 

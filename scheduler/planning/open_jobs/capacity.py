@@ -65,6 +65,11 @@ class Occupancy:
                 occupancy._draw(one, power_w, times=1)
         return occupancy
 
+    @property
+    def counts_power(self) -> bool:
+        """Whether any region has a cap."""
+        return bool(self._power)
+
     def copy(self) -> Occupancy:
         other = Occupancy(())
         other._gpus, other._held = self._gpus, self._held

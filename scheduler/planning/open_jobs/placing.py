@@ -340,9 +340,9 @@ class Board:
 
     def _this_instant_anywhere(self, need: Need) -> Segment | None:
         """The start at the earliest instant in the first region with room; where power counts it is not told."""
-        regions = allowed_regions(need.job, self.regions)
-        if any(region.power_cap_w is not None for region in regions):
+        if self.occupancy.counts_power:
             return None
+        regions = allowed_regions(need.job, self.regions) if need.job.regions else self.regions
         from_s, whole_s, gpus = need.earliest_s, need.whole_s, need.job.gpus
         has_room_from = self.occupancy.has_room_from
         name = next((one.name for one in regions if has_room_from(one.name, from_s, whole_s, gpus)), None)
