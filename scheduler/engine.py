@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from intensity_feeds.series import IntensitySeries
+from scheduler.agenda import Agenda
 from scheduler.events import (
     EVENT_ORDER,
     CancelRequested,
@@ -37,6 +38,7 @@ from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobS
 from scheduler.planning.gpu_counts import power_at_w, speed_at
 from scheduler.planning.open_jobs.job_room import is_powered, occupied
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
+from scheduler.planning.open_jobs.standing import Holdings, Standing
 from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment, gpus_of
 from scheduler.planning.planner import Freed, OpenJob, Planner
 from scheduler.planning.run_phases import in_phases
@@ -91,6 +93,77 @@ class _Entry:
         return OpenJob(job=self.job, done_s=self.done_s, running=_expected(self, now_s), planned=self.placement)
 
 
+class _Watched:
+    """Open jobs by what may happen to them next, so that nobody has to look at all of them at every event."""
+
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self.holdings = Holdings(regions)
+        self.held: dict[str, _Entry] = {}
+        self.pausable: dict[str, _Entry] = {}
+        self.profiled: dict[str, _Entry] = {}
+        self.waiting: dict[str, _Entry] = {}
+        self.in_pieces: dict[str, _Entry] = {}
+        self.starts = Agenda()  # of those that wait: when they are planned in one piece to start, and must
+        self.ends = Agenda()  # when runs are expected to end
+        self._dues, self._due = Agenda(), set[str]()
+        self._overruns, self._overrun = Agenda(), set[str]()
+
+    def put(self, entry: _Entry) -> None:
+        """Anything about it changed."""
+        name = entry.job.id
+        self.drop(name, is_gone=False)
+        self.holdings.put(entry.as_open(float("-inf")))
+        if entry.running is not None:
+            self.held[name] = entry
+            self.ends.put(name, (entry.running.end_at_s,))
+            self._overruns.put(name, (entry.running.end_at_s,))
+            if entry.job.interruption is not None:
+                self.pausable[name] = entry
+            if entry.job.power_profile:
+                self.profiled[name] = entry
+        elif entry.waits:
+            self.waiting[name] = entry
+            self._wait(entry)
+
+    def drop(self, name: str, *, is_gone: bool = True) -> None:
+        for some in (self.held, self.pausable, self.profiled, self.waiting, self.in_pieces):
+            some.pop(name, None)
+        for agenda in (self.starts, self.ends, self._dues, self._overruns):
+            agenda.drop(name)
+        self._due.discard(name)
+        self._overrun.discard(name)
+        if is_gone:
+            self.holdings.drop(name)
+
+    def look_again(self, entries: Iterable[_Entry]) -> None:
+        for entry in list(entries):
+            self.put(entry)
+
+    def due(self, now_s: float) -> list[_Entry]:
+        """Those that wait whose time may have come; nobody else's has."""
+        self._due.update(self._dues.take_until(now_s + SAME_INSTANT_S))
+        return [self.waiting[name] for name in self._due]
+
+    def see_overruns(self, now_s: float) -> None:
+        """Runs that outlast their estimate hold their GPUs a little longer, and longer again."""
+        self._overrun.update(self._overruns.take_until(now_s))
+        for name in self._overrun:
+            self.holdings.put(self.held[name].as_open(now_s))
+
+    def _wait(self, entry: _Entry) -> None:
+        must_s, name = entry.latest_start_at_s, entry.job.id
+        if entry.placement is None:
+            self.starts.put(name, (must_s,))
+            return
+        first_s = entry.placement.start_at_s
+        self._dues.put(name, (min(first_s, must_s),))
+        if len(entry.placement.segments) > 1:
+            self.in_pieces[name] = entry
+            self.starts.put(name, (must_s,))
+        else:
+            self.starts.put(name, (must_s, first_s))
+
+
 @dataclass(slots=True)
 class Engine:
     """`decide` is its only verb that changes anything; the rest are questions."""
@@ -105,14 +178,18 @@ class Engine:
     _freed: list[Freed] = field(default_factory=list)  # by runs that ended early, nothing else being changed
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
+    _watched: _Watched = field(init=False)
 
     def __post_init__(self) -> None:
         self._at_once = RunNowQueue(self.regions)
+        self._watched = _Watched(self.regions)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
     def decide(self, events: Sequence[Event], now_s: float) -> list[Command]:
         """Take in what happened up to `now_s` and say what to do. The order of `events` does not matter."""
+        if now_s < self._decided_at_s:  # a clock that was set back: what was forgotten as past is ahead again
+            self._watched.look_again(self._jobs.values())
         for event in sorted(events, key=_event_key):
             self._take_in(event, now_s)
         self._admit_newcomers(now_s)
@@ -131,7 +208,8 @@ class Engine:
 
     def next_wakeup_at_s(self) -> float | None:
         """The next instant at which `decide` would do something without any new event; None when there is none."""
-        ahead = [at_s for at_s in self._wakeups_at_s() if at_s > self._decided_at_s + SAME_INSTANT_S]
+        decided_at_s = self._decided_at_s + SAME_INSTANT_S
+        ahead = [at_s for at_s in self._wakeups_at_s(decided_at_s) if at_s > decided_at_s]
         return min(ahead, default=None)
 
     # -- asking -----------------------------------------------------------------------------------------------------
@@ -177,7 +255,7 @@ class Engine:
     def free_gpus(self) -> dict[str, int]:
         """GPUs that no run occupies, by region; never negative unless capacity was taken away under running work."""
         free = {region.name: region.gpus for region in self.regions}
-        for entry in self._jobs.values():
+        for entry in self._watched.held.values():
             if entry.running is not None and entry.running.region in free:
                 free[entry.running.region] -= gpus_of(entry.job, entry.running)
         return free
@@ -207,6 +285,7 @@ class Engine:
                 entry = self._jobs.get(event.job_id)
                 if entry is not None and entry.attempt == event.attempt:  # else a report of an attempt long replaced
                     self._take_in_run(entry, event, now_s)
+                    self._watch(entry)
 
     def _take_in_run(self, entry: _Entry, event: RunStarted | RunFinished | RunLost | RunPaused, now_s: float) -> None:
         if entry.state in TERMINAL_STATES:  # cancelled while it ran; now its GPUs are free
@@ -246,6 +325,7 @@ class Engine:
             return
         self._jobs[entry.job.id] = entry
         self._newcomers.append(entry.job.id)
+        self._watch(entry)
 
     def _update_forecast(self, event: ForecastUpdated) -> None:
         if event.series is None:
@@ -258,6 +338,7 @@ class Engine:
         kept = [region if region.name == known.name else known for known in self.regions]
         self.regions = kept if region in kept else [*kept, region]
         self._at_once.resize(self.regions)
+        self._watched.holdings.resize(self.regions)
         self._wants_plan = True
 
     def _cancel(self, job_id: str, now_s: float) -> None:
@@ -266,6 +347,7 @@ class Engine:
             return
         was_held = entry.state in HOLDING_STATES
         entry.state = next_state(entry.state, JobAction.CANCEL)
+        self._watch(entry)
         if was_held:  # its GPUs stay taken until the launcher says the run has ended
             self._commands.append(StopRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason="cancelled"))
             return
@@ -286,7 +368,13 @@ class Engine:
 
     def _forget(self, entry: _Entry, lasted_s: float | None = None) -> None:
         self._at_once.settle(entry.job, lasted_s)
+        self._watched.drop(entry.job.id)
         del self._jobs[entry.job.id]
+
+    def _watch(self, entry: _Entry) -> None:
+        """Something about an open job changed; to be told of every change."""
+        if entry.job.id in self._jobs:
+            self._watched.put(entry)
 
     # -- planning ---------------------------------------------------------------------------------------------------
 
@@ -311,12 +399,20 @@ class Engine:
         for entry in sorted(newcomers, key=_precedence):
             if entry.running is not None:
                 continue
-            others = [open_job for open_job in self._open_jobs(now_s) if open_job.job.id != entry.job.id]
+            others = self._others(entry, now_s)
             answer = self.planner.place(self._as_open(entry, now_s), others, self.regions, self.forecasts, now_s)
             if isinstance(answer, Refusal):
                 self._plan_all(now_s)
                 return
             self._adopt(entry, answer, now_s)
+
+    def _others(self, entry: _Entry, now_s: float) -> Sequence[OpenJob]:
+        def listed() -> list[OpenJob]:
+            return [open_job for open_job in self._open_jobs(now_s) if open_job.job.id != entry.job.id]
+
+        self._watched.see_overruns(now_s)
+        holdings = self._watched.holdings
+        return listed() if holdings.holds(entry.job.id) else Standing(holdings, listed)
 
     def _plan_all(self, now_s: float) -> None:
         self._adopt_all(self.planner.plan(self._open_jobs(now_s), self.regions, self.forecasts, now_s), now_s)
@@ -337,9 +433,11 @@ class Engine:
     def _adopt(self, entry: _Entry, placement: Placement, now_s: float) -> None:
         if entry.baseline_gco2e is None:
             entry.baseline_gco2e = placement.baseline_emissions_gco2e
-        # "At once" is when the job was submitted, not whenever it was last planned.
-        placement = replace(placement, baseline_emissions_gco2e=entry.baseline_gco2e)
+        if placement.baseline_emissions_gco2e is not entry.baseline_gco2e:
+            # "At once" is when the job was submitted, not whenever it was last planned.
+            placement = replace(placement, baseline_emissions_gco2e=entry.baseline_gco2e)
         before, entry.placement = entry.placement, placement
+        self._watch(entry)
         if entry.running is not None and entry.job.interruption is None:
             return  # it stays where it is until it ends: no news
         if before is None or not _same_place(before, placement):
@@ -350,7 +448,7 @@ class Engine:
 
     def _pause_due(self, now_s: float) -> None:
         self._decided_at_s = now_s
-        for job_id, entry in sorted(self._jobs.items()):
+        for job_id, entry in sorted(self._watched.pausable.items()):
             pause_at_s = self._pause_at_s(entry)
             if pause_at_s is None or pause_at_s > now_s + SAME_INSTANT_S or entry.state is not JobState.RUNNING:
                 continue
@@ -360,8 +458,8 @@ class Engine:
             self._commands.append(PauseRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason=reason))
 
     def _start_due(self, now_s: float) -> None:
-        free = self.free_gpus()
-        due = [entry for entry in self._jobs.values() if entry.waits and _is_due(entry, now_s)]
+        due = [entry for entry in self._watched.due(now_s) if _is_due(entry, now_s)]
+        free = self.free_gpus() if due else {}
         for entry in sorted(due, key=_precedence):
             run = next((run for run in self._runs_now(entry, now_s) if self._has_room(entry, run, free)), None)
             if run is None:
@@ -388,7 +486,8 @@ class Engine:
         capped = [one for one in self.regions if one.name == region and one.power_cap_w is not None]
         if not capped:
             return True
-        running = ((one.job, (piece,)) for one in self._jobs.values() if (piece := _expected(one, now_s)) is not None)
+        held = self._watched.held.values()
+        running = ((one.job, (piece,)) for one in held if (piece := _expected(one, now_s)) is not None)
         wanted = replace(run, end_at_s=_powered_until_s(entry, run))
         return is_powered(occupied(capped, running), entry.job, wanted)
 
@@ -397,6 +496,7 @@ class Engine:
         entry.attempt += 1
         entry.state = next_state(entry.state, JobAction.CLAIM)
         entry.running = run
+        self._watch(entry)
         self._commands.append(
             StartRun(
                 at_s=run.start_at_s,
@@ -415,24 +515,24 @@ class Engine:
             return None
         return entry.running.end_at_s - entry.job.interruption.checkpoint_s
 
-    def _wakeups_at_s(self) -> Iterable[float]:
-        someone_waits = False
-        for entry in self._jobs.values():
-            if entry.waits:
-                someone_waits = True
-                yield entry.latest_start_at_s
-                if entry.placement:
-                    yield _current_segment(entry, self._decided_at_s).start_at_s
-            elif (pause_at_s := self._pause_at_s(entry)) is not None:
+    def _wakeups_at_s(self, decided_at_s: float) -> Iterable[float]:
+        watched = self._watched
+        if (waited_for_s := watched.starts.next_after_s(decided_at_s)) is not None:
+            yield waited_for_s
+        for entry in watched.in_pieces.values():
+            yield _current_segment(entry, self._decided_at_s).start_at_s
+        for entry in watched.pausable.values():
+            if (pause_at_s := self._pause_at_s(entry)) is not None:
                 yield pause_at_s
-        if someone_waits:  # a run that outlasts its estimate changes what the others can have
-            yield from (entry.running.end_at_s for entry in self._jobs.values() if entry.running)
+        if watched.waiting:  # a run that outlasts its estimate changes what the others can have
+            if (end_at_s := watched.ends.next_after_s(decided_at_s)) is not None:
+                yield end_at_s
             yield from self._phase_ends_at_s()
             yield from (hold.end_at_s for region in self.regions for hold in region.held)
 
     def _phase_ends_at_s(self) -> Iterable[float]:
-        for entry in self._jobs.values():
-            if entry.running is not None and entry.job.power_profile:
+        for entry in self._watched.profiled.values():
+            if entry.running is not None:
                 yield from (part.end_at_s for part in in_phases(entry.job, (entry.running,)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -33,8 +34,8 @@ from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Interruption, Job, J
 from scheduler.journal import Decision, decode, encode_decision, encode_header, replay
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
-from scheduler.planning.plan import Cause, Region
-from scheduler.planning.planner import Planner
+from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region
+from scheduler.planning.planner import Freed, OpenJob, Planner
 from tests.builders import HOUR_S, a_job, a_series
 
 START_S = 1_640_995_200.0
@@ -48,6 +49,36 @@ _interruptions = st.sampled_from([None, None, Interruption(), Interruption(check
 _pieces = st.data()
 
 
+@dataclass(frozen=True)
+class CountsAnew:
+    """A planner that is not shown what the engine has counted."""
+
+    inner: Planner
+
+    def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
+        return self.inner.plan(open_jobs, regions, forecasts, now_s)
+
+    def refill(
+        self,
+        open_jobs: Sequence[OpenJob],
+        freed: Sequence[Freed],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Plan:
+        return self.inner.refill(open_jobs, freed, regions, forecasts, now_s)
+
+    def place(
+        self,
+        newcomer: OpenJob,
+        others: Sequence[OpenJob],
+        regions: Sequence[Region],
+        forecasts: Forecasts,
+        now_s: float,
+    ) -> Placement | Refusal:
+        return self.inner.place(newcomer, list(others), regions, forecasts, now_s)
+
+
 class Lives(RuleBasedStateMachine):
     """The model: which attempt of each job is alive at the launcher, since when, and on which GPUs."""
 
@@ -56,8 +87,8 @@ class Lives(RuleBasedStateMachine):
         self.planner_name = planner
         self.regions = list(REGIONS)
         self.engine = Engine(regions=list(REGIONS), planner=self._planner())
-        # Told the same events in the opposite order.
-        self.mirror = Engine(regions=list(REGIONS), planner=self._planner())
+        # Told the same events in the opposite order; what others hold is counted anew for each newcomer.
+        self.mirror = Engine(regions=list(REGIONS), planner=CountsAnew(self._planner()))
         self.now_s = START_S
         self.told: list[Event] = []
         self.jobs: dict[str, Job] = {}

@@ -65,6 +65,11 @@ class Occupancy:
                 occupancy._draw(one, power_w, times=1)
         return occupancy
 
+    @property
+    def counts_power(self) -> bool:
+        """Whether any region has a cap."""
+        return bool(self._power)
+
     def copy(self) -> Occupancy:
         other = Occupancy(())
         other._gpus, other._held = self._gpus, self._held
@@ -128,6 +133,11 @@ class Occupancy:
                 return start_at_s
         return math.inf
 
+    def has_room_from(self, region: str, from_s: float, duration_s: float, gpus: int) -> bool:
+        """Whether the first instant with room for so long is this one; sooner told than which else it is."""
+        capacity = self._gpus[region]
+        return gpus <= capacity and self._steps[region].has_stretch_at(from_s, duration_s, capacity - gpus)
+
     def free(
         self, region: str, from_s: float, to_s: float, gpus: int, kept_free: int = 0, at_least_s: float = 0.0
     ) -> Intervals:
@@ -159,6 +169,14 @@ class Occupancy:
             return None
         most = power.most_taken(power_w, reserve_ratio)
         return () if most is None else power.steps.stretches(from_s, to_s, most, at_least_s)
+
+    def steps_from(self, region: str, from_s: float) -> tuple[list[float], list[int]]:
+        """When each step begins, the first of them at `from_s` and the last without end, and what is taken in it."""
+        steps = self._steps[region]
+        first = steps.index_at(from_s)
+        times_s: list[float] = steps.times_s[first : steps.count].tolist()
+        times_s[0] = from_s
+        return times_s, steps.taken[first : steps.count].tolist()
 
     def held_at(self, region: str, instants_s: Floats) -> Whole:
         """What the region itself holds at each instant, shape as `instants_s`."""
@@ -246,6 +264,16 @@ class _Steps:
         if self.taken[first - 1] > most_taken:
             return False
         return not last > first or bool(self.taken[first:last].max() <= most_taken)
+
+    def has_stretch_at(self, from_s: float, duration_s: float, most_taken: int) -> bool:
+        """Whether `first_stretch_at_s` is `from_s`."""
+        first = self.index_at(from_s)
+        if self.taken[first] > most_taken:
+            return False
+        is_blocked = self.taken[first : self.count] > most_taken
+        next_blocked = int(is_blocked.argmax())
+        lasts_s = self.times_s[first + next_blocked] - from_s
+        return bool(not is_blocked[next_blocked] or lasts_s >= duration_s - ROUNDING_S)
 
     def first_stretch_at_s(self, from_s: float, duration_s: float, most_taken: int) -> float:
         """The first instant from which no more than `most_taken` GPUs are taken for so long."""

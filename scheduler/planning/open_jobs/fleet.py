@@ -32,6 +32,7 @@ from scheduler.planning.open_jobs.replanning import (
     better_place,
     priced_place,
 )
+from scheduler.planning.open_jobs.standing import Standing, held_segments
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import Freed, OpenJob
 
@@ -106,8 +107,11 @@ class FleetPlanner:
 def with_others_taken(
     others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, reserve_ratio: float = 0.0
 ) -> Board:
-    """A board on which the running and planned pieces of the others are taken."""
-    occupancy = occupied(regions, ((one.job, _held(one)) for one in others))
+    """A board on which what the others hold and will hold is taken; that of a `Standing` is only to be read."""
+    if isinstance(others, Standing) and others.holdings.regions is regions:
+        holdings = others.holdings
+        return Board(regions, forecasts, holdings.occupancy, reserve_ratio, holdings.rows(forecasts))
+    occupancy = occupied(regions, ((one.job, held_segments(one)) for one in others))
     return Board(regions, forecasts, occupancy, reserve_ratio)
 
 
@@ -135,7 +139,10 @@ def _has_no_spare_time(
     others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float
 ) -> bool:
     """Whether somebody waits who is late already, or for whom there is no room in the time that is known."""
-    waiting = [one.planned for one in others if one.running is None and one.planned is not None]
+    if isinstance(others, Standing):
+        waiting = others.holdings.hurried
+    else:
+        waiting = [one.planned for one in others if one.running is None and one.planned is not None]
     return any(
         (planned.cause is Cause.LATE and planned.start_at_s > now_s + ROUNDING_S)
         or (planned.cause is Cause.RUN_NOW and _begins_in_the_dark(planned.segments[0], regions, forecasts))
@@ -148,13 +155,3 @@ def _begins_in_the_dark(piece: Segment, regions: Sequence[Region], forecasts: Fo
     zone = next((region.zone for region in regions if region.name == piece.region), None)
     series = forecasts.get(zone) if zone is not None else None
     return series is not None and piece.start_at_s >= series.end_at_s
-
-
-def _held(one: OpenJob) -> tuple[Segment, ...]:
-    """What a job holds or will hold: its running piece, and the planned ones after it."""
-    planned = one.planned.segments if one.planned is not None else ()
-    if one.running is None:
-        return planned
-    if one.job.interruption is None:
-        return (one.running,)
-    return one.running, *(piece for piece in planned if piece.start_at_s >= one.running.end_at_s - ROUNDING_S)

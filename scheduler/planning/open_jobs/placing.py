@@ -22,9 +22,11 @@ from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, curve, flat
 from scheduler.planning.gpu_counts import at_count, on_count, speed_at
 from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Pieces, Work, cheapest_pieces
-from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
+from scheduler.planning.one_job.window import TIE_RATIO, Window, cheapest_window
 from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.glance import least_beside
+from scheduler.planning.open_jobs.grid_rows import GridRows, Least, is_surely_above
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.run_phases import in_phases, most_w, phases_of
@@ -149,12 +151,16 @@ def held_rate_gco2e_per_kwh(job: Job, region: Region) -> float:
 
 @dataclass(slots=True)
 class Board:
-    """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room."""
+    """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room.
+
+    `rows` are the forecasts as one table, where they are alike.
+    """
 
     regions: Sequence[Region]
     forecasts: Forecasts
     occupancy: Occupancy
     reserve_ratio: float = 0.0
+    rows: GridRows | None = None
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -162,6 +168,15 @@ class Board:
         """The cheapest place in time; None when there is no room in time."""
         if need.job.elastic:
             return self._beside_own_count(need, self._over_counts(need, self.cheapest, _cleaner_first))
+        if (least := self.least(need)) is not None and (best := self._cheapest_by_bound(need, least)) is not None:
+            integral = best.integral_g_s_per_kwh
+            return Place(
+                need=need,
+                segments=best.segments,
+                cause=_cause(need, best),
+                at_once=self.at_once(need),
+                integral_g_s_per_kwh=integral,
+            )
         regions = allowed_regions(need.job, self.regions)
         starts_at_s = self._first_starts(need, regions)
         at_once = _first_window(need, starts_at_s)
@@ -188,6 +203,11 @@ class Board:
             enough = than_g_s_per_kwh * need.job.gpus  # power grows with the number of GPUs
             return self._over_counts(need, lambda one: self.cheaper(one, enough / one.job.gpus), _cleaner_first)
         regions = allowed_regions(need.job, self.regions)
+        if (least := self.least(need)) is not None:
+            bounds = least.ever_g_s_per_kwh.tolist()
+            regions = [
+                one for one, bound in zip(regions, bounds, strict=True) if not is_surely_above(bound, than_g_s_per_kwh)
+            ]
         curves = [one for one in self._curves(need, regions) if where is None or one.region in where]
         curves = [one for one in curves if _may_cost_less(one, need, than_g_s_per_kwh)]
         regions = [one for one in regions if where is None or one.name in where]
@@ -213,6 +233,8 @@ class Board:
         if need.job.elastic:
             window = self._over_counts(need, self._window_at_once, _own_count_first)
             return None if window is None else window.segments[0]
+        if (this_instant := self._this_instant_anywhere(need)) is not None:
+            return this_instant
         starts_at_s: dict[str, float] = {}
         for region in allowed_regions(need.job, self.regions):
             starts_at_s |= self._first_starts(need, (region,))
@@ -318,6 +340,39 @@ class Board:
         ]
         return max(fitting or every[:1], key=lambda one: (-one.whole_s, one.job.gpus))
 
+    def least(self, need: Need) -> Least | None:
+        """What the job emits at the least in each region; None where that is not told at a glance."""
+        job = need.job
+        if self.rows is None or job.regions or job.interruption is not None or job.power_profile or job.elastic:
+            return None
+        return self.rows.least(need.whole_s, need.earliest_s, job.deadline_at_s)
+
+    def _cheapest_by_bound(self, need: Need, least: Least) -> Pieces | None:
+        """As `_cheapest_known`, looking only where something as cheap as what is found may be; None: look everywhere.
+
+        The cleanest regions first; what is as cheap as the cheapest is compared in the order of the regions.
+        """
+        bounds = least.ever_g_s_per_kwh
+        found: dict[int, float] = {}
+        best_g_s_per_kwh = math.inf
+        for place in bounds.argsort(kind="stable").tolist():
+            bound = float(bounds[place])
+            if is_surely_above(bound, best_g_s_per_kwh):
+                break
+            region = self.regions[place]
+            if region.held or region.power_cap_w is not None:
+                found[place] = bound  # more than GPUs is to be looked at
+                continue
+            found[place] = least_beside(self.occupancy, region, need.job.gpus, self.reserve_ratio, least, place)
+            best_g_s_per_kwh = min(best_g_s_per_kwh, found[place])
+        if math.isinf(best_g_s_per_kwh):
+            return None
+        near = [self.regions[place] for place in sorted(found) if not is_surely_above(found[place], best_g_s_per_kwh)]
+        curves = self._curves(need, near)
+        first = _at_once(need, curves, self._first_starts(need, near))
+        window = self._window(need, near, curves, self.reserve_ratio)
+        return _sooner_if_as_cheap(first, None if window is None else _as_pieces(window))
+
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
         question: tuple[Signal, Basis] | None = None
@@ -336,6 +391,16 @@ class Board:
         """The first instant in each region with room for all of it in one piece, whatever the deadline."""
         first, job, from_s, whole_s = job_room.first_start_at_s, need.job, need.earliest_s, need.whole_s
         return {region.name: first(self.occupancy, region, job, from_s, whole_s) for region in regions}
+
+    def _this_instant_anywhere(self, need: Need) -> Segment | None:
+        """The start at the earliest instant in the first region with room; where power counts it is not told."""
+        if self.occupancy.counts_power:
+            return None
+        regions = allowed_regions(need.job, self.regions) if need.job.regions else self.regions
+        from_s, whole_s, gpus = need.earliest_s, need.whole_s, need.job.gpus
+        has_room_from = self.occupancy.has_room_from
+        name = next((one.name for one in regions if has_room_from(one.name, from_s, whole_s, gpus)), None)
+        return None if name is None else Segment(start_at_s=from_s, end_at_s=from_s + whole_s, region=name)
 
     def _this_instant(self, need: Need, curves: Sequence[Curve], below_g_s_per_kwh: float) -> Iterator[Pieces]:
         """The start at the earliest instant in each region with room, where it costs less."""
@@ -398,24 +463,23 @@ class Board:
         later = self._search(need, regions, curves, self.reserve_ratio)
         if at_once is None and later is None and self.reserve_ratio > 0:
             return self._search(need, regions, curves, 0.0)
-        if at_once is None or later is None:
-            return at_once or later
-        gain = at_once.integral_g_s_per_kwh - later.integral_g_s_per_kwh
-        return later if gain > TIE_RATIO * abs(at_once.integral_g_s_per_kwh) else at_once
+        return _sooner_if_as_cheap(at_once, later)
 
     def _search(
         self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
     ) -> Pieces | None:
         if need.job.interruption is not None:
             return cheapest_pieces(curves, need.work, self._free(need, regions, reserve_ratio), FLEET_MAX_CELLS)
-        free = self._free(need, regions, reserve_ratio, at_least_s=need.whole_s)
         if need.job.power_profile:
-            return _profiled(need, curves, free)
-        window = cheapest_window(curves, need.whole_s, need.earliest_s, need.job.deadline_at_s, free)
-        if window is None:
-            return None
-        only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
-        return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
+            return _profiled(need, curves, self._free(need, regions, reserve_ratio, at_least_s=need.whole_s))
+        window = self._window(need, regions, curves, reserve_ratio)
+        return None if window is None else _as_pieces(window)
+
+    def _window(
+        self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
+    ) -> Window | None:
+        free = self._free(need, regions, reserve_ratio, at_least_s=need.whole_s)
+        return cheapest_window(curves, need.whole_s, need.earliest_s, need.job.deadline_at_s, free)
 
     def _pieces_in_the_dark(self, need: Need, regions: Sequence[Region]) -> tuple[Segment, ...]:
         """Pieces that meet the deadline on a grid of which nothing is known; empty when there are none."""
@@ -580,6 +644,18 @@ def _at_once(need: Need, curves: Sequence[Curve], starts_at_s: Mapping[str, floa
             integral = run_integral_g_s_per_kwh(one, need.job, only)
             choices.append(Pieces(segments=(only,), integral_g_s_per_kwh=integral))
     return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
+
+
+def _as_pieces(window: Window) -> Pieces:
+    only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
+    return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
+
+
+def _sooner_if_as_cheap(at_once: Pieces | None, later: Pieces | None) -> Pieces | None:
+    if at_once is None or later is None:
+        return at_once or later
+    gain = at_once.integral_g_s_per_kwh - later.integral_g_s_per_kwh
+    return later if gain > TIE_RATIO * abs(at_once.integral_g_s_per_kwh) else at_once
 
 
 def _cause(need: Need, found: Pieces) -> Cause:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.one_job.window import least_integrals_g_s_per_kwh
+from scheduler.planning.open_jobs.grid_rows import SURE_RATIO
 from scheduler.planning.open_jobs.head_room import waiting_room
 from scheduler.planning.open_jobs.placing import Board, Place, held_rate_gco2e_per_kwh
 from scheduler.planning.plan import Region, Segment
@@ -102,10 +103,12 @@ class Prospects:
     enough_g_s_per_kwh: Sequence[float]
     _columns: _Kept = field(init=False)
     _may_gain: dict[str, Bools] = field(init=False)
+    _is_worth_it: dict[str, Bools] = field(init=False)
 
     def __post_init__(self) -> None:
         self._columns = _Kept.of(self.kept, self.enough_g_s_per_kwh)
         self._may_gain = {region.name: np.zeros(len(self.kept), dtype=np.bool_) for region in self.board.regions}
+        self._is_worth_it = self._worth_looking()
         for gpus in np.unique(self._columns.gpus).tolist():
             alike = (self._columns.gpus == gpus).nonzero()[0]
             for region in self.board.regions:
@@ -128,9 +131,19 @@ class Prospects:
             if left_s:
                 self._look(region, gpus, later, np.array(left_s))
 
+    def _worth_looking(self) -> dict[str, Bools]:
+        """By region, whose cleanest time there, whoever holds its GPUs, is not too dear; all where it is not told."""
+        is_worth_it = np.ones((len(self.kept), len(self.board.regions)), dtype=np.bool_)
+        for index, (place, enough) in enumerate(zip(self.kept, self.enough_g_s_per_kwh, strict=True)):
+            if (least := self.board.least(place.need)) is not None:
+                bounds = least.ever_g_s_per_kwh
+                is_worth_it[index] = bounds <= enough + SURE_RATIO * (abs(enough) + np.abs(bounds))
+        return {region.name: is_worth_it[:, place] for place, region in enumerate(self.board.regions)}
+
     def _look(self, region: Region, gpus: int, alike: Rows, left_s: Floats | None) -> None:
         """Note which of them may gain there; of room that somebody left only what touches it is looked at."""
-        if (series := self.board.forecasts.get(region.zone)) is not None:
+        alike = alike[self._is_worth_it[region.name][alike]]
+        if len(alike) and (series := self.board.forecasts.get(region.zone)) is not None:
             ask = _Ask(
                 board=self.board,
                 region=region,

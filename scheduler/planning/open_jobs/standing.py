@@ -1,0 +1,133 @@
+"""What the open jobs hold, counted once and then as they change, for whoever places one more job beside them.
+
+A submission changes little: to count what a hundred others hold anew for each of them is most of the work of placing
+it. So the owner of the jobs tells each change, and a planner that is given these jobs finds their room counted already.
+Equal to counting anew, instant by instant, from the last decision on. Decides no place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import overload
+
+from intensity_feeds.series import IntensitySeries
+from scheduler.jobs import Job
+from scheduler.planning.curve import ROUNDING_S
+from scheduler.planning.open_jobs import job_room
+from scheduler.planning.open_jobs.capacity import Occupancy
+from scheduler.planning.open_jobs.grid_rows import GridRows
+from scheduler.planning.plan import Cause, Forecasts, Placement, Region, Segment
+from scheduler.planning.planner import OpenJob
+
+# Steps of the past are forgotten when so many pieces have been changed since the last time.
+_FORGET_EVERY = 1024
+_HURRIED = (Cause.LATE, Cause.RUN_NOW)
+
+
+class Holdings:
+    """Who holds or will hold what; `put` replaces what one job holds."""
+
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self.regions = regions
+        self._held: dict[str, tuple[Job, tuple[Segment, ...]]] = {}
+        self._hurried: dict[str, Placement] = {}
+        self._occupancy = Occupancy(regions)
+        self._changes = 0
+        self._rows: GridRows | None = None
+        self._unlike: dict[str, IntensitySeries] | None = None  # the forecasts that make no table
+
+    def put(self, one: OpenJob) -> None:
+        name, segments = one.job.id, held_segments(one)
+        before = self._held.get(name)
+        if before is None or before[1] != segments:
+            self._replace(name, one.job, segments)
+        if one.running is None and one.planned is not None and one.planned.cause in _HURRIED:
+            self._hurried[name] = one.planned
+        else:
+            self._hurried.pop(name, None)
+
+    def drop(self, name: str) -> None:
+        self._hurried.pop(name, None)
+        if (before := self._held.pop(name, None)) is not None:
+            self._change()
+            job_room.give_back(self._occupancy, *before)
+
+    def resize(self, regions: Sequence[Region]) -> None:
+        """The regions have other GPUs from now on."""
+        self.regions, self._unlike = regions, None
+        self._count_anew()
+
+    def holds(self, name: str) -> bool:
+        return bool(name in self._held and self._held[name][1])
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """To be read only, and until the next change."""
+        return self._occupancy
+
+    @property
+    def hurried(self) -> list[Placement]:
+        """The places so far of jobs that wait and were placed as early as possible, or late."""
+        return [placed for _, placed in sorted(self._hurried.items())]
+
+    def rows(self, forecasts: Forecasts) -> GridRows | None:
+        """The forecasts as one table, made when they are new."""
+        if self._rows is not None and self._rows.answers_for(self.regions, forecasts):
+            return self._rows
+        if self._unlike is not None and self._unlike == forecasts:
+            return None
+        self._rows = GridRows.of(self.regions, forecasts)
+        self._unlike = dict(forecasts) if self._rows is None else None
+        return self._rows
+
+    def _replace(self, name: str, job: Job, segments: tuple[Segment, ...]) -> None:
+        self._change()
+        if (before := self._held.get(name)) is not None:
+            job_room.give_back(self._occupancy, *before)
+        self._held[name] = (job, segments)
+        job_room.take(self._occupancy, job, segments)
+
+    def _change(self) -> None:
+        self._changes += 1
+        if self._changes >= _FORGET_EVERY:
+            self._count_anew()
+
+    def _count_anew(self) -> None:
+        self._changes = 0
+        self._occupancy = job_room.occupied(self.regions, self._held.values())
+
+
+class Standing(Sequence[OpenJob]):
+    """The open jobs beside a newcomer, listed when somebody asks, with what they hold."""
+
+    def __init__(self, holdings: Holdings, list_jobs: Callable[[], Sequence[OpenJob]]) -> None:
+        self.holdings = holdings
+        self._list_jobs = list_jobs
+        self._jobs: Sequence[OpenJob] | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> OpenJob: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[OpenJob]: ...
+
+    def __getitem__(self, index: int | slice) -> OpenJob | Sequence[OpenJob]:
+        return self._listed()[index]
+
+    def __len__(self) -> int:
+        return len(self._listed())
+
+    def _listed(self) -> Sequence[OpenJob]:
+        if self._jobs is None:
+            self._jobs = self._list_jobs()
+        return self._jobs
+
+
+def held_segments(one: OpenJob) -> tuple[Segment, ...]:
+    """What a job holds or will hold: its running piece, and the planned ones after it."""
+    planned = one.planned.segments if one.planned is not None else ()
+    if one.running is None:
+        return planned
+    if one.job.interruption is None:
+        return (one.running,)
+    return one.running, *(piece for piece in planned if piece.start_at_s >= one.running.end_at_s - ROUNDING_S)
