@@ -78,7 +78,7 @@ class FleetCase:
         """The most that it draws at any instant, on the GPU that it was measured on."""
         if job.id in self.scalings:
             return job.power_w / job.gpus * self.most_gpus(job)
-        return max((phase.power_w for phase in self.phases.get(job.id, ())), default=job.power_w)
+        return max(phase.power_w for phase in self.phases[job.id]) if job.id in self.phases else job.power_w
 
     def most_gpus(self, job: Job) -> int:
         return self.scalings[job.id].speeds[-1][0] if job.id in self.scalings else job.gpus

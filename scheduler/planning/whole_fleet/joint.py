@@ -130,13 +130,14 @@ def run_now(case: FleetCase) -> RunNow:
 
 def first_run(case: FleetCase, room: Room, job: Job, ready_s: float) -> tuple[Segment, ...]:
     """In one piece where it can start first from then on; nothing where it never can."""
-    names = [case.regions[index].name for index in case.allowed(job)]
-    lasts_s = {name: case.lasts_s(job, case.region(name)) for name in names}
-    starts = {name: room.earliest_start_at_s(job, name, ready_s, lasts_s[name]) for name in names}
-    first = min(starts, key=lambda name: starts[name], default="")
-    if not first or np.isinf(starts[first]):  # an elastic job may run on fewer GPUs than it does at once
-        return ()
-    return case.run(job, case.region(first), starts[first])
+    first, first_at_s = None, np.inf  # an elastic job may run on fewer GPUs than it does at once
+    for region in (case.regions[index] for index in case.allowed(job)):
+        start_at_s = room.earliest_start_at_s(job, region.name, ready_s, case.lasts_s(job, region))
+        if start_at_s < first_at_s:
+            first, first_at_s = region, start_at_s
+        if first_at_s <= ready_s:
+            break
+    return () if first is None else case.run(job, first, first_at_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,23 +157,39 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
         search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
     found = plan.assignment()
-    known = list(_known(carbon, at_once, guide, _rank(case, found)))
-    best = min((found, *known), key=lambda one: _rank(case, one))
+    rank = _rank(case, found)
+    # A large fleet's plan is proved before it is compared: the proof is what the greedy rule is given up by.
+    proof = _proved(_planned(case, found), guide, carbon, rank[1]) if _is_large(case) else guide
+    known = list(_known(carbon, at_once, proof, rank))
+    best, rank = _best(case, found, rank, known)
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
         best = _polished([best, *known], guide, carbon, generator)
-    emissions_gco2e = _rank(case, best)[1]
-    bound_gco2e = min(_proved_gco2e(_planned(case, best), guide, carbon, emissions_gco2e), emissions_gco2e)
+        rank = _rank(case, best)
+    if proof is guide or best.keys() != found.keys():
+        proof = _proved(_planned(case, best), guide, carbon, rank[1])
+    bound_gco2e = min(proof.lower_bound_gco2e, rank[1])
     return _Found(segments=best, bound_gco2e=bound_gco2e, fewest_refused=first.fewest_refused)
 
 
-def _proved_gco2e(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: float) -> float:
+def _best(
+    case: FleetCase, found: Assignment, rank: tuple[int, float], known: Sequence[Assignment]
+) -> tuple[Assignment, tuple[int, float]]:
+    """The best of all, and its rank; of those that refuse more nobody asks what they emit."""
+    best = found
+    for one in known:
+        if len(case.jobs) - len(one) <= rank[0] and (its := _rank(case, one)) < rank:
+            best, rank = one, its
+    return best, rank
+
+
+def _proved(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: float) -> Bound:
     """The bound for the jobs that are planned; from no prices on where those at hand are good for other jobs only."""
     rounds = 2 * _PROVING_ROUNDS if _is_long(carbon.case) else _PROVING_ROUNDS
     proof = lower_bound(jobs, guide.rates, rounds, _PROVING_STEP_RATIO)
     if emissions_gco2e <= proof.lower_bound_gco2e + _WIDE_GAP_RATIO * abs(proof.lower_bound_gco2e):
-        return proof.lower_bound_gco2e
+        return proof
     anew = lower_bound(jobs, lower_bound(jobs, carbon).rates, _PROVING_ROUNDS, _PROVING_STEP_RATIO)
-    return max(proof.lower_bound_gco2e, anew.lower_bound_gco2e)
+    return max(proof, anew, key=lambda one: one.lower_bound_gco2e)
 
 
 def _guiding_rounds(case: FleetCase) -> int:

@@ -3,10 +3,13 @@
 A job that finds no room again and again counts more each time, so in the end it stays and easier ones give way: a
 chain of such moves leaves plans that no single exchange leaves. What it costs in carbon is left to the search that
 comes after; only the places of those pushed out are chosen by a view. The plan with the fewest refused jobs that was
-seen is what remains, of these the one with the fewest grams. Effort is counted in slots looked at, never in time.
+seen is what remains, of these the one with the fewest grams; moves that stray far from it are taken back. Effort is
+counted in slots looked at, never in time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +21,9 @@ from scheduler.planning.whole_fleet.slots.search import LOOK_CELLS
 
 # How far chance bends what a place or a job in the way counts. Places bend alike for so many slots on end.
 _BENT_RATIO, _BENT_SLOTS = 0.6, 60
+# A plan that refuses so much more than the best is left for it: chains of moves stray, and in a large fleet never come
+# back. Measured on 3000 jobs at full load: 11 refused instead of 49; on 1000 of a month 6 instead of 11.
+_STRAYED_RATIO, _STRAYED_JOBS = 1.25, 3
 # What a step costs beside its looks, in looks.
 _LOOKS_PER_STEP = 3
 
@@ -39,19 +45,33 @@ class Ejection:
         self._harder = self._weight.copy()
         self._weight_per_slot = np.zeros(plan.free.shape)
 
-    def run(self, cells: int) -> None:
-        """Look at so many slots, or fewer once every job has a place."""
+    def run(self, cells: int, enough: int = 0) -> None:
+        """Look at so many slots, or fewer once no more than `enough` jobs have no place."""
         plan = self.plan
         best, places = plan.rank, list(plan.places)
         self._weight_per_slot[:] = 0.0
         for ask in plan.asks:
             if (place := plan.places[ask.number]) is not None:
                 self._weigh(ask, place, 1)
-        while plan.refused and self.looked_cells < cells:
+        while plan.refused > enough and self.looked_cells < cells:
             self._step()
             if plan.refused <= best[0] and plan.rank < best:
                 best, places = plan.rank, list(plan.places)
+            elif plan.refused > _STRAYED_RATIO * best[0] + _STRAYED_JOBS:
+                self._go_back(places)
         plan.restore(places)
+
+    def _go_back(self, places: Sequence[Place | None]) -> None:
+        """To the best plan so far; what has turned out to be hard stays so."""
+        plan = self.plan
+        moved = [ask for ask in plan.asks if plan.places[ask.number] is not places[ask.number]]
+        self.looked_cells += LOOK_CELLS * (1 + len(moved))
+        for ask in moved:
+            if plan.places[ask.number] is not None:
+                self._take(ask)
+        for ask in moved:
+            if (place := places[ask.number]) is not None:
+                self._put(ask, place)
 
     def _step(self) -> None:
         plan = self.plan
