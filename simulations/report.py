@@ -112,6 +112,17 @@ def _grids(results: Results) -> list[tuple[str, str]]:
 
 
 def _forecast(results: Results) -> str:
+    inputs = results.runs.inputs
+    words = [_forecast_kind(results)]
+    if inputs.grid.seen:
+        seen = next(iter(inputs.grid.seen.values()))
+        words.append(f"decisions saw another signal than the one counted: {seen.signal}, {seen.basis}")
+    if silent_s := sum(one.to - one.from_ for one in inputs.scenario.forecast.outage):
+        words.append(f"the feed did not answer for {format_duration(silent_s)}")
+    return "; ".join(words)
+
+
+def _forecast_kind(results: Results) -> str:
     settings = results.runs.inputs.scenario.forecast
     reach = f"{format_duration(settings.horizon_s)} ahead, renewed every {format_duration(settings.renew_s)}"
     match settings.kind:
@@ -119,6 +130,8 @@ def _forecast(results: Results) -> str:
             return f"perfect, {reach}: what the grid really emitted, so nothing is lost to forecast error"
         case ForecastKind.SEASONAL:
             return f"our own, from the two weeks before each issue, {reach}"
+        case ForecastKind.RECORDED:
+            return f"as it was issued at the time, {reach}; {settings.trace.rpartition('/')[2]}"
         case ForecastKind.NONE:
             return "none: the policy knew nothing of the grid"
 

@@ -345,6 +345,7 @@ def plain_results(results: Results) -> dict[str, Any]:
         "seed": scenario.seed,
         "policy_kind": scenario.policy.kind.value,
         "forecast": scenario.forecast.kind.value,
+        "decided_by": decided_by(results.runs.inputs),
         "grid": _plain_grid(results),
         "energy_basis": "modelled",
         "energy_profiles": plain_pools(results.runs.inputs.deployments),
@@ -358,6 +359,11 @@ def plain_results(results: Results) -> dict[str, Any]:
         "rows_left_out": _rows_left_out(results.runs.inputs),
     }
     return rounded(plain)
+
+
+def decided_by(inputs: Inputs) -> str:
+    """The signal that decisions saw, which need not be the one that emissions are counted by."""
+    return next(iter((inputs.grid.seen or inputs.grid.realised).values())).signal.value
 
 
 def _rows_left_out(inputs: Inputs) -> int:

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from intensity_feeds.trace_columns import COLUMNS
 from scheduler.config import Duration, HoldSettings, Power
 from scheduler.gpu_speeds import parse_shares
 from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
@@ -33,6 +34,12 @@ def _shares_text(value: str) -> str:
 def _profile_text(value: str) -> str:
     if value:
         parse_power_profile(value)
+    return value
+
+
+def _column_text(value: str) -> str:
+    if value and value not in COLUMNS:
+        raise ValueError(f"{value!r} holds no intensities; write one of {', '.join(COLUMNS)}")
     return value
 
 
@@ -59,6 +66,7 @@ class ForecastKind(StrEnum):
 
     PERFECT = "perfect"  # the realised values: nothing is lost to forecast error
     SEASONAL = "seasonal"  # our own forecast from the days before
+    RECORDED = "recorded"  # what somebody really forecast at the time, from a file
     NONE = "none"  # nothing: a dead feed
 
 
@@ -67,6 +75,11 @@ class GridSettings:
     """[grid]: what each zone emits. Either a trace file or synthetic archetypes."""
 
     trace: Annotated[str, Field(description="Trace file: timestamp, zone, gco2e_per_kwh; beside the scenario.")] = ""
+    column: Annotated[
+        str,
+        AfterValidator(_column_text),
+        Field(description="Column of the trace that emissions are priced by; empty: the first intensities it has."),
+    ] = ""
     archetypes: Annotated[
         dict[str, str], Field(description="Zone = solar, wind, hydro or coal: synthetic grids, for demonstration.")
     ] = field(default_factory=dict)
@@ -142,6 +155,9 @@ class JobSettings:
     span_s: Annotated[Duration, Field(gt=0, description="Without a trace: how long jobs are submitted.")] = 7 * 86400.0
     median_duration_s: Annotated[Duration, Field(gt=0, description="Without a trace: median run time.")] = 2 * 3600.0
     max_gpus: Annotated[int, Field(ge=1, description="Without a trace: largest job.")] = 8
+    growth_ratio: Annotated[
+        float, Field(gt=0, le=100, description="So many times as many jobs, at the same hours: demand that grows.")
+    ] = 1.0
     slack_s: Annotated[Duration, Field(gt=0, description="Deadline: submission + run time + slack.")] = 86400.0
     slack_ratio: Annotated[float, Field(ge=0, description="Slack in addition, as a share of run time.")] = 0.0
     recorded_slack_ratio: Annotated[
@@ -198,12 +214,41 @@ class PolicySettings(HoldSettings):
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class OutageSettings:
+    """[[forecast.outage]]: a time in which the feed does not answer; the fallbacks are those of the daemon."""
+
+    from_: Annotated[Instant, Field(alias="from", description="Instant at which it begins, such as 2022-03-02T06:00Z.")]
+    to: Annotated[Instant, Field(description="Instant at which it ends; noticed when the next forecast is due.")]
+
+    def __post_init__(self) -> None:
+        if not self.to > self.from_:
+            raise ValueError("to lies not after from: write a later instant")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ForecastSettings:
     """[forecast]: what the policy knows of the future."""
 
-    kind: Annotated[ForecastKind, Field(description="perfect, seasonal or none.")] = ForecastKind.PERFECT
+    kind: Annotated[ForecastKind, Field(description="perfect, seasonal, recorded or none.")] = ForecastKind.PERFECT
+    trace: Annotated[
+        str, Field(description="recorded: file of issued_at, timestamp, zone, forecast_gco2e_per_kwh; direct basis.")
+    ] = ""
+    column: Annotated[
+        str,
+        AfterValidator(_column_text),
+        Field(description="Column of the grid's trace that decisions see, such as another signal; empty: the same."),
+    ] = ""
     horizon_s: Annotated[Duration, Field(gt=0, description="How far it reaches.")] = 96 * 3600.0
     renew_s: Annotated[Duration, Field(ge=60, description="How often a new one is issued.")] = 6 * 3600.0
+    outage: Annotated[tuple[OutageSettings, ...], Field(description="Times in which the feed does not answer.")] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind is ForecastKind.RECORDED and not self.trace:
+            raise ValueError("recorded forecasts need their trace")
+        if self.kind is ForecastKind.RECORDED and self.column:
+            raise ValueError("recorded forecasts are of one signal: leave out column")
+        if self.kind is ForecastKind.NONE and self.outage:
+            raise ValueError("a dead feed has no outages: leave them out, or choose another kind")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -226,6 +271,8 @@ class Scenario:
     def __post_init__(self) -> None:
         if bool(self.grid.trace) == bool(self.grid.archetypes):
             raise ValueError("grid: name either a trace file or archetypes, not both and not neither")
+        if not self.grid.trace and (self.grid.column or self.forecast.column):
+            raise ValueError("column names one of a trace: archetypes have none")
         if not self.region:
             raise ValueError("no place: add a [[region]] table")
         if not self.requests and not self.jobs:
