@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from simulations.results import Results
+from simulations.results import IDLE, Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,31 @@ def _energy_kwh(results: Results) -> str:
     return f"{results.policy.facility_kwh:,.0f}"
 
 
+def _answering_kg(results: Results) -> str:
+    """What requests emit without the idling of workers, which is all that the choice of a model moves."""
+    grams = sum(one.policy_gco2e for one in results.by_class if not one.name.endswith(IDLE))
+    return f"{grams / 1000:.4g}"
+
+
+def _answered_well(results: Results) -> str:
+    ratios = [one.answered_well_ratio for one in results.runs.inputs.chosen]
+    return " ".join(f"{ratio:.1%}" for ratio in ratios if ratio is not None)
+
+
+def _by_the_large(results: Results) -> str:
+    ratios = [one.share_ratio(one.models[-1]) for one in results.runs.inputs.chosen]
+    return " ".join(f"{ratio:.0%}" for ratio in ratios if ratio is not None)
+
+
 # A column of a table -> what stands in it, of the policy's side.
 EXTRAS: Mapping[str, Callable[[Results], str]] = {
     "USD": _usd,
     "water, m3": _water_m3,
     "embodied, kg": _embodied_kg,
     "facility, kWh": _energy_kwh,
+    "answering, kg": _answering_kg,
+    "answered well": _answered_well,
+    "by the large": _by_the_large,
 }
 
 _MARGINAL = "marginal_gco2e_per_kwh"
@@ -155,6 +174,27 @@ EXHIBITS = (
         lesson="""
         Half of the energy goes into idling; what a sleeping GPU still draws decides how much of it is left.
         """,
+    ),
+    Exhibit(
+        name="carbon-budget",
+        question="A small and a large model behind one name: how good are the answers that so many grams a day buy?",
+        variations=(
+            Variation("always the large model", ("model_pool.service=premium",)),
+            Variation("8 kg a day", ("model_pool.budget_gco2e=8000",)),
+            Variation("6 kg a day"),
+            Variation("4 kg a day", ("model_pool.budget_gco2e=4000",)),
+            Variation("callers ask for eco", ("model_pool.service=eco",)),
+            Variation("6 kg, twice the requests", ("requests.rate_per_s=0.2",)),
+        ),
+        lesson="""
+        The choice of the model is the same at once and under the policy, so compare rows: half the grams of answering
+        cost seven points of quality, because hard questions keep the large model as long as the budget lasts. 6 kg a
+        day are 12 kg in two days, and are kept. 4 kg are not: a budget refuses nobody, and questions that the small
+        model cannot answer, or a demand that doubles, spend more than there is at the least quality that is allowed. A
+        third to two thirds of all grams are workers that wait, which no choice of a model changes. The chances are
+        drawn; how well they are guessed from a text is measured in [routing](routing.md).
+        """,
+        extras=("answering, kg", "answered well", "by the large"),
     ),
     Exhibit(
         name="shaky-forecasts",

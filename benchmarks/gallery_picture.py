@@ -33,7 +33,7 @@ def save_picture(exhibit: Exhibit, found: Sequence[tuple[Variation, Results]], p
     for place, (_, results), widest_kg in zip(places, found, map(max, at_once_kg, policy_kg), strict=True):
         if results.savings_ratio is not None:
             panel.annotate(
-                f"{-results.savings_ratio:+.1%}",
+                _change(results.savings_ratio),
                 (widest_kg, place),
                 xytext=(6, 0),
                 textcoords="offset points",
@@ -48,3 +48,8 @@ def save_picture(exhibit: Exhibit, found: Sequence[tuple[Variation, Results]], p
     figure.legend(handles, labels, loc="outside lower right", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
     figure.savefig(path, dpi=110, facecolor="white", metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _change(savings_ratio: float) -> str:
+    shown = f"{-savings_ratio:+.1%}"
+    return "0.0%" if shown in ("-0.0%", "+0.0%") else shown

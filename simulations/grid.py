@@ -80,7 +80,7 @@ def seasonal(horizon_s: float) -> Forecaster:
 
 
 def recorded(horizon_s: float, issues: Mapping[str, Sequence[IntensitySeries]]) -> Forecaster:
-    """What was really forecast: the newest of a zone's `issues`, in their order, at `now_s`, while it still covers that instant."""
+    """What was really forecast: the newest of a zone's `issues`, in order, that there was by then and still holds."""
     issues_at_s = {zone: [_issued_at_s(one) for one in series] for zone, series in issues.items()}
 
     def forecast(series: IntensitySeries, now_s: float) -> IntensitySeries | None:

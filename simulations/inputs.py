@@ -21,6 +21,7 @@ from shaping.profiles import deployment
 from simulations.compiled.choice import LoopKind, NoCompilerError, chosen_run
 from simulations.grid import Grid, blind, perfect, recorded, seasonal
 from simulations.outages import Forecaster, Outages
+from simulations.routed_requests import route_requests
 from simulations.runs import Inputs, generator
 from simulations.scenario import ForecastKind, JobSettings, RequestSettings, Scenario
 from simulations.scenario_file import LoadedScenario, ScenarioError
@@ -34,18 +35,22 @@ def gather_inputs(loaded: LoadedScenario, loop: LoopKind = LoopKind.AUTO) -> Inp
     """Everything the scenario needs, read. Raises ScenarioError."""
     scenario = loaded.scenario
     try:
-        requests = tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests))
+        grid = _grid(loaded)
+        deployments = tuple(_deployment(settings) for settings in scenario.requests)
+        asked = tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests))
+        requests, chosen = route_requests(scenario, asked, deployments, grid)
         return Inputs(
             scenario=scenario,
-            grid=_grid(loaded),
+            grid=grid,
             requests=requests,
             jobs=tuple(
                 grown(_jobs(loaded, settings, place), settings.growth_ratio)
                 for place, settings in enumerate(scenario.jobs)
             ),
-            deployments=tuple(_deployment(settings) for settings in scenario.requests),
+            deployments=deployments,
             prices=_prices(loaded),
             run_requests=chosen_run(loop, sum(len(trace) for trace in requests)),
+            chosen=chosen,
         )
     except (WorkloadError, TraceError, ProfileError, NoCompilerError) as error:
         raise ScenarioError(scenario.name, str(error)) from error

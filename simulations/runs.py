@@ -31,6 +31,7 @@ from simulations.fleet import Fleet, Timetable
 from simulations.grid import Grid
 from simulations.launcher import JobWork, Stretch
 from simulations.loop import Loop
+from simulations.model_choice import Chosen
 from simulations.roster import SleepSpec
 from simulations.scenario import JobSettings, PolicyKind, RegionSettings, RequestSettings, Scenario
 from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
@@ -57,6 +58,7 @@ class Inputs:
     deployments: tuple[Deployment, ...]
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
     run_requests: Run | None = None
+    chosen: tuple[Chosen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

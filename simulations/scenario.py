@@ -20,6 +20,7 @@ from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettin
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
 from scheduler.power_profiles import parse_power_profile
 from shaping.policy import Holding, ShapingPolicy
+from shaping.routing import Service
 from simulations.policies.rules import GATE_RATIO
 
 _STRICT = ConfigDict(extra="forbid")
@@ -195,6 +196,36 @@ class JobSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ModelChoiceSettings:
+    """[[model_pool]]: request pools that leave the model of a request to the rule of the daemon, on both sides."""
+
+    name: Annotated[str, Field(min_length=1, description="Name in results.")]
+    candidates: Annotated[
+        tuple[str, ...], Field(min_length=2, description="Names of [[requests]]; it chooses for all their requests.")
+    ]
+    accuracy_ratios: Annotated[
+        tuple[Ratio, ...], Field(description="Share of requests that each candidate answers well, as tests tell.")
+    ]
+    spread: Annotated[float, Field(ge=0, description="How far apart easy and hard requests lie, in logits.")] = 1.5
+    service: Annotated[Service, Field(description="What callers ask for: premium, standard or eco.")] = Service.STANDARD
+    floor_ratio: Annotated[Ratio, Field(description="Least chance of a good answer for a model to be chosen.")] = 0.5
+    eco_floor_ratio: Annotated[Ratio, Field(description="The same for callers who ask for eco.")] = 0.3
+    budget_gco2e: Annotated[
+        float | None, Field(gt=0, description="Grams of answering, idling not counted, for each window; unset: none.")
+    ] = None
+    budget_window_s: Annotated[Duration, Field(gt=0, description="How long a budget has to last.")] = 86400.0
+    batch_sequences: Annotated[int, Field(ge=1, description="Batch in which the energy of a choice is estimated.")] = 8
+
+    def __post_init__(self) -> None:
+        if len(self.accuracy_ratios) != len(self.candidates):
+            raise ValueError("accuracy_ratios: write one for each of candidates")
+        if not all(0 < one < 1 for one in self.accuracy_ratios):
+            raise ValueError("accuracy_ratios: nobody is always right or always wrong; write more than 0, less than 1")
+        if self.eco_floor_ratio > self.floor_ratio:
+            raise ValueError("eco_floor_ratio is above floor_ratio: callers who ask for eco accept less, not more")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class PolicySettings(HoldSettings):
     """[policy]: what is compared with running everything at once."""
 
@@ -262,6 +293,7 @@ class Scenario:
     grid: GridSettings
     region: tuple[RegionSettings, ...]
     requests: tuple[RequestSettings, ...] = ()
+    model_pool: tuple[ModelChoiceSettings, ...] = ()
     jobs: tuple[JobSettings, ...] = ()
     policy: PolicySettings = PolicySettings()
     forecast: ForecastSettings = ForecastSettings()
@@ -283,6 +315,7 @@ class Scenario:
             _refuse_unknown_region(f"requests {pool.name!r}", (pool.region,) if pool.region else (), self.region)
         for jobs in self.jobs:
             _refuse_unknown_region(f"jobs {jobs.name!r}", jobs.regions, self.region)
+        self._refuse_odd_choices()
         self._refuse_crowded_regions()
         self._refuse_odd_sharing()
         for _, what, remedy in unpriced(self.region, self.objective.weights, has_trace=bool(self.price.trace)):
@@ -308,6 +341,15 @@ class Scenario:
                     f"region {region.name!r} has {region.gpus} GPUs, but its request pools take "
                     f"{region.gpus - self.gpus_for_jobs(region)}"
                 )
+
+    def _refuse_odd_choices(self) -> None:
+        _refuse_repeated("model_pool", [one.name for one in self.model_pool])
+        _refuse_repeated("candidate", [name for one in self.model_pool for name in one.candidates])
+        known = [pool.name for pool in self.requests]
+        for one in self.model_pool:
+            for name in one.candidates:
+                if name not in known:
+                    raise ValueError(f"model_pool {one.name!r} names requests {name!r}; there are {', '.join(known)}")
 
     def _refuse_odd_sharing(self) -> None:
         """Pools that share GPUs have one worker each, and mean the same GPUs and the same swap."""
