@@ -13,6 +13,7 @@ from simulations.charts import Figure, figures
 from simulations.comparison import PolicyTable, columns, text_rows
 from simulations.page import card, figure, page, section, table
 from simulations.policy_bars import policy_figure
+from simulations.region_bars import region_figure
 from simulations.results import Results
 from simulations.savings_parts import SavingsParts
 from simulations.scenario import ForecastKind
@@ -40,12 +41,21 @@ def html_report(results: Results, policies: PolicyTable | None = None, parts: Sa
     return page(f"{scenario.name}: what waiting saves", body)
 
 
+def pictures(results: Results, policies: PolicyTable | None = None, parts: SavingsParts | None = None) -> list[Figure]:
+    """Every picture of the page in its order."""
+    beside = [policy_figure(policies)] if policies is not None and len(policies.rows) > 2 else []
+    return [*_pictures(results, parts), *beside]
+
+
 def _pictures(results: Results, parts: SavingsParts | None) -> list[Figure]:
-    """When the work ran, where the saving comes from, and then the rest."""
+    """When and where the work ran, where the saving comes from, and then the rest."""
     first, *others = figures(results, timeline_of(results))
-    if parts is None or not parts.by_part_gco2e or not parts.baseline_gco2e > 0:
-        return [first, *others]
-    return [first, waterfall_figure(parts), *others]
+    shown = [first]
+    if len(results.runs.inputs.scenario.region) > 1:
+        shown.append(region_figure(results))
+    if parts is not None and parts.by_part_gco2e and parts.baseline_gco2e > 0:
+        shown.append(waterfall_figure(parts))
+    return [*shown, *others]
 
 
 def _beside(policies: PolicyTable | None) -> str:
