@@ -24,19 +24,13 @@ from intensity_feeds.series import (
     from_points,
     refuse_mixture,
 )
+from intensity_feeds.trace_columns import COLUMNS
 from intensity_feeds.trace_rows import Columns, Points, Rows, TraceError, gather, opened
 
 __all__ = ["COLUMNS", "NAME", "TraceError", "TraceFeed", "read_forecast_trace", "read_trace"]
 
 NAME = "trace"
 
-# Column of a trace -> what its numbers mean. The first that a file has is read unless another is asked for.
-COLUMNS: dict[str, tuple[Signal, Basis]] = {
-    "gco2e_per_kwh": (Signal.AVERAGE, Basis.LIFECYCLE),
-    "marginal_gco2e_per_kwh": (Signal.MARGINAL, Basis.DIRECT),
-    "direct_gco2e_per_kwh": (Signal.AVERAGE, Basis.DIRECT),
-    "actual_gco2e_per_kwh": (Signal.AVERAGE, Basis.DIRECT),
-}
 FORECAST_COLUMN = "forecast_gco2e_per_kwh"
 # When a line was obtained: of several records of one interval, the one obtained last holds.
 _OBTAINED_COLUMN = "scraped_at"

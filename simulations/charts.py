@@ -37,6 +37,7 @@ from simulations.workloads import Floats
 
 COLOURS = tuple(f"--series-{index}" for index in range(8))
 BASELINE_COLOUR, POLICY_COLOUR = "--baseline", "--policy"
+SIDES = [("run at once", f"var({BASELINE_COLOUR})"), ("policy", f"var({POLICY_COLOUR})")]
 
 # From clean to dirty; chosen to be told apart by lightness alone, so also in grey and by colour-blind readers.
 CLEAN_TO_DIRTY = ((0.0, (64, 170, 136)), (0.5, (228, 190, 90)), (1.0, (120, 66, 44)))
@@ -190,12 +191,11 @@ def exposure_figure(timeline: Timeline) -> Figure:
         title="How clean the energy was",
         caption="Share of all energy that was drawn at or below an intensity. Further left is cleaner.",
         picture=document(270, "Energy by grid intensity", "Cumulative share of energy, both sides", body),
-        legend=_SIDES,
+        legend=SIDES,
     )
 
 
 _SHARES = [(0.0, "0"), (0.25, "25%"), (0.5, "50%"), (0.75, "75%"), (1.0, "100%")]
-_SIDES = [("run at once", f"var({BASELINE_COLOUR})"), ("policy", f"var({POLICY_COLOUR})")]
 
 
 def _exposure(intensity_gco2e_per_kwh: Mapping[str, Floats], by_zone_kw: Mapping[str, Floats]) -> tuple[Floats, Floats]:
@@ -241,7 +241,7 @@ def class_figure(results: Results) -> Figure:
         title="Savings by class of work",
         caption="Emissions of each class at once and under the policy. Plus is saved, minus is dirtier.",
         picture=document(16 + row_px * len(shown), "Emissions by class", "Bars for both sides of each class", body),
-        legend=_SIDES,
+        legend=SIDES,
     )
 
 
@@ -269,7 +269,7 @@ def job_figure(results: Results, timeline: Timeline) -> Figure:
         title="What moved",
         caption=f"{which}, one a row: the thin line is the time it had, from submission to deadline.",
         picture=document(panel.bottom_px + 24, "Single jobs over time", "One row for each job", body),
-        legend=_SIDES,
+        legend=SIDES,
     )
 
 
@@ -301,7 +301,7 @@ def waiting_figure(results: Results) -> Figure:
         title="How long jobs waited",
         caption=caption,
         picture=_times_picture(sides, 1.0, "Waiting of jobs"),
-        legend=_SIDES,
+        legend=SIDES,
     )
 
 
@@ -318,7 +318,7 @@ def latency_figures(results: Results) -> list[Figure]:
                         picture=_times_picture(
                             [latencies_s(before, which), latencies_s(after, which)], 0.01, f"Latency, {name}"
                         ),
-                        legend=_SIDES,
+                        legend=SIDES,
                     )
                 )
     return found

@@ -13,6 +13,7 @@ from simulations.charts import Figure, figures
 from simulations.comparison import PolicyTable, columns, text_rows
 from simulations.page import card, figure, page, section, table
 from simulations.policy_bars import policy_figure
+from simulations.region_bars import region_figure
 from simulations.results import Results
 from simulations.savings_parts import SavingsParts
 from simulations.scenario import ForecastKind
@@ -40,12 +41,21 @@ def html_report(results: Results, policies: PolicyTable | None = None, parts: Sa
     return page(f"{scenario.name}: what waiting saves", body)
 
 
+def pictures(results: Results, policies: PolicyTable | None = None, parts: SavingsParts | None = None) -> list[Figure]:
+    """Every picture of the page in its order."""
+    beside = [policy_figure(policies)] if policies is not None and len(policies.rows) > 2 else []
+    return [*_pictures(results, parts), *beside]
+
+
 def _pictures(results: Results, parts: SavingsParts | None) -> list[Figure]:
-    """When the work ran, where the saving comes from, and then the rest."""
+    """When and where the work ran, where the saving comes from, and then the rest."""
     first, *others = figures(results, timeline_of(results))
-    if parts is None or not parts.by_part_gco2e or not parts.baseline_gco2e > 0:
-        return [first, *others]
-    return [first, waterfall_figure(parts), *others]
+    shown = [first]
+    if len(results.runs.inputs.scenario.region) > 1:
+        shown.append(region_figure(results))
+    if parts is not None and parts.by_part_gco2e and parts.baseline_gco2e > 0:
+        shown.append(waterfall_figure(parts))
+    return [*shown, *others]
 
 
 def _beside(policies: PolicyTable | None) -> str:
@@ -112,6 +122,17 @@ def _grids(results: Results) -> list[tuple[str, str]]:
 
 
 def _forecast(results: Results) -> str:
+    inputs = results.runs.inputs
+    words = [_forecast_kind(results)]
+    if inputs.grid.seen:
+        seen = next(iter(inputs.grid.seen.values()))
+        words.append(f"decisions saw another signal than the one counted: {seen.signal}, {seen.basis}")
+    if silent_s := sum(one.to - one.from_ for one in inputs.scenario.forecast.outage):
+        words.append(f"the feed did not answer for {format_duration(silent_s)}")
+    return "; ".join(words)
+
+
+def _forecast_kind(results: Results) -> str:
     settings = results.runs.inputs.scenario.forecast
     reach = f"{format_duration(settings.horizon_s)} ahead, renewed every {format_duration(settings.renew_s)}"
     match settings.kind:
@@ -119,6 +140,8 @@ def _forecast(results: Results) -> str:
             return f"perfect, {reach}: what the grid really emitted, so nothing is lost to forecast error"
         case ForecastKind.SEASONAL:
             return f"our own, from the two weeks before each issue, {reach}"
+        case ForecastKind.RECORDED:
+            return f"as it was issued at the time, {reach}; {settings.trace.rpartition('/')[2]}"
         case ForecastKind.NONE:
             return "none: the policy knew nothing of the grid"
 

@@ -19,6 +19,7 @@ from shaping.uncertainty import Band
 from simulations.accounts import Accounts, Floats, Items, accounts_of
 from simulations.bands import band_of, item_factors, plain_pools
 from simulations.job_costs import JobCosts, job_costs, plain_costs
+from simulations.model_choice import Chosen
 from simulations.runs import Inputs, PoolRun, Runs, Side
 
 Booleans = NDArray[np.bool_]
@@ -345,6 +346,7 @@ def plain_results(results: Results) -> dict[str, Any]:
         "seed": scenario.seed,
         "policy_kind": scenario.policy.kind.value,
         "forecast": scenario.forecast.kind.value,
+        "decided_by": decided_by(results.runs.inputs),
         "grid": _plain_grid(results),
         "energy_basis": "modelled",
         "energy_profiles": plain_pools(results.runs.inputs.deployments),
@@ -355,9 +357,24 @@ def plain_results(results: Results) -> dict[str, Any]:
         "deadline_misses_baseline_met": results.deadline_misses_baseline_met,
         "job_costs": plain_costs(results.job_costs),
         "by_class": [_plain_class(one) for one in results.by_class],
+        "model_pools": [_plain_chosen(one) for one in results.runs.inputs.chosen],
         "rows_left_out": _rows_left_out(results.runs.inputs),
     }
     return rounded(plain)
+
+
+def decided_by(inputs: Inputs) -> str:
+    """The signal that decisions saw, which need not be the one that emissions are counted by."""
+    return next(iter((inputs.grid.seen or inputs.grid.realised).values())).signal.value
+
+
+def _plain_chosen(chosen: Chosen) -> dict[str, Any]:
+    return {
+        "name": chosen.pool,
+        "answered_well_ratio": chosen.answered_well_ratio,
+        "share_ratio": {model: chosen.share_ratio(model) for model in chosen.models},
+        "reasons": {reason.value: count for reason, count in sorted(chosen.reasons.items())},
+    }
 
 
 def _rows_left_out(inputs: Inputs) -> int:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from intensity_feeds.feed import Rung
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.deferral import release_at_s
@@ -29,9 +28,10 @@ from shaping.sharing import SharingPolicy
 from simulations.baselines import Conduct, conduct_of, run_now
 from simulations.compiled.pool import CompiledPool, Run, covers
 from simulations.fleet import Fleet, Timetable
-from simulations.grid import Grid, perfect
+from simulations.grid import Grid
 from simulations.launcher import JobWork, Stretch
 from simulations.loop import Loop
+from simulations.model_choice import Chosen
 from simulations.roster import SleepSpec
 from simulations.scenario import JobSettings, PolicyKind, RegionSettings, RequestSettings, Scenario
 from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
@@ -58,6 +58,7 @@ class Inputs:
     deployments: tuple[Deployment, ...]
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
     run_requests: Run | None = None
+    chosen: tuple[Chosen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +220,7 @@ def _seen(inputs: Inputs, conduct: Conduct) -> Grid:
     """The grid as the side is told of it beforehand."""
     if not conduct.knows_the_grid:
         return inputs.grid
-    return replace(inputs.grid, forecaster=perfect(inputs.scenario.forecast.horizon_s), rung=Rung.LIVE)
+    return inputs.grid.foreseen(inputs.scenario.forecast.horizon_s)
 
 
 # -- the work --------------------------------------------------------------------------------------------------------

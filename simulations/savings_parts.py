@@ -98,7 +98,7 @@ def _chain(results: Results, progress: Progress) -> _Chain:
     runs, inputs = results.runs, results.runs.inputs
     own = named_conduct(inputs, inputs.scenario.policy.kind)
     knowing = replace(own, knows_the_grid=True)
-    is_informed = own.knows_the_grid or inputs.scenario.forecast.kind is ForecastKind.PERFECT
+    is_informed = own.knows_the_grid or _is_told_the_truth(inputs)
     levers = _levers(inputs, own) or [Part.TIME]
     conducts = [_with_levers(knowing, levers[: count + 1]) for count in range(len(levers) - 1)]
     between = _pool_sides(results, conducts, progress)
@@ -112,6 +112,11 @@ def _chain(results: Results, progress: Progress) -> _Chain:
         informed=informed,
         informed_accounts=informed_accounts,
     )
+
+
+def _is_told_the_truth(inputs: Inputs) -> bool:
+    grid = inputs.grid
+    return inputs.scenario.forecast.kind is ForecastKind.PERFECT and grid.seen is None and grid.outages is None
 
 
 def _levers(inputs: Inputs, conduct: Conduct) -> list[Part]:

@@ -13,12 +13,14 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from intensity_feeds.trace_columns import COLUMNS
 from scheduler.config import Duration, HoldSettings, Power
 from scheduler.gpu_speeds import parse_shares
 from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
 from scheduler.power_profiles import parse_power_profile
 from shaping.policy import Holding, ShapingPolicy
+from shaping.routing import Service
 from simulations.policies.rules import GATE_RATIO
 
 _STRICT = ConfigDict(extra="forbid")
@@ -33,6 +35,12 @@ def _shares_text(value: str) -> str:
 def _profile_text(value: str) -> str:
     if value:
         parse_power_profile(value)
+    return value
+
+
+def _column_text(value: str) -> str:
+    if value and value not in COLUMNS:
+        raise ValueError(f"{value!r} holds no intensities; write one of {', '.join(COLUMNS)}")
     return value
 
 
@@ -59,6 +67,7 @@ class ForecastKind(StrEnum):
 
     PERFECT = "perfect"  # the realised values: nothing is lost to forecast error
     SEASONAL = "seasonal"  # our own forecast from the days before
+    RECORDED = "recorded"  # what somebody really forecast at the time, from a file
     NONE = "none"  # nothing: a dead feed
 
 
@@ -67,6 +76,11 @@ class GridSettings:
     """[grid]: what each zone emits. Either a trace file or synthetic archetypes."""
 
     trace: Annotated[str, Field(description="Trace file: timestamp, zone, gco2e_per_kwh; beside the scenario.")] = ""
+    column: Annotated[
+        str,
+        AfterValidator(_column_text),
+        Field(description="Column of the trace that emissions are priced by; empty: the first intensities it has."),
+    ] = ""
     archetypes: Annotated[
         dict[str, str], Field(description="Zone = solar, wind, hydro or coal: synthetic grids, for demonstration.")
     ] = field(default_factory=dict)
@@ -142,6 +156,9 @@ class JobSettings:
     span_s: Annotated[Duration, Field(gt=0, description="Without a trace: how long jobs are submitted.")] = 7 * 86400.0
     median_duration_s: Annotated[Duration, Field(gt=0, description="Without a trace: median run time.")] = 2 * 3600.0
     max_gpus: Annotated[int, Field(ge=1, description="Without a trace: largest job.")] = 8
+    growth_ratio: Annotated[
+        float, Field(gt=0, le=100, description="So many times as many jobs, at the same hours: demand that grows.")
+    ] = 1.0
     slack_s: Annotated[Duration, Field(gt=0, description="Deadline: submission + run time + slack.")] = 86400.0
     slack_ratio: Annotated[float, Field(ge=0, description="Slack in addition, as a share of run time.")] = 0.0
     recorded_slack_ratio: Annotated[
@@ -179,6 +196,36 @@ class JobSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ModelChoiceSettings:
+    """[[model_pool]]: request pools that leave the model of a request to the rule of the daemon, on both sides."""
+
+    name: Annotated[str, Field(min_length=1, description="Name in results.")]
+    candidates: Annotated[
+        tuple[str, ...], Field(min_length=2, description="Names of [[requests]]; it chooses for all their requests.")
+    ]
+    accuracy_ratios: Annotated[
+        tuple[Ratio, ...], Field(description="Share of requests that each candidate answers well, as tests tell.")
+    ]
+    spread: Annotated[float, Field(ge=0, description="How far apart easy and hard requests lie, in logits.")] = 1.5
+    service: Annotated[Service, Field(description="What callers ask for: premium, standard or eco.")] = Service.STANDARD
+    floor_ratio: Annotated[Ratio, Field(description="Least chance of a good answer for a model to be chosen.")] = 0.5
+    eco_floor_ratio: Annotated[Ratio, Field(description="The same for callers who ask for eco.")] = 0.3
+    budget_gco2e: Annotated[
+        float | None, Field(gt=0, description="Grams of answering, idling not counted, for each window; unset: none.")
+    ] = None
+    budget_window_s: Annotated[Duration, Field(gt=0, description="How long a budget has to last.")] = 86400.0
+    batch_sequences: Annotated[int, Field(ge=1, description="Batch in which the energy of a choice is estimated.")] = 8
+
+    def __post_init__(self) -> None:
+        if len(self.accuracy_ratios) != len(self.candidates):
+            raise ValueError("accuracy_ratios: write one for each of candidates")
+        if not all(0 < one < 1 for one in self.accuracy_ratios):
+            raise ValueError("accuracy_ratios: nobody is always right or always wrong; write more than 0, less than 1")
+        if self.eco_floor_ratio > self.floor_ratio:
+            raise ValueError("eco_floor_ratio is above floor_ratio: callers who ask for eco accept less, not more")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class PolicySettings(HoldSettings):
     """[policy]: what is compared with running everything at once."""
 
@@ -198,12 +245,41 @@ class PolicySettings(HoldSettings):
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class OutageSettings:
+    """[[forecast.outage]]: a time in which the feed does not answer; the fallbacks are those of the daemon."""
+
+    from_: Annotated[Instant, Field(alias="from", description="Instant at which it begins, such as 2022-03-02T06:00Z.")]
+    to: Annotated[Instant, Field(description="Instant at which it ends; noticed when the next forecast is due.")]
+
+    def __post_init__(self) -> None:
+        if not self.to > self.from_:
+            raise ValueError("to lies not after from: write a later instant")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ForecastSettings:
     """[forecast]: what the policy knows of the future."""
 
-    kind: Annotated[ForecastKind, Field(description="perfect, seasonal or none.")] = ForecastKind.PERFECT
+    kind: Annotated[ForecastKind, Field(description="perfect, seasonal, recorded or none.")] = ForecastKind.PERFECT
+    trace: Annotated[
+        str, Field(description="recorded: file of issued_at, timestamp, zone, forecast_gco2e_per_kwh; direct basis.")
+    ] = ""
+    column: Annotated[
+        str,
+        AfterValidator(_column_text),
+        Field(description="Column of the grid's trace that decisions see, such as another signal; empty: the same."),
+    ] = ""
     horizon_s: Annotated[Duration, Field(gt=0, description="How far it reaches.")] = 96 * 3600.0
     renew_s: Annotated[Duration, Field(ge=60, description="How often a new one is issued.")] = 6 * 3600.0
+    outage: Annotated[tuple[OutageSettings, ...], Field(description="Times in which the feed does not answer.")] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind is ForecastKind.RECORDED and not self.trace:
+            raise ValueError("recorded forecasts need their trace")
+        if self.kind is ForecastKind.RECORDED and self.column:
+            raise ValueError("recorded forecasts are of one signal: leave out column")
+        if self.kind is ForecastKind.NONE and self.outage:
+            raise ValueError("a dead feed has no outages: leave them out, or choose another kind")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -217,6 +293,7 @@ class Scenario:
     grid: GridSettings
     region: tuple[RegionSettings, ...]
     requests: tuple[RequestSettings, ...] = ()
+    model_pool: tuple[ModelChoiceSettings, ...] = ()
     jobs: tuple[JobSettings, ...] = ()
     policy: PolicySettings = PolicySettings()
     forecast: ForecastSettings = ForecastSettings()
@@ -226,6 +303,8 @@ class Scenario:
     def __post_init__(self) -> None:
         if bool(self.grid.trace) == bool(self.grid.archetypes):
             raise ValueError("grid: name either a trace file or archetypes, not both and not neither")
+        if not self.grid.trace and (self.grid.column or self.forecast.column):
+            raise ValueError("column names one of a trace: archetypes have none")
         if not self.region:
             raise ValueError("no place: add a [[region]] table")
         if not self.requests and not self.jobs:
@@ -236,6 +315,7 @@ class Scenario:
             _refuse_unknown_region(f"requests {pool.name!r}", (pool.region,) if pool.region else (), self.region)
         for jobs in self.jobs:
             _refuse_unknown_region(f"jobs {jobs.name!r}", jobs.regions, self.region)
+        self._refuse_odd_choices()
         self._refuse_crowded_regions()
         self._refuse_odd_sharing()
         for _, what, remedy in unpriced(self.region, self.objective.weights, has_trace=bool(self.price.trace)):
@@ -261,6 +341,15 @@ class Scenario:
                     f"region {region.name!r} has {region.gpus} GPUs, but its request pools take "
                     f"{region.gpus - self.gpus_for_jobs(region)}"
                 )
+
+    def _refuse_odd_choices(self) -> None:
+        _refuse_repeated("model_pool", [one.name for one in self.model_pool])
+        _refuse_repeated("candidate", [name for one in self.model_pool for name in one.candidates])
+        known = [pool.name for pool in self.requests]
+        for one in self.model_pool:
+            for name in one.candidates:
+                if name not in known:
+                    raise ValueError(f"model_pool {one.name!r} names requests {name!r}; there are {', '.join(known)}")
 
     def _refuse_odd_sharing(self) -> None:
         """Pools that share GPUs have one worker each, and mean the same GPUs and the same swap."""

@@ -15,7 +15,7 @@ from scheduler.toml_positions import KeyPath, positions
 
 INCLUDE = "include"
 # Keys that hold a path relative to the file they stand in, by table.
-_PATHS = (("grid", "trace"), ("requests", "trace"), ("jobs", "trace"))
+_PATHS = (("grid", "trace"), ("forecast", "trace"), ("price", "trace"), ("requests", "trace"), ("jobs", "trace"))
 
 
 class ScenarioError(ValueError):

@@ -122,7 +122,7 @@ def _key(settings: Mapping[str, Any], loaded: LoadedScenario, digests: dict[Path
 def files_of(scenario: Scenario) -> list[str]:
     """The names of all files that a run of the scenario reads."""
     work = [*(one.trace for one in scenario.requests), *(one.trace for one in scenario.jobs)]
-    return [name for name in (scenario.grid.trace, scenario.price.trace, *work) if name]
+    return [name for name in (scenario.grid.trace, scenario.forecast.trace, scenario.price.trace, *work) if name]
 
 
 def _digest(path: Path, digests: dict[Path, str]) -> str:

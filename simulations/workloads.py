@@ -22,6 +22,9 @@ TOKENS_SIGMA = 0.65
 # Durations of generated jobs: heavy-tailed as on Philly, whose 90th percentile is 7 times the median.
 DURATION_SIGMA = 1.5
 
+# 10 * 0.3 and the like: so close below a whole number is that number.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RequestTrace:
@@ -56,6 +59,23 @@ class JobTrace:
 
     def __len__(self) -> int:
         return len(self.submit_s)
+
+
+def grown(trace: JobTrace, ratio: float) -> JobTrace:
+    """The trace with `ratio` times as many jobs: each as often as the others, as far as whole numbers allow.
+
+    Copies come at the instant of their original: more of the same demand at the same hours.
+    """
+    reached = np.floor(np.arange(len(trace) + 1) * ratio + _ROUNDING)
+    counts = np.diff(reached).astype(np.int64)
+    return JobTrace(
+        submit_s=np.repeat(trace.submit_s, counts),
+        duration_s=np.repeat(trace.duration_s, counts),
+        gpus=np.repeat(trace.gpus, counts),
+        slack_s=None if trace.slack_s is None else np.repeat(trace.slack_s, counts),
+        power_per_gpu_w=None if trace.power_per_gpu_w is None else np.repeat(trace.power_per_gpu_w, counts),
+        left_out=trace.left_out,
+    )
 
 
 # -- drawing ---------------------------------------------------------------------------------------------------------

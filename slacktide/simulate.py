@@ -45,6 +45,9 @@ def simulate(
     png_file: Annotated[
         str, typer.Option("--png", metavar="FILE", help="Write the headline picture (extra: plots).")
     ] = "",
+    svg_folder: Annotated[
+        str, typer.Option("--svg", metavar="FOLDER", help="Write every picture of the report as an SVG of its own.")
+    ] = "",
     loop: Annotated[
         str, typer.Option(metavar="KIND", help="Requests in plain Python, compiled (extra: compiled), or auto.")
     ] = "auto",
@@ -73,7 +76,7 @@ def simulate(
         return
     if not scenario:
         raise UsageProblem("name a scenario", "slacktide simulate --list shows those that come with the package")
-    for name in (json_file, html_file, png_file):
+    for name in (json_file, html_file, png_file, svg_folder):
         _refuse_missing_folder(name)
     if png_file:
         _refuse_other_pictures(png_file)
@@ -84,8 +87,11 @@ def simulate(
         )
     loaded, kind = _loaded(scenario, overrides or []), _loop_kind(loop)
     every = _inputs(loaded, kind, seeds)
-    found = _found(loaded.scenario.name, every, _kinds(against), seeds, with_parts=parts or bool(html_file))
+    divides = parts or bool(html_file or svg_folder)
+    found = _found(loaded.scenario.name, every, _kinds(against), seeds, with_parts=divides)
     _write(found, json_file, html_file, png_file)
+    if svg_folder:
+        _write_pictures(found, svg_folder)
     if json_file != "-":
         _show(found)
 
@@ -240,6 +246,16 @@ def _write(found: _Found, json_file: str, html_file: str, png_file: str) -> None
 
         with _saving(png_file) as path:
             save_headline_plot(found.results, path)
+
+
+def _write_pictures(found: _Found, folder: str) -> None:
+    from simulations.pictures import svg_files
+    from simulations.report import pictures
+
+    with _saving(folder) as path:
+        path.mkdir(exist_ok=True)
+        for name, text in svg_files(pictures(found.results, found.policies, found.parts)).items():
+            (path / name).write_text(text, encoding="utf-8")
 
 
 def _save(name: str, text: str) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from intensity_feeds.series import IntensitySeries, SeriesError
 from scheduler.config import ModelPoolSettings, RegionSettings
 from scheduler.daemon.api_errors import unknown_model
-from scheduler.daemon.energy_use import request_energy_j
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import FLEX, Call, Endpoint
@@ -22,6 +21,7 @@ from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.query_text import query_text, with_model
 from scheduler.daemon.worker_profiles import worker_deployment
 from shaping.deployment import Deployment, ProfileError
+from shaping.request_energy import request_energy_j
 from shaping.router_model import RouterModel, RouterModelError, from_document
 from shaping.routing import Cascade, Floors, Offer, RouteReason, Service, choose
 from shaping.shadow_price import PacedBudget, dirtier_price

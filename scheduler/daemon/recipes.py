@@ -11,7 +11,6 @@ import msgspec
 
 from scheduler.config import LaunchSettings, Settings, TemplateSettings
 from scheduler.daemon.api_errors import ApiError
-from scheduler.daemon.energy_use import request_energy_j
 from scheduler.daemon.openai_api import Call, Endpoint, read_call
 from scheduler.daemon.runs import Recipe
 from scheduler.daemon.worker_profiles import worker_deployment
@@ -20,6 +19,7 @@ from scheduler.periods import template_of
 from scheduler.store.contract import Reads
 from scheduler.templates import filled
 from shaping import energy
+from shaping.request_energy import request_energy_j
 
 # Lines of a batch that are at the gateway at once; the shaper packs what the workers can hold.
 BATCH_CONCURRENCY = 32

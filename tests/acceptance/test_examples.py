@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gallery import EXHIBITS, Exhibit
+from benchmarks.gallery_exhibits import EXHIBITS, Exhibit
 from simulations.inputs import gather_inputs
 from simulations.overrides import parse_override
 from simulations.results import results_of
@@ -31,9 +31,9 @@ def test_each_variation_of_the_gallery_sets_values_that_there_are(exhibit: Exhib
     path = str(EXAMPLES / f"{exhibit.name}.toml")
     plain = load_scenario(path).scenario
     changed = [
-        load_scenario(path, [parse_override(one) for one in changes]).scenario
-        for changes in exhibit.variations
-        if changes
+        load_scenario(path, [parse_override(one) for one in variation.changes]).scenario
+        for variation in exhibit.variations
+        if variation.changes
     ]
     assert plain not in changed
 

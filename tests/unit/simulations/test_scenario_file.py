@@ -27,6 +27,15 @@ slack_s = "36h"
 power_per_gpu_w = "0.7kW"
 """
 
+POOL = """
+[[requests]]
+[[model_pool]]
+name = "auto"
+candidates = ["small", "requests"]
+accuracy_ratios = [0.7, 0.8]
+"""
+OUTAGE = '[[forecast.outage]]\nto = "2022-03-02T00:00Z"\nfrom = "2022-03-01T00:00Z"\n'
+
 
 def test_durations_and_powers_carry_their_units() -> None:
     scenario = parse_scenario(GOOD, "small.toml")
@@ -60,6 +69,14 @@ def test_a_mistake_is_named_with_its_line(good: str, bad: str, line: int | None,
         ('[[jobs]]\nname = "training"\nslack_s = "36h"\npower_per_gpu_w = "0.7kW"\n', "", "no work: add"),
         ("[[jobs]]", '[[jobs]]\nregions = ["moon"]', "names region 'moon', which is not one of plains"),
         ("[[jobs]]", "[[requests]]\nworkers = 5\n[[jobs]]", "has 4 GPUs, but its request pools take 5"),
+        ("[[jobs]]", f"{POOL}[[jobs]]", "names requests 'small'; there are requests"),
+        ("[[jobs]]", f"{POOL.replace('0.7, 0.8', '0.7')}[[jobs]]", "accuracy_ratios: write one for each"),
+        ("[[jobs]]", f"{POOL.replace('0.7', '1.0')}[[jobs]]", "nobody is always right"),
+        ("[grid]\n", '[grid]\ncolumn = "gco2e_per_kwh"\n', "column names one of a trace"),
+        ("[[jobs]]", '[forecast]\nkind = "recorded"\n[[jobs]]', "recorded forecasts need their trace"),
+        ("[[jobs]]", '[forecast]\ncolumn = "price"\n[[jobs]]', "'price' holds no intensities"),
+        ("[[jobs]]", f'[forecast]\nkind = "none"\n{OUTAGE}[[jobs]]', "a dead feed has no outages"),
+        ("[[jobs]]", f"{OUTAGE.replace('-02', '-01', 1)}[[jobs]]", "to lies not after from"),
         ("[[jobs]]", '[[jobs]]\nname = "training"\n[[jobs]]', "two entries share the workload name 'training'"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulations.workloads import RequestTrace, drawn_jobs, poisson_requests
+from simulations.workloads import JobTrace, RequestTrace, drawn_jobs, grown, poisson_requests
 
 
 def a_week_of_requests(seed: int) -> RequestTrace:
@@ -45,3 +45,35 @@ def test_jobs_use_powers_of_two_up_to_the_largest() -> None:
     assert set(trace.gpus.tolist()) == {1, 2, 4, 8}
     assert trace.duration_s.min() >= 60.0
     assert np.median(trace.duration_s) == pytest.approx(7200.0, rel=0.2)
+
+
+def three_jobs() -> JobTrace:
+    return JobTrace(
+        submit_s=np.array([0.0, 10.0, 20.0]),
+        duration_s=np.array([1.0, 2.0, 3.0]),
+        gpus=np.array([1, 2, 4]),
+        slack_s=np.array([7.0, 8.0, 9.0]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "submits_s"),
+    [
+        (1.0, [0, 10, 20]),
+        (2.0, [0, 0, 10, 10, 20, 20]),
+        (4 / 3, [0, 10, 20, 20]),
+        (1 / 3, [20]),
+        (0.1, []),
+    ],
+)
+def test_demand_grows_by_copies_at_the_same_hours(ratio: float, submits_s: list[float]) -> None:
+    assert grown(three_jobs(), ratio).submit_s.tolist() == submits_s
+
+
+def test_a_copy_has_everything_of_its_original() -> None:
+    twice = grown(three_jobs(), 2.0)
+    assert twice.duration_s.tolist() == [1, 1, 2, 2, 3, 3]
+    assert twice.gpus.tolist() == [1, 1, 2, 2, 4, 4]
+    assert twice.slack_s is not None
+    assert twice.slack_s.tolist() == [7, 7, 8, 8, 9, 9]
+    assert twice.power_per_gpu_w is None

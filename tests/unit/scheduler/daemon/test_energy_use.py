@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.daemon.energy_use import request_energy_j, watt_hours, worker_energy_j
+from scheduler.daemon.energy_use import watt_hours, worker_energy_j
 from shaping import profiles
 from shaping.energy import Deployment
+from shaping.request_energy import request_energy_j
 
 
 def an_h100() -> Deployment:
