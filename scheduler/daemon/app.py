@@ -33,8 +33,10 @@ from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.capacity import REFRESH_S, Capacity
 from scheduler.daemon.cron import Cron
+from scheduler.daemon.dashboard import events_api
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
+from scheduler.daemon.dashboard.sights import Sights
 from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
@@ -168,6 +170,7 @@ class Daemon:
         """Drain, then leave: nothing acknowledged is lost."""
         log.info("daemon drains", extra={"action": "daemon_drain"})
         self.api.is_draining = True
+        self.events.close()
         self._timers.shutdown(wait=False)
         if self._deciding is not None:  # before the requests are waited for: no run is started any more
             self._deciding.cancel()
@@ -327,6 +330,7 @@ class Daemon:
             **gateway_routes.POLICIES,
             **files_api.POLICIES,
             **batches_api.POLICIES,
+            **events_api.POLICIES,
             **fine_tuning_api.POLICIES,
             **jobs_api.POLICIES,
             **keys_api.POLICIES,
@@ -355,7 +359,10 @@ class Daemon:
         )
         session_api.SessionApi(env=self._env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
-        self._status().add_routes(app)
+        status = self._status()
+        status.add_routes(app)
+        self.events = self._events(status)
+        self.events.add_routes(app)
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
 
@@ -370,6 +377,19 @@ class Daemon:
             policy=self._settings.planning.policy,
             problems=self.problems,
         )
+
+    def _events(self, status: status_api.StatusApi) -> events_api.EventsApi:
+        sights = Sights(
+            env=self._env,
+            settings=self._settings,
+            reads=self.reads,
+            runner=self.runner,
+            poller=self.poller,
+            serving=self.gateway,
+            lines=self.batches,
+            status=status,
+        )
+        return events_api.EventsApi(env=self._env, guard=self.guard, sights=sights, metrics=self.metrics)
 
     def _set_timers(self) -> None:
         # APScheduler drops what is a second late by default; here late is better than never, and once is enough.

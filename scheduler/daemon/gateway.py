@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -222,6 +222,11 @@ class Gateway:
     def workers(self) -> Sequence[Worker]:
         """In the order of the settings."""
         return self._workers
+
+    @property
+    def pools(self) -> Mapping[str, ModelPool]:
+        """By model, in the order of the settings."""
+        return self._pools
 
     @property
     def workers_up(self) -> int:
