@@ -15,6 +15,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.poller import Poller
 from scheduler.ledger import Account, EnergyUse, realised_then_expected, settle
+from scheduler.savings_by import By, Heap, settled_by
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
 from scheduler.store.writer import Writing
 
@@ -80,6 +81,13 @@ class Accounts:
         uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
         intensity = await self._intensity(uses)
         return await self._env.in_thread(settle, uses, intensity)  # seconds, for the requests of a busy month
+
+    async def settled_by(self, by: By, since_s: float, until_s: float, *, tenant: str | None = None) -> dict[str, Heap]:
+        """The same sorted into heaps."""
+        await self.flush()
+        uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
+        intensity = await self._intensity(uses)
+        return await self._env.in_thread(settled_by, by, uses, intensity)
 
     async def _intensity(self, uses: Sequence[EnergyUse]) -> dict[str, IntensitySeries]:
         if not uses:

@@ -33,7 +33,7 @@ from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.capacity import REFRESH_S, Capacity
 from scheduler.daemon.cron import Cron
-from scheduler.daemon.dashboard import events_api
+from scheduler.daemon.dashboard import events_api, savings_api
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
 from scheduler.daemon.dashboard.sights import Sights
@@ -335,6 +335,7 @@ class Daemon:
             **jobs_api.POLICIES,
             **keys_api.POLICIES,
             **quota_book.POLICIES,
+            **savings_api.POLICIES,
             **session_api.POLICIES,
             **status_api.POLICIES,
             **status_page.POLICIES,
@@ -363,6 +364,7 @@ class Daemon:
         status.add_routes(app)
         self.events = self._events(status)
         self.events.add_routes(app)
+        savings_api.SavingsApi(env=self._env, accounts=self.accounts, alone_j=self.gateway.alone_j).add_routes(app)
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
 
