@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.env import Env
@@ -88,6 +88,14 @@ class Accounts:
         uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
         intensity = await self._intensity(uses)
         return await self._env.in_thread(settled_by, by, uses, intensity)
+
+    async def settled_jobs(self, job_ids: Collection[str], since_s: float, until_s: float) -> Account:
+        """The account of these jobs' uses that started in [since_s, until_s)."""
+        if not job_ids:
+            return Account()
+        found = await self._env.in_thread(self._reads.uses, since_s, until_s)
+        uses = [use for use in found if use.subject_id in job_ids]
+        return await self._env.in_thread(settle, uses, await self._intensity(uses))
 
     async def _intensity(self, uses: Sequence[EnergyUse]) -> dict[str, IntensitySeries]:
         if not uses:

@@ -36,6 +36,7 @@ from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import events_api, savings_api
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
+from scheduler.daemon.dashboard.first_plans import FirstPlans
 from scheduler.daemon.dashboard.sights import Sights
 from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
@@ -223,7 +224,8 @@ class Daemon:
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
-        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
+        self.first_plans = FirstPlans()
+        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal, self.first_plans.started)
         self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
         if interactive.is_learning:
             self._capacity_wanted.set()  # what is known already is read beside the first requests
@@ -248,7 +250,7 @@ class Daemon:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=settings.planning.lease_s,
             devices=Devices({region.name: region.devices for region in settings.region}),
-            on_success=self.past.count,
+            on_success=self._count_success,
         )
         self.gateway = Gateway(
             env=env,
@@ -364,7 +366,9 @@ class Daemon:
         status.add_routes(app)
         self.events = self._events(status)
         self.events.add_routes(app)
-        savings_api.SavingsApi(env=self._env, accounts=self.accounts, alone_j=self.gateway.alone_j).add_routes(app)
+        savings_api.SavingsApi(
+            env=self._env, accounts=self.accounts, alone_j=self.gateway.alone_j, first_plans=self.first_plans
+        ).add_routes(app)
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
 
@@ -458,6 +462,10 @@ class Daemon:
         if self.api.is_draining:
             found.append("the daemon is stopping")
         return found
+
+    def _count_success(self, job: Job, done_s: float, last_piece_s: float) -> None:
+        self.past.count(job, done_s, last_piece_s)
+        self.first_plans.succeeded(job)
 
     def _count_use(self, use: EnergyUse) -> None:
         self.budgets.count(use)

@@ -166,3 +166,34 @@ async def test_a_tenant_hears_of_its_own_jobs_only_and_no_longer_than_its_key_li
         for refused in ("", blind["key"]):
             async with client.get(PATH, headers={"Authorization": f"Bearer {refused}"}) as response:
                 assert response.status in (401, 403)
+
+
+async def test_savings_are_sorted_and_held_beside_their_plan_for_the_keys_tenant(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, keyed(tmp_path), speed=4 * 3600.0) as (_, client):
+        keys = {name: (await a_key(client, name, "jobs", "read"))["key"] for name in ("red", "blue")}
+        bearer = {"Authorization": f"Bearer {keys['red']}"}
+        _, job = await posted(client, "/api/v1/jobs", a_submission(within="16h"), **bearer)
+
+        async def asked(path: str, key: str) -> Any:
+            async with client.get(f"/api/v1/{path}", headers={"Authorization": f"Bearer {key}"}) as response:
+                return response.status, await response.json()
+
+        async with a_stream(client, key=keys["red"]) as stream:
+            while (await stream.changes("job"))["rows"].get(job["id"], job)["state"] != "succeeded":
+                pass
+        _, by_day = await asked("savings/by?group=day", keys["red"])
+        _, by_tenant = await asked("savings/by?group=tenant", keys["red"])
+        _, by_tenant_of_blue = await asked("savings/by?group=tenant", keys["blue"])
+        _, planned = await asked("savings/planned", keys["red"])
+        _, planned_of_blue = await asked("savings/planned", keys["blue"])
+        status, refusal = await asked("savings/by?group=mood", keys["red"])
+
+    assert [one["name"] for one in by_day["data"]] == ["2022-01-01"]
+    assert by_day["data"][0]["savings_ratio"] > 0.1
+    assert [one["name"] for one in by_tenant["data"]] == ["red"]
+    assert by_tenant_of_blue["data"] == []
+    assert planned["jobs"] == 1
+    assert 0 < planned["planned"]["emissions_gco2e"] < planned["planned"]["at_once_emissions_gco2e"]
+    assert planned["realised"]["uses"] == 1
+    assert planned_of_blue["jobs"] == 0
+    assert (status, refusal["error"]["param"]) == (400, "group")

@@ -3,7 +3,7 @@
 import { chosenView, viewAddress, VIEWS } from "./addresses.js";
 import { batchesTable } from "./batches.js";
 import { modelSections } from "./batching.js";
-import { askForGrid, askForSavings, KeyWanted, logIn, logOut, NoAnswer } from "./daemon.js";
+import { askForGrid, askForPlanned, askForSavings, KeyWanted, logIn, logOut, NoAnswer } from "./daemon.js";
 import { watchJobs } from "./details.js";
 import { element, show } from "./dom.js";
 import { counted, duration, fullInstant } from "./format.js";
@@ -22,10 +22,10 @@ const FAST_GRID_MS = 2_000;
 const HEAPS_MS = 5_000;
 const RESUMED_MS = 8_000;
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
-const HEAPS = { savings: ["day", "month", "tenant", "model"], batching: ["model"] };
+const HEAPS = { savings: ["day", "planned", "month", "tenant", "model"], batching: ["model"] };
 
 const live = new Live(hear);
-const seen = { grid: null, gridAtMs: 0, heaps: {}, heapsAtMs: {}, chosenHours: null, fetchProblem: null };
+const seen = { grid: null, gridAtMs: 0, heaps: {}, heapsAtMs: {}, chosenHours: null };
 const asking = new Set();
 let isDrawn = false;
 
@@ -64,7 +64,7 @@ async function fetchGrid() {
 
 async function fetchHeap(group) {
   seen.heapsAtMs[group] = performance.now();
-  seen.heaps[group] = await askForSavings(group);
+  seen.heaps[group] = group === "planned" ? await askForPlanned() : await askForSavings(group);
 }
 
 async function fetchOnce(name, fetch) {
@@ -162,7 +162,7 @@ const RENDER = {
   },
   savings(status) {
     show(at("account"), status.account, accountTable);
-    show(at("savings"), { ...seen.heaps, width: at("savings").clientWidth }, savingsSections);
+    show(at("savings"), { ...seen.heaps, planned: withoutSpan(seen.heaps.planned), width: at("savings").clientWidth }, savingsSections);
   },
   batching() {
     show(at("batching"), { models: live.rows("model"), heap: seen.heaps.model ?? null }, modelSections);
@@ -171,6 +171,9 @@ const RENDER = {
     show(at("workers"), live.rows("worker"), workersTable);
   },
 };
+
+// The instants change with every answer, and are not shown.
+const withoutSpan = (told) => (told ? { ...told, since: null, until: null } : null);
 
 const mayDo = (scope) => live.who !== null && live.who.scopes.includes(scope);
 const waitingIn = (jobs) => jobs.waiting + jobs.paused;

@@ -43,6 +43,9 @@ export async function askForGrid() {
 /** The account by day, month, tenant, model or kind of work. Raises KeyWanted, NoAnswer. */
 export const askForSavings = async (group) => (await asked(`/api/v1/savings/by?group=${group}`)).data;
 
+/** What plans expected of the jobs that have succeeded, beside what became of them. Raises KeyWanted, NoAnswer. */
+export const askForPlanned = () => asked("/api/v1/savings/planned");
+
 /** One job, and why it is where it is. Raises KeyWanted, NoAnswer. */
 export async function askWhy(id) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;

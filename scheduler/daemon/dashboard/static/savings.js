@@ -14,11 +14,11 @@ const DAY_MS = 86_400_000;
 const HEADINGS = { month: ["Month by month", "Month"], tenant: ["By tenant", "Tenant"], model: ["By model", "Model"] };
 
 /** Each heap is a list of rows, or missing while it is asked for. */
-export function savingsSections({ day: days, width, ...heaps }) {
+export function savingsSections({ day: days, planned, width, ...heaps }) {
   if (!days) return element("p", { class: "quiet" }, "asking the daemon");
   if (!days.length) return element("p", { class: "quiet" }, "Nothing has been booked yet.");
   const sorted = Object.entries(HEADINGS).filter(([group]) => heaps[group]).map(([group, [title, column]]) => section(title, column, heaps[group]));
-  return [today(days.at(-1)), chart(days, width), ...sorted];
+  return [today(days.at(-1)), chart(days, width), plannedSection(planned), ...sorted].filter((one) => one !== null);
 }
 
 function today(one) {
@@ -72,6 +72,20 @@ function dayBars(one, left, step, most, ground) {
   const name = isNamed ? drawing("text", { class: "tick", x: left + room / 2, y: ground + 16, "text-anchor": "middle" }, String(number)) : null;
   return one.isIdle ? [name] : [bar(one.at_once_emissions_gco2e, "once", 0), bar(one.emissions_gco2e, "emitted", room * 0.18), name];
 }
+
+function plannedSection(told) {
+  if (told === null) return null;
+  const heading = element("h3", {}, "Realised against planned");
+  if (!told.jobs) return element("section", { class: "heap" }, heading, element("p", { class: "quiet" }, "No job has started and succeeded since the daemon was started."));
+  const { planned, realised } = told;
+  const rows = [["planned, by the forecast at the start", planned, planned.at_once_emissions_gco2e - planned.emissions_gco2e], ["realised", realised, realised.avoided_gco2e]];
+  const unknown = realised.unpriced_kwh > 0 ? ` ${energy(realised.unpriced_kwh)} of it are not known yet.` : "";
+  const said = `${counted(told.jobs, "job")} that started and succeeded since the daemon was started. One that ended sooner than it said emits less than was planned.${unknown}`;
+  return element("section", { class: "heap" }, heading, element("p", { class: "quiet" }, said),
+    table(["", "Emitted", "At once", "Saved"], rows.map(([name, sums, avoided]) => [[name], [mass(sums.emissions_gco2e)], [mass(sums.at_once_emissions_gco2e)], [savedOf(avoided, sums)]]), "Realised against planned", "numeric plain"));
+}
+
+const savedOf = (avoided, sums) => (sums.at_once_emissions_gco2e > 0 ? `${mass(avoided)} (${percent(avoided / sums.at_once_emissions_gco2e)})` : UNKNOWN);
 
 function section(title, column, rows) {
   return element("section", { class: "heap" }, element("h3", {}, title), table([column, "Uses", "Energy", "Emitted", "At once", "Saved"], rows.map(rowOf(column)), title, "numeric plain"));
