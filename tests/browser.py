@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -37,16 +38,20 @@ class Tab:
 
     async def says(self, script: str) -> Any:
         """What the script comes to in the page; None while the page is being loaded."""
-        self._calls += 1
-        told = {"expression": script, "returnByValue": True, "awaitPromise": True}
-        await self._socket.send_json({"id": self._calls, "method": "Runtime.evaluate", "params": told})
-        async with asyncio.timeout(PATIENCE_S):
-            while (answer := json.loads(await self._socket.receive_str())).get("id") != self._calls:
-                pass
+        answer = await self.answers("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "error" in answer:
             return None
         assert "exceptionDetails" not in answer["result"], answer
         return answer["result"]["result"].get("value")
+
+    async def answers(self, method: str, **told: Any) -> Any:
+        """What the browser answers to a method of its protocol."""
+        self._calls += 1
+        await self._socket.send_json({"id": self._calls, "method": method, "params": told})
+        async with asyncio.timeout(PATIENCE_S):
+            while (answer := json.loads(await self._socket.receive_str())).get("id") != self._calls:
+                pass
+        return answer
 
     async def until(self, script: str) -> Any:
         """Once the script comes to something true, that."""
@@ -54,6 +59,18 @@ class Tab:
             while not (found := await self.says(script)):  # noqa: ASYNC110  what a page does tells nobody
                 await asyncio.sleep(0.05)
         return found
+
+    async def shows(self, width_px: int, height_px: int, *, is_dark: bool = False) -> None:
+        """Be that wide and high, in that scheme of colours."""
+        size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
+        await self.answers("Emulation.setDeviceMetricsOverride", **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        await self.answers("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def picture(self) -> bytes:
+        """What is to be seen, as PNG."""
+        answer = await self.answers("Page.captureScreenshot", format="png")
+        return base64.b64decode(answer["result"]["data"])
 
 
 @asynccontextmanager

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.poller import Poller
 from scheduler.ledger import Account, EnergyUse, realised_then_expected, settle
+from scheduler.savings_by import By, Heap, settled_by
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
 from scheduler.store.writer import Writing
 
@@ -80,6 +81,21 @@ class Accounts:
         uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
         intensity = await self._intensity(uses)
         return await self._env.in_thread(settle, uses, intensity)  # seconds, for the requests of a busy month
+
+    async def settled_by(self, by: By, since_s: float, until_s: float, *, tenant: str | None = None) -> dict[str, Heap]:
+        """The same sorted into heaps."""
+        await self.flush()
+        uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
+        intensity = await self._intensity(uses)
+        return await self._env.in_thread(settled_by, by, uses, intensity)
+
+    async def settled_jobs(self, job_ids: Collection[str], since_s: float, until_s: float) -> Account:
+        """The account of these jobs' uses that started in [since_s, until_s)."""
+        if not job_ids:
+            return Account()
+        found = await self._env.in_thread(self._reads.uses, since_s, until_s)
+        uses = [use for use in found if use.subject_id in job_ids]
+        return await self._env.in_thread(settle, uses, await self._intensity(uses))
 
     async def _intensity(self, uses: Sequence[EnergyUse]) -> dict[str, IntensitySeries]:
         if not uses:

@@ -33,8 +33,11 @@ from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.capacity import REFRESH_S, Capacity
 from scheduler.daemon.cron import Cron
+from scheduler.daemon.dashboard import events_api, savings_api
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
+from scheduler.daemon.dashboard.first_plans import FirstPlans
+from scheduler.daemon.dashboard.sights import Sights
 from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
@@ -168,6 +171,7 @@ class Daemon:
         """Drain, then leave: nothing acknowledged is lost."""
         log.info("daemon drains", extra={"action": "daemon_drain"})
         self.api.is_draining = True
+        self.events.close()
         self._timers.shutdown(wait=False)
         if self._deciding is not None:  # before the requests are waited for: no run is started any more
             self._deciding.cancel()
@@ -220,7 +224,8 @@ class Daemon:
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
-        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
+        self.first_plans = FirstPlans()
+        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal, self.first_plans.started)
         self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
         if interactive.is_learning:
             self._capacity_wanted.set()  # what is known already is read beside the first requests
@@ -245,7 +250,7 @@ class Daemon:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=settings.planning.lease_s,
             devices=Devices({region.name: region.devices for region in settings.region}),
-            on_success=self.past.count,
+            on_success=self._count_success,
         )
         self.gateway = Gateway(
             env=env,
@@ -327,10 +332,12 @@ class Daemon:
             **gateway_routes.POLICIES,
             **files_api.POLICIES,
             **batches_api.POLICIES,
+            **events_api.POLICIES,
             **fine_tuning_api.POLICIES,
             **jobs_api.POLICIES,
             **keys_api.POLICIES,
             **quota_book.POLICIES,
+            **savings_api.POLICIES,
             **session_api.POLICIES,
             **status_api.POLICIES,
             **status_page.POLICIES,
@@ -355,7 +362,13 @@ class Daemon:
         )
         session_api.SessionApi(env=self._env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
-        self._status().add_routes(app)
+        status = self._status()
+        status.add_routes(app)
+        self.events = self._events(status)
+        self.events.add_routes(app)
+        savings_api.SavingsApi(
+            env=self._env, accounts=self.accounts, alone_j=self.gateway.alone_j, first_plans=self.first_plans
+        ).add_routes(app)
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
 
@@ -370,6 +383,19 @@ class Daemon:
             policy=self._settings.planning.policy,
             problems=self.problems,
         )
+
+    def _events(self, status: status_api.StatusApi) -> events_api.EventsApi:
+        sights = Sights(
+            env=self._env,
+            settings=self._settings,
+            reads=self.reads,
+            runner=self.runner,
+            poller=self.poller,
+            serving=self.gateway,
+            lines=self.batches,
+            status=status,
+        )
+        return events_api.EventsApi(env=self._env, guard=self.guard, sights=sights, metrics=self.metrics)
 
     def _set_timers(self) -> None:
         # APScheduler drops what is a second late by default; here late is better than never, and once is enough.
@@ -436,6 +462,10 @@ class Daemon:
         if self.api.is_draining:
             found.append("the daemon is stopping")
         return found
+
+    def _count_success(self, job: Job, done_s: float, last_piece_s: float) -> None:
+        self.past.count(job, done_s, last_piece_s)
+        self.first_plans.succeeded(job)
 
     def _count_use(self, use: EnergyUse) -> None:
         self.budgets.count(use)

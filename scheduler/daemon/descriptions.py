@@ -138,7 +138,7 @@ def describe_answer(zone: str, answer: Answer | None, now_s: float) -> Json:
         "signal": series.signal,
         "basis": series.basis,
         "quality": series.quality,
-        "gco2e_per_kwh": _value_at(series, now_s),
+        "gco2e_per_kwh": value_at(series, now_s),
         "points": [
             {
                 "start": format_instant(start),
@@ -225,7 +225,8 @@ def _instant(instant_s: float | None) -> str | None:
     return None if instant_s is None else format_instant(instant_s)
 
 
-def _value_at(series: IntensitySeries, instant_s: float) -> float | None:
+def value_at(series: IntensitySeries, instant_s: float) -> float | None:
+    """The intensity at an instant; None where it is not known."""
     try:
         return series.at(instant_s)
     except SeriesError:  # a gap, or beyond its end

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -224,9 +224,21 @@ class Gateway:
         return self._workers
 
     @property
+    def pools(self) -> Mapping[str, ModelPool]:
+        """By model, in the order of the settings."""
+        return self._pools
+
+    @property
     def workers_up(self) -> int:
         now_s = self._env.monotonic_s()
         return sum(worker.is_up(now_s) for worker in self._workers)
+
+    def alone_j(self, name: str, prompt_tokens: int, output_tokens: int) -> float | None:
+        """Energy of one request with a worker to itself, by the model; None where nobody knows."""
+        if (pool := self._served.get(name)) is None:
+            return None
+        worker, tokens = pool.workers[0].settings, {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
+        return self._bookkeeper.modelled_j(worker, **tokens, batch_sequences=1)
 
     def problems(self) -> list[str]:
         """What keeps the gateway from serving, in words."""

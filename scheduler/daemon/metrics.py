@@ -81,6 +81,8 @@ class Metrics:
         self.budget = self._gauge(
             "budget_left", "What a tenant's budget has left, beside what is planned.", "tenant", "unit", "per"
         )
+        self.listeners = self._gauge("event_listeners", "Listeners to the stream of the status page now.")
+        self.events_told = self._counter("events", "Events sent to listeners, by kind.", "kind")
         self.uncounted = self._counter("uncounted_requests", "Requests whose energy nobody knows.", "model")
 
     def for_requests(self, endpoint: str, model: str, latency_class: str) -> RequestMetrics:

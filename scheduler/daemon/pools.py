@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Never
 
 from scheduler.daemon.env import Env
@@ -19,7 +20,7 @@ from shaping.consolidation import Demand
 from shaping.learning import LoadForecast
 from shaping.prefixes import Prefix
 from shaping.request import Request
-from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
+from shaping.shaper import Group, ReleaseReason, Shaper, ShapingPolicy
 from shaping.sharing import LatestStarts, SharingPolicy
 
 # The wall clock may be set while we sleep, so look at it again after this long (real time).
@@ -59,6 +60,20 @@ class Ticket:
         return 0.0 if self.released_at_s is None else self.released_at_s - self.request.arrived_at_s
 
 
+@dataclass(slots=True, kw_only=True)
+class Released:
+    """What was released together for one reason since the daemon started, and how long it was held in all."""
+
+    groups: int = 0
+    requests: int = 0
+    held_s: float = 0.0
+
+    def add(self, group: Group) -> None:
+        self.groups += 1
+        self.requests += len(group.requests)
+        self.held_s += sum(group.released_at_s - request.arrived_at_s for request in group.requests)
+
+
 class ModelPool:
     """The workers of one model behind one shaper."""
 
@@ -94,6 +109,7 @@ class ModelPool:
         self._latest_starts: LatestStarts | None = None
         self._blocked = asyncio.Event()
         self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
+        self.released = {reason: Released() for reason in ReleaseReason}
         self._changed = asyncio.Event()
         self._sleeps_until_s = float("-inf")
         metrics.held.labels(model).set_function(lambda: len(self.held))
@@ -208,6 +224,7 @@ class ModelPool:
     def _let_go(self, now_s: float, ahead_s: float = 0.0) -> None:
         for group in self._shaper.release(now_s, ahead_s):
             self._group_sizes[group.reason].observe(len(group.requests))
+            self.released[group.reason].add(group)
             for request in group.requests:
                 self.running += 1
                 if self._latest_starts is not None:

@@ -361,7 +361,7 @@ async def test_the_page_logs_in_shows_the_tenants_jobs_cancels_one_and_logs_out(
         await api("POST", "jobs", a_submission(label="of-blue", tenant="blue", within="30h"))
         _, job = await api("POST", "jobs", a_submission(label="of-red", within="30h"), key=red)
 
-        async with a_tab(api.daemon.listener.base_url, tmp_path / "profile") as tab:
+        async with a_tab(f"{api.daemon.listener.base_url}/#/jobs", tmp_path / "profile") as tab:
 
             async def log_in(key: str) -> None:
                 await tab.until("document.querySelector('#key-form')?.hidden === false")

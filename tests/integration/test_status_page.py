@@ -21,7 +21,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.http import make_app
 from scheduler.daemon.metrics import Metrics
 from scheduler.quantities import parse_instant_s
-from tests.browser import FLAGS, a_browser, a_tab
+from tests.browser import a_browser, a_tab
 from tests.builders import YEAR_2022_AT_S
 from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
 
@@ -30,7 +30,6 @@ SPEED = 4 * 3600.0
 KEY = "sk-a-key-of-the-test"
 KEYED = Server(port=0, keys_sha256=(hashlib.sha256(KEY.encode()).hexdigest(),))
 NASTY = "<img src=x onerror=\"document.title='taken over'\"> & 'co'"
-BROWSER_PATIENCE_S = 60.0
 
 
 @asynccontextmanager
@@ -156,20 +155,11 @@ async def test_what_the_page_asks_needs_the_key_that_other_reads_need(tmp_path: 
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
-async def dom_of(address: str, profile: Path) -> str:
-    """The page after its first looks at the daemon, as the browser's own markup."""
-    more = ("--virtual-time-budget=4000", "--dump-dom", f"--user-data-dir={profile}")
-    command = [a_browser(), *FLAGS, *more, address]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        out, _ = await asyncio.wait_for(process.communicate(), BROWSER_PATIENCE_S)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return out.decode()
+async def dom_of(address: str, profile: Path, *, once: str) -> str:
+    """The page's own markup once a script comes to something true there."""
+    async with a_tab(address, profile) as tab:
+        await tab.until(once)
+        return str(await tab.says("document.documentElement.outerHTML"))
 
 
 @pytest.mark.slow
@@ -181,7 +171,11 @@ async def test_a_browser_shows_the_numbers_the_jobs_and_the_grid_of_a_daemon(tmp
         tomorrow = {"within": "", "earliest_start": "2022-01-02T12:00Z", "deadline": "2022-01-03T06:00Z"}
         assert (await posted(client, "/api/v1/jobs", a_submission(label=NASTY, **tomorrow)))[0] == 201
 
-        dom = await dom_of(daemon.listener.base_url, tmp_path / "profile")
+        async with a_tab(daemon.listener.base_url, tmp_path / "profile") as tab:
+            await tab.until("document.querySelector('#regions .bar.planned') !== null")
+            await tab.says("document.querySelector('#views a[href=\"#/jobs\"]').click()")
+            await tab.until("document.querySelector('#jobs tbody') !== null")
+            dom = str(await tab.says("document.documentElement.outerHTML"))
 
     assert "CO₂e avoided" in dom
     assert "modelled, none of it metered" in dom
@@ -203,7 +197,8 @@ async def test_a_browser_is_asked_for_a_key_and_shows_no_figure_without_one(tmp_
     a_browser()
     server = {"port": 0, "state_dir": str(tmp_path / "state"), "drain_s": 2, "keys_sha256": list(KEYED.keys_sha256)}
     async with a_daemon(tmp_path / "state", {"server": server}) as (daemon, _):
-        dom = await dom_of(daemon.listener.base_url, tmp_path / "profile")
+        asked = "document.querySelector('#key-form')?.hidden === false"
+        dom = await dom_of(daemon.listener.base_url, tmp_path / "profile", once=asked)
 
     assert '<form id="key-form" class="key">' in dom
     assert '<div id="status" hidden="">' in dom
@@ -215,7 +210,8 @@ async def test_a_browser_is_asked_for_a_key_and_shows_no_figure_without_one(tmp_
 async def test_a_page_whose_daemon_does_not_answer_says_so(tmp_path: Path) -> None:
     a_browser()
     async with a_page() as client:
-        dom = await dom_of(str(client.make_url("/")), tmp_path / "profile")
+        said = "document.querySelector('#notices')?.innerText"
+        dom = await dom_of(str(client.make_url("/")), tmp_path / "profile", once=said)
 
     assert "The daemon does not answer: /api/v1/session answers 404." in dom
     assert '<div id="status" hidden="">' in dom
@@ -227,7 +223,7 @@ async def test_a_job_is_looked_into_and_cancelled_on_the_page(tmp_path: Path) ->
     async with a_daemon(tmp_path / "state", speed=1.0) as (daemon, client):
         _, job = await posted(client, "/api/v1/jobs", a_submission(label=NASTY, within="30h"))
 
-        async with a_tab(daemon.listener.base_url, tmp_path / "profile") as tab:
+        async with a_tab(f"{daemon.listener.base_url}/#/jobs", tmp_path / "profile") as tab:
             await tab.until("document.querySelector('#jobs tbody a') !== null")
             await tab.says("document.querySelector('#jobs tbody a').click()")
             said = await tab.until("document.querySelector('#job .facts')?.innerText")
@@ -239,7 +235,7 @@ async def test_a_job_is_looked_into_and_cancelled_on_the_page(tmp_path: Path) ->
             await tab.until("document.querySelector('#job .state.cancelled') !== null")
             await tab.until("document.querySelector('#jobs .state.cancelled') !== null")
             await tab.says("document.querySelector('#job .close').click()")
-            await tab.until("!document.querySelector('#job').open && location.hash === ''")
+            await tab.until("!document.querySelector('#job').open && location.hash === '#/jobs'")
 
         assert (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["state"] == "cancelled"
     assert NASTY in title

@@ -74,21 +74,23 @@ class StatusApi:
 
     async def status(self, request: web.Request) -> web.Response:
         """The daemon at a glance; `account` is of the last 30 days. Jobs and account are the caller's tenant's."""
-        tenant = caller_of(request).tenant
+        told = await self.glance(caller_of(request).tenant)
+        now_s = self._env.now_s()
+        span = {"since": format_instant(now_s - ACCOUNT_OF_S), "until": format_instant(now_s)}
+        return _json({"now": format_instant(now_s), **told, "account": {**span, **told["account"]}})
+
+    async def glance(self, tenant: str | None) -> Json:
+        """The same without what changes by itself: instants. Raises StoreBusyError."""
         jobs = await self._env.in_thread(self._reads.count_by_state, tenant)
-        account = await self._account(tenant).answer()
-        return _json(
-            {
-                "now": format_instant(self._env.now_s()),
-                "speed": self._env.speed,
-                "policy": self._policy,
-                "problems": list(self._problems()),
-                "requests": {"held": self._traffic.held, "running": self._traffic.running},
-                "workers": {"configured": self._workers, "up": self._traffic.workers_up},
-                "jobs": dict(jobs),
-                "account": account,
-            }
-        )
+        return {
+            "speed": self._env.speed,
+            "policy": self._policy,
+            "problems": list(self._problems()),
+            "requests": {"held": self._traffic.held, "running": self._traffic.running},
+            "workers": {"configured": self._workers, "up": self._traffic.workers_up},
+            "jobs": dict(jobs),
+            "account": await self._account(tenant).answer(),
+        }
 
     async def past(self, _: web.Request) -> web.Response:
         """What is known by now of the last 24 hours, zone by zone; after `realised_until` it is a forecast."""
@@ -109,8 +111,7 @@ class StatusApi:
     async def _settled(self, tenant: str | None) -> Json:
         now_s = self._env.now_s()
         account = await self._accounts.settled(now_s - ACCOUNT_OF_S, now_s, tenant=tenant)
-        span = {"since": format_instant(now_s - ACCOUNT_OF_S), "until": format_instant(now_s)}
-        return {**span, **describe_account(account)}
+        return describe_account(account)
 
     async def _gathered(self) -> Json:
         now_s = self._env.now_s()

@@ -9,6 +9,22 @@ export class KeyWanted extends Error {}
 /** No answer, or one that is none. */
 export class NoAnswer extends Error {}
 
+/** The daemon does not do what it was told to; `param` is the field that it does not like. */
+export class Refused extends Error {
+  constructor({ message, param }) {
+    super(message);
+    this.param = param ?? null;
+  }
+}
+
+/** What to tell the reader of an error of the three kinds above; others are thrown on. */
+export function saidOf(error) {
+  if (error instanceof KeyWanted) return "This key may not do that.";
+  if (error instanceof NoAnswer) return `The daemon does not answer: ${error.message}.`;
+  if (error instanceof Refused) return error.message;
+  throw error;
+}
+
 /** Who is logged in: a session whose `key` is null where nobody is, "anyone" where no key is asked for. */
 export const askWho = () => asked("/api/v1/session");
 
@@ -17,22 +33,18 @@ export const logIn = (key) => asked("/api/v1/session", "POST", { key });
 
 export const logOut = () => asked("/api/v1/session", "DELETE");
 
-const OPEN_JOBS = "/api/v1/jobs?limit=200&state=running&state=starting&state=paused&state=waiting&state=quarantined";
-const ENDED_JOBS = "/api/v1/jobs?limit=30&state=succeeded&state=failed&state=cancelled";
-
-/** Counts, jobs and account: what changes from one look to the next. Raises KeyWanted, NoAnswer. */
-export async function askForState() {
-  const paths = ["/api/v1/status", "/api/v1/plan", OPEN_JOBS, ENDED_JOBS];
-  const [status, plan, open, ended] = await Promise.all(paths.map((path) => asked(path)));
-  return { status, regions: plan.regions, open: open.data, ended: ended.data };
-}
-
 /** The intensity, past and expected: large, and changing with the grid only. Raises KeyWanted, NoAnswer. */
 export async function askForGrid() {
   const [expected, past] = await Promise.all(["/api/v1/intensity", "/api/v1/intensity/past"].map((path) => asked(path)));
   const pastOf = new Map(past.zones.map((zone) => [zone.zone, zone]));
   return new Map(expected.zones.map((zone) => [zone.zone, { ...zone, past: pastOf.get(zone.zone) }]));
 }
+
+/** The account by day, month, tenant, model or kind of work. Raises KeyWanted, NoAnswer. */
+export const askForSavings = async (group) => (await asked(`/api/v1/savings/by?group=${group}`)).data;
+
+/** What plans expected of the jobs that have succeeded, beside what became of them. Raises KeyWanted, NoAnswer. */
+export const askForPlanned = () => asked("/api/v1/savings/planned");
 
 /** One job, and why it is where it is. Raises KeyWanted, NoAnswer. */
 export async function askWhy(id) {
@@ -41,18 +53,24 @@ export async function askWhy(id) {
   return { job, why };
 }
 
-/** Raises KeyWanted, NoAnswer with what the daemon says against it. */
+/** These raise KeyWanted, NoAnswer, Refused. */
 export const cancelJob = (id) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/cancel`, "POST");
+export const cancelBatch = (id) => asked(`/v1/batches/${encodeURIComponent(id)}/cancel`, "POST");
+export const appraise = (job) => asked("/api/v1/jobs?dry_run=1", "POST", job);
 
-async function asked(path, method = "GET", told = null) {
-  const body = told === null ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(told) };
+/** However often it is sent, the same `key` makes one job. */
+export const submitJob = (job, key) => asked("/api/v1/jobs", "POST", job, { "Idempotency-Key": key });
+
+async function asked(path, method = "GET", told = null, more = {}) {
+  const body = told === null ? {} : { headers: { "Content-Type": "application/json", ...more }, body: JSON.stringify(told) };
   try {
     const response = await fetch(path, { method, ...body, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (response.ok) return response.status === 204 ? null : await response.json();
     if (response.status === 401 || response.status === 403) throw new KeyWanted((await response.json()).error.message);
-    if (!response.ok) throw new NoAnswer(`${path} answers ${response.status}`);
-    return response.status === 204 ? null : await response.json();
+    if (method === "POST") throw new Refused((await response.json()).error);
+    throw new NoAnswer(`${path} answers ${response.status}`);
   } catch (error) {
-    if (error instanceof KeyWanted || error instanceof NoAnswer) throw error;
+    if (error instanceof KeyWanted || error instanceof NoAnswer || error instanceof Refused) throw error;
     throw new NoAnswer(error.name === "TimeoutError" ? `no answer within ${PATIENCE_MS / 1000} s` : "no connection");
   }
 }

@@ -1,27 +1,27 @@
 // One job in a dialog: why it is where it is, what it rests on, and a way to cancel it.
 
-import { chosenJob } from "./addresses.js";
-import { askWhy, cancelJob, KeyWanted, NoAnswer } from "./daemon.js";
+import { chosenJob, leaveJob } from "./addresses.js";
+import { askWhy, cancelJob, saidOf } from "./daemon.js";
 import { element, show } from "./dom.js";
 import { duration, fullInstant, instantMs, UNKNOWN } from "./format.js";
 import { nameOf } from "./tables.js";
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
-/** Opens and closes `dialog` as the address says. `onChange` is called when a job was cancelled. */
-export function watchJobs(dialog, onChange) {
-  const look = () => (chosenJob() === null ? dialog.close() : open(dialog, chosenJob(), onChange));
-  dialog.addEventListener("close", () => chosenJob() !== null && history.replaceState(null, "", location.pathname));
+/** Opens and closes `dialog` as the address says. */
+export function watchJobs(dialog) {
+  const look = () => (chosenJob() === null ? dialog.close() : open(dialog, chosenJob()));
+  dialog.addEventListener("close", () => chosenJob() !== null && leaveJob());
   window.addEventListener("hashchange", look);
   if (chosenJob() !== null) look();
 }
 
-async function open(dialog, id, onChange) {
+async function open(dialog, id) {
   show(dialog, { id }, () => frame(dialog, element("p", { class: "quiet" }, "asking the daemon")));
   if (!dialog.open) dialog.showModal();
   try {
     const { job, why } = await askWhy(id);
-    show(dialog, { job, why }, () => frame(dialog, ...details(dialog, job, why, onChange)));
+    show(dialog, { job, why }, () => frame(dialog, ...details(dialog, job, why)));
   } catch (error) {
     const said = saidOf(error);
     show(dialog, { id, said }, () => frame(dialog, element("p", { class: "notice bad" }, said)));
@@ -34,11 +34,11 @@ function frame(dialog, ...inside) {
   return [close, ...inside];
 }
 
-function details(dialog, job, why, onChange) {
+function details(dialog, job, why) {
   const heading = element("h2", { id: "job-title" }, nameOf(job), " ", element("span", { class: `state ${job.state}` }, job.state));
   const facts = element("dl", { class: "facts" }, ...sayings(job, why).flatMap(([about, text]) => [element("dt", {}, about), element("dd", {}, text)]));
   const isOpen = !ENDED.has(job.state);
-  return [heading, element("p", { class: "quiet" }, job.id), facts, isOpen ? cancelling(dialog, job, onChange) : null].filter((one) => one !== null);
+  return [heading, element("p", { class: "quiet" }, job.id), facts, isOpen ? cancelling(dialog, job) : null].filter((one) => one !== null);
 }
 
 function sayings(job, why) {
@@ -57,12 +57,12 @@ function forecasts(why) {
   return Object.entries(why.forecasts).map(([zone, one]) => [`grid of ${zone}`, one === null ? UNKNOWN : `${one.feed}, ${one.rung.replaceAll("_", " ")}, ${duration(one.age_s)} old`]);
 }
 
-function cancelling(dialog, job, onChange) {
+function cancelling(dialog, job) {
   const actions = element("p", { class: "actions" });
   const ask = () => {
     const yes = element("button", { type: "button", class: "danger", id: "cancel-yes" }, "Cancel it for good");
     const no = element("button", { type: "button" }, "Keep it");
-    yes.addEventListener("click", () => cancel(dialog, job, actions, onChange));
+    yes.addEventListener("click", () => cancel(dialog, job, actions));
     no.addEventListener("click", offer);
     actions.replaceChildren(yes, no);
     yes.focus();
@@ -76,18 +76,11 @@ function cancelling(dialog, job, onChange) {
   return actions;
 }
 
-async function cancel(dialog, job, actions, onChange) {
+async function cancel(dialog, job, actions) {
   try {
     await cancelJob(job.id);
-    await open(dialog, job.id, onChange);
-    onChange();
+    await open(dialog, job.id);
   } catch (error) {
     actions.replaceChildren(element("span", { class: "notice bad", role: "alert" }, saidOf(error)));
   }
-}
-
-function saidOf(error) {
-  if (error instanceof KeyWanted) return "This key may not do that.";
-  if (error instanceof NoAnswer) return `The daemon does not answer: ${error.message}.`;
-  throw error;
 }

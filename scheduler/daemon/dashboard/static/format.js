@@ -41,6 +41,9 @@ export const mass = (gco2e) => scaled(gco2e, [[1e3, "g", 1], [1e6, "kg", 1e3], [
 /** Energy in Wh, kWh or MWh. */
 export const energy = (kwh) => scaled(kwh, [[0.1, "Wh", 1e-3], [1e3, "kWh", 1], [Infinity, "MWh", 1e3]]);
 
+/** Energy of one token. */
+export const perToken = (j) => (isNumber(j) ? `${short(j)}${NBSP}J/token` : UNKNOWN);
+
 /** Power in W or kW. */
 export const power = (w) => (w < 1e3 ? `${Math.round(w)}${NBSP}W` : `${(w / 1e3).toLocaleString("en", { maximumFractionDigits: 1 })}${NBSP}kW`);
 

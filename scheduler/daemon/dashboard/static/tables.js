@@ -8,7 +8,7 @@ const STATE_ORDER = ["running", "starting", "paused", "waiting", "quarantined"];
 
 /** Open jobs first, in the order in which they run; then what has ended, the latest first. */
 export function jobsTable({ open, openCount, ended, nowMs }) {
-  if (!open.length && !ended.length) return element("p", { class: "quiet" }, "No job has been submitted. Try: ", element("code", {}, "slacktide submit --help"));
+  if (!open.length && !ended.length) return element("p", { class: "quiet" }, "No job is here.");
   const latest = [...ended].sort((one, other) => other.ended_at.localeCompare(one.ended_at));
   const rows = [...open].sort(inOrder).concat(latest).map((job) => jobRow(job, nowMs));
   const jobs = table(["Job", "State", "May run in", "Runs", "Needs", "Saving", "Why"], rows, "Jobs");
@@ -73,8 +73,9 @@ function accountRow(name, one) {
     [element("span", { class: isLoss(one.savings_ratio) ? "worse" : null }, saved)]];
 }
 
+/** A table; a row is a list of cells, a cell a list of nodes and text. */
 // Roles are spelled out because a row that is laid out as a card would lose them.
-function table(columns, rows, caption, kind = null) {
+export function table(columns, rows, caption, kind = null) {
   const head = element("tr", { role: "row" }, columns.map((name) => element("th", { scope: "col", role: "columnheader" }, name)));
   const body = rows.map((cells) => element("tr", { role: "row" }, cells.map((content, column) => cellOf(content, columns[column], column))));
   return element("table", { role: "table", class: kind, "aria-label": caption },

@@ -1,0 +1,119 @@
+"""`/api/v1/savings/by` and `/planned`: the account sorted, and what came of the plans under which jobs started.
+
+By day, month, tenant, model or kind of work, for one tenant or for all.
+Costly answers are kept for seconds, so that many open pages cost as much as one. Prices nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from scheduler.daemon.accounts import Accounts
+from scheduler.daemon.api_errors import invalid
+from scheduler.daemon.dashboard.first_plans import FirstPlans
+from scheduler.daemon.dashboard.kept import Kept
+from scheduler.daemon.descriptions import describe_account
+from scheduler.daemon.env import Env
+from scheduler.daemon.guard import caller_of
+from scheduler.daemon.http import Policies, Scope
+from scheduler.quantities import format_instant
+from scheduler.savings_by import By, Heap
+
+POLICIES: Policies = {"GET /api/v1/savings/by": Scope.READ, "GET /api/v1/savings/planned": Scope.READ}
+
+Json = dict[str, Any]
+# Joules of one request of a model alone at a worker, from its mean tokens (prompt, output); None where nobody knows.
+AloneJoules = Callable[[str, int, int], float | None]
+
+_FRESH_S = 5.0
+_DAY_S = 86_400.0
+# A month of days, a year of months; the rest is of the days that the page's headline is of.
+_REACH_S = {By.MONTH: 366 * _DAY_S}
+_USUAL_REACH_S = 30 * _DAY_S
+_J_PER_KWH = 3.6e6
+
+
+class SavingsApi:
+    """The handler; it gathers and decides nothing."""
+
+    def __init__(self, *, env: Env, accounts: Accounts, alone_j: AloneJoules, first_plans: FirstPlans) -> None:
+        self._env, self._accounts, self._alone_j = env, accounts, alone_j
+        self._first_plans, self._since_s = first_plans, env.now_s()
+        self._planned_of: dict[str | None, Kept[Json]] = {}
+        self._kept: dict[tuple[By, str | None], Kept[Json]] = {}
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/api/v1/savings/by", self.savings_by, allow_head=False)
+        app.router.add_get("/api/v1/savings/planned", self.planned, allow_head=False)
+
+    async def savings_by(self, request: web.Request) -> web.Response:
+        """`group` says by what. The last 30 days; twelve months where it is by month."""
+        asked = request.query.get("group", By.DAY)
+        if asked not in set(By):
+            raise invalid(f"group: {asked[:60]!r} is none of {', '.join(By)}", param="group")
+        return _json(await self._answer(By(asked), caller_of(request).tenant).answer())
+
+    async def planned(self, request: web.Request) -> web.Response:
+        """What plans expected of jobs that started and succeeded since the daemon did, beside what became of them."""
+        tenant = caller_of(request).tenant
+        if tenant not in self._planned_of:
+
+            async def compared() -> Json:
+                return await self._compared(tenant)
+
+            self._planned_of[tenant] = Kept(compared, fresh_s=_FRESH_S, monotonic_s=self._env.monotonic_s)
+        return _json(await self._planned_of[tenant].answer())
+
+    async def _compared(self, tenant: str | None) -> Json:
+        plans, now_s = self._first_plans.known(tenant), self._env.now_s()
+        account = await self._accounts.settled_jobs({one.job_id for one in plans}, self._since_s, now_s)
+        expected = {
+            "emissions_gco2e": sum(one.emissions_gco2e for one in plans),
+            "at_once_emissions_gco2e": sum(one.at_once_emissions_gco2e for one in plans),
+        }
+        realised = describe_account(account)
+        del realised["by_category"]
+        span = {"since": format_instant(self._since_s), "until": format_instant(now_s)}
+        return {"jobs": len(plans), **span, "planned": expected, "realised": realised}
+
+    def _answer(self, by: By, tenant: str | None) -> Kept[Json]:
+        """Kept for each tenant that has a key, so there are as many as the administrator made."""
+        if (by, tenant) not in self._kept:
+
+            async def settled() -> Json:
+                return await self._settled(by, tenant)
+
+            self._kept[by, tenant] = Kept(settled, fresh_s=_FRESH_S, monotonic_s=self._env.monotonic_s)
+        return self._kept[by, tenant]
+
+    async def _settled(self, by: By, tenant: str | None) -> Json:
+        now_s = self._env.now_s()
+        since_s = now_s - _REACH_S.get(by, _USUAL_REACH_S)
+        heaps = await self._accounts.settled_by(by, since_s, now_s, tenant=tenant)
+        rows = [{"name": name, **self._described(by, name, heap)} for name, heap in heaps.items()]
+        span = {"since": format_instant(since_s), "until": format_instant(now_s)}
+        return {"object": "list", "group": by, **span, "data": rows}
+
+    def _described(self, by: By, name: str, heap: Heap) -> Json:
+        account = describe_account(heap.account)
+        del account["by_category"]
+        tokens = {"prompt_tokens": heap.prompt_tokens, "output_tokens": heap.output_tokens}
+        alone_j = self._alone(name, heap) if by is By.MODEL else None
+        energy = {"requests_j": heap.request_kwh * _J_PER_KWH, "requests_alone_j": alone_j}
+        return {**account, "requests": heap.requests, **tokens, **energy}
+
+    def _alone(self, model: str, heap: Heap) -> float | None:
+        """What the same requests would have used one at a time, by the model of energy."""
+        if not model or not heap.requests:
+            return None
+        mean = (round(heap.prompt_tokens / heap.requests), round(heap.output_tokens / heap.requests))
+        one_j = self._alone_j(model, *mean)
+        return None if one_j is None else one_j * heap.requests
+
+
+def _json(answer: Json) -> web.Response:
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")

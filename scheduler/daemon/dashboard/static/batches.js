@@ -1,0 +1,49 @@
+// The batches of the OpenAI-compatible API: how far each is, until when it has time, and a way to cancel it.
+
+import { confirmed } from "./confirm.js";
+import { cancelBatch, saidOf } from "./daemon.js";
+import { element } from "./dom.js";
+import { counted, instant } from "./format.js";
+import { table } from "./tables.js";
+
+const OPEN = new Set(["validating", "in_progress", "finalizing"]);
+
+/** Newest first, as the daemon lists them. */
+export function batchesTable({ batches, nowMs, mayCancel }) {
+  if (!batches.length) return element("p", { class: "quiet" }, "No batch has been made. Any client of OpenAI’s batch API can make one here.");
+  return table(["Batch", "State", "Lines", "Made", "Has time until", ""], batches.map(([, batch]) => row(batch, nowMs, mayCancel)), "Batches");
+}
+
+function row(batch, nowMs, mayCancel) {
+  return [
+    [element("strong", {}, batch.metadata?.name ?? batch.model ?? batch.endpoint), element("span", { class: "quiet id" }, batch.id)],
+    [element("span", { class: `state ${TONES[batch.status] ?? ""}` }, batch.status.replaceAll("_", " ")), ...problem(batch)],
+    lines(batch.request_counts),
+    [instant(batch.created_at * 1000, nowMs)],
+    [OPEN.has(batch.status) ? instant(batch.expires_at * 1000, nowMs) : "–"],
+    [mayCancel && OPEN.has(batch.status) ? cancelling(batch) : ""],
+  ];
+}
+
+const TONES = { in_progress: "running", finalizing: "running", completed: "succeeded", cancelled: "cancelled", cancelling: "cancelled", failed: "failed", expired: "failed" };
+
+const problem = (batch) => (batch.errors?.data.length ? [element("span", { class: "quiet" }, batch.errors.data[0].message)] : []);
+
+function lines({ total, completed, failed }) {
+  const bar = element("progress", { max: Math.max(1, total), value: completed + failed, "aria-label": "lines answered" });
+  const said = total ? `${(completed + failed).toLocaleString("en")} of ${counted(total, "line")}` : "not counted yet";
+  return [bar, element("span", { class: failed ? "worse" : "quiet" }, failed ? `${said}, ${failed.toLocaleString("en")} failed` : said)];
+}
+
+function cancelling(batch) {
+  const button = element("button", { type: "button", "aria-label": `Cancel batch ${batch.id}` }, "Cancel");
+  button.addEventListener("click", async () => {
+    if (!(await confirmed("Cancel this batch? What has been answered by then is kept in its files.", "Cancel the batch", "Keep it"))) return;
+    try {
+      await cancelBatch(batch.id);
+    } catch (error) {
+      button.replaceWith(element("span", { class: "worse", role: "alert" }, saidOf(error)));
+    }
+  });
+  return button;
+}
