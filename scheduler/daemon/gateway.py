@@ -19,6 +19,7 @@ from scheduler.daemon.answer_confidence import CAN_CASCADE
 from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
 from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
+from scheduler.daemon.engines import reports_load
 from scheduler.daemon.env import Env
 from scheduler.daemon.escalation import Asked, escalate
 from scheduler.daemon.guard import caller_of, tenant_for
@@ -26,6 +27,7 @@ from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.keeper import Keeper
+from scheduler.daemon.load_reading import LoadReader
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
@@ -179,6 +181,9 @@ class Gateway:
             for worker in self._workers:
                 prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
                 group.create_task(prober.run(), name=f"probe {worker.name}")
+                if reports_load(worker.settings.engine):
+                    reader = LoadReader(worker, self._upstream, self._env, self._metrics)
+                    group.create_task(reader.run(), name=f"load of {worker.name}")
 
     def _resize(self) -> None:
         for pool in self._pools.values():

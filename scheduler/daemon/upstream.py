@@ -275,7 +275,7 @@ class Upstream:
         request: Request,
     ) -> Answer:
         answer = Answer(worker, request, self._env)
-        body = with_priority(body, worker.settings.priority, request.latency_class)
+        body = with_priority(body, worker.priority, request.latency_class)
         try:
             answer.began(
                 await self.session.post(

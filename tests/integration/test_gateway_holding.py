@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from aiohttp import ClientResponse
 
-from scheduler.config import PriorityOrder, ShapingSettings
+from scheduler.config import ShapingSettings
+from scheduler.engine_settings import PriorityOrder
 from shaping.policy import Holding
 from tests.integration.gateway_stand import (
     CHAT,
