@@ -19,6 +19,7 @@ from scheduler.engine_settings import EngineSettings
 from scheduler.held_settings import MaintenanceSettings, ReservedSettings
 from scheduler.identity_settings import OidcSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings
+from scheduler.outlier_settings import OutlierSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
 from scheduler.quota_settings import TenantSettings
 from shaping.phases import Objective
@@ -450,6 +451,7 @@ class Settings:
     shaping: ShapingSettings = ShapingSettings()
     consolidation: ConsolidationSettings = ConsolidationSettings()
     hand_over: HandOverSettings = HandOverSettings()
+    outliers: OutlierSettings = OutlierSettings()
     batches: BatchesSettings = BatchesSettings()
     planning: PlanningSettings = PlanningSettings()
     objective: ObjectiveSettings = ObjectiveSettings()

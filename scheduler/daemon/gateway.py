@@ -31,7 +31,7 @@ from scheduler.daemon.load_reading import LoadReader
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
-from scheduler.daemon.pools import ModelPool, Ticket
+from scheduler.daemon.pools import RETRY_AFTER_FULL_S, ModelPool, Ticket, least_of_all
 from scheduler.daemon.probing import Prober
 from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
@@ -53,7 +53,6 @@ POLICIES: Policies = {
     "GET /v1/models/{model}": frozenset({Scope.INFER, Scope.READ}),
 }
 
-_RETRY_AFTER_FULL_S = 2.0
 _RETRY_AFTER_DRAIN_S = 5.0
 _CLIENT_LEFT = 499
 _LEAST_PATIENCE_S = 1.0  # of a client whose first model took all of it: it may have more than it says
@@ -136,7 +135,9 @@ class Gateway:
         )
         places = sum(worker.settings.max_sequences for worker in self._workers)
         hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
-        self._upstream = Upstream(env, metrics, connections=max(100, 2 * places), hand_over=hand_over)
+        self._upstream = Upstream(
+            env, metrics, connections=max(100, 2 * places), hand_over=hand_over, outliers=settings.outliers
+        )
         self._created_at_s = env.now_s()
         self._tasks: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -362,7 +363,7 @@ class Gateway:
         pool = self._served.get(call.model)
         if pool is None:
             raise unknown_model(call.model)
-        self._refuse_when_full()
+        self._refuse_when_draining()
         patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
         if patience_s is not None and waited_s is not None:
             patience_s = max(_LEAST_PATIENCE_S, patience_s - waited_s)
@@ -371,6 +372,7 @@ class Gateway:
         request = self._request(http, call, pool, patience_s, now_s, whose.batch, prefix)
         if waited_s is not None:
             request = replace(request, not_before_s=now_s)
+        self._make_room(request.latency_class)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
@@ -389,11 +391,18 @@ class Gateway:
                 status, took_s=self._env.monotonic_s() - began_s, held_s=ticket.held_s
             )
 
-    def _refuse_when_full(self) -> None:
+    def _refuse_when_draining(self) -> None:
         if self._is_draining:
             raise unavailable("Slacktide is shutting down here.", code="draining", retry_after_s=_RETRY_AFTER_DRAIN_S)
-        if self.held >= self._settings.shaping.max_held:
-            raise queue_full(_RETRY_AFTER_FULL_S)
+
+    def _make_room(self, latency_class: LatencyClass) -> None:
+        """Send one of a lower class away where no more may be held. Raises ApiError 429 where there is none."""
+        if self.held < self._settings.shaping.max_held:
+            return
+        sent_away = least_of_all(self._pools.values(), latency_class)
+        if sent_away is None:
+            raise queue_full(RETRY_AFTER_FULL_S)
+        self._metrics.shed.labels(sent_away).inc()
 
     def _exchange(
         self,

@@ -68,6 +68,8 @@ class Metrics:
         self.hand_overs = self._counter(
             "hand_overs", "Prompts that a prefill worker was asked to read, by outcome.", "worker", "outcome"
         )
+        self.worker_rests = self._counter("worker_rests", "Rests of workers worse than their peers.", "worker", "fault")
+        self.shed = self._counter("shed_requests", "Held requests sent away for others of a higher class.", "class")
         self.worker_failures = self._counter("worker_failures", "Failed calls of a worker, by kind.", "worker", "kind")
 
     def _declare_feeds_and_jobs(self) -> None:

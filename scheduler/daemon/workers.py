@@ -18,6 +18,7 @@ from scheduler.config import WorkerRole, WorkerSettings
 from scheduler.daemon.engines import LoadReport, health_path
 from scheduler.daemon.metering import Metering
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
+from scheduler.daemon.outliers import RecentCalls
 from scheduler.engine_settings import priority_order
 from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
 from shaping.request import PoolCapacity
@@ -79,6 +80,7 @@ class Worker:
         "name",
         "prefixes",
         "priority",
+        "recent",
         "report",
         "served",
         "settings",
@@ -103,6 +105,7 @@ class Worker:
         self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
         self.prefixes = PrefixIndex(settings.prefix_cache_tokens // PREFIX_BLOCK_TOKENS)  # of what it was sent
         self.report: LoadReport | None = None  # the engine's own word, as last read
+        self.recent = RecentCalls()
         self._others = 0  # requests there that are not ours
         self._reported_at_s = 0.0
         self._failures = self._failed_probes = 0
@@ -124,7 +127,8 @@ class Worker:
         return max(1.0, ratio) if is_full else ratio
 
     def is_up(self, now_s: float) -> bool:
-        return now_s >= self._ejected_until_s and self._failed_probes < FAILED_PROBES_TO_EJECT
+        rests_until_s = max(self._ejected_until_s, self.recent.rests_until_s)
+        return now_s >= rests_until_s and self._failed_probes < FAILED_PROBES_TO_EJECT
 
     def succeeded(self) -> None:
         """A call was answered: whatever was held against the worker is forgotten."""
@@ -167,7 +171,7 @@ class Worker:
 
     def retry_after_s(self, now_s: float) -> float:
         """When it is worth asking for it again."""
-        return max(1.0, self._ejected_until_s - now_s)
+        return max(1.0, max(self._ejected_until_s, self.recent.rests_until_s) - now_s)
 
 
 def choose(
