@@ -15,9 +15,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scheduler.budget_settings import BudgetSettings
+from scheduler.engine_settings import EngineSettings
 from scheduler.held_settings import MaintenanceSettings, ReservedSettings
 from scheduler.identity_settings import OidcSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings
+from scheduler.outlier_settings import OutlierSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
 from scheduler.quota_settings import TenantSettings
 from shaping.phases import Objective
@@ -120,14 +122,6 @@ class FeedSettings:
     poll_s: Annotated[Duration, Field(ge=1, description="How often to ask.")] = 300.0
 
 
-class PriorityOrder(StrEnum):
-    """Which of two priorities an engine serves first."""
-
-    NONE = "none"  # it keeps none
-    LOWER_FIRST = "lower_first"  # vLLM with --scheduling-policy priority
-    HIGHER_FIRST = "higher_first"  # SGLang with --enable-priority-scheduling
-
-
 class WorkerRole(StrEnum):
     """Which phases of a call a worker takes."""
 
@@ -137,7 +131,7 @@ class WorkerRole(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class WorkerSettings:
+class WorkerSettings(EngineSettings):
     """[[worker]]: an OpenAI-compatible inference server behind the gateway."""
 
     url: Annotated[str, Field(pattern=r"^https?://", description="Base address, without /v1.")]
@@ -174,9 +168,6 @@ class WorkerSettings:
         ),
     ] = ()
     timeout_s: Annotated[Duration, Field(gt=0, description="Longest silence of the worker before giving up.")] = 300.0
-    priority: Annotated[
-        PriorityOrder, Field(description="Tell the engine to serve deferred requests last: vLLM lower, SGLang higher.")
-    ] = PriorityOrder.NONE
     sleep_level: Annotated[
         int, Field(ge=1, le=2, description="Level of vLLM's sleep: 1 keeps the weights in main memory, 2 drops them.")
     ] = 1
@@ -460,6 +451,7 @@ class Settings:
     shaping: ShapingSettings = ShapingSettings()
     consolidation: ConsolidationSettings = ConsolidationSettings()
     hand_over: HandOverSettings = HandOverSettings()
+    outliers: OutlierSettings = OutlierSettings()
     batches: BatchesSettings = BatchesSettings()
     planning: PlanningSettings = PlanningSettings()
     objective: ObjectiveSettings = ObjectiveSettings()

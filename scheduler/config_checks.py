@@ -28,6 +28,7 @@ from scheduler.config import (
     Settings,
     WorkerRole,
 )
+from scheduler.engine_settings import ENGINE_ORDERS, NEVER_SLEEP, PriorityOrder
 from scheduler.fine_tuning import OWN_PLACEHOLDERS
 from scheduler.identity_settings import OidcSettings
 from scheduler.objective_settings import unpriced
@@ -249,6 +250,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 hint="give each model its own [[worker]], or leave consolidation off",
                 is_warning=True,
             )
+        yield from _engine(settings, index)
         yield from _adapters(settings, index)
         yield from _shared_gpus(settings, index)
         yield from _role(settings, index)
@@ -258,6 +260,20 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 what=f"names {len(worker.devices)} GPUs, and the worker has gpus = {worker.gpus}",
                 hint="name them all: what they draw is metered together",
             )
+
+
+def _engine(settings: Settings, index: int) -> Iterator[Finding]:
+    worker = settings.worker[index]
+    if worker.priority is PriorityOrder.ENGINE and worker.engine not in ENGINE_ORDERS:
+        yield Finding(
+            path=("worker", index, "priority"), what=f"{worker.engine} keeps no priorities", hint="leave it out"
+        )
+    if settings.consolidation.enabled and worker.engine in NEVER_SLEEP and not worker.stop_command:
+        yield Finding(
+            path=("worker", index, "engine"),
+            what=f"{worker.engine} has no call that puts it to sleep, and consolidation is on",
+            hint="name start_command and stop_command, or leave consolidation off",
+        )
 
 
 def _shared_gpus(settings: Settings, index: int) -> Iterator[Finding]:

@@ -117,6 +117,7 @@ class BatchPath:
         ticket = pool.admit(self._request(request_id, endpoint, body, call, pool, deadline_at_s), self._env.now_s())
         try:
             await ticket.released_within(None)
+            ticket.must_be_released()
             asked_s = self._env.monotonic_s()
             sent = body if route is None else route.body
             answer = await self._upstream.ask(

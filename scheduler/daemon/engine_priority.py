@@ -5,7 +5,7 @@ Pure; decides nothing about when a request goes. Source: vLLM serves the lower n
 
 from __future__ import annotations
 
-from scheduler.config import PriorityOrder
+from scheduler.engine_settings import PriorityOrder
 from shaping.request import LatencyClass
 
 # Far enough apart for callers that set small priorities of their own on interactive requests, which have 0.

@@ -19,6 +19,7 @@ from scheduler.daemon.answer_confidence import CAN_CASCADE
 from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
 from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
+from scheduler.daemon.engines import reports_load
 from scheduler.daemon.env import Env
 from scheduler.daemon.escalation import Asked, escalate
 from scheduler.daemon.guard import caller_of, tenant_for
@@ -26,10 +27,11 @@ from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.keeper import Keeper
+from scheduler.daemon.load_reading import LoadReader
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
-from scheduler.daemon.pools import ModelPool, Ticket
+from scheduler.daemon.pools import RETRY_AFTER_FULL_S, ModelPool, Ticket, least_of_all
 from scheduler.daemon.probing import Prober
 from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
@@ -51,7 +53,6 @@ POLICIES: Policies = {
     "GET /v1/models/{model}": frozenset({Scope.INFER, Scope.READ}),
 }
 
-_RETRY_AFTER_FULL_S = 2.0
 _RETRY_AFTER_DRAIN_S = 5.0
 _CLIENT_LEFT = 499
 _LEAST_PATIENCE_S = 1.0  # of a client whose first model took all of it: it may have more than it says
@@ -134,7 +135,9 @@ class Gateway:
         )
         places = sum(worker.settings.max_sequences for worker in self._workers)
         hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
-        self._upstream = Upstream(env, metrics, connections=max(100, 2 * places), hand_over=hand_over)
+        self._upstream = Upstream(
+            env, metrics, connections=max(100, 2 * places), hand_over=hand_over, outliers=settings.outliers
+        )
         self._created_at_s = env.now_s()
         self._tasks: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -179,6 +182,9 @@ class Gateway:
             for worker in self._workers:
                 prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
                 group.create_task(prober.run(), name=f"probe {worker.name}")
+                if reports_load(worker.settings.engine):
+                    reader = LoadReader(worker, self._upstream, self._env, self._metrics)
+                    group.create_task(reader.run(), name=f"load of {worker.name}")
 
     def _resize(self) -> None:
         for pool in self._pools.values():
@@ -369,7 +375,7 @@ class Gateway:
         pool = self._served.get(call.model)
         if pool is None:
             raise unknown_model(call.model)
-        self._refuse_when_full()
+        self._refuse_when_draining()
         patience_s = patience_of(http.headers.get(PATIENCE_HEADER))
         if patience_s is not None and waited_s is not None:
             patience_s = max(_LEAST_PATIENCE_S, patience_s - waited_s)
@@ -378,6 +384,7 @@ class Gateway:
         request = self._request(http, call, pool, patience_s, now_s, whose.batch, prefix)
         if waited_s is not None:
             request = replace(request, not_before_s=now_s)
+        self._make_room(request.latency_class)
         ticket = pool.admit(request, now_s)
         status = _CLIENT_LEFT
         try:
@@ -396,11 +403,18 @@ class Gateway:
                 status, took_s=self._env.monotonic_s() - began_s, held_s=ticket.held_s
             )
 
-    def _refuse_when_full(self) -> None:
+    def _refuse_when_draining(self) -> None:
         if self._is_draining:
             raise unavailable("Slacktide is shutting down here.", code="draining", retry_after_s=_RETRY_AFTER_DRAIN_S)
-        if self.held >= self._settings.shaping.max_held:
-            raise queue_full(_RETRY_AFTER_FULL_S)
+
+    def _make_room(self, latency_class: LatencyClass) -> None:
+        """Send one of a lower class away where no more may be held. Raises ApiError 429 where there is none."""
+        if self.held < self._settings.shaping.max_held:
+            return
+        sent_away = least_of_all(self._pools.values(), latency_class)
+        if sent_away is None:
+            raise queue_full(RETRY_AFTER_FULL_S)
+        self._metrics.shed.labels(sent_away).inc()
 
     def _exchange(
         self,

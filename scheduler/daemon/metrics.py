@@ -53,12 +53,23 @@ class Metrics:
     def _declare_workers(self) -> None:
         self.worker_up = self._gauge("worker_up", "1 while the worker takes requests.", "worker")
         self.worker_awake = self._gauge("worker_awake", "1 while the worker is given requests, 0 asleep.", "worker")
+        self.worker_reported = self._gauge(
+            "worker_reported_requests",
+            "Requests that the engine says it has, those of others included.",
+            "worker",
+            "state",
+        )
+        self.worker_kv_cache = self._gauge(
+            "worker_kv_cache_ratio", "Share of its KV cache that the engine says is in use.", "worker"
+        )
         self.worker_sleep_orders = self._counter(
             "worker_sleep_orders", "Orders to sleep and to wake, by outcome.", "worker", "order", "outcome"
         )
         self.hand_overs = self._counter(
             "hand_overs", "Prompts that a prefill worker was asked to read, by outcome.", "worker", "outcome"
         )
+        self.worker_rests = self._counter("worker_rests", "Rests of workers worse than their peers.", "worker", "fault")
+        self.shed = self._counter("shed_requests", "Held requests sent away for others of a higher class.", "class")
         self.worker_failures = self._counter("worker_failures", "Failed calls of a worker, by kind.", "worker", "kind")
 
     def _declare_feeds_and_jobs(self) -> None:

@@ -7,10 +7,11 @@ never waits, and costs no switch of tasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Never
 
+from scheduler.daemon.api_errors import queue_full
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import ServiceTime
 from scheduler.daemon.metrics import Metrics
@@ -19,7 +20,7 @@ from scheduler.daemon.workers import Worker, capacity_of
 from shaping.consolidation import Demand
 from shaping.learning import LoadForecast
 from shaping.prefixes import Prefix
-from shaping.request import Request
+from shaping.request import LatencyClass, Request
 from shaping.shaper import Group, ReleaseReason, Shaper, ShapingPolicy
 from shaping.sharing import LatestStarts, SharingPolicy
 
@@ -27,15 +28,19 @@ from shaping.sharing import LatestStarts, SharingPolicy
 _LONGEST_SLEEP_S = 60.0
 # Should the shaper name an instant that is already over, the loop must still serve others.
 _SHORTEST_SLEEP_S = 0.001
+RETRY_AFTER_FULL_S = 2.0
+# Who is sent away for whom: the first of these that is below the newcomer.
+_LOWEST_FIRST = (LatencyClass.BATCH, LatencyClass.FLEX, LatencyClass.INTERACTIVE)
 
 
 class Ticket:
     """One request's place in a pool, from its offer until it leaves."""
 
-    __slots__ = ("_waiter", "released_at_s", "request")
+    __slots__ = ("_waiter", "is_shed", "released_at_s", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.is_shed = False  # sent away for others
         self.released_at_s: float | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -44,15 +49,30 @@ class Ticket:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def shed(self) -> None:
+        """Send it away: whoever waits for its release waits no longer."""
+        self.is_shed = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def must_be_released(self) -> None:
+        """Raises ApiError for one that was sent away instead."""
+        if self.is_shed:
+            raise queue_full(RETRY_AFTER_FULL_S)
+
     async def released_within(self, limit_s: float | None) -> bool:
-        """Wait for the release, at most `limit_s` real seconds; whether it came."""
-        if self.released_at_s is not None:
+        """Wait until it is released or sent away, at most `limit_s` real seconds; whether that came."""
+        if self._is_settled:
             return True
         if self._waiter is None:
             self._waiter = asyncio.get_running_loop().create_future()
         # Waiting on the future itself: a task for each held request would double what it costs.
         await asyncio.wait((self._waiter,), timeout=limit_s)
-        return self.released_at_s is not None
+        return self._is_settled
+
+    @property
+    def _is_settled(self) -> bool:
+        return self.released_at_s is not None or self.is_shed
 
     @property
     def held_s(self) -> float:
@@ -95,6 +115,7 @@ class ModelPool:
         self.service = ServiceTime()
         self.running = 0
         self.held: dict[str, Ticket] = {}
+        self._held_by_class: dict[LatencyClass, dict[str, Ticket]] = {one: {} for one in LatencyClass}
         self._env = env
         self._keeps_prefixes = any(worker.settings.prefix_cache_tokens for worker in workers)
         self._intensity_at = intensity_at
@@ -117,7 +138,7 @@ class ModelPool:
 
     def admit(self, request: Request, now_s: float) -> Ticket:
         """Offer a request; its ticket is already released when nothing keeps it."""
-        ticket = self.held[request.id] = Ticket(request)
+        ticket = self.held[request.id] = self._held_by_class[request.latency_class][request.id] = Ticket(request)
         self._load.arrived(now_s)
         self._shaper.offer(request, now_s)
         if self._latest_starts is not None:
@@ -127,9 +148,11 @@ class ModelPool:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """The request is over: answered, failed, or its client has left."""
+        """The request is over: answered, failed, sent away, or its client has left."""
         now_s = self._env.now_s()
-        if self.held.pop(ticket.request.id, None) is None:
+        if ticket.is_shed:
+            return
+        if self._unheld(ticket.request.id) is None:
             self.running -= 1
             self._shaper.finish(ticket.request.id, now_s)
             if ticket.released_at_s is not None:
@@ -142,6 +165,27 @@ class ModelPool:
             self._blocked.set()
         if self.held:
             self._let_go(now_s)
+
+    def sheds(self, latency_class: LatencyClass) -> bool:
+        """Send the newest held request of this class away: it has waited least; whether there was one."""
+        held = self._held_by_class[latency_class]
+        if held:
+            self._shed(next(reversed(held.values())))
+            return True
+        return False
+
+    def _shed(self, ticket: Ticket) -> None:
+        self._unheld(ticket.request.id)
+        self._shaper.give_up(ticket.request.id, self._env.now_s())
+        if self._latest_starts is not None:
+            self._latest_starts.gone(ticket.request.id)
+        ticket.shed()
+
+    def _unheld(self, request_id: str) -> Ticket | None:
+        ticket = self.held.pop(request_id, None)
+        if ticket is not None:
+            del self._held_by_class[ticket.request.latency_class][request_id]
+        return ticket
 
     def retime(self, ticket: Ticket, not_before_s: float) -> None:
         """A new forecast: another instant is the cleanest. Takes effect with `wake`."""
@@ -229,7 +273,8 @@ class ModelPool:
                 self.running += 1
                 if self._latest_starts is not None:
                     self._latest_starts.gone(request.id)
-                self.held.pop(request.id).release(group.released_at_s)
+                self.held[request.id].release(group.released_at_s)
+                self._unheld(request.id)
         if self._shaper.is_blocked:
             self._blocked.set()
         self._rouse(self._shaper.next_wakeup_at_s())
@@ -256,3 +301,13 @@ class ModelPool:
                 await self._changed.wait()
         except TimeoutError:
             pass
+
+
+def least_of_all(pools: Iterable[ModelPool], above: LatencyClass) -> LatencyClass | None:
+    """Send one request of the lowest class that any pool holds away; the class, None where all are as high."""
+    held = list(pools)
+    for lower in _LOWEST_FIRST[: _LOWEST_FIRST.index(above)]:
+        for pool in held:
+            if pool.sheds(lower):
+                return lower
+    return None

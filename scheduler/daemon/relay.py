@@ -114,6 +114,7 @@ class Exchange:
             answer.close()
 
     async def _ask(self) -> Answer:
+        self.ticket.must_be_released()
         self._asked_at_s = self._env.monotonic_s()
         # All that the client library would add by itself stands here, which spares it finding out.
         headers = {
@@ -191,6 +192,8 @@ class Exchange:
                 return await self._break_off(response, tail)
             if not chunk:
                 break
+            if not tail:
+                self._upstream.note_first_bytes(answer)
             await response.write(chunk)
             events += chunk.count(b"\n\n")
             tail = (tail + chunk)[-_TAIL_BYTES:]

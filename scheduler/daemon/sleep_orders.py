@@ -1,17 +1,17 @@
 """Tells one worker to sleep or to wake, and waits until it has.
 
-By its engine's own endpoints (`POST /sleep`, `/wake_up`), or by the commands that its settings name. Decides nothing.
+By its engine's own endpoints (engines.py names them), or by the commands that its settings name. Decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 
 import aiohttp
 
+from scheduler.daemon.engines import read_sleeping, sleep_calls, sleeping_path
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.upstream import Upstream
@@ -74,20 +74,25 @@ class Sleeper:
         if worker.settings.stop_command:
             await self._run(worker, Action.SLEEP, worker.settings.stop_command)
         else:
-            await self._post(worker, Action.SLEEP, f"/sleep?level={worker.settings.sleep_level}")
+            await self._post(worker, Action.SLEEP)
 
     async def _wake(self, worker: Worker) -> None:
         if not worker.settings.start_command:
-            await self._post(worker, Action.WAKE, "/wake_up")
+            await self._post(worker, Action.WAKE)
             return
         await self._run(worker, Action.WAKE, worker.settings.start_command)
         while not await self._is_healthy(worker):
             await self._env.sleep_s(_HEALTH_EVERY_S * self._env.speed)
 
-    async def _post(self, worker: Worker, action: Action, path: str) -> None:
-        async with self._upstream.session.post(worker.base_url + path, allow_redirects=False) as response:
-            if response.status != 200:
-                raise OrderError(worker, action, f"{path} answered {response.status}")
+    async def _post(self, worker: Worker, action: Action) -> None:
+        calls = sleep_calls(worker.settings, action)
+        if not calls:
+            raise OrderError(worker, action, f"{worker.settings.engine} has no call for it")
+        for call in calls:
+            url = worker.base_url + call.path
+            async with self._upstream.session.post(url, json=call.body, allow_redirects=False) as response:
+                if response.status != 200:
+                    raise OrderError(worker, action, f"{call.path} answered {response.status}")
 
     async def _run(self, worker: Worker, action: Action, command: Sequence[str]) -> None:
         process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
@@ -103,15 +108,15 @@ class Sleeper:
         """By the engine's own word; one that does not answer, or has no such path, counts as awake."""
         if worker.settings.start_command:
             return not await self._is_healthy(worker)
+        url = worker.base_url + sleeping_path(worker.settings.engine)
         try:
             async with (
                 asyncio.timeout(_ASK_TIMEOUT_S),
-                self._upstream.session.get(worker.base_url + "/is_sleeping", allow_redirects=False) as response,
+                self._upstream.session.get(url, allow_redirects=False) as response,
             ):
-                said = json.loads(await response.read()) if response.status == 200 else {}
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+                return response.status == 200 and read_sleeping(worker.settings, await response.read())
+        except (TimeoutError, aiohttp.ClientError, OSError):
             return False
-        return isinstance(said, dict) and said.get("is_sleeping") is True
 
     async def _is_healthy(self, worker: Worker) -> bool:
         try:

@@ -19,7 +19,9 @@ from scheduler.daemon.hand_over import HandOver, body_to_read, body_to_write
 from scheduler.daemon.metering import Booking, KeptShare
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
+from scheduler.daemon.outliers import Peer, fault_of
 from scheduler.daemon.workers import Failure, Worker, choose
+from scheduler.outlier_settings import OutlierSettings
 from shaping.metered_shares import Share
 from shaping.request import Request
 
@@ -55,6 +57,7 @@ class Answer:
         "_request",
         "_response",
         "_share",
+        "asked_at_s",
         "began_beside",
         "body",
         "has_taken_over",
@@ -70,6 +73,7 @@ class Answer:
         self._response: aiohttp.ClientResponse | None = None
         self._is_open = True
         worker.began(request.adapter)
+        self.asked_at_s = env.monotonic_s()
         self._metering = worker.metering
         self._share: Share | None = None
         self._kept: KeptShare | None = None
@@ -125,7 +129,16 @@ class Answer:
 class Upstream:
     """The one client session of the gateway."""
 
-    def __init__(self, env: Env, metrics: Metrics, *, connections: int, hand_over: HandOver | None = None) -> None:
+    def __init__(
+        self,
+        env: Env,
+        metrics: Metrics,
+        *,
+        connections: int,
+        hand_over: HandOver | None = None,
+        outliers: OutlierSettings | None = None,
+    ) -> None:
+        self.outliers = outliers or OutlierSettings()
         self._env, self._metrics, self._hand_over = env, metrics, hand_over
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
@@ -181,11 +194,15 @@ class Upstream:
             except WorkerCallError as error:
                 last = error
                 self._note_failure(error)
+                self._judge(worker, workers, is_failed=error.failure is not Failure.OVERLOADED)
                 if error.failure is Failure.SILENT:
                     break
                 sent += error.failure in (Failure.BROKEN_OFF, Failure.ERROR)
             else:
                 worker.succeeded()
+                if answer.body is not None and answer.status == 200:
+                    worker.recent.whole.add(self._env.monotonic_s() - answer.asked_at_s)
+                self._judge(worker, workers, is_failed=False)
                 answer.read_by = read
                 return answer
         raise _told_to_client(last, workers, self._env.monotonic_s())
@@ -275,7 +292,7 @@ class Upstream:
         request: Request,
     ) -> Answer:
         answer = Answer(worker, request, self._env)
-        body = with_priority(body, worker.settings.priority, request.latency_class)
+        body = with_priority(body, worker.priority, request.latency_class)
         try:
             answer.began(
                 await self.session.post(
@@ -307,9 +324,31 @@ class Upstream:
             },
         )
 
+    def note_first_bytes(self, answer: Answer) -> None:
+        """A stream's answer has begun."""
+        answer.worker.recent.first.add(self._env.monotonic_s() - answer.asked_at_s)
+
+    def _judge(self, worker: Worker, workers: Sequence[Worker], *, is_failed: bool) -> None:
+        """A call is over: one that is worse than the others of its model rests."""
+        now_s = self._env.monotonic_s()
+        worker.recent.ended(now_s, is_failed=is_failed)
+        others = [_as_peer(one, now_s) for one in workers if one is not worker]
+        fault = fault_of(_as_peer(worker, now_s), others, self.outliers, now_s)
+        if fault is None:
+            return
+        rest_s = worker.recent.rest(now_s, self.outliers.rest_s)
+        self._metrics.worker_rests.labels(worker.name, fault).inc()
+        fields = {"worker": worker.name, "fault": fault, "rest_s": rest_s}
+        log.warning("worker is worse than its peers", extra={"action": "worker_rests", **fields})
+
     def note_broken_stream(self, worker: Worker, error: Exception) -> None:
         """A stream that ended before its end, after some of it had reached the client."""
         self._note_failure(WorkerCallError(_failure_of(error), worker, _said(error)))
+
+
+def _as_peer(worker: Worker, now_s: float) -> Peer:
+    is_up = worker.is_up(now_s) and not worker.is_asleep
+    return Peer(settings=worker.settings, recent=worker.recent, is_up=is_up)
 
 
 def _said(error: Exception) -> str:

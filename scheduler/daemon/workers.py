@@ -15,8 +15,11 @@ from aiohttp import ClientTimeout
 from yarl import URL
 
 from scheduler.config import WorkerRole, WorkerSettings
+from scheduler.daemon.engines import LoadReport, health_path
 from scheduler.daemon.metering import Metering
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
+from scheduler.daemon.outliers import RecentCalls
+from scheduler.engine_settings import priority_order
 from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
 from shaping.request import PoolCapacity
 
@@ -27,6 +30,10 @@ _LONGEST_EJECTION_S = 30.0
 # A probe is small and cheap: two silent ones in a row say more than three failed requests.
 FAILED_PROBES_TO_EJECT = 2
 CONNECT_TIMEOUT_S = 5.0
+# What an engine said of its load is worth nothing soon: requests last seconds.
+_LOAD_LASTS_S = 10.0
+# Above this an engine puts requests back into its queue, however few places are taken.
+_FULL_KV_CACHE_RATIO = 0.95
 
 
 class Failure(StrEnum):
@@ -61,6 +68,8 @@ class Worker:
         "_failed_probes",
         "_failures",
         "_next_ejection_s",
+        "_others",
+        "_reported_at_s",
         "adapters",
         "base_url",
         "health_url",
@@ -70,6 +79,9 @@ class Worker:
         "metering",
         "name",
         "prefixes",
+        "priority",
+        "recent",
+        "report",
         "served",
         "settings",
         "timeout",
@@ -82,7 +94,8 @@ class Worker:
         self.name = str(URL(base).with_user(None))  # for logs and metrics, without credentials
         self.urls = {endpoint: URL(base + endpoint) for endpoint in Endpoint}  # parsed once, not per request
         self.base_url = base
-        self.health_url = URL(base + "/health")
+        self.health_url = URL(base + health_path(settings.engine))
+        self.priority = priority_order(settings)
         self.timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.timeout_s)
         self.in_flight = 0
         self.is_asleep = False  # or on its way there or back: it is given no requests
@@ -91,12 +104,31 @@ class Worker:
         self.metering: Metering | None = None  # while its GPUs are read
         self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
         self.prefixes = PrefixIndex(settings.prefix_cache_tokens // PREFIX_BLOCK_TOKENS)  # of what it was sent
+        self.report: LoadReport | None = None  # the engine's own word, as last read
+        self.recent = RecentCalls()
+        self._others = 0  # requests there that are not ours
+        self._reported_at_s = 0.0
         self._failures = self._failed_probes = 0
         self._ejected_until_s = 0.0
         self._next_ejection_s = _FIRST_EJECTION_S
 
+    def reported(self, report: LoadReport | None, now_s: float, *, ours: int) -> None:
+        """What the engine says of its load, while `ours` of those requests were the gateway's."""
+        self.report, self._reported_at_s = report, now_s
+        self._others = 0 if report is None else max(0, report.requests - ours)
+
+    def load_ratio(self, now_s: float) -> float:
+        """Requests per place, those of others included where the engine says; at least 1 while its KV cache is full."""
+        places = self.settings.max_sequences
+        if self.report is None or now_s - self._reported_at_s > _LOAD_LASTS_S:
+            return self.in_flight / places
+        ratio = (self.in_flight + self._others) / places
+        is_full = (self.report.kv_cache_ratio or 0.0) >= _FULL_KV_CACHE_RATIO
+        return max(1.0, ratio) if is_full else ratio
+
     def is_up(self, now_s: float) -> bool:
-        return now_s >= self._ejected_until_s and self._failed_probes < FAILED_PROBES_TO_EJECT
+        rests_until_s = max(self._ejected_until_s, self.recent.rests_until_s)
+        return now_s >= rests_until_s and self._failed_probes < FAILED_PROBES_TO_EJECT
 
     def succeeded(self) -> None:
         """A call was answered: whatever was held against the worker is forgotten."""
@@ -139,7 +171,7 @@ class Worker:
 
     def retry_after_s(self, now_s: float) -> float:
         """When it is worth asking for it again."""
-        return max(1.0, self._ejected_until_s - now_s)
+        return max(1.0, max(self._ejected_until_s, self.recent.rests_until_s) - now_s)
 
 
 def choose(
@@ -149,7 +181,7 @@ def choose(
     prefix: Prefix = (),
     adapter: str = "",
 ) -> Worker | None:
-    """The worker that is up, awake and has the least in flight per place; the earlier one where two are equal.
+    """The worker that is up, awake and is least loaded; the earlier one where two are equal.
 
     One that is to sleep only where no other is left, for what was released before it was to.
 
@@ -179,7 +211,7 @@ def _choose(
     for worker in workers:
         if worker in tried or worker.is_asleep or not worker.is_up(now_s):
             continue
-        load = worker.in_flight / worker.settings.max_sequences
+        load = worker.load_ratio(now_s)
         if best is None or load < best_load:
             best, best_load = worker, load
     return best
@@ -187,10 +219,7 @@ def _choose(
 
 def _choose_by_prefix(workers: Sequence[Worker], now_s: float, prefix: Prefix) -> Worker | None:
     places = [one.settings.max_sequences for one in workers]
-    loads_ratio = [
-        one.in_flight / place if one.is_up(now_s) and not one.is_asleep else float("inf")
-        for one, place in zip(workers, places, strict=True)
-    ]
+    loads_ratio = [one.load_ratio(now_s) if one.is_up(now_s) and not one.is_asleep else float("inf") for one in workers]
     slacks_ratio = [load_slack(place) / place for place in places]
     chosen = preferred(loads_ratio, slacks_ratio, [one.prefixes.known(prefix) for one in workers])
     return None if chosen is None else workers[chosen]

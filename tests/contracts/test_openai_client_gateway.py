@@ -149,7 +149,7 @@ async def test_a_full_queue_is_a_rate_limit_error() -> None:
         held = stand.call(service_tier="flex")
         await until(lambda: stand.gateway.held == 1)
         with pytest.raises(openai.RateLimitError):
-            await ask(client)
+            await ask(client, service_tier="flex")
         held.cancel()
 
 

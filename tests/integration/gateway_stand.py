@@ -97,6 +97,7 @@ class FakeWorker:
     async def listening(self) -> AsyncIterator[FakeWorker]:
         app = web.Application()
         app.router.add_get("/health", self.health)
+        app.router.add_get("/metrics", self.health)
         app.router.add_post("/v1/{rest:.*}", self.handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05, access_log=None)
         await runner.setup()

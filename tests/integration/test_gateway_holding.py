@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from aiohttp import ClientResponse
 
-from scheduler.config import PriorityOrder, ShapingSettings
+from scheduler.config import ShapingSettings
+from scheduler.engine_settings import PriorityOrder
 from shaping.policy import Holding
 from tests.integration.gateway_stand import (
     CHAT,
@@ -141,7 +142,7 @@ async def test_more_held_requests_than_allowed_are_answered_429_with_a_time_to_c
         stand.clean_hours.release_at = stand.env.now_s() + 300
         held = stand.call(service_tier="flex")
         await until(lambda: stand.gateway.held == 1)
-        reply = await stand.chat()
+        reply = await stand.chat(service_tier="flex")
         held.cancel()
     assert (reply.status, reply.error["code"], reply.headers["Retry-After"]) == (429, "queue_full", "2")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from scheduler.config import PriorityOrder
 from scheduler.daemon.engine_priority import with_priority
+from scheduler.engine_settings import PriorityOrder
 from shaping.request import LatencyClass
 
 BODY = b' {"model":"m","messages":[]}'
