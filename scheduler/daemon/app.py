@@ -26,8 +26,7 @@ from apscheduler.triggers.cron import CronTrigger
 from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
-from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, quota_book, session_api
-from scheduler.daemon import gateway as gateway_routes
+from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, session_api
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
@@ -45,8 +44,10 @@ from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.openapi import api as openapi_api
 from scheduler.daemon.own_key import guard_of_daemon, own_key
 from scheduler.daemon.past_runs import PastWork
+from scheduler.daemon.policies import POLICIES
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
 from scheduler.daemon.quota_book import QuotaBook
@@ -323,24 +324,12 @@ class Daemon:
     def _listen(self) -> None:
         server = self._settings.server
         audit = AuditLog(self._env, self.writer)
-        policies = {
-            **gateway_routes.POLICIES,
-            **files_api.POLICIES,
-            **batches_api.POLICIES,
-            **fine_tuning_api.POLICIES,
-            **jobs_api.POLICIES,
-            **keys_api.POLICIES,
-            **quota_book.POLICIES,
-            **session_api.POLICIES,
-            **status_api.POLICIES,
-            **status_page.POLICIES,
-        }
         app = make_app(
             server,
             env=self._env,
             metrics=self.metrics,
             problems=self.problems,
-            policies=policies,
+            policies=POLICIES,
             remarks=self.poller.unknown_zones,
             guard=self.guard,
             audit=audit,
@@ -357,6 +346,7 @@ class Daemon:
         self.quotas.add_routes(app)
         self._status().add_routes(app)
         status_page.Page().add_routes(app)
+        openapi_api.OpenApi(POLICIES).add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
 
     def _status(self) -> status_api.StatusApi:
