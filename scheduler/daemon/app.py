@@ -56,6 +56,7 @@ from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.tenants import TenantBudgets
+from scheduler.daemon.tracing import Tracing
 from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
@@ -102,6 +103,7 @@ class Daemon:
     """One daemon. `start` returns when it serves; `wait` until it is asked to stop; `stop` drains."""
 
     def __init__(self, settings: Settings, env: Env, environment: Mapping[str, str]) -> None:
+        """Raises NoTracingLibraryError."""
         self._settings, self._env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -111,6 +113,7 @@ class Daemon:
         self._deciding: asyncio.Task[None] | None = None
         self._lock: IO[str] | None = None
         self.metrics = Metrics()
+        self.tracing = Tracing(settings.tracing) if settings.tracing.endpoint else None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -185,6 +188,8 @@ class Daemon:
             await self.accounts.flush()
             await self.quotas.flush(self.writer)
         await self.writer.close()
+        if self.tracing is not None:
+            await self._env.in_thread(self.tracing.close)
         self.reads.close()
         self.journal.close()
         if self._lock is not None:
@@ -333,6 +338,7 @@ class Daemon:
             remarks=self.poller.unknown_zones,
             guard=self.guard,
             audit=audit,
+            traces=self.tracing,
         )
         self.gateway.add_routes(app)
         self.files.add_routes(app)
