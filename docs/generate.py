@@ -18,10 +18,12 @@ from inspect import cleandoc, get_annotations
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from api_page import api_page
 from typer.main import get_command
 
 from scheduler.config import Duration, Power, Settings
 from scheduler.config_text import ENVIRONMENT_PREFIX, OVERRIDABLE
+from scheduler.daemon.policies import POLICIES
 from scheduler.held_settings import Instant
 from scheduler.jobs import TRANSITIONS, JobState
 from scheduler.quantities import format_duration
@@ -40,6 +42,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference/settings.md": settings_page(),
         DOCS / "reference/commands.md": commands_page(),
         DOCS / "reference/scenarios.md": scenarios_page(),
+        DOCS / "reference/api.md": api_page(POLICIES, GENERATED),
         jobs: BLOCK.sub(lambda found: found[1] + state_diagram() + found[2], jobs.read_text("utf-8")),
     }
 

@@ -333,6 +333,23 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class TracingSettings:
+    """[tracing]: spans of requests for OpenTelemetry; needs the extra `tracing`."""
+
+    endpoint: Annotated[
+        str,
+        Field(
+            pattern=r"^(https?://\S+)?$",
+            description="Collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: no spans.",
+        ),
+    ] = ""
+    sample_ratio: Annotated[
+        float, Field(ge=0, le=1, description="Share of requests with spans, where the caller has not decided it.")
+    ] = 1.0
+    service_name: Annotated[str, Field(min_length=1, description="What this daemon is called there.")] = "slacktide"
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class BatchesSettings:
     """[batches]: uploaded files, and batches of requests."""
 
@@ -457,6 +474,7 @@ class Settings:
     objective: ObjectiveSettings = ObjectiveSettings()
     price: PriceSettings = PriceSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    tracing: TracingSettings = TracingSettings()
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()
     worker: tuple[WorkerSettings, ...] = ()

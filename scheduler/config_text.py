@@ -20,7 +20,7 @@ from scheduler.toml_positions import KeyPath, Position, positions
 
 ENVIRONMENT_PREFIX = "SLACKTIDE_"
 # Tables of single values; what comes in lists is set in the file.
-OVERRIDABLE = ("server", "shaping", "batches", "planning", "objective", "price", "telemetry")
+OVERRIDABLE = ("server", "shaping", "batches", "planning", "objective", "price", "telemetry", "tracing")
 _PLACE_IN_TOML_ERROR = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 

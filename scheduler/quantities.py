@@ -8,6 +8,8 @@ from datetime import UTC, datetime, time
 _DURATION_UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _POWER_UNITS_W = {"w": 1.0, "kw": 1e3, "mw": 1e6}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# The years that a calendar holds, in UTC.
+_FIRST_AT_S, _LAST_AT_S = -62_135_596_800.0, 253_402_300_799.0
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
 
@@ -43,7 +45,10 @@ def parse_instant_s(text: str) -> float:
         raise QuantityError(f"{text!r} is no instant: write ISO 8601, such as 2022-03-01T12:00Z") from None
     if instant.tzinfo is None:
         raise QuantityError(f"{text!r} has no time zone: append Z for UTC, or an offset such as +01:00")
-    return instant.timestamp()
+    instant_s = instant.timestamp()
+    if not _FIRST_AT_S <= instant_s <= _LAST_AT_S:  # some hours beyond, by its zone
+        raise QuantityError(f"{text!r} is outside the years 1 to 9999 in UTC")
+    return instant_s
 
 
 def parse_week_days(text: str) -> frozenset[int]:
@@ -68,7 +73,8 @@ def parse_time_of_day(text: str) -> time:
 
 def format_instant(instant_s: float) -> str:
     """ISO 8601 UTC to the second, rounded to the nearest, with `Z`."""
-    return datetime.fromtimestamp(round(instant_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not by strftime, which leaves the zeros of early years out.
+    return f"{datetime.fromtimestamp(round(instant_s), UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def format_duration(duration_s: float) -> str:

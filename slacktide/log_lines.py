@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from scheduler.daemon.request_context import REQUEST_IN_HAND
+
 # What every LogRecord has; anything else was passed as a field.
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
@@ -33,9 +35,11 @@ class LogLines(logging.Formatter):
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     """Ours name an action; what another library says becomes the text of one."""
     fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
-    if "action" in fields:
-        return fields
-    return {"action": "library_message", "library": record.name, "text": record.getMessage()}
+    if "action" not in fields:
+        fields = {"action": "library_message", "library": record.name, "text": record.getMessage()}
+    if (request_id := REQUEST_IN_HAND.get()) and "request_id" not in fields:
+        fields["request_id"] = request_id
+    return fields
 
 
 def set_up(*, as_json: bool, level: int = logging.INFO) -> None:

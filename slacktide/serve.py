@@ -65,11 +65,15 @@ async def _serve(settings: object) -> None:
     from scheduler.daemon.http import ExposedWithoutKeysError
     from scheduler.daemon.identity_tokens import NoIdentityLibraryError
     from scheduler.daemon.model_routing import ModelPoolError
+    from scheduler.daemon.tracing import NoTracingLibraryError
     from scheduler.daemon.worker_profiles import CalibrationFileError
     from scheduler.store.contract import StoreError
 
     assert isinstance(settings, Settings)
-    daemon = Daemon(settings, Env(), os.environ)
+    try:
+        daemon = Daemon(settings, Env(), os.environ)
+    except NoTracingLibraryError as error:
+        raise UsageProblem(str(error)) from None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.request_stop)

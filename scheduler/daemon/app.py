@@ -26,8 +26,7 @@ from apscheduler.triggers.cron import CronTrigger
 from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
-from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, quota_book, session_api
-from scheduler.daemon import gateway as gateway_routes
+from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, session_api
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
@@ -48,8 +47,10 @@ from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.openapi import api as openapi_api
 from scheduler.daemon.own_key import guard_of_daemon, own_key
 from scheduler.daemon.past_runs import PastWork
+from scheduler.daemon.policies import POLICIES
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
 from scheduler.daemon.quota_book import QuotaBook
@@ -58,6 +59,7 @@ from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.tenants import TenantBudgets
+from scheduler.daemon.tracing import Tracing
 from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
@@ -104,6 +106,7 @@ class Daemon:
     """One daemon. `start` returns when it serves; `wait` until it is asked to stop; `stop` drains."""
 
     def __init__(self, settings: Settings, env: Env, environment: Mapping[str, str]) -> None:
+        """Raises NoTracingLibraryError."""
         self._settings, self._env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -113,6 +116,7 @@ class Daemon:
         self._deciding: asyncio.Task[None] | None = None
         self._lock: IO[str] | None = None
         self.metrics = Metrics()
+        self.tracing = Tracing(settings.tracing) if settings.tracing.endpoint else None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -188,6 +192,8 @@ class Daemon:
             await self.accounts.flush()
             await self.quotas.flush(self.writer)
         await self.writer.close()
+        if self.tracing is not None:
+            await self._env.in_thread(self.tracing.close)
         self.reads.close()
         self.journal.close()
         if self._lock is not None:
@@ -328,29 +334,16 @@ class Daemon:
     def _listen(self) -> None:
         server = self._settings.server
         audit = AuditLog(self._env, self.writer)
-        policies = {
-            **gateway_routes.POLICIES,
-            **files_api.POLICIES,
-            **batches_api.POLICIES,
-            **events_api.POLICIES,
-            **fine_tuning_api.POLICIES,
-            **jobs_api.POLICIES,
-            **keys_api.POLICIES,
-            **quota_book.POLICIES,
-            **savings_api.POLICIES,
-            **session_api.POLICIES,
-            **status_api.POLICIES,
-            **status_page.POLICIES,
-        }
         app = make_app(
             server,
             env=self._env,
             metrics=self.metrics,
             problems=self.problems,
-            policies=policies,
+            policies=POLICIES,
             remarks=self.poller.unknown_zones,
             guard=self.guard,
             audit=audit,
+            traces=self.tracing,
         )
         self.gateway.add_routes(app)
         self.files.add_routes(app)
@@ -370,6 +363,7 @@ class Daemon:
             env=self._env, accounts=self.accounts, alone_j=self.gateway.alone_j, first_plans=self.first_plans
         ).add_routes(app)
         status_page.Page().add_routes(app)
+        openapi_api.OpenApi(POLICIES).add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
 
     def _status(self) -> status_api.StatusApi:

@@ -19,6 +19,7 @@ from scheduler.daemon.openai_api import Call, Endpoint, Usage, read_call, read_u
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.relay import book_answer
+from scheduler.daemon.request_context import working_for
 from scheduler.daemon.upstream import Answer, Upstream
 from shaping.request import LatencyClass, Request
 
@@ -97,13 +98,14 @@ class BatchPath:
     async def _tried(
         self, request_id: str, endpoint: Endpoint, body: bytes, submitted_at_s: float, deadline_at_s: float, tenant: str
     ) -> LineAnswer:
-        try:
-            return await self._asked(request_id, endpoint, body, submitted_at_s, deadline_at_s, tenant)
-        except ApiError as error:
-            return LineAnswer(status=error.status, request_id=request_id, body=error.body())
-        except Exception:  # the outermost runner of a line: the other lines go on
-            log.exception("line failed", extra={"action": "batch_line_failed", "request_id": request_id})
-            return LineAnswer(status=500, request_id=request_id, body=internal().body())
+        with working_for(request_id):
+            try:
+                return await self._asked(request_id, endpoint, body, submitted_at_s, deadline_at_s, tenant)
+            except ApiError as error:
+                return LineAnswer(status=error.status, request_id=request_id, body=error.body())
+            except Exception:  # the outermost runner of a line: the other lines go on
+                log.exception("line failed", extra={"action": "batch_line_failed", "request_id": request_id})
+                return LineAnswer(status=500, request_id=request_id, body=internal().body())
 
     async def _asked(
         self, request_id: str, endpoint: Endpoint, body: bytes, submitted_at_s: float, deadline_at_s: float, tenant: str

@@ -38,20 +38,24 @@ _SHORTEST_WINDOW_S = 1.0
 _RETRY_AFTER_S = 5.0
 
 
-class _Life(msgspec.Struct):
+class OutputLife(msgspec.Struct):
+    """How long the files of answers are kept."""
+
     anchor: str
     seconds: int
 
 
-class _Creation(msgspec.Struct):
+class BatchFields(msgspec.Struct):
+    """The body of a creation; fields of newer clients are passed over."""
+
     endpoint: str
     input_file_id: str
     completion_window: str = "24h"
     metadata: dict[str, str] | None = None
-    output_expires_after: _Life | None = None
+    output_expires_after: OutputLife | None = None
 
 
-_decoder = msgspec.json.Decoder(_Creation)
+_decoder = msgspec.json.Decoder(BatchFields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,7 @@ class BatchesApi:
             raise _refused(error) from None
         return json_answer(_described(batch, self.batches.live_counts()))
 
-    def _batch(self, asked: _Creation, tenant: str) -> Batch:
+    def _batch(self, asked: BatchFields, tenant: str) -> Batch:
         if asked.endpoint not in set(Endpoint):
             raise invalid(f"endpoint must be one of {', '.join(Endpoint)}", param="endpoint")
         now_s = self.env.now_s()
@@ -187,12 +191,12 @@ def described_batch(batch: Batch, counts: LineCounts) -> dict[str, Any]:
     }
 
 
-def _asked(body: bytes) -> _Creation:
+def _asked(body: bytes) -> BatchFields:
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
-        named = next((name for name in _Creation.__struct_fields__ if f"`{name}`" in str(error)), None)
-        placed = next((name for name in _Creation.__struct_fields__ if f"$.{name}" in str(error)), named)
+        named = next((name for name in BatchFields.__struct_fields__ if f"`{name}`" in str(error)), None)
+        placed = next((name for name in BatchFields.__struct_fields__ if f"$.{name}" in str(error)), named)
         raise invalid(f"{error}.", param=placed) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("The body is not valid JSON.", code="invalid_json") from None
@@ -208,7 +212,7 @@ def _checked_metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
     return metadata
 
 
-def _output_life_s(life: _Life | None) -> float | None:
+def _output_life_s(life: OutputLife | None) -> float | None:
     if life is None:
         return None
     if life.anchor != "created_at":

@@ -35,6 +35,7 @@ from scheduler.daemon.pools import RETRY_AFTER_FULL_S, ModelPool, Ticket, least_
 from scheduler.daemon.probing import Prober
 from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
+from scheduler.daemon.traces import part_of
 from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
 from scheduler.daemon.workers import Worker, by_model, readers_by_model
@@ -293,7 +294,9 @@ class Gateway:
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
         can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
-        route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
+        with part_of(http, "route") as part:
+            route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
+            part.note(asked_for=call.model)
         whose = self._account_of(http, call)
         try:
             response = await self._routed(http, endpoint, body, call, began_s, whose, route)

@@ -20,6 +20,8 @@ from scheduler.daemon.audit import NOTED, TARGET, AuditLog
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import Guard, caller_of, guard_of, refuse_single_tenants
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.request_context import working_for
+from scheduler.daemon.traces import Traces
 from scheduler.keys import NOBODY, Asked
 from scheduler.keys import Scope as Scope
 
@@ -92,6 +94,7 @@ def make_app(
     remarks: Callable[[], Sequence[str]] = tuple,
     guard: Guard | None = None,
     audit: AuditLog | None = None,
+    traces: Traces | None = None,
 ) -> web.Application:
     """An application with the front door and the probes; routes are added to it afterwards.
 
@@ -100,7 +103,7 @@ def make_app(
     that others add; `start` of the listener raises MissingPolicyError for one it lacks. Without a `guard` the keys are
     those of the settings.
     """
-    door = _Door(guard or guard_of(server, env), audit, env, metrics, {**OWN_POLICIES, **policies})
+    door = _Door(guard or guard_of(server, env), audit, env, metrics, {**OWN_POLICIES, **policies}, traces)
     app = web.Application(middlewares=[door.middleware], client_max_size=server.max_body_bytes + 1)
     app.on_response_prepare.append(_finish_headers)
     app.on_startup.append(door.check_policies)
@@ -147,9 +150,17 @@ async def _finish_headers(request: web.BaseRequest, response: web.StreamResponse
 class _Door:
     """The one middleware: a chain of them would cost each request a coroutine apiece."""
 
-    def __init__(self, guard: Guard, audit: AuditLog | None, env: Env, metrics: Metrics, policies: Policies) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        audit: AuditLog | None,
+        env: Env,
+        metrics: Metrics,
+        policies: Policies,
+        traces: Traces | None,
+    ) -> None:
         self._guard, self._env, self._metrics, self._policies = guard, env, metrics, policies
-        self._audit = audit
+        self._audit, self._traces = audit, traces
         self._noting: set[asyncio.Task[None]] = set()
         self._audited = frozenset(name for name, asked in policies.items() if _is_audited(name, asked))
 
@@ -160,7 +171,16 @@ class _Door:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[REQUEST_ID] = self._env.new_id("req")
+        request_id = request[REQUEST_ID] = self._env.new_id("req")
+        with working_for(request_id):
+            if self._traces is None or _is_probe(request):
+                return await self._answered(request, handler)
+            with self._traces.request(request, _route_name(request), request_id) as whole:
+                response = await self._answered(request, handler)
+                whole.note(status=response.status)
+                return response
+
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         code = ""
         try:
             if self._guard.identity is not None:
@@ -227,6 +247,16 @@ def _is_audited(name: str, asked: Asked) -> bool:
 
 def _policy_name(route: web.AbstractRoute) -> str:
     return f"{route.method} {route.resource.canonical if route.resource is not None else '?'}"
+
+
+def _route_name(request: web.Request) -> str:
+    """The path as the router spells it: one with ids in it would make a name for each of them."""
+    resource = request.match_info.route.resource
+    return "?" if resource is None else resource.canonical
+
+
+def _is_probe(request: web.Request) -> bool:
+    return not request.path.startswith(("/v1/", "/api/"))
 
 
 def _check_target(request: web.Request) -> None:

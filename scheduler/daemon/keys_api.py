@@ -40,14 +40,18 @@ _DEFAULT_PAGE, _LONGEST_PAGE = 100, 1000
 _RETRY_AFTER_S = 5.0
 
 
-class _Creation(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class KeyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A key to be made; `expires` is a duration from now."""
+
     scopes: list[str]
     tenant: str | None = None
     expires: str | None = None
     name: str = ""
 
 
-class _Rotation(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class RotationFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How long the old key stays good beside the new one."""
+
     overlap: str = "24h"
 
 
@@ -73,7 +77,7 @@ class KeysApi:
     async def create(self, request: web.Request) -> web.Response:
         """201 with the key, this once."""
         refuse_other_origins(request)
-        asked, caller = await _body(request, _Creation), caller_of(request)
+        asked, caller = await _body(request, KeyFields), caller_of(request)
         if not caller.acts_for(asked.tenant or ""):
             raise _other_tenant(caller)
         key, text = self._made(asked, caller)
@@ -106,7 +110,7 @@ class KeysApi:
     async def rotate(self, request: web.Request) -> web.Response:
         """201 with a new key in place of this one, which stays good for the overlap."""
         refuse_other_origins(request)
-        asked, old = await _body(request, _Rotation), self._known(request)
+        asked, old = await _body(request, RotationFields), self._known(request)
         if old.state(self.env.now_s()) is not KeyState.ACTIVE:
             raise ApiError(
                 409,
@@ -149,7 +153,7 @@ class KeysApi:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _made(self, asked: _Creation, caller: Caller) -> tuple[Key, str]:
+    def _made(self, asked: KeyFields, caller: Caller) -> tuple[Key, str]:
         now_s = self.env.now_s()
         life_s = None if asked.expires is None else _duration_s("expires", asked.expires, 1.0, _LONGEST_LIFE_S)
         key_id = self._new_id()

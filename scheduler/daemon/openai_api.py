@@ -36,7 +36,7 @@ PREFIX_BLOCK_TOKENS = 128
 _OUTPUT_TOKENS_UNSAID = 256
 
 
-class _Metadata(msgspec.Struct, gc=False):
+class CallMetadata(msgspec.Struct, gc=False):
     slacktide_deadline: str | None = None
 
 
@@ -44,29 +44,37 @@ class _Common(msgspec.Struct, gc=False, kw_only=True):
     model: str
     stream: bool | None = None
     service_tier: str | None = None
-    metadata: _Metadata | None = None
+    metadata: CallMetadata | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
 
 
-class _Chat(_Common, gc=False, kw_only=True):
+class ChatFields(_Common, gc=False, kw_only=True):
     messages: msgspec.Raw
 
 
-class _Completion(_Common, gc=False, kw_only=True):
+class CompletionFields(_Common, gc=False, kw_only=True):
     prompt: msgspec.Raw
 
 
-class _Embedding(_Common, gc=False, kw_only=True):
+class EmbeddingFields(_Common, gc=False, kw_only=True):
     input: msgspec.Raw
 
 
 _DECODERS: dict[Endpoint, msgspec.json.Decoder[Any]] = {
-    Endpoint.CHAT: msgspec.json.Decoder(_Chat),
-    Endpoint.COMPLETIONS: msgspec.json.Decoder(_Completion),
-    Endpoint.EMBEDDINGS: msgspec.json.Decoder(_Embedding),
+    Endpoint.CHAT: msgspec.json.Decoder(ChatFields),
+    Endpoint.COMPLETIONS: msgspec.json.Decoder(CompletionFields),
+    Endpoint.EMBEDDINGS: msgspec.json.Decoder(EmbeddingFields),
 }
+
+
+def fields_of(endpoint: Endpoint) -> type[msgspec.Struct]:
+    """What is read of a body; its other fields are passed on unread."""
+    found: type[msgspec.Struct] = _DECODERS[endpoint].type
+    return found
+
+
 _PROMPT_FIELD = {Endpoint.CHAT: "messages", Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
 
 

@@ -31,6 +31,7 @@ from scheduler.daemon.openai_api import (
     wrapped_as_event,
 )
 from scheduler.daemon.pools import ModelPool, Ticket
+from scheduler.daemon.traces import Part, part_of
 from scheduler.daemon.upstream import Answer, Upstream
 from scheduler.jobs import Job
 from scheduler.ledger import EnergyBasis
@@ -99,21 +100,29 @@ class Exchange:
         """The answer, sent or ready to be sent. Raises ApiError while nothing has been sent."""
         committed = None
         if self.ticket.released_at_s is None:
-            committed = await (self._hold_stream() if self.call.is_streaming else self._hold_plain())
+            with part_of(self.http, "held") as held:
+                committed = await (self._hold_stream() if self.call.is_streaming else self._hold_plain())
+                held.note(latency_class=self.ticket.request.latency_class)
+        with part_of(self.http, "worker") as part:
+            return await self._answered(committed, part)
+
+    async def _answered(self, committed: web.StreamResponse | None, part: Part) -> web.StreamResponse:
         try:
-            answer = await self._ask()
+            answer = await self._ask(part.headers())
         except ApiError as error:
             if committed is None:
                 raise
             return await _end_with(committed, error_event(error))
+        part.note(worker=answer.worker.name, region=answer.worker.settings.region, status=answer.status)
         try:
             if answer.body is not None:
                 return await self._pass_plain(answer, answer.body, committed)
             return await self._pass_stream(answer, committed)
         finally:
+            part.note(energy_j=self.energy_j)
             answer.close()
 
-    async def _ask(self) -> Answer:
+    async def _ask(self, trace_headers: dict[str, str]) -> Answer:
         self.ticket.must_be_released()
         self._asked_at_s = self._env.monotonic_s()
         # All that the client library would add by itself stands here, which spares it finding out.
@@ -123,6 +132,7 @@ class Exchange:
             "Accept-Encoding": "identity",
             "User-Agent": "slacktide",
             REQUEST_ID_HEADER: self.http[REQUEST_ID],
+            **trace_headers,
         }
         return await self._upstream.ask(
             self.pool.workers,

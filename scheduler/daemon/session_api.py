@@ -30,7 +30,9 @@ POLICIES: Policies = {
 _MAX_BODY_BYTES = 4 * 1024
 
 
-class _Login(msgspec.Struct):
+class LoginFields(msgspec.Struct):
+    """The key that a session stands for."""
+
     key: str
 
 
@@ -91,7 +93,7 @@ class SessionApi:
 
 def _key_in(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=_Login).key.strip()
+        return msgspec.json.decode(body, type=LoginFields).key.strip()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid('The body must be {"key": "..."}.', param="key") from None
 

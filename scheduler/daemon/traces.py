@@ -1,0 +1,76 @@
+"""The parts of a request as a tracer is told of them, and the caller's trace context on its way to the worker.
+
+Without a tracer a part is told to nobody, and the caller's own `traceparent` goes to the worker as it came. Knows no
+tracing library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol
+
+from aiohttp import web
+
+# W3C Trace Context. Longer ones are no such header, and nothing that a worker should be sent.
+_PASSED_ON = (("traceparent", 128), ("tracestate", 512))
+
+
+class Part(Protocol):
+    """A part of a request, while it lasts."""
+
+    def note(self, **facts: str | float | None) -> None:
+        """Facts by which one looks for it; None is left out."""
+        ...
+
+    def headers(self) -> dict[str, str]:
+        """What makes the receiver's spans parts of this one."""
+        ...
+
+
+class Trace(Protocol):
+    """One request's spans."""
+
+    def part(self, name: str) -> AbstractContextManager[Part]: ...
+
+
+class Traces(Protocol):
+    """Where spans go."""
+
+    def request(self, http: web.Request, name: str, request_id: str) -> AbstractContextManager[Part]:
+        """The whole of a request, whose trace is then under TRACE."""
+        ...
+
+
+TRACE = web.RequestKey("trace", Trace)
+
+
+def part_of(http: web.Request, name: str) -> AbstractContextManager[Part]:
+    """A part of the request, told to its tracer if it has one."""
+    trace = http.get(TRACE)
+    return _Untold(http.headers) if trace is None else trace.part(name)
+
+
+class _Untold:
+    __slots__ = ("_came_with",)
+
+    def __init__(self, came_with: Mapping[str, str]) -> None:
+        self._came_with = came_with
+
+    def __enter__(self) -> _Untold:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        return None
+
+    def note(self, **facts: str | float | None) -> None:
+        return None
+
+    def headers(self) -> dict[str, str]:
+        if "traceparent" not in self._came_with:
+            return {}
+        came_with = ((name, self._came_with.get(name, ""), longest) for name, longest in _PASSED_ON)
+        return {name: value for name, value, longest in came_with if 0 < len(value) <= longest}

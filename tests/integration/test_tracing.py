@@ -1,0 +1,193 @@
+"""A caller's trace goes through to the worker, and spans say where a request's time went."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from scheduler.config import TracingSettings
+from scheduler.daemon.app import Daemon
+from scheduler.daemon.env import Env
+from scheduler.daemon.tracing import NoTracingLibraryError, Tracing
+from slacktide.log_lines import LogLines
+from tests.builders import YEAR_2022_AT_S
+from tests.daemons import PATIENCE_S, got, posted, settings_of
+from tests.integration.gateway_stand import CHAT, MODEL, FakeWorker, Gate, answers, resets
+
+pytestmark = pytest.mark.slow
+
+TRACE_ID, CALLER_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENT = f"00-{TRACE_ID}-{CALLER_SPAN}-01"
+ASKED = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
+
+
+@asynccontextmanager
+async def a_daemon_of(
+    folder: Path, worker: FakeWorker, tracing: Tracing | None = None, *, endpoint: str = "", places: int = 8
+) -> AsyncIterator[ClientSession]:
+    """In real time, with one worker; `tracing` instead of what the settings say."""
+    told: dict[str, Any] = {
+        "worker": [{"url": worker.url, "models": [MODEL], "region": "here", "max_sequences": places}],
+        "tracing": {"endpoint": endpoint},
+    }
+    daemon = Daemon(settings_of(folder, told), Env(epoch_s=YEAR_2022_AT_S, seed=1), {})
+    daemon.tracing = tracing or daemon.tracing
+    await daemon.start()
+    try:
+        async with ClientSession(base_url=daemon.listener.base_url) as client:
+            yield client
+    finally:
+        await daemon.stop()
+
+
+def told_to(worker: FakeWorker) -> dict[str, str]:
+    """The trace context that the worker was last sent."""
+    _, _, headers = worker.requests[-1]
+    return {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
+
+
+def in_memory(sample_ratio: float = 1.0) -> tuple[Tracing, InMemorySpanExporter]:
+    kept = InMemorySpanExporter()
+    return Tracing(TracingSettings(sample_ratio=sample_ratio), SimpleSpanProcessor(kept)), kept
+
+
+def by_name(kept: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    return {span.name: span for span in kept.get_finished_spans()}
+
+
+def span_id(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return int(span.context.span_id)
+
+
+async def test_without_a_tracer_the_callers_trace_reaches_the_worker_as_it_came(tmp_path: Path) -> None:
+    async with FakeWorker().listening() as worker, a_daemon_of(tmp_path, worker) as client:
+        await posted(client, CHAT, ASKED, traceparent=TRACEPARENT, tracestate="vendor=1")
+        assert told_to(worker) == {"traceparent": TRACEPARENT, "tracestate": "vendor=1"}
+        await posted(client, CHAT, ASKED)
+        assert told_to(worker) == {}
+        await posted(client, CHAT, ASKED, traceparent="0" * 1000)
+        assert told_to(worker) == {}
+
+
+async def test_a_request_and_its_worker_are_spans_of_the_callers_trace(tmp_path: Path) -> None:
+    tracing, kept = in_memory()
+    async with FakeWorker().listening() as worker, a_daemon_of(tmp_path, worker, tracing) as client:
+        status, _ = await posted(client, CHAT, ASKED, traceparent=TRACEPARENT)
+        sent = told_to(worker)["traceparent"]
+    assert status == 200
+    spans = by_name(kept)
+    whole, called = spans[f"POST {CHAT}"], spans["worker"]
+    assert whole.parent is not None and f"{whole.parent.span_id:016x}" == CALLER_SPAN
+    assert called.context is not None and f"{called.context.trace_id:032x}" == TRACE_ID
+    assert called.parent is not None and called.parent.span_id == span_id(whole)
+    assert sent == f"00-{TRACE_ID}-{span_id(called):016x}-01"
+    assert (called.attributes or {})["slacktide.region"] == "here"
+    assert (whole.attributes or {})["http.response.status_code"] == 200
+
+
+async def test_the_time_that_a_request_was_held_is_a_span(tmp_path: Path) -> None:
+    tracing, kept = in_memory()
+    gate = Gate()
+    async with FakeWorker(gate).listening() as worker, a_daemon_of(tmp_path, worker, tracing, places=1) as client:
+        first = asyncio.create_task(posted(client, CHAT, ASKED))
+        await gate.entered.wait()
+        second = asyncio.create_task(posted(client, CHAT, ASKED, traceparent=TRACEPARENT))
+        await _until_held(client)
+        gate.opened.set()
+        await asyncio.gather(first, second)
+    held = next(
+        span
+        for span in kept.get_finished_spans()
+        if span.name == "held" and span.context is not None and f"{span.context.trace_id:032x}" == TRACE_ID
+    )
+    assert (held.attributes or {})["slacktide.latency_class"] == "interactive"
+
+
+async def _until_held(client: ClientSession) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (await got(client, "/api/v1/status"))[1]["requests"]["held"] == 0:
+            await asyncio.sleep(0.01)
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(NoTracingLibraryError, match=r"slacktide\[tracing\]"):
+        Tracing(TracingSettings(endpoint="http://127.0.0.1:4318"))
+
+
+async def test_a_failed_call_says_so_in_its_spans(tmp_path: Path) -> None:
+    tracing, kept = in_memory()
+    async with FakeWorker(resets).listening() as worker, a_daemon_of(tmp_path, worker, tracing) as client:
+        status, _ = await posted(client, CHAT, ASKED)
+    assert status == 502
+    spans = by_name(kept)
+    assert (spans["worker"].attributes or {})["error.type"] == "worker_broke_off"
+    assert not spans[f"POST {CHAT}"].status.is_ok
+
+
+async def test_what_the_caller_does_not_sample_has_no_spans(tmp_path: Path) -> None:
+    tracing, kept = in_memory()
+    async with FakeWorker().listening() as worker, a_daemon_of(tmp_path, worker, tracing) as client:
+        await posted(client, CHAT, ASKED, traceparent=TRACEPARENT.removesuffix("01") + "00")
+        await client.get("/healthz")
+        assert told_to(worker)["traceparent"].startswith(f"00-{TRACE_ID}-")
+    assert not kept.get_finished_spans()
+
+
+async def test_spans_reach_a_collector_before_the_daemon_has_stopped(tmp_path: Path) -> None:
+    received: list[ExportTraceServiceRequest] = []
+
+    async def take(request: web.Request) -> web.Response:
+        received.append(ExportTraceServiceRequest.FromString(await request.read()))
+        return web.Response(content_type="application/x-protobuf")
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with FakeWorker().listening() as worker, a_daemon_of(tmp_path, worker, endpoint=endpoint) as client:
+        await posted(client, CHAT, ASKED)
+    await runner.cleanup()
+    scopes = [scope for one in received for part in one.resource_spans for scope in part.scope_spans]
+    names = {span.name for scope in scopes for span in scope.spans}
+    assert {f"POST {CHAT}", "worker"} <= names
+
+
+async def test_every_line_that_is_logged_for_a_request_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines: list[dict[str, Any]] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(json.loads(LogLines(as_json=True).format(record)))
+
+    kept = Kept()
+    logging.getLogger("scheduler").addHandler(kept)
+    try:
+        async with FakeWorker(answers(500)).listening() as worker, a_daemon_of(tmp_path, worker) as client:
+            async with client.post(CHAT, json=ASKED) as response:
+                request_id = response.headers["x-request-id"]
+            await asyncio.gather(*(posted(client, CHAT, ASKED) for _ in range(3)))
+    finally:
+        logging.getLogger("scheduler").removeHandler(kept)
+    failed = [line for line in lines if line["action"] == "worker_failed"]
+    assert failed[0]["request_id"] == request_id
+    assert all(line.get("request_id", "").startswith("req-") for line in failed)
+    assert all("request_id" not in line for line in lines if line["action"] in ("daemon_ready", "daemon_stopped"))
