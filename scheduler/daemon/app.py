@@ -27,7 +27,16 @@ from apscheduler.triggers.cron import CronTrigger
 from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
-from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, quota_book, session_api
+from scheduler.daemon import (
+    batches_api,
+    files_api,
+    fine_tuning_api,
+    jobs_api,
+    keys_api,
+    quota_book,
+    requests_api,
+    session_api,
+)
 from scheduler.daemon import gateway as gateway_routes
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.audit import AuditLog
@@ -329,6 +338,7 @@ class Daemon:
             **jobs_api.POLICIES,
             **keys_api.POLICIES,
             **quota_book.POLICIES,
+            **requests_api.POLICIES,
             **session_api.POLICIES,
             **status_api.POLICIES,
             **status_page.POLICIES,
@@ -353,6 +363,9 @@ class Daemon:
         )
         session_api.SessionApi(env=self._env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
+        requests_api.RequestsApi(
+            env=self._env, records=self.gateway.records, accounts=self.accounts, reads=self.reads
+        ).add_routes(app)
         self._status().add_routes(app)
         status_page.Page().add_routes(app)
         self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)

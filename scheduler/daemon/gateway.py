@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,6 +33,7 @@ from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.probing import Prober
 from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
+from scheduler.daemon.request_records import RequestRecord, RequestRecords
 from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
 from scheduler.daemon.workers import Worker, by_model, readers_by_model
@@ -54,6 +55,7 @@ POLICIES: Policies = {
 _RETRY_AFTER_FULL_S = 2.0
 _RETRY_AFTER_DRAIN_S = 5.0
 _CLIENT_LEFT = 499
+_NO_HEADERS: Mapping[str, str] = {}
 _LEAST_PATIENCE_S = 1.0  # of a client whose first model took all of it: it may have more than it says
 
 
@@ -84,6 +86,7 @@ class _Account:
     tenant: str
     batch: Job | None
     charge: Charge
+    record: RequestRecord
 
 
 class Gateway:
@@ -113,7 +116,8 @@ class Gateway:
         for worker in settings.worker:
             if worker.region not in regions:
                 raise UnknownRegionError(worker.url, worker.region)
-        self._bookkeeper = Bookkeeper(regions, sink, metrics)
+        self.records = RequestRecords(sink)
+        self._bookkeeper = Bookkeeper(regions, self.records, metrics, grid_of)
         self._bookkeeper.read_profiles(settings.worker)
         self._workers = [Worker(worker) for worker in settings.worker]
         self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
@@ -274,18 +278,24 @@ class Gateway:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
+        asked_model = call.model
         can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
         route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
-        whose = self._account_of(http, call)
+        whose = self._account_of(http, endpoint, call, asked_model)
+        status, headers = _CLIENT_LEFT, _NO_HEADERS
         try:
             response = await self._routed(http, endpoint, body, call, began_s, whose, route)
-        except ApiError:
+            status, headers = response.status, response.headers
+        except ApiError as error:
+            status = error.status
             whose.charge.ended(is_refused=True)
             raise
+        finally:
+            whose.record.ended(status, self._env.now_s(), headers)
         whose.charge.ended(is_refused=response.status >= 400)
         return response
 
-    def _account_of(self, http: web.Request, call: Call) -> _Account:
+    def _account_of(self, http: web.Request, endpoint: Endpoint, call: Call, asked_model: str) -> _Account:
         """Whose the call is, and its place in that tenant's quota. Raises ApiError 429."""
         named = http.headers.get(JOB_HEADER)
         batch = None if named is None else self._batch_of(named)
@@ -294,7 +304,16 @@ class Gateway:
         tenant = tenant_for(http) if batch is None else batch.tenant
         tokens = call.prompt_tokens + call.output_tokens
         charge = self._quotas.admit(http, tenant, tokens, is_paced=batch is not None)
-        return _Account(tenant=tenant, batch=batch, charge=charge)
+        record = RequestRecord(
+            id=http[REQUEST_ID],
+            tenant=tenant,
+            endpoint=endpoint,
+            asked_model=asked_model,
+            service_tier=call.service_tier,
+            is_streaming=call.is_streaming,
+            arrived_at_s=self._env.now_s(),
+        )
+        return _Account(tenant=tenant, batch=batch, charge=charge, record=self.records.began(record))
 
     async def _routed(
         self,
@@ -335,7 +354,7 @@ class Gateway:
                 waited_s=None if is_first else now_s - began_s,
             )
             assert isinstance(response, web.Response), "no stream was asked for"
-            return Asked(response=response, energy_j=exchange.energy_j, error_class=exchange.error_class)
+            return Asked(response=response, used=exchange.used, error_class=exchange.error_class)
 
         found = await escalate(cascade, endpoint, route.body, ask)
         self._routing.served(route.name, found.model, found.reason)
@@ -367,11 +386,13 @@ class Gateway:
         if waited_s is not None:
             request = replace(request, not_before_s=now_s)
         ticket = pool.admit(request, now_s)
+        whose.record.offered(ticket)
         status = _CLIENT_LEFT
         try:
             exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, whose, route)
             response = await exchange.run()
             status = response.status
+            whose.record.answered(exchange.region, exchange.usage)
             if exchange.usage is not None:
                 whose.charge.used(exchange.usage.prompt_tokens + exchange.usage.completion_tokens)
             return response, exchange
@@ -379,6 +400,7 @@ class Gateway:
             status = error.status
             raise
         finally:
+            whose.record.left(ticket)
             self._leave(pool, ticket)
             self._metrics.for_requests(endpoint, pool.model, request.latency_class).answered(
                 status, took_s=self._env.monotonic_s() - began_s, held_s=ticket.held_s

@@ -16,6 +16,7 @@ import msgspec
 
 from scheduler.daemon.api_errors import ApiError, invalid
 from shaping.prefixes import Prefix, named_blocks
+from shaping.request import LatencyClass
 
 
 class Endpoint(StrEnum):
@@ -24,7 +25,7 @@ class Endpoint(StrEnum):
     EMBEDDINGS = "/v1/embeddings"
 
 
-FLEX = "flex"
+FLEX, PRIORITY, DEFAULT = "flex", "priority", "default"
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 
 # A byte pair is about four characters of English; JSON's own punctuation makes this an upper bound, which is the safe
@@ -192,6 +193,7 @@ class _Answer(msgspec.Struct, gc=False):
     usage: Usage | None = None
 
 
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
@@ -211,6 +213,32 @@ def read_stream_usage(tail: bytes) -> Usage | None:
             if usage is not None:
                 return usage
     return None
+
+
+def tier_used(asked: str, latency_class: LatencyClass) -> str:
+    """The service tier by which a request was served: what may wait is flex, whatever it was called."""
+    if latency_class is not LatencyClass.INTERACTIVE:
+        return FLEX
+    return PRIORITY if asked == PRIORITY else DEFAULT
+
+
+def with_tier(answer: bytes, tier: str) -> bytes:
+    """The worker's JSON object with this service tier in it; every other field keeps its bytes.
+
+    What is no JSON object stays as it is.
+    """
+    if not answer.lstrip().startswith(b"{") or not answer.rstrip().endswith(b"}"):
+        return answer
+    if b'"service_tier"' not in answer:
+        inside = answer.rstrip()[:-1]
+        comma = b"" if inside.rstrip().endswith(b"{") else b","
+        return inside + comma + b'"service_tier":"' + tier.encode() + b'"}'
+    try:
+        fields = _raw_fields.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return answer
+    fields["service_tier"] = msgspec.Raw(msgspec.json.encode(tier))
+    return msgspec.json.encode(fields)
 
 
 def models_answer(models: Iterable[str], *, created_at_s: float) -> bytes:

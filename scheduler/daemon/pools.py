@@ -31,15 +31,16 @@ _SHORTEST_SLEEP_S = 0.001
 class Ticket:
     """One request's place in a pool, from its offer until it leaves."""
 
-    __slots__ = ("_waiter", "released_at_s", "request")
+    __slots__ = ("_waiter", "released_at_s", "released_because", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.released_at_s: float | None = None
+        self.released_because: ReleaseReason | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def release(self, at_s: float) -> None:
-        self.released_at_s = at_s
+    def release(self, at_s: float, reason: ReleaseReason) -> None:
+        self.released_at_s, self.released_because = at_s, reason
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -212,7 +213,7 @@ class ModelPool:
                 self.running += 1
                 if self._latest_starts is not None:
                     self._latest_starts.gone(request.id)
-                self.held.pop(request.id).release(group.released_at_s)
+                self.held.pop(request.id).release(group.released_at_s, group.reason)
         if self._shaper.is_blocked:
             self._blocked.set()
         self._rouse(self._shaper.next_wakeup_at_s())

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from scheduler.events import Outcome
 from scheduler.jobs import Job, JobState
-from scheduler.ledger import EnergyUse
+from scheduler.ledger import EnergyUse, Subject
 from scheduler.store import access_contract, filing_contract
 from scheduler.store.standing import Standing
 
@@ -157,6 +157,9 @@ class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
 
     def uses(self, since_at_s: float, until_at_s: float, *, tenant: str | None = None) -> Sequence[EnergyUse]:
         """Uses that started in [since, until), by start."""
+
+    def uses_of(self, subject: Subject, subject_id: str) -> Sequence[EnergyUse]:
+        """Uses of one request or one job, by start."""
 
     def spans(self, category: str, since_at_s: float, until_at_s: float) -> Sequence[tuple[str, str, float, float]]:
         """Region, model, start and end of each use of that category that started in [since, until)."""

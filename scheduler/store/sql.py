@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.events import Outcome
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, TRANSITIONS, Job, JobAction, JobState
-from scheduler.ledger import EnergyUse
+from scheduler.ledger import EnergyUse, Subject
 from scheduler.store import dialects, standing
 from scheduler.store.access import AccessReads, AccessWrites
 from scheduler.store.contract import (
@@ -83,6 +83,15 @@ class SqlReads(FilingReads, AccessReads):
         )
         if tenant is not None:
             query = query.where(ENERGY_USES.c.tenant == tenant)
+        with self._connected() as connection:
+            return [use_of(row) for row in connection.execute(query).mappings()]
+
+    def uses_of(self, subject: Subject, subject_id: str) -> Sequence[EnergyUse]:
+        query = (
+            select(ENERGY_USES)
+            .where(ENERGY_USES.c.subject_id == subject_id, ENERGY_USES.c.subject == subject.value)
+            .order_by(ENERGY_USES.c.started_at_s, ENERGY_USES.c.sequence)
+        )
         with self._connected() as connection:
             return [use_of(row) for row in connection.execute(query).mappings()]
 

@@ -69,6 +69,7 @@ ENERGY_USES = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Index("ix_energy_uses_started", "started_at_s"),
+    Index("ix_energy_uses_subject", "subject_id"),
 )
 
 FILES = Table(

@@ -355,6 +355,8 @@ def test_uses_read_back_exactly_by_their_start(store: Store) -> None:
     assert store.uses(0.0, 1000.0) == [early, late]
     assert store.uses(100.0, 200.0) == [early]
     assert store.uses(0.0, 1000.0, tenant="red") == [early]
+    assert store.uses_of(Subject.JOB, "early") == [early]
+    assert store.uses_of(Subject.REQUEST, "early") == []
 
 
 def test_spans_are_of_one_category_and_the_oldest_use_is_known(store: Store) -> None:
