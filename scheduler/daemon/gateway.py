@@ -25,6 +25,7 @@ from scheduler.daemon.guard import caller_of, tenant_for
 from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
+from scheduler.daemon.joined_calls import JoinedCalls, RunningCall, names_of
 from scheduler.daemon.keeper import Keeper
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
@@ -117,6 +118,7 @@ class Gateway:
             if worker.region not in regions:
                 raise UnknownRegionError(worker.url, worker.region)
         self.records = RequestRecords(sink)
+        self._joinable = JoinedCalls()
         self._bookkeeper = Bookkeeper(regions, self.records, metrics, grid_of)
         self._bookkeeper.read_profiles(settings.worker)
         self._workers = [Worker(worker) for worker in settings.worker]
@@ -278,6 +280,35 @@ class Gateway:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
+        names = None if call.is_streaming else names_of(http.headers, _whose(http, endpoint), body)
+        if names is None:
+            return await self._answered(http, endpoint, body, call, began_s)
+        if (running := self._joinable.of(names)) is not None:
+            return await self._joined(http, endpoint, call, running)
+        work = self._answered(http, endpoint, body, call, began_s)
+        return (await self._joinable.begin(names, http[REQUEST_ID], work).answer()).response
+
+    async def _joined(
+        self, http: web.Request, endpoint: Endpoint, call: Call, running: RunningCall
+    ) -> web.StreamResponse:
+        """The answer of a call that this one is a retry of: it costs nothing, and is charged to nobody."""
+        self._metrics.joined.labels(endpoint).inc()
+        record = self._record(http, endpoint, call, call.model, tenant_for(http))
+        record.joined = running.request_id
+        status, headers = _CLIENT_LEFT, _NO_HEADERS
+        try:
+            response = (await running.answer()).again(running.request_id)
+            status, headers = response.status, response.headers
+            return response
+        except ApiError as error:
+            status = error.status
+            raise
+        finally:
+            record.ended(status, self._env.now_s(), headers)
+
+    async def _answered(
+        self, http: web.Request, endpoint: Endpoint, body: bytes, call: Call, began_s: float
+    ) -> web.StreamResponse:
         asked_model = call.model
         can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
         route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
@@ -304,16 +335,23 @@ class Gateway:
         tenant = tenant_for(http) if batch is None else batch.tenant
         tokens = call.prompt_tokens + call.output_tokens
         charge = self._quotas.admit(http, tenant, tokens, is_paced=batch is not None)
-        record = RequestRecord(
-            id=http[REQUEST_ID],
-            tenant=tenant,
-            endpoint=endpoint,
-            asked_model=asked_model,
-            service_tier=call.service_tier,
-            is_streaming=call.is_streaming,
-            arrived_at_s=self._env.now_s(),
+        record = self._record(http, endpoint, call, asked_model, tenant)
+        return _Account(tenant=tenant, batch=batch, charge=charge, record=record)
+
+    def _record(
+        self, http: web.Request, endpoint: Endpoint, call: Call, asked_model: str, tenant: str
+    ) -> RequestRecord:
+        return self.records.began(
+            RequestRecord(
+                id=http[REQUEST_ID],
+                tenant=tenant,
+                endpoint=endpoint,
+                asked_model=asked_model,
+                service_tier=call.service_tier,
+                is_streaming=call.is_streaming,
+                arrived_at_s=self._env.now_s(),
+            )
         )
-        return _Account(tenant=tenant, batch=batch, charge=charge, record=self.records.began(record))
 
     async def _routed(
         self,
@@ -519,6 +557,12 @@ class Gateway:
 
 def _json(body: bytes) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": "application/json"})
+
+
+def _whose(http: web.Request, endpoint: Endpoint) -> tuple[str | None, ...]:
+    """All but the body that makes two calls the same."""
+    asked = (http.headers.get(name) for name in (ECO_HEADER, DEADLINE_HEADER, JOB_HEADER))
+    return (caller_of(http).key_id, endpoint, *asked)
 
 
 def _within(kv_tokens: int | None, prompt_tokens: int, output_tokens: int) -> tuple[int, int]:

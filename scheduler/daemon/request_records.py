@@ -69,6 +69,7 @@ class RequestRecord:
     route: str | None = None
     route_chance: str | None = None
     cascade: str | None = None
+    joined: str | None = None  # the call that it was a retry of, which has the hold and the uses
     uses: list[EnergyUse] = field(default_factory=list)
     _held_before_s: float = 0.0
     _ticket: Ticket | None = None
