@@ -48,6 +48,7 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "power_profile": [{"duration_s": one.duration_s, "power_w": one.power_w} for one in job.power_profile],
         "interruptible": job.interruption is not None,
         "regions": list(job.regions),
+        "on_hold_since": _instant(standing.on_hold_at_s),
         "attempt": standing.attempt,
         "region": standing.region,
         "started_at": _instant(standing.started_at_s),
@@ -210,6 +211,7 @@ def restored(record: JobRecord, now_s: float) -> JobRestored:
         done_s=standing.done_s,
         running_in=standing.region if standing.is_held else None,
         started_at_s=standing.started_at_s,
+        is_on_hold=standing.on_hold_at_s is not None,
     )
 
 

@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: create, list, show and cancel fine-tunings, as OpenAI's clients do.
+"""`/v1/fine_tuning/jobs`: create, list, show, cancel, pause and resume fine-tunings, as OpenAI's clients do.
 
     state_dir/fine_tunes/ID/training.jsonl     a second name of the uploaded file, which may be deleted meanwhile
                             validation.jsonl
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.jobs_api import JobsApi
 from scheduler.engine import explain
-from scheduler.fine_tuning import STATUS, FineTuning, checked, job_of, read_fields, settings_of
+from scheduler.fine_tuning import FineTuning, checked, job_of, read_fields, settings_of, status_of
 from scheduler.jobs import InvalidJobError, Job, JobState
 from scheduler.planning.plan import Placement
 from scheduler.store.contract import JobFilter, JobRecord, Reads, StoreBusyError, UnknownJobError
@@ -43,6 +43,8 @@ POLICIES: Policies = {
     "GET /v1/fine_tuning/jobs/{id}/events": _LOOKING,
     "GET /v1/fine_tuning/jobs/{id}/checkpoints": _LOOKING,
     "POST /v1/fine_tuning/jobs/{id}/cancel": Scope.TRAIN,
+    "POST /v1/fine_tuning/jobs/{id}/pause": Scope.TRAIN,
+    "POST /v1/fine_tuning/jobs/{id}/resume": Scope.TRAIN,
 }
 
 _MAX_BODY_BYTES = 64 * 1024
@@ -74,6 +76,8 @@ class FineTuningApi:
         app.router.add_get("/v1/fine_tuning/jobs/{id}/events", self.events, allow_head=False)
         app.router.add_get("/v1/fine_tuning/jobs/{id}/checkpoints", self.checkpoints, allow_head=False)
         app.router.add_post("/v1/fine_tuning/jobs/{id}/cancel", self.cancel)
+        app.router.add_post("/v1/fine_tuning/jobs/{id}/pause", self.pause)
+        app.router.add_post("/v1/fine_tuning/jobs/{id}/resume", self.resume)
 
     async def recover(self) -> None:
         """Remove what a crash left of calls that were never answered."""
@@ -123,9 +127,22 @@ class FineTuningApi:
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancelled at once; what runs is told to stop. The body is not looked at."""
+        return await self._commanded(request, self.jobs.cancel_job)
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """On hold until it is resumed; a run writes its checkpoint and stops. 409 for one that runs in one piece."""
+        return await self._commanded(request, self.jobs.hold_job)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """No longer on hold: it is planned again, and late if there is no more time."""
+        return await self._commanded(request, self.jobs.resume_job)
+
+    async def _commanded(
+        self, request: web.Request, command: Callable[[str], Coroutine[Any, Any, None]]
+    ) -> web.Response:
         refuse_other_origins(request)
         record = await self._own(request, request.match_info["id"])
-        await self.jobs.cancel_job(record.job.id)
+        await command(record.job.id)
         return json_answer(self._described(await self._record(record.job.id)))
 
     async def events(self, request: web.Request) -> web.Response:
@@ -216,7 +233,7 @@ def described(record: JobRecord, placement: Placement | None) -> dict[str, Any]:
         "fine_tuned_model": asked.name_of_result(job.id) if state is JobState.SUCCEEDED else None,
         "organization_id": job.tenant,
         "result_files": [],
-        "status": STATUS[state],
+        "status": status_of(state, is_on_hold=record.standing.on_hold_at_s is not None),
         "validation_file": asked.validation_file,
         "training_file": asked.training_file,
         "hyperparameters": _hyperparameters(asked),

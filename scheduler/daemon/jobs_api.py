@@ -39,8 +39,8 @@ from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.tenants import TenantBudgets
 from scheduler.engine import explain
-from scheduler.events import CancelRequested, Event, JobSubmitted
-from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
+from scheduler.events import CancelRequested, Event, JobSubmitted, PauseRequested, ResumeRequested
+from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState, NotHoldableError
 from scheduler.launchers.contract import run_id_of
 from scheduler.planning.open_jobs.choices import Grid
 from scheduler.planning.plan import Placement, Refusal
@@ -80,6 +80,8 @@ POLICIES: Policies = {
     "GET /api/v1/jobs/{id}/output": _LOOKING,
     "GET /api/v1/jobs/{id}/log": _LOOKING,
     "POST /api/v1/jobs/{id}/cancel": Scope.TRAIN,
+    "POST /api/v1/jobs/{id}/pause": Scope.TRAIN,
+    "POST /api/v1/jobs/{id}/resume": Scope.TRAIN,
     "POST /api/v1/jobs/{id}/requeue": Scope.TRAIN,
     "GET /api/v1/plan": Scope.READ,
     "GET /api/v1/intensity": Scope.READ,
@@ -123,6 +125,8 @@ class JobsApi:
         app.router.add_get("/api/v1/jobs/{id}/output", self.output, allow_head=False)
         app.router.add_get("/api/v1/jobs/{id}/log", self.log, allow_head=False)
         app.router.add_post("/api/v1/jobs/{id}/cancel", self.cancel)
+        app.router.add_post("/api/v1/jobs/{id}/pause", self.pause)
+        app.router.add_post("/api/v1/jobs/{id}/resume", self.resume)
         app.router.add_post("/api/v1/jobs/{id}/requeue", self.requeue)
         app.router.add_get("/api/v1/plan", self.plan, allow_head=False)
         app.router.add_get("/api/v1/intensity", self.intensity, allow_head=False)
@@ -217,6 +221,20 @@ class JobsApi:
         await self.cancel_job(job_id)
         return await self._described(200, job_id)
 
+    async def pause(self, request: web.Request) -> web.Response:
+        """Put a job on hold; 409 for one that runs in one piece, or has ended."""
+        refuse_other_origins(request)
+        job_id = (await self._own(request)).job.id
+        await self.hold_job(job_id)
+        return await self._described(200, job_id)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """Let a job on hold go: it is planned again."""
+        refuse_other_origins(request)
+        job_id = (await self._own(request)).job.id
+        await self.resume_job(job_id)
+        return await self._described(200, job_id)
+
     async def requeue(self, request: web.Request) -> web.Response:
         """Let a job out of quarantine."""
         refuse_other_origins(request)
@@ -241,6 +259,20 @@ class JobsApi:
         await self._write(
             lambda store: store.cancel(job_id, now_s=now_s, reason="cancelled by request"),
             lambda _: CancelRequested(at_s=now_s, job_id=job_id),
+        )
+
+    async def hold_job(self, job_id: str) -> None:
+        """On hold until it is let go. Raises ApiError: 409 for one that runs in one piece, or has ended."""
+        now_s = self.env.now_s()
+        await self._write(
+            lambda store: store.hold(job_id, now_s=now_s), lambda _: PauseRequested(at_s=now_s, job_id=job_id)
+        )
+
+    async def resume_job(self, job_id: str) -> None:
+        """Raises ApiError: 409 for one that has ended."""
+        now_s = self.env.now_s()
+        await self._write(
+            lambda store: store.resume(job_id, now_s=now_s), lambda _: ResumeRequested(at_s=now_s, job_id=job_id)
         )
 
     # -- the rest ---------------------------------------------------------------------------------------------------
@@ -386,7 +418,13 @@ class JobsApi:
         try:
             with _naming_the_store():
                 written = await self.writer.write(change, is_admission=is_admission)
-        except (UnknownJobError, IllegalTransitionError, IdempotencyConflictError, UnstorableError) as error:
+        except (
+            UnknownJobError,
+            IllegalTransitionError,
+            NotHoldableError,
+            IdempotencyConflictError,
+            UnstorableError,
+        ) as error:
             raise _refused(error) from None
         if (event := event_of(written)) is not None:
             self.runner.post(event)

@@ -236,6 +236,12 @@ class Store(Reads, filing_contract.Filing, access_contract.Access, Protocol):
         Raises UnknownJobError, IllegalTransitionError.
         """
 
+    def hold(self, job_id: str, *, now_s: float) -> JobRecord:
+        """Put on hold: it is not given out until it is let go. Raises UnknownJobError, NotHoldableError."""
+
+    def resume(self, job_id: str, *, now_s: float) -> JobRecord:
+        """Let it go. Raises UnknownJobError, NotHoldableError."""
+
     def requeue(self, job_id: str, *, now_s: float) -> JobRecord:
         """Out of quarantine. Raises UnknownJobError, IllegalTransitionError."""
 

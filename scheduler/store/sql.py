@@ -201,7 +201,7 @@ class SqlStore(SqlReads, FilingWrites, AccessWrites):
     def claim(self, job_id: str, *, holder: str, region: str, now_s: float, lease_s: float) -> Claim | None:
         with self._connected() as connection:
             before = self._standing(connection, job_id)
-            if JobAction.CLAIM not in TRANSITIONS[before.state]:
+            if JobAction.CLAIM not in TRANSITIONS[before.state] or before.on_hold_at_s is not None:
                 return None
             after = standing.claimed(before, holder=holder, region=region, lease_s=lease_s, now_s=now_s)
             return self._leased(connection, job_id, after)
@@ -277,6 +277,16 @@ class SqlStore(SqlReads, FilingWrites, AccessWrites):
         with self._connected() as connection:
             before = self._standing(connection, job_id)
             return self._changed(connection, job_id, standing.cancelled(before, reason=reason, now_s=now_s))
+
+    def hold(self, job_id: str, *, now_s: float) -> JobRecord:
+        with self._connected() as connection:
+            found = _job(connection, job_id)
+            return self._changed(connection, job_id, standing.put_on_hold(found.standing, found.job, now_s=now_s))
+
+    def resume(self, job_id: str, *, now_s: float) -> JobRecord:
+        with self._connected() as connection:
+            found = _job(connection, job_id)
+            return self._changed(connection, job_id, standing.let_go(found.standing, found.job, now_s=now_s))
 
     def requeue(self, job_id: str, *, now_s: float) -> JobRecord:
         with self._connected() as connection:

@@ -32,6 +32,7 @@ JOBS = Table(
     Column("reason", Text, nullable=False),
     Column("changed_at_s", Double, nullable=False),
     Column("result", Text),
+    Column("on_hold_at_s", Double),
     UniqueConstraint("id", name="uq_jobs_id"),
     UniqueConstraint("tenant", "idempotency_key", name="uq_jobs_tenant_key"),
     Index("ix_jobs_state_sequence", "state", "sequence"),
