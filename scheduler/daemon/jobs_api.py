@@ -247,11 +247,27 @@ class JobsApi:
 
     # -- for other fronts of the queue ------------------------------------------------------------------------------
 
-    async def admit(self, job: Job, payload: Mapping[str, Any]) -> None:
-        """Plan a job and accept it. Raises ApiError: 422 where no plan is in time, 503 where it cannot be kept."""
+    async def admit(
+        self, job: Job, payload: Mapping[str, Any], idempotency: IdempotencyKey | None = None
+    ) -> tuple[bool, JobRecord]:
+        """Plan a job and accept it: whether it is new, and the job that the key stands for.
+
+        Raises ApiError: 422 where no plan is in time, 503 where it cannot be kept.
+        """
         if self.is_draining:
             raise _draining()
-        await self._submit(await self._accepted(job), payload, None)
+        return await self._submit(await self._accepted(job), payload, idempotency)
+
+    async def admitted_before(self, tenant: str, idempotency: IdempotencyKey) -> str | None:
+        """The job that an earlier call with this key made: it may be infeasible by now and is still the answer.
+
+        Raises ApiError 409 for a key that was used for another body.
+        """
+        try:
+            with _naming_the_store():
+                return await self.env.in_thread(self.reads.submission_of, tenant, idempotency)
+        except IdempotencyConflictError as error:
+            raise _refused(error) from None
 
     async def cancel_job(self, job_id: str) -> None:
         """Raises ApiError: 409 for one that has ended already."""
@@ -378,13 +394,7 @@ class JobsApi:
         return None if explanation is None else as_json(explanation)
 
     async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:
-        """The job that an earlier call with this key made: it may be infeasible by now and is still the answer."""
-        idempotency = IdempotencyKey.of(key, body)
-        try:
-            with _naming_the_store():
-                known = await self.env.in_thread(self.reads.submission_of, fields.tenant, idempotency)
-        except IdempotencyConflictError as error:
-            raise _refused(error) from None
+        known = await self.admitted_before(fields.tenant, IdempotencyKey.of(key, body))
         return None if known is None else await self._described(200, known)
 
     async def _submit(

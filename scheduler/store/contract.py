@@ -146,8 +146,13 @@ class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
     def job(self, job_id: str) -> JobRecord:
         """Raises UnknownJobError."""
 
-    def jobs(self, chosen: JobFilter, *, limit: int, before: int | None = None) -> Sequence[JobRecord]:
-        """Newest first, without payloads; the next page starts `before` the last sequence of this one."""
+    def jobs(
+        self, chosen: JobFilter, *, limit: int, before: int | None = None, with_payloads: bool = False
+    ) -> Sequence[JobRecord]:
+        """Newest first; the next page starts `before` the last sequence of this one.
+
+        Payloads are read only where they are known to be small.
+        """
 
     def open_jobs(self) -> Sequence[JobRecord]:
         """Everything not terminal, in the order of acceptance, without payloads."""

@@ -48,8 +48,10 @@ class SqlReads(FilingReads, AccessReads):
         with self._connected() as connection:
             return _job(connection, job_id)
 
-    def jobs(self, chosen: JobFilter, *, limit: int, before: int | None = None) -> Sequence[JobRecord]:
-        query = select(*_LISTED).order_by(JOBS.c.sequence.desc()).limit(limit)
+    def jobs(
+        self, chosen: JobFilter, *, limit: int, before: int | None = None, with_payloads: bool = False
+    ) -> Sequence[JobRecord]:
+        query = (select(JOBS) if with_payloads else select(*_LISTED)).order_by(JOBS.c.sequence.desc()).limit(limit)
         if chosen.states is not None:
             query = query.where(JOBS.c.state.in_(sorted(chosen.states)))
         if chosen.tenant is not None:
