@@ -50,7 +50,7 @@ _TAIL_BYTES = 8192
 _LAST_EVENT = b"data: [DONE]\n\n"
 
 
-_TELLS_TIER = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
+_TELLS_TIER = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES})
 
 
 class Exchange:
@@ -172,7 +172,7 @@ class Exchange:
     ) -> web.StreamResponse:
         used = reported_j = None
         if answer.status == 200:
-            usage = read_usage(body) or Usage(
+            usage = read_usage(body, self.endpoint) or Usage(
                 prompt_tokens=self.call.prompt_tokens, completion_tokens=self.call.output_tokens
             )
             reported_j = worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER))
@@ -230,7 +230,7 @@ class Exchange:
         """Account for a stream; the comment to end it with."""
         # Engines send one event per token, beside the closing one.
         counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
-        used = self._book(answer, read_stream_usage(tail) or counted, stream_energy_j(tail))
+        used = self._book(answer, read_stream_usage(tail, self.endpoint) or counted, stream_energy_j(tail))
         # Bytes of ours inside compressed ones would break them.
         return b"" if "Content-Encoding" in answer.response.headers else self._last_comment(used)
 
