@@ -85,7 +85,10 @@ async def stream_of_a_response(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     delta = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "noon"}
-    events = [{"type": "response.output_text.delta", **delta}, {"type": "response.completed", "response": a_response()}]
+    events: list[dict[str, Any]] = [
+        {"type": "response.output_text.delta", **delta},
+        {"type": "response.completed", "response": a_response()},
+    ]
     for number, event in enumerate(events):
         data = json.dumps({**event, "sequence_number": number})
         await response.write(f"event: {event['type']}\ndata: {data}\n\n".encode())

@@ -7,8 +7,8 @@ always the earliest instant first, everything of one instant in one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +22,9 @@ from scheduler.events import (
     ForecastUpdated,
     JobSubmitted,
     Outcome,
+    PauseRequested,
     PauseRun,
+    ResumeRequested,
     RunFinished,
     RunPaused,
     RunStarted,
@@ -48,6 +50,8 @@ class Case:
 
     works: tuple[JobWork, ...]
     forecasts: dict[str, IntensitySeries]
+    # At which renewal each job is put on hold; it is let go at the next.
+    holds: tuple[tuple[int, str], ...] = ()
     regions: tuple[Region, ...] = (
         Region(name="north", zone="N", gpus=4, pue=1.1),
         Region(name="south", zone="S", gpus=3, pue=1.3),
@@ -57,7 +61,15 @@ class Case:
         return Engine(regions=self.regions, planner=FleetPlanner())
 
     def renewed(self, now_s: float) -> list[Event]:
-        return [ForecastUpdated(at_s=now_s, zone=zone, series=one) for zone, one in sorted(self.forecasts.items())]
+        known = [ForecastUpdated(at_s=now_s, zone=zone, series=one) for zone, one in sorted(self.forecasts.items())]
+        return [*known, *self.asked_for(round(now_s / REPLAN_S), now_s)]
+
+    def asked_for(self, renewal: int, now_s: float) -> Iterator[Event]:
+        for begins, job_id in self.holds:
+            if renewal == begins:
+                yield PauseRequested(at_s=now_s, job_id=job_id)
+            if renewal == begins + 1:
+                yield ResumeRequested(at_s=now_s, job_id=job_id)
 
 
 Driver = Callable[[Case], list[Decision]]
@@ -192,6 +204,26 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(works=tuple(works), forecasts=forecasts)
 
 
+@st.composite
+def cases_with_holds(draw: st.DrawFn) -> Case:
+    """Some jobs are put on hold; one that holds no GPU goes on until all of them are let go."""
+    case = draw(cases())
+    last = Job(
+        id="last",
+        kind=JobKind.COMMAND,
+        submitted_at_s=0.0,
+        earliest_start_at_s=0.0,
+        deadline_at_s=30 * HOUR_S,
+        duration_s=30 * HOUR_S,
+        power_w=0.0,
+        gpus=0,
+    )
+    work = JobWork(job=last, true_duration_s=last.duration_s)
+    some = st.sampled_from([one.job.id for one in case.works])
+    holds = draw(st.lists(st.tuples(st.integers(0, 3), some), min_size=1, max_size=4, unique_by=lambda one: one[1]))
+    return replace(case, works=(*case.works, work), holds=tuple(holds))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
 @given(case=cases())
@@ -199,6 +231,17 @@ def cases(draw: st.DrawFn) -> Case:
 def test_every_driver_gets_the_same_commands_at_the_same_instants(driver: Driver, case: Case) -> None:
     simulated, driven = by_simulator(case), driver(case)
     assert commands(simulated) == commands(driven)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
+@given(case=cases_with_holds())
+@settings(deadline=None, max_examples=30)
+def test_every_driver_does_the_same_with_jobs_on_hold(driver: Driver, case: Case) -> None:
+    simulated, driven = by_simulator(case), driver(case)
+    assert commands(simulated) == commands(driven)
+    for recorded, again in replay(case.engine(), driven):
+        assert again == list(recorded.commands)
 
 
 @pytest.mark.slow
