@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +39,7 @@ from scheduler.planning.plan import Region
 from simulations.fleet import Fleet, Timetable
 from simulations.launcher import JobWork
 from simulations.loop import Loop
+from tests.builders import a_job
 from tests.parity.daemon_driver import driven_by_daemon
 
 HOUR_S = 3600.0
@@ -206,22 +208,19 @@ def cases(draw: st.DrawFn) -> Case:
 
 @st.composite
 def cases_with_holds(draw: st.DrawFn) -> Case:
-    """Some jobs are put on hold; one that holds no GPU goes on until all of them are let go."""
+    """Some jobs are put on hold, one of them in the middle of its run; another goes on until all are let go."""
     case = draw(cases())
-    last = Job(
-        id="last",
-        kind=JobKind.COMMAND,
-        submitted_at_s=0.0,
-        earliest_start_at_s=0.0,
-        deadline_at_s=30 * HOUR_S,
-        duration_s=30 * HOUR_S,
-        power_w=0.0,
-        gpus=0,
-    )
-    work = JobWork(job=last, true_duration_s=last.duration_s)
-    some = st.sampled_from([one.job.id for one in case.works])
-    holds = draw(st.lists(st.tuples(st.integers(0, 3), some), min_size=1, max_size=4, unique_by=lambda one: one[1]))
-    return replace(case, works=(*case.works, work), holds=tuple(holds))
+    last = _at_once("last", duration_s=30 * HOUR_S)
+    paused = _at_once("paused", duration_s=20 * HOUR_S, interruption=Interruption(checkpoint_s=120.0, restore_s=180.0))
+    works = (*case.works, *(JobWork(job=job, true_duration_s=job.duration_s) for job in (last, paused)))
+    some = st.tuples(st.integers(0, 3), st.sampled_from([one.job.id for one in case.works]))
+    holds = draw(st.lists(some, max_size=4, unique_by=lambda one: one[1]))
+    return replace(case, works=works, holds=((draw(st.integers(1, 3)), paused.id), *holds))
+
+
+def _at_once(job_id: str, **fields: Any) -> Job:
+    """Of no GPU, and with no time to spare."""
+    return a_job(id=job_id, gpus=0, power_w=0.0, deadline_at_s=fields["duration_s"], **fields)
 
 
 @pytest.mark.slow
@@ -236,7 +235,7 @@ def test_every_driver_gets_the_same_commands_at_the_same_instants(driver: Driver
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
 @given(case=cases_with_holds())
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 def test_every_driver_does_the_same_with_jobs_on_hold(driver: Driver, case: Case) -> None:
     simulated, driven = by_simulator(case), driver(case)
     assert commands(simulated) == commands(driven)
