@@ -22,10 +22,12 @@ from scheduler.events import (
     JobRestored,
     JobSubmitted,
     Outcome,
+    PauseRequested,
     PauseRun,
     RecordPlacement,
     RecordState,
     ReportLate,
+    ResumeRequested,
     RunFinished,
     RunLost,
     RunPaused,
@@ -67,11 +69,17 @@ class _Entry:
     placement: Placement | None = None
     baseline_gco2e: float | None = None
     is_pausing: bool = False
+    is_on_hold: bool = False
     is_reported_late: bool = False
 
     @property
     def waits(self) -> bool:
-        return self.state in (JobState.WAITING, JobState.PAUSED) and self.running is None
+        return not self.is_on_hold and self.state in (JobState.WAITING, JobState.PAUSED) and self.running is None
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether it takes room in plans: what is on hold does only while its run lasts."""
+        return not self.is_on_hold or self.running is not None
 
     @property
     def gpus(self) -> int | None:
@@ -112,7 +120,10 @@ class _Watched:
         """Anything about it changed."""
         name = entry.job.id
         self.drop(name, is_gone=False)
-        self.holdings.put(entry.as_open(float("-inf")))
+        if entry.is_planned:
+            self.holdings.put(entry.as_open(float("-inf")))
+        else:
+            self.holdings.drop(name)
         if entry.running is not None:
             self.held[name] = entry
             self.ends.put(name, (entry.running.end_at_s,))
@@ -240,11 +251,16 @@ class Engine:
         entry = self._jobs.get(job_id)
         return entry.state if entry else None
 
+    def is_on_hold(self, job_id: str) -> bool:
+        """Whether an open job is on hold; False for others."""
+        entry = self._jobs.get(job_id)
+        return entry is not None and entry.is_on_hold
+
     def open_job_ids(self) -> list[str]:
         return sorted(self._jobs)
 
     def open_jobs(self, now_s: float) -> list[OpenJob]:
-        """All open jobs with what is decided about them, by id."""
+        """All open jobs with what is decided about them, by id; without those on hold, about which nothing is."""
         return self._open_jobs(now_s)
 
     def plan(self) -> Plan:
@@ -279,6 +295,10 @@ class Engine:
                 self._update_region(event.region)
             case CancelRequested():
                 self._cancel(event.job_id, now_s)
+            case PauseRequested():
+                self._put_on_hold(event.job_id, now_s)
+            case ResumeRequested():
+                self._let_go(event.job_id, now_s)
             case Tick():
                 self._wants_plan |= event.replan
             case RunStarted() | RunFinished() | RunLost() | RunPaused():
@@ -306,9 +326,12 @@ class Engine:
             case RunPaused():
                 entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
                 entry.done_s, entry.running, entry.is_pausing = event.done_s, None, False
+                if entry.is_on_hold:  # nobody planned this pause: what it leaves free is for others
+                    entry.placement, self._wants_plan = None, True
                 self._newcomers.append(entry.job.id)
             case RunLost():
-                self._lose(entry, now_s)
+                entry.attempt -= not event.was_claimed
+                self._lose(entry, now_s, is_counted=event.was_claimed or not entry.is_on_hold)
 
     def _take_in_end(self, entry: _Entry, ended_at_s: float) -> None:
         if entry.running is None or _later_segments(entry):
@@ -354,13 +377,37 @@ class Engine:
         self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="cancelled"))
         self._forget(entry)
 
-    def _lose(self, entry: _Entry, now_s: float) -> None:
-        entry.lost += 1
-        entry.state = next_state(entry.state, action_after_loss(entry.lost))
+    def _put_on_hold(self, job_id: str, now_s: float) -> None:
+        entry = self._jobs.get(job_id)
+        if entry is None or entry.is_on_hold or entry.state in TERMINAL_STATES:
+            return
+        if entry.state in HOLDING_STATES and entry.job.interruption is None:
+            return  # it runs in one piece; whoever asks is refused before it comes to this
+        entry.is_on_hold, self._wants_plan = True, True
+        if entry.running is None:
+            entry.placement = None
+        self._watch(entry)
+        self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="put on hold"))
+
+    def _let_go(self, job_id: str, now_s: float) -> None:
+        entry = self._jobs.get(job_id)
+        if entry is None or not entry.is_on_hold or entry.state in TERMINAL_STATES:
+            return
+        entry.is_on_hold, self._wants_plan = False, True
+        self._watch(entry)
+        self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="let go"))
+
+    def _lose(self, entry: _Entry, now_s: float, *, is_counted: bool) -> None:
+        entry.lost += is_counted
+        entry.state = next_state(entry.state, action_after_loss(entry.lost) if is_counted else JobAction.LOSE)
         entry.running, entry.is_pausing = None, False
+        if entry.is_on_hold:
+            entry.placement = None
         if entry.job.interruption is None:
             entry.done_s = 0.0
-        reason = f"its run was lost for the {_ordinal(entry.lost)} time"
+        reason = (
+            f"its run was lost for the {_ordinal(entry.lost)} time" if is_counted else "put on hold before it began"
+        )
         self._commands.append(RecordState(at_s=now_s, job_id=entry.job.id, state=entry.state, reason=reason))
         if entry.state is JobState.QUARANTINED:
             self._forget(entry)
@@ -379,7 +426,7 @@ class Engine:
     # -- planning ---------------------------------------------------------------------------------------------------
 
     def _open_jobs(self, now_s: float) -> list[OpenJob]:
-        return [self._as_open(entry, now_s) for _, entry in sorted(self._jobs.items())]
+        return [self._as_open(entry, now_s) for _, entry in sorted(self._jobs.items()) if entry.is_planned]
 
     def _as_open(self, entry: _Entry, now_s: float) -> OpenJob:
         return replace(entry.as_open(now_s), met_at_once=self._at_once.meets(entry.job))
@@ -397,7 +444,7 @@ class Engine:
     def _place_newcomers(self, now_s: float) -> None:
         newcomers = [self._jobs[job_id] for job_id in self._newcomers if job_id in self._jobs]
         for entry in sorted(newcomers, key=_precedence):
-            if entry.running is not None:
+            if entry.running is not None or not entry.is_planned:
                 continue
             others = self._others(entry, now_s)
             answer = self.planner.place(self._as_open(entry, now_s), others, self.regions, self.forecasts, now_s)
@@ -449,6 +496,10 @@ class Engine:
     def _pause_due(self, now_s: float) -> None:
         self._decided_at_s = now_s
         for job_id, entry in sorted(self._watched.pausable.items()):
+            if entry.is_on_hold and entry.state is JobState.RUNNING and not entry.is_pausing:
+                entry.is_pausing = True
+                self._commands.append(PauseRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason="on hold"))
+                continue
             pause_at_s = self._pause_at_s(entry)
             if pause_at_s is None or pause_at_s > now_s + SAME_INSTANT_S or entry.state is not JobState.RUNNING:
                 continue
@@ -511,7 +562,9 @@ class Engine:
         )
 
     def _pause_at_s(self, entry: _Entry) -> float | None:
-        if entry.running is None or entry.is_pausing or entry.job.interruption is None or not _later_segments(entry):
+        if entry.running is None or entry.is_pausing or entry.is_on_hold:
+            return None
+        if entry.job.interruption is None or not _later_segments(entry):
             return None
         return entry.running.end_at_s - entry.job.interruption.checkpoint_s
 
@@ -592,7 +645,14 @@ def _precedence(entry: _Entry) -> tuple[int, float, float, str]:
 
 
 def _restored(event: JobRestored) -> _Entry:
-    entry = _Entry(job=event.job, state=event.state, attempt=event.attempt, done_s=event.done_s, lost=event.lost)
+    entry = _Entry(
+        job=event.job,
+        state=event.state,
+        attempt=event.attempt,
+        done_s=event.done_s,
+        lost=event.lost,
+        is_on_hold=event.is_on_hold,
+    )
     if event.state in HOLDING_STATES and event.running_in is not None:
         started_at_s = event.at_s if event.started_at_s is None else event.started_at_s
         gpus = event.gpus if entry.job.elastic else None

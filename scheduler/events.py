@@ -35,11 +35,15 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLost:
-    """The run of this attempt ended without a result: its worker or its lease died."""
+    """The run of this attempt ended without a result: its worker or its lease died.
+
+    `was_claimed` is False where the queue did not give the job out, so that there was no attempt.
+    """
 
     at_s: float
     job_id: str
     attempt: int
+    was_claimed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,22 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRequested:
+    """Somebody puts the job on hold: it is not started, and paused where it runs, until it is let go."""
+
+    at_s: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRequested:
+    """Somebody lets a job on hold go."""
+
+    at_s: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSubmitted:
     """A new job, already durable where durability is promised."""
 
@@ -104,6 +124,7 @@ class JobRestored:
     running_in: str | None = None
     started_at_s: float | None = None
     gpus: int | None = None
+    is_on_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +143,8 @@ Event = (
     | CapacityChanged
     | ForecastUpdated
     | CancelRequested
+    | PauseRequested
+    | ResumeRequested
     | JobRestored
     | JobSubmitted
     | Tick
@@ -135,6 +158,8 @@ EVENT_ORDER: tuple[type, ...] = (
     CapacityChanged,
     ForecastUpdated,
     CancelRequested,
+    PauseRequested,
+    ResumeRequested,
     JobRestored,
     JobSubmitted,
     Tick,
@@ -187,7 +212,9 @@ class RecordPlacement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordState:
-    """The job has reached a state that no launcher has to act on: cancelled while waiting, quarantined, lost."""
+    """The job has reached a state that no launcher has to act on: cancelled while waiting, quarantined, lost, on hold,
+    let go.
+    """
 
     at_s: float
     job_id: str

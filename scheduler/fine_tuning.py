@@ -26,6 +26,7 @@ DEFAULT_SEED = 42
 _SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("supervised", "dpo", "reinforcement")
 
+PAUSED_BY_CLIENT = "paused"
 # Our states as OpenAI's clients know them; one that is paused waits for its next piece.
 STATUS: Mapping[JobState, str] = {
     JobState.WAITING: "queued",
@@ -37,6 +38,12 @@ STATUS: Mapping[JobState, str] = {
     JobState.QUARANTINED: "failed",
     JobState.CANCELLED: "cancelled",
 }
+
+
+def status_of(state: JobState, *, is_on_hold: bool) -> str:
+    """As OpenAI's clients know it; one that is on hold and runs is running until its checkpoint is written."""
+    waits = state in (JobState.WAITING, JobState.PAUSED)
+    return PAUSED_BY_CLIENT if is_on_hold and waits else STATUS[state]
 
 
 class FineTuningFields(msgspec.Struct, kw_only=True):

@@ -79,6 +79,9 @@ TRANSITIONS: dict[JobState, dict[JobAction, JobState]] = {
     JobState.CANCELLED: {},
 }
 
+# A job may be put on hold in these, which is no state of its own: it keeps its state and is not started until it is let
+# go. One that runs is paused first, so it has to be interruptible.
+HOLDABLE_STATES = frozenset({JobState.WAITING, JobState.PAUSED, JobState.STARTING, JobState.RUNNING})
 TERMINAL_STATES = frozenset(state for state, ways in TRANSITIONS.items() if not ways)
 HOLDING_STATES = frozenset({JobState.STARTING, JobState.RUNNING})
 
@@ -94,6 +97,14 @@ class IllegalTransitionError(Exception):
     def __init__(self, state: JobState, action: JobAction) -> None:
         self.state, self.action = state, action
         super().__init__(f"{action} does not apply to a job that is {state}")
+
+
+class NotHoldableError(Exception):
+    """A job that cannot be put on hold, or let go, as it stands."""
+
+    def __init__(self, job_id: str, state: JobState, what: str) -> None:
+        self.job_id, self.state, self.what = job_id, state, what
+        super().__init__(f"job {job_id} is {state}: {what}")
 
 
 def next_state(state: JobState, action: JobAction) -> JobState:
@@ -225,6 +236,20 @@ class Job:
     def energy_kwh(self) -> float:
         """Estimated IT energy of the run without pauses."""
         return self.power_w / 1000.0 * self.duration_s / 3600.0
+
+
+def refuse_hold(job: Job, state: JobState) -> None:
+    """Raises NotHoldableError where the job cannot be put on hold."""
+    if state not in HOLDABLE_STATES:
+        raise NotHoldableError(job.id, state, "only what waits or runs can be put on hold")
+    if state in HOLDING_STATES and job.interruption is None:
+        raise NotHoldableError(job.id, state, "it runs in one piece; cancel it, or let it end")
+
+
+def refuse_resume(job: Job, state: JobState) -> None:
+    """Raises NotHoldableError where there is nothing that could go on."""
+    if state not in HOLDABLE_STATES:
+        raise NotHoldableError(job.id, state, "it will not go on")
 
 
 def done_after_pause_s(job: Job, done_s: float, ran_s: float, speed: float = 1.0) -> float:

@@ -79,6 +79,10 @@ class Accounts:
         """The account of uses that started in [since_s, until_s), of all tenants or of one."""
         await self.flush()
         uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
+        return await self.priced(uses)
+
+    async def priced(self, uses: Sequence[EnergyUse]) -> Account:
+        """The account of these uses."""
         intensity = await self._intensity(uses)
         return await self._env.in_thread(settle, uses, intensity)  # seconds, for the requests of a busy month
 

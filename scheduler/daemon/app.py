@@ -26,7 +26,15 @@ from apscheduler.triggers.cron import CronTrigger
 from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
-from scheduler.daemon import batches_api, files_api, fine_tuning_api, jobs_api, keys_api, session_api
+from scheduler.daemon import (
+    batches_api,
+    files_api,
+    fine_tuning_api,
+    jobs_api,
+    keys_api,
+    requests_api,
+    session_api,
+)
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
@@ -355,6 +363,9 @@ class Daemon:
         )
         session_api.SessionApi(env=self._env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
+        requests_api.RequestsApi(
+            env=self._env, records=self.gateway.records, accounts=self.accounts, reads=self.reads
+        ).add_routes(app)
         status = self._status()
         status.add_routes(app)
         self.events = self._events(status)

@@ -131,7 +131,7 @@ class BatchPath:
                 request=ticket.request,
             )
             status = answer.status
-            return self._read(answer, pool, ticket, call, request_id, submitted_at_s, asked_s, tenant)
+            return self._read(endpoint, answer, pool, ticket, call, request_id, submitted_at_s, asked_s, tenant)
         except ApiError as error:
             status = error.status
             raise
@@ -161,6 +161,7 @@ class BatchPath:
 
     def _read(
         self,
+        endpoint: Endpoint,
         answer: Answer,
         pool: ModelPool,
         ticket: Ticket,
@@ -175,7 +176,7 @@ class BatchPath:
             tokens = 0
             if answer.status == 200:
                 guess = Usage(prompt_tokens=call.prompt_tokens, completion_tokens=call.output_tokens)
-                usage = read_usage(answer.body) or guess
+                usage = read_usage(answer.body, endpoint) or guess
                 tokens = usage.prompt_tokens + usage.completion_tokens
                 book_answer(
                     self._bookkeeper,

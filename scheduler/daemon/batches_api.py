@@ -18,6 +18,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.files_api import FilesApi, checked_life_s, json_answer, listed
 from scheduler.daemon.guard import caller_of, owned
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
+from scheduler.daemon.metadata import check_metadata
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.quantities import QuantityError, parse_duration_s
@@ -33,7 +34,6 @@ POLICIES: Policies = {
 
 _MAX_BODY_BYTES = 64 * 1024
 _DEFAULT_PAGE, _LONGEST_PAGE = 20, 100
-_MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 _SHORTEST_WINDOW_S = 1.0
 _RETRY_AFTER_S = 5.0
 
@@ -118,6 +118,7 @@ class BatchesApi:
     def _batch(self, asked: BatchFields, tenant: str) -> Batch:
         if asked.endpoint not in set(Endpoint):
             raise invalid(f"endpoint must be one of {', '.join(Endpoint)}", param="endpoint")
+        check_metadata(asked.metadata)
         now_s = self.env.now_s()
         return Batch(
             id=self.env.new_id("batch"),
@@ -128,7 +129,7 @@ class BatchesApi:
             deadline_at_s=now_s + self._window_s(asked.completion_window),
             output_file_id=self.env.new_id("file"),
             error_file_id=self.env.new_id("file"),
-            metadata=_checked_metadata(asked.metadata),
+            metadata=asked.metadata,
             output_life_s=_output_life_s(asked.output_expires_after),
             tenant=tenant,
         )
@@ -200,16 +201,6 @@ def _asked(body: bytes) -> BatchFields:
         raise invalid(f"{error}.", param=placed) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("The body is not valid JSON.", code="invalid_json") from None
-
-
-def _checked_metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
-    for key, value in (metadata or {}).items():
-        if len(key) > _MAX_KEY or len(value) > _MAX_VALUE:
-            message = f"metadata: keys have at most {_MAX_KEY} characters, values {_MAX_VALUE}"
-            raise invalid(message, param="metadata")
-    if len(metadata or {}) > _MAX_PAIRS:
-        raise invalid(f"metadata: at most {_MAX_PAIRS} pairs", param="metadata")
-    return metadata
 
 
 def _output_life_s(life: OutputLife | None) -> float | None:

@@ -50,6 +50,7 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "run_gpus": standing.gpus,
         "interruptible": job.interruption is not None,
         "regions": list(job.regions),
+        "on_hold_since": _instant(standing.on_hold_at_s),
         "attempt": standing.attempt,
         "region": standing.region,
         "started_at": _instant(standing.started_at_s),
@@ -218,6 +219,7 @@ def restored(record: JobRecord, now_s: float) -> JobRestored:
         running_in=standing.region if standing.is_held else None,
         started_at_s=standing.started_at_s,
         gpus=standing.gpus if standing.is_held else None,
+        is_on_hold=standing.on_hold_at_s is not None,
     )
 
 

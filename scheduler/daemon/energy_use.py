@@ -1,19 +1,22 @@
 """What one request used: joules from the worker where it says, from the energy model otherwise, booked once answered.
 
-Decides the basis and which region pays. Knows no intensity: grams are the ledger's.
+Decides the basis and which region pays. What an answer says of grams is by the forecast of the moment; the ledger's are
+settled on what is known later.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
+from intensity_feeds.series import IntensitySeries
 from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.worker_profiles import worker_deployment
-from scheduler.ledger import EnergyBasis, EnergyUse, Subject
+from scheduler.ledger import EnergyBasis, EnergyUse, Subject, emissions_gco2e
 from shaping import energy, first_token
 from shaping.deployment import ErrorClass
 from shaping.request import Request
@@ -58,11 +61,36 @@ def watt_hours(energy_j: float) -> str:
     return f"{energy_j / _J_PER_WH:.6g}"
 
 
-def energy_headers(energy_j: float, error_class: ErrorClass | None) -> dict[str, str]:
-    """What a response says of its energy: the amount, how it is known, and its 80% band where its class is known."""
-    headers = {"x-slacktide-energy-wh": watt_hours(energy_j), "x-slacktide-basis": str(EnergyBasis.MODELLED)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What one answer used, as far as it is known when it is sent; grams are None where the grid is not known."""
+
+    energy_j: float
+    emissions_gco2e: float | None
+
+    def and_more(self, other: Used | None) -> Used | None:
+        """Of both together; None where either is not known."""
+        if other is None:
+            return None
+        mine, theirs = self.emissions_gco2e, other.emissions_gco2e
+        grams = None if mine is None or theirs is None else mine + theirs
+        return Used(energy_j=self.energy_j + other.energy_j, emissions_gco2e=grams)
+
+    def facts(self) -> dict[str, str]:
+        """By the name that a header and a comment in a stream give them."""
+        told = {"energy-wh": watt_hours(self.energy_j)}
+        if self.emissions_gco2e is not None:
+            told["gco2e"] = f"{self.emissions_gco2e:.6g}"
+        return {**told, "basis": str(EnergyBasis.MODELLED)}
+
+
+def energy_headers(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
+    """What a response says of its energy: the amount, its grams, how both are known, and the energy's 80% band where
+    its class is known.
+    """
+    headers = {f"x-slacktide-{name}": value for name, value in used.facts().items()}
     if error_class is not None:
-        low_j, high_j = band(energy_j, error_class)
+        low_j, high_j = band(used.energy_j, error_class)
         headers["x-slacktide-error-class"] = str(error_class)
         headers["x-slacktide-energy-band-wh"] = f"{watt_hours(low_j)}..{watt_hours(high_j)}"
     return headers
@@ -71,8 +99,15 @@ def energy_headers(energy_j: float, error_class: ErrorClass | None) -> dict[str,
 class Bookkeeper:
     """Turns answered requests into uses of energy."""
 
-    def __init__(self, regions: Mapping[str, RegionSettings], sink: UseSink, metrics: Metrics) -> None:
-        self._regions, self._sink, self._metrics = regions, sink, metrics
+    def __init__(
+        self,
+        regions: Mapping[str, RegionSettings],
+        sink: UseSink,
+        metrics: Metrics,
+        grid_of: Callable[[str], IntensitySeries | None] = lambda _: None,
+    ) -> None:
+        """`grid_of` knows a region's forecast."""
+        self._regions, self._sink, self._metrics, self._grid_of = regions, sink, metrics, grid_of
         self._deployments: dict[int, energy.Deployment | None] = {}
 
     def read_profiles(self, workers: Iterable[WorkerSettings]) -> None:
@@ -100,6 +135,17 @@ class Bookkeeper:
             batch_sequences=max(1, batch_sequences),
             cached_tokens=cached_tokens,
         )
+
+    def used(
+        self, worker: WorkerSettings, energy_j: float | None, released_at_s: float, ended_at_s: float
+    ) -> Used | None:
+        """The energy beside its grams; None where the energy is not known."""
+        if energy_j is None:
+            return None
+        ended_at_s = max(ended_at_s, released_at_s + _SHORTEST_USE_S)
+        region, series = self._regions[worker.region], self._grid_of(worker.region)
+        grams = emissions_gco2e(energy_j / _J_PER_KWH, region.pue, series, released_at_s, ended_at_s)
+        return Used(energy_j=energy_j, emissions_gco2e=grams)
 
     def idle_power_w(self, worker: WorkerSettings) -> float | None:
         """Power of the worker's GPUs without work; None where the settings name no known profile."""

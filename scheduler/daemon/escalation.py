@@ -20,7 +20,7 @@ from scheduler.daemon.answer_confidence import (
     without_logprobs,
 )
 from scheduler.daemon.api_errors import ApiError
-from scheduler.daemon.energy_use import energy_headers
+from scheduler.daemon.energy_use import Used, energy_headers
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.query_text import with_model
 from shaping.deployment import ErrorClass
@@ -28,6 +28,7 @@ from shaping.routing import Cascade, RouteReason
 
 CASCADE_HEADER = "x-slacktide-cascade"
 _WORST_LAST = list(ErrorClass)
+_NOTHING = Used(energy_j=0.0, emissions_gco2e=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Asked:
     """One model's answer: as it may be sent, with what it used."""
 
     response: web.Response
-    energy_j: float | None
+    used: Used | None
     error_class: ErrorClass | None
 
 
@@ -55,7 +56,7 @@ class Escalated:
 class _Spent:
     """All models asked for one call, in order."""
 
-    energy_j: float | None = 0.0
+    used: Used | None = _NOTHING
     classes: list[ErrorClass | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     held_ms: float = 0.0
@@ -64,17 +65,16 @@ class _Spent:
         """An answered call; what failed was not booked."""
         self.asked.append(model if said is None or said.ratio is None else f"{model}={said.ratio:.3f}")
         self.held_ms += float(one.response.headers.get("x-slacktide-held-ms", 0.0))
-        is_unknown = self.energy_j is None or one.energy_j is None
-        self.energy_j = None if is_unknown else (self.energy_j or 0.0) + (one.energy_j or 0.0)
+        self.used = None if self.used is None else self.used.and_more(one.used)
         self.classes.append(one.error_class)
 
     def headers(self) -> dict[str, str]:
         """Of all of them together; the band is that of the profile known worst."""
         told = {CASCADE_HEADER: ", ".join(self.asked), "x-slacktide-held-ms": f"{self.held_ms:.0f}"}
-        if self.energy_j is not None and self.classes:
+        if self.used is not None and self.classes:
             known = [one for one in self.classes if one is not None]
             worst = max(known, key=_WORST_LAST.index) if len(known) == len(self.classes) else None
-            told.update(energy_headers(self.energy_j, worst))
+            told.update(energy_headers(self.used, worst))
         return told
 
 

@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: create, list, show and cancel fine-tunings, as OpenAI's clients do.
+"""`/v1/fine_tuning/jobs`: create, list, show, cancel, pause and resume fine-tunings, as OpenAI's clients do.
 
     state_dir/fine_tunes/ID/training.jsonl     a second name of the uploaded file, which may be deleted meanwhile
                             validation.jsonl
@@ -9,9 +9,10 @@ Translates and decides nothing: the job goes the way of every other.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,15 @@ from scheduler.daemon.files_api import FilesApi, json_answer, listed
 from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.jobs_api import JobsApi
+from scheduler.daemon.metadata import check_metadata
 from scheduler.engine import explain
-from scheduler.fine_tuning import STATUS, FineTuning, checked, job_of, read_fields, settings_of
+from scheduler.fine_tuning import FineTuning, checked, job_of, read_fields, settings_of, status_of
 from scheduler.jobs import InvalidJobError, Job, JobState
 from scheduler.planning.plan import Placement
-from scheduler.store.contract import JobFilter, JobRecord, Reads, StoreBusyError, UnknownJobError
+from scheduler.store.contract import IdempotencyKey, JobFilter, JobRecord, Reads, StoreBusyError, UnknownJobError
 from scheduler.templates import filled, placeholders
+
+log = logging.getLogger(__name__)
 
 _LOOKING = frozenset({Scope.TRAIN, Scope.READ})
 POLICIES: Policies = {
@@ -44,6 +48,8 @@ POLICIES: Policies = {
     "GET /v1/fine_tuning/jobs/{id}/events": _LOOKING,
     "GET /v1/fine_tuning/jobs/{id}/checkpoints": _LOOKING,
     "POST /v1/fine_tuning/jobs/{id}/cancel": Scope.TRAIN,
+    "POST /v1/fine_tuning/jobs/{id}/pause": Scope.TRAIN,
+    "POST /v1/fine_tuning/jobs/{id}/resume": Scope.TRAIN,
 }
 
 _MAX_BODY_BYTES = 64 * 1024
@@ -75,16 +81,26 @@ class FineTuningApi:
         app.router.add_get("/v1/fine_tuning/jobs/{id}/events", self.events, allow_head=False)
         app.router.add_get("/v1/fine_tuning/jobs/{id}/checkpoints", self.checkpoints, allow_head=False)
         app.router.add_post("/v1/fine_tuning/jobs/{id}/cancel", self.cancel)
+        app.router.add_post("/v1/fine_tuning/jobs/{id}/pause", self.pause)
+        app.router.add_post("/v1/fine_tuning/jobs/{id}/resume", self.resume)
 
     async def recover(self) -> None:
-        """Remove what a crash left of calls that were never answered."""
-        await self.env.in_thread(self._remove_unknown)
+        """Remove what a crash left of calls that were never answered; what cannot be told now is left for later."""
+        try:
+            await self.env.in_thread(self._remove_unknown)
+        except StoreBusyError as error:
+            log.warning("folders not looked at", extra={"action": "fine_tunes_kept", "why": str(error)})
 
     async def create(self, request: web.Request) -> web.Response:
-        """The fine-tuning once it is durable; 422 where no plan is in time."""
+        """The fine-tuning once it is durable, or the one that its key stands for; 422 where no plan is in time."""
         body = await read_json_body(request, max_bytes=_MAX_BODY_BYTES)
+        key, tenant = request.headers.get("Idempotency-Key"), tenant_for(request)
+        idempotency = None if key is None else IdempotencyKey.of(key, body)
+        if idempotency is not None and (known := await self.jobs.admitted_before(tenant, idempotency)):
+            return json_answer(self._described(await self._record(known)))
         try:
             fields = read_fields(body)
+            check_metadata(fields.metadata)
             settings = settings_of(fields.model, self.settings.fine_tuning)
             asked = checked(fields, settings)
             job_id = self.env.new_id(_ID)
@@ -92,23 +108,25 @@ class FineTuningApi:
             template = next(one for one in self.settings.template if one.name == settings.template)
             arguments = asked.arguments(placeholders(template.command), paths)
             filled(template.command, arguments)
-            job = job_of(asked, settings, arguments, job_id, self.env.now_s(), tenant_for(request))
+            job = job_of(asked, settings, arguments, job_id, self.env.now_s(), tenant)
         except InvalidJobError as error:
             raise invalid(f"{error.field}: {error.what}", param=error.field) from None
         request[TARGET] = job.id
-        return await self._admitted(job, asked)
+        return await self._admitted(job, asked, idempotency)
 
-    async def _admitted(self, job: Job, asked: FineTuning) -> web.Response:
+    async def _admitted(self, job: Job, asked: FineTuning, idempotency: IdempotencyKey | None) -> web.Response:
         folder = self.folder / job.id
         try:
             await self.env.in_thread(self._lay_out, folder, asked)
-            await self.jobs.admit(job, {_PAYLOAD: asdict(asked)})
+            is_new, record = await self.jobs.admit(job, {_PAYLOAD: asdict(asked)}, idempotency)
         except FileNotFoundError:
             raise not_found(f"There is no file {asked.training_file!r}.") from None
         except ApiError:
             await self.env.in_thread(shutil.rmtree, folder, True)
             raise
-        return json_answer(self._described(await self._record(job.id)))
+        if not is_new:  # the same call came twice at once, and the other was first
+            await self.env.in_thread(shutil.rmtree, folder, True)
+        return json_answer(self._described(record))
 
     async def listing(self, request: web.Request) -> web.Response:
         """Newest first, `after` an id; `metadata[...]` filters are not looked at."""
@@ -116,18 +134,30 @@ class FineTuningApi:
         after = request.query.get("after")
         before = None if after is None else (await self._own(request, after)).sequence
         chosen = JobFilter(id_prefix=_ID, tenant=caller_of(request).tenant)
-        found = await self._asked(self.reads.jobs, chosen, limit=limit + 1, before=before)
-        whole_records = [await self._record(one.job.id) for one in found[:limit]]
-        return json_answer(listed([self._described(one) for one in whole_records], has_more=len(found) > limit))
+        found = await self._asked(self.reads.jobs, chosen, limit=limit + 1, before=before, with_payloads=True)
+        return json_answer(listed([self._described(one) for one in found[:limit]], has_more=len(found) > limit))
 
     async def show(self, request: web.Request) -> web.Response:
         return json_answer(self._described(await self._own(request, request.match_info["id"])))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancelled at once; what runs is told to stop. The body is not looked at."""
+        return await self._commanded(request, self.jobs.cancel_job)
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """On hold until it is resumed; a run writes its checkpoint and stops. 409 for one that runs in one piece."""
+        return await self._commanded(request, self.jobs.hold_job)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """No longer on hold: it is planned again, and late if there is no more time."""
+        return await self._commanded(request, self.jobs.resume_job)
+
+    async def _commanded(
+        self, request: web.Request, command: Callable[[str], Coroutine[Any, Any, None]]
+    ) -> web.Response:
         refuse_other_origins(request)
         record = await self._own(request, request.match_info["id"])
-        await self.jobs.cancel_job(record.job.id)
+        await command(record.job.id)
         return json_answer(self._described(await self._record(record.job.id)))
 
     async def events(self, request: web.Request) -> web.Response:
@@ -218,7 +248,7 @@ def described(record: JobRecord, placement: Placement | None) -> dict[str, Any]:
         "fine_tuned_model": asked.name_of_result(job.id) if state is JobState.SUCCEEDED else None,
         "organization_id": job.tenant,
         "result_files": [],
-        "status": STATUS[state],
+        "status": status_of(state, is_on_hold=record.standing.on_hold_at_s is not None),
         "validation_file": asked.validation_file,
         "training_file": asked.training_file,
         "hyperparameters": _hyperparameters(asked),

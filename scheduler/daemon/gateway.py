@@ -26,6 +26,7 @@ from scheduler.daemon.guard import caller_of, tenant_for
 from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
+from scheduler.daemon.joined_calls import JoinedCalls, RunningCall, names_of
 from scheduler.daemon.keeper import Keeper
 from scheduler.daemon.load_reading import LoadReader
 from scheduler.daemon.metrics import Metrics
@@ -35,6 +36,7 @@ from scheduler.daemon.pools import RETRY_AFTER_FULL_S, ModelPool, Ticket, least_
 from scheduler.daemon.probing import Prober
 from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
+from scheduler.daemon.request_records import RequestRecord, RequestRecords
 from scheduler.daemon.traces import part_of
 from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
@@ -56,6 +58,7 @@ POLICIES: Policies = {
 
 _RETRY_AFTER_DRAIN_S = 5.0
 _CLIENT_LEFT = 499
+_NO_HEADERS: Mapping[str, str] = {}
 _LEAST_PATIENCE_S = 1.0  # of a client whose first model took all of it: it may have more than it says
 
 
@@ -86,6 +89,7 @@ class _Account:
     tenant: str
     batch: Job | None
     charge: Charge
+    record: RequestRecord
 
 
 class Gateway:
@@ -115,7 +119,9 @@ class Gateway:
         for worker in settings.worker:
             if worker.region not in regions:
                 raise UnknownRegionError(worker.url, worker.region)
-        self._bookkeeper = Bookkeeper(regions, sink, metrics)
+        self.records = RequestRecords(sink)
+        self._joinable = JoinedCalls()
+        self._bookkeeper = Bookkeeper(regions, self.records, metrics, grid_of)
         self._bookkeeper.read_profiles(settings.worker)
         self._workers = [Worker(worker) for worker in settings.worker]
         self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
@@ -293,20 +299,55 @@ class Gateway:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
+        names = None if call.is_streaming else names_of(http.headers, _whose(http, endpoint), body)
+        if names is None:
+            return await self._answered(http, endpoint, body, call, began_s)
+        if (running := self._joinable.of(names)) is not None:
+            return await self._joined(http, endpoint, call, running)
+        work = self._answered(http, endpoint, body, call, began_s)
+        return (await self._joinable.begin(names, http[REQUEST_ID], work).answer()).response
+
+    async def _joined(
+        self, http: web.Request, endpoint: Endpoint, call: Call, running: RunningCall
+    ) -> web.StreamResponse:
+        """The answer of a call that this one is a retry of: it costs nothing, and is charged to nobody."""
+        self._metrics.joined.labels(endpoint).inc()
+        record = self._record(http, endpoint, call, call.model, tenant_for(http))
+        record.joined = running.request_id
+        status, headers = _CLIENT_LEFT, _NO_HEADERS
+        try:
+            response = (await running.answer()).again(running.request_id)
+            status, headers = response.status, response.headers
+            return response
+        except ApiError as error:
+            status = error.status
+            raise
+        finally:
+            record.ended(status, self._env.now_s(), headers)
+
+    async def _answered(
+        self, http: web.Request, endpoint: Endpoint, body: bytes, call: Call, began_s: float
+    ) -> web.StreamResponse:
+        asked_model = call.model
         can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
         with part_of(http, "route") as part:
             route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
             part.note(asked_for=call.model)
-        whose = self._account_of(http, call)
+        whose = self._account_of(http, endpoint, call, asked_model)
+        status, headers = _CLIENT_LEFT, _NO_HEADERS
         try:
             response = await self._routed(http, endpoint, body, call, began_s, whose, route)
-        except ApiError:
+            status, headers = response.status, response.headers
+        except ApiError as error:
+            status = error.status
             whose.charge.ended(is_refused=True)
             raise
+        finally:
+            whose.record.ended(status, self._env.now_s(), headers)
         whose.charge.ended(is_refused=response.status >= 400)
         return response
 
-    def _account_of(self, http: web.Request, call: Call) -> _Account:
+    def _account_of(self, http: web.Request, endpoint: Endpoint, call: Call, asked_model: str) -> _Account:
         """Whose the call is, and its place in that tenant's quota. Raises ApiError 429."""
         named = http.headers.get(JOB_HEADER)
         batch = None if named is None else self._batch_of(named)
@@ -315,7 +356,23 @@ class Gateway:
         tenant = tenant_for(http) if batch is None else batch.tenant
         tokens = call.prompt_tokens + call.output_tokens
         charge = self._quotas.admit(http, tenant, tokens, is_paced=batch is not None)
-        return _Account(tenant=tenant, batch=batch, charge=charge)
+        record = self._record(http, endpoint, call, asked_model, tenant)
+        return _Account(tenant=tenant, batch=batch, charge=charge, record=record)
+
+    def _record(
+        self, http: web.Request, endpoint: Endpoint, call: Call, asked_model: str, tenant: str
+    ) -> RequestRecord:
+        return self.records.began(
+            RequestRecord(
+                id=http[REQUEST_ID],
+                tenant=tenant,
+                endpoint=endpoint,
+                asked_model=asked_model,
+                service_tier=call.service_tier,
+                is_streaming=call.is_streaming,
+                arrived_at_s=self._env.now_s(),
+            )
+        )
 
     async def _routed(
         self,
@@ -356,7 +413,7 @@ class Gateway:
                 waited_s=None if is_first else now_s - began_s,
             )
             assert isinstance(response, web.Response), "no stream was asked for"
-            return Asked(response=response, energy_j=exchange.energy_j, error_class=exchange.error_class)
+            return Asked(response=response, used=exchange.used, error_class=exchange.error_class)
 
         found = await escalate(cascade, endpoint, route.body, ask)
         self._routing.served(route.name, found.model, found.reason)
@@ -389,11 +446,13 @@ class Gateway:
             request = replace(request, not_before_s=now_s)
         self._make_room(request.latency_class)
         ticket = pool.admit(request, now_s)
+        whose.record.offered(ticket)
         status = _CLIENT_LEFT
         try:
             exchange = self._exchange(http, endpoint, body, call, pool, ticket, patience_s, whose, route)
             response = await exchange.run()
             status = response.status
+            whose.record.answered(exchange.region, exchange.usage)
             if exchange.usage is not None:
                 whose.charge.used(exchange.usage.prompt_tokens + exchange.usage.completion_tokens)
             return response, exchange
@@ -401,6 +460,7 @@ class Gateway:
             status = error.status
             raise
         finally:
+            whose.record.left(ticket)
             self._leave(pool, ticket)
             self._metrics.for_requests(endpoint, pool.model, request.latency_class).answered(
                 status, took_s=self._env.monotonic_s() - began_s, held_s=ticket.held_s
@@ -526,6 +586,12 @@ class Gateway:
 
 def _json(body: bytes) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": "application/json"})
+
+
+def _whose(http: web.Request, endpoint: Endpoint) -> tuple[str | None, ...]:
+    """All but the body that makes two calls the same."""
+    asked = (http.headers.get(name) for name in (ECO_HEADER, DEADLINE_HEADER, JOB_HEADER))
+    return (caller_of(http).key_id, endpoint, *asked)
 
 
 def _within(kv_tokens: int | None, prompt_tokens: int, output_tokens: int) -> tuple[int, int]:

@@ -29,6 +29,7 @@ _READ_ONLY: dict[str, object] = {
     "remote_host": None,
     "remote_port": None,
 }
+_HANDED_OVER = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
 # What asks for more than the answer's own tokens needs the prompt read where the answer is written.
 _NEEDS_THE_PROMPT = ("prompt_logprobs", "echo")
 
@@ -51,7 +52,7 @@ class HandOver:
     def reader(self, writer: Worker, endpoint: Endpoint, request: Request, now_s: float) -> Worker | None:
         """Who reads the prompt for the writer; None where it had better read it itself."""
         readers = self._readers.get(request.model, ())
-        if not readers or writer.settings.role is not WorkerRole.DECODE or endpoint is Endpoint.EMBEDDINGS:
+        if not readers or writer.settings.role is not WorkerRole.DECODE or endpoint not in _HANDED_OVER:
             return None
         if request.adapter:  # its KV cache is the adapter's own, which a prefill worker does not serve
             return None

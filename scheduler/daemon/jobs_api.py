@@ -40,8 +40,8 @@ from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.tenants import TenantBudgets
 from scheduler.engine import explain
-from scheduler.events import CancelRequested, Event, JobSubmitted
-from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState
+from scheduler.events import CancelRequested, Event, JobSubmitted, PauseRequested, ResumeRequested
+from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState, NotHoldableError
 from scheduler.launchers.contract import run_id_of
 from scheduler.planning.open_jobs.choices import Grid
 from scheduler.planning.plan import Placement, Refusal
@@ -81,6 +81,8 @@ POLICIES: Policies = {
     "GET /api/v1/jobs/{id}/output": _LOOKING,
     "GET /api/v1/jobs/{id}/log": _LOOKING,
     "POST /api/v1/jobs/{id}/cancel": Scope.TRAIN,
+    "POST /api/v1/jobs/{id}/pause": Scope.TRAIN,
+    "POST /api/v1/jobs/{id}/resume": Scope.TRAIN,
     "POST /api/v1/jobs/{id}/requeue": Scope.TRAIN,
     "GET /api/v1/plan": Scope.READ,
     "GET /api/v1/intensity": Scope.READ,
@@ -124,6 +126,8 @@ class JobsApi:
         app.router.add_get("/api/v1/jobs/{id}/output", self.output, allow_head=False)
         app.router.add_get("/api/v1/jobs/{id}/log", self.log, allow_head=False)
         app.router.add_post("/api/v1/jobs/{id}/cancel", self.cancel)
+        app.router.add_post("/api/v1/jobs/{id}/pause", self.pause)
+        app.router.add_post("/api/v1/jobs/{id}/resume", self.resume)
         app.router.add_post("/api/v1/jobs/{id}/requeue", self.requeue)
         app.router.add_get("/api/v1/plan", self.plan, allow_head=False)
         app.router.add_get("/api/v1/intensity", self.intensity, allow_head=False)
@@ -219,6 +223,20 @@ class JobsApi:
         await self.cancel_job(job_id)
         return await self._described(200, job_id)
 
+    async def pause(self, request: web.Request) -> web.Response:
+        """Put a job on hold; 409 for one that runs in one piece, or has ended."""
+        refuse_other_origins(request)
+        job_id = (await self._own(request)).job.id
+        await self.hold_job(job_id)
+        return await self._described(200, job_id)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """Let a job on hold go: it is planned again."""
+        refuse_other_origins(request)
+        job_id = (await self._own(request)).job.id
+        await self.resume_job(job_id)
+        return await self._described(200, job_id)
+
     async def requeue(self, request: web.Request) -> web.Response:
         """Let a job out of quarantine."""
         refuse_other_origins(request)
@@ -231,11 +249,27 @@ class JobsApi:
 
     # -- for other fronts of the queue ------------------------------------------------------------------------------
 
-    async def admit(self, job: Job, payload: Mapping[str, Any]) -> None:
-        """Plan a job and accept it. Raises ApiError: 422 where no plan is in time, 503 where it cannot be kept."""
+    async def admit(
+        self, job: Job, payload: Mapping[str, Any], idempotency: IdempotencyKey | None = None
+    ) -> tuple[bool, JobRecord]:
+        """Plan a job and accept it: whether it is new, and the job that the key stands for.
+
+        Raises ApiError: 422 where no plan is in time, 503 where it cannot be kept.
+        """
         if self.is_draining:
             raise _draining()
-        await self._submit(await self._accepted(job), payload, None)
+        return await self._submit(await self._accepted(job), payload, idempotency)
+
+    async def admitted_before(self, tenant: str, idempotency: IdempotencyKey) -> str | None:
+        """The job that an earlier call with this key made: it may be infeasible by now and is still the answer.
+
+        Raises ApiError 409 for a key that was used for another body.
+        """
+        try:
+            with _naming_the_store():
+                return await self.env.in_thread(self.reads.submission_of, tenant, idempotency)
+        except IdempotencyConflictError as error:
+            raise _refused(error) from None
 
     async def cancel_job(self, job_id: str) -> None:
         """Raises ApiError: 409 for one that has ended already."""
@@ -243,6 +277,20 @@ class JobsApi:
         await self._write(
             lambda store: store.cancel(job_id, now_s=now_s, reason="cancelled by request"),
             lambda _: CancelRequested(at_s=now_s, job_id=job_id),
+        )
+
+    async def hold_job(self, job_id: str) -> None:
+        """On hold until it is let go. Raises ApiError: 409 for one that runs in one piece, or has ended."""
+        now_s = self.env.now_s()
+        await self._write(
+            lambda store: store.hold(job_id, now_s=now_s), lambda _: PauseRequested(at_s=now_s, job_id=job_id)
+        )
+
+    async def resume_job(self, job_id: str) -> None:
+        """Raises ApiError: 409 for one that has ended."""
+        now_s = self.env.now_s()
+        await self._write(
+            lambda store: store.resume(job_id, now_s=now_s), lambda _: ResumeRequested(at_s=now_s, job_id=job_id)
         )
 
     # -- the rest ---------------------------------------------------------------------------------------------------
@@ -349,13 +397,7 @@ class JobsApi:
         return None if explanation is None else as_json(explanation)
 
     async def _known(self, fields: SubmissionFields, key: str, body: bytes) -> web.Response | None:
-        """The job that an earlier call with this key made: it may be infeasible by now and is still the answer."""
-        idempotency = IdempotencyKey.of(key, body)
-        try:
-            with _naming_the_store():
-                known = await self.env.in_thread(self.reads.submission_of, fields.tenant, idempotency)
-        except IdempotencyConflictError as error:
-            raise _refused(error) from None
+        known = await self.admitted_before(fields.tenant, IdempotencyKey.of(key, body))
         return None if known is None else await self._described(200, known)
 
     async def _submit(
@@ -389,7 +431,13 @@ class JobsApi:
         try:
             with _naming_the_store():
                 written = await self.writer.write(change, is_admission=is_admission)
-        except (UnknownJobError, IllegalTransitionError, IdempotencyConflictError, UnstorableError) as error:
+        except (
+            UnknownJobError,
+            IllegalTransitionError,
+            NotHoldableError,
+            IdempotencyConflictError,
+            UnstorableError,
+        ) as error:
             raise _refused(error) from None
         if (event := event_of(written)) is not None:
             self.runner.post(event)

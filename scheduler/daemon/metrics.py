@@ -44,6 +44,7 @@ class Metrics:
         self.registry.register(self._requests)
         self.refusals = self._counter("refusals", "Requests refused or failed, by error code.", "status", "code")
         self.routed = self._counter("routed_requests", "Requests whose model was chosen.", "pool", "model", "reason")
+        self.joined = self._counter("joined_requests", "Retries that waited for the call under way.", "endpoint")
         self.held = self._gauge("held_requests", "Requests held now.", "model")
         self.running = self._gauge("running_requests", "Requests at the workers now.", "model")
         self.group_size = self._histogram(

@@ -16,15 +16,17 @@ import msgspec
 
 from scheduler.daemon.api_errors import ApiError, invalid
 from shaping.prefixes import Prefix, named_blocks
+from shaping.request import LatencyClass
 
 
 class Endpoint(StrEnum):
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
     EMBEDDINGS = "/v1/embeddings"
+    RESPONSES = "/v1/responses"
 
 
-FLEX = "flex"
+FLEX, PRIORITY, DEFAULT = "flex", "priority", "default"
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 
 # A byte pair is about four characters of English; JSON's own punctuation makes this an upper bound, which is the safe
@@ -62,10 +64,17 @@ class EmbeddingFields(_Common, gc=False, kw_only=True):
     input: msgspec.Raw
 
 
+class ResponseFields(_Common, gc=False, kw_only=True):
+    input: msgspec.Raw
+    max_output_tokens: int | None = None
+    background: bool | None = None
+
+
 _DECODERS: dict[Endpoint, msgspec.json.Decoder[Any]] = {
     Endpoint.CHAT: msgspec.json.Decoder(ChatFields),
     Endpoint.COMPLETIONS: msgspec.json.Decoder(CompletionFields),
     Endpoint.EMBEDDINGS: msgspec.json.Decoder(EmbeddingFields),
+    Endpoint.RESPONSES: msgspec.json.Decoder(ResponseFields),
 }
 
 
@@ -75,7 +84,12 @@ def fields_of(endpoint: Endpoint) -> type[msgspec.Struct]:
     return found
 
 
-_PROMPT_FIELD = {Endpoint.CHAT: "messages", Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
+_PROMPT_FIELD = {
+    Endpoint.CHAT: "messages",
+    Endpoint.COMPLETIONS: "prompt",
+    Endpoint.EMBEDDINGS: "input",
+    Endpoint.RESPONSES: "input",
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +109,9 @@ def read_call(endpoint: Endpoint, body: bytes) -> Call:
     fields = _decode(endpoint, body)
     prompt = bytes(getattr(fields, _PROMPT_FIELD[endpoint]))
     _check_prompt(_PROMPT_FIELD[endpoint], prompt)
+    if endpoint is Endpoint.RESPONSES and fields.background:
+        # It would be asked for again by its id, and of a worker that no longer knows which of them has it.
+        raise invalid("background is not served here: use /v1/batches, or a deadline", param="background")
     tier = fields.service_tier
     if tier is not None and tier not in SERVICE_TIERS:
         raise invalid(f"service_tier must be one of {', '.join(sorted(SERVICE_TIERS))}", param="service_tier")
@@ -167,11 +184,12 @@ def _token_estimate(prompt: bytes) -> int:
 
 
 def _output_limit(fields: _Common) -> int:
-    for name in ("max_completion_tokens", "max_tokens", "n"):
-        limit = getattr(fields, name)
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens", "n"):
+        limit = getattr(fields, name, None)
         if limit is not None and limit < (0 if name == "max_tokens" else 1):
             raise invalid(f"{name} cannot be {limit}", param=name)
-    per_choice = fields.max_completion_tokens or fields.max_tokens or _OUTPUT_TOKENS_UNSAID
+    limit = getattr(fields, "max_output_tokens", None) or fields.max_completion_tokens or fields.max_tokens
+    per_choice = limit or _OUTPUT_TOKENS_UNSAID
     return per_choice * (fields.n or 1)
 
 
@@ -196,29 +214,94 @@ class Usage(msgspec.Struct, gc=False, frozen=True):
         return 0 if details is None else min(max(0, details.cached_tokens or 0), self.prompt_tokens)
 
 
+class _UsageOfResponse(msgspec.Struct, gc=False, frozen=True):
+    """The same under the names of `/v1/responses`."""
+
+    input_tokens: int
+    output_tokens: int = 0
+    input_tokens_details: _PromptDetails | None = None
+
+    def as_usage(self) -> Usage:
+        return Usage(
+            prompt_tokens=self.input_tokens,
+            completion_tokens=self.output_tokens,
+            prompt_tokens_details=self.input_tokens_details,
+        )
+
+
 class _Answer(msgspec.Struct, gc=False):
     usage: Usage | None = None
 
 
+class _ResponseAnswer(msgspec.Struct, gc=False):
+    usage: _UsageOfResponse | None = None
+
+
+_response_decoder = msgspec.json.Decoder(_ResponseAnswer)
+_response_usage_decoder = msgspec.json.Decoder(_UsageOfResponse)
+# The last event of such a stream repeats the whole answer; its usage stands near the end, beside no text unescaped.
+_USAGE_IN_EVENT = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
-def read_usage(answer: bytes) -> Usage | None:
+def read_usage(answer: bytes, endpoint: Endpoint = Endpoint.CHAT) -> Usage | None:
     """The token counts in a JSON answer; None where there are none, or where the answer is no JSON."""
     try:
+        if endpoint is Endpoint.RESPONSES:
+            found = _response_decoder.decode(answer).usage
+            return None if found is None else found.as_usage()
         return _answer_decoder.decode(answer).usage
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def read_stream_usage(tail: bytes) -> Usage | None:
+def read_stream_usage(tail: bytes, endpoint: Endpoint = Endpoint.CHAT) -> Usage | None:
     """The token counts in the last events of a stream, if the client asked for them."""
+    if endpoint is Endpoint.RESPONSES:
+        return _usage_of_last_response(tail)
     for line in reversed(tail.splitlines()):
         if line.startswith(b"data: {"):
             usage = read_usage(line[6:])
             if usage is not None:
                 return usage
     return None
+
+
+def _usage_of_last_response(tail: bytes) -> Usage | None:
+    for found in reversed(_USAGE_IN_EVENT.findall(tail)):
+        try:
+            usage: _UsageOfResponse = _response_usage_decoder.decode(found)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        return usage.as_usage()
+    return None
+
+
+def tier_used(asked: str, latency_class: LatencyClass) -> str:
+    """The service tier by which a request was served: what may wait is flex, whatever it was called."""
+    if latency_class is not LatencyClass.INTERACTIVE:
+        return FLEX
+    return PRIORITY if asked == PRIORITY else DEFAULT
+
+
+def with_tier(answer: bytes, tier: str) -> bytes:
+    """The worker's JSON object with this service tier in it; every other field keeps its bytes.
+
+    What is no JSON object stays as it is.
+    """
+    if not answer.lstrip().startswith(b"{") or not answer.rstrip().endswith(b"}"):
+        return answer
+    if b'"service_tier"' not in answer:
+        inside = answer.rstrip()[:-1]
+        comma = b"" if inside.rstrip().endswith(b"{") else b","
+        return inside + comma + b'"service_tier":"' + tier.encode() + b'"}'
+    try:
+        fields = _raw_fields.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return answer
+    fields["service_tier"] = msgspec.Raw(msgspec.json.encode(tier))
+    return msgspec.json.encode(fields)
 
 
 def models_answer(models: Iterable[str], *, created_at_s: float) -> bytes:

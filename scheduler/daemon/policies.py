@@ -10,6 +10,7 @@ from scheduler.daemon import (
     jobs_api,
     keys_api,
     quota_book,
+    requests_api,
     session_api,
 )
 from scheduler.daemon.dashboard import events_api, page, savings_api, status
@@ -26,6 +27,7 @@ POLICIES: Policies = {
     **jobs_api.POLICIES,
     **keys_api.POLICIES,
     **quota_book.POLICIES,
+    **requests_api.POLICIES,
     **savings_api.POLICIES,
     **session_api.POLICIES,
     **status.POLICIES,

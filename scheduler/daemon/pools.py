@@ -36,16 +36,17 @@ _LOWEST_FIRST = (LatencyClass.BATCH, LatencyClass.FLEX, LatencyClass.INTERACTIVE
 class Ticket:
     """One request's place in a pool, from its offer until it leaves."""
 
-    __slots__ = ("_waiter", "is_shed", "released_at_s", "request")
+    __slots__ = ("_waiter", "is_shed", "released_at_s", "released_because", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.is_shed = False  # sent away for others
         self.released_at_s: float | None = None
+        self.released_because: ReleaseReason | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def release(self, at_s: float) -> None:
-        self.released_at_s = at_s
+    def release(self, at_s: float, reason: ReleaseReason) -> None:
+        self.released_at_s, self.released_because = at_s, reason
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -273,7 +274,7 @@ class ModelPool:
                 self.running += 1
                 if self._latest_starts is not None:
                     self._latest_starts.gone(request.id)
-                self.held[request.id].release(group.released_at_s)
+                self.held[request.id].release(group.released_at_s, group.reason)
                 self._unheld(request.id)
         if self._shaper.is_blocked:
             self._blocked.set()

@@ -20,6 +20,11 @@ class _Chat(msgspec.Struct, gc=False):
     messages: list[_Message]
 
 
+class _Response(msgspec.Struct, gc=False):
+    input: str | list[_Message]
+
+
+_response_decoder = msgspec.json.Decoder(_Response)
 _chat_decoder = msgspec.json.Decoder(_Chat)
 _any_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -29,6 +34,9 @@ def query_text(endpoint: Endpoint, body: bytes) -> str:
     try:
         if endpoint is Endpoint.CHAT:
             return _last_said(_chat_decoder.decode(body).messages)
+        if endpoint is Endpoint.RESPONSES:
+            asked = _response_decoder.decode(body).input
+            return asked if isinstance(asked, str) else _last_said(asked)
         return _joined(msgspec.json.decode(_any_decoder.decode(body)[_PROMPT_FIELD[endpoint]]))
     except msgspec.DecodeError:  # messages of a shape that only the worker can judge
         return ""

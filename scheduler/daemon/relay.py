@@ -12,6 +12,7 @@ from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.energy_use import (
     WORKER_ENERGY_HEADER,
     Bookkeeper,
+    Used,
     energy_headers,
     stream_energy_j,
     worker_energy_j,
@@ -28,6 +29,8 @@ from scheduler.daemon.openai_api import (
     error_event,
     read_stream_usage,
     read_usage,
+    tier_used,
+    with_tier,
     wrapped_as_event,
 )
 from scheduler.daemon.pools import ModelPool, Ticket
@@ -44,6 +47,11 @@ _STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Co
 _PASSED_HEADERS = ("Cache-Control", "Content-Encoding", "Retry-After", "openai-processing-ms")
 # The last event with the usage fits in here.
 _TAIL_BYTES = 8192
+# The official client hangs up as soon as it has read this, so what is to reach it goes with it.
+_LAST_EVENT = b"data: [DONE]\n\n"
+
+
+_TELLS_TIER = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES})
 
 
 class Exchange:
@@ -58,16 +66,17 @@ class Exchange:
         "body",
         "call",
         "endpoint",
-        "energy_j",
         "error_class",
         "http",
         "margin_s",
         "patience_s",
         "pool",
+        "region",
         "route",
         "tenant",
         "ticket",
         "usage",
+        "used",
     )
 
     def __init__(
@@ -93,7 +102,8 @@ class Exchange:
         self.http, self.endpoint, self.body, self.call = http, endpoint, body, call
         self.pool, self.ticket, self.patience_s, self.margin_s = pool, ticket, patience_s, margin_s
         self._upstream, self._bookkeeper, self._env = upstream, bookkeeper, env
-        self.energy_j: float | None = None  # of a plain answer, and how well it is known, once it is there
+        self.region: str | None = None  # of the worker that answered
+        self.used: Used | None = None  # by a plain answer, and how well it is known, once it is there
         self.error_class: ErrorClass | None = None
 
     async def run(self) -> web.StreamResponse:
@@ -113,13 +123,14 @@ class Exchange:
             if committed is None:
                 raise
             return await _end_with(committed, error_event(error))
-        part.note(worker=answer.worker.name, region=answer.worker.settings.region, status=answer.status)
+        self.region = answer.worker.settings.region
+        part.note(worker=answer.worker.name, region=self.region, status=answer.status)
         try:
             if answer.body is not None:
                 return await self._pass_plain(answer, answer.body, committed)
             return await self._pass_stream(answer, committed)
         finally:
-            part.note(energy_j=self.energy_j)
+            part.note(energy_j=None if self.used is None else self.used.energy_j)
             answer.close()
 
     async def _ask(self, trace_headers: dict[str, str]) -> Answer:
@@ -170,22 +181,33 @@ class Exchange:
     async def _pass_plain(
         self, answer: Answer, body: bytes, committed: web.StreamResponse | None
     ) -> web.StreamResponse:
-        energy_j = reported_j = None
+        used = reported_j = None
         if answer.status == 200:
-            usage = read_usage(body) or Usage(
+            usage = read_usage(body, self.endpoint) or Usage(
                 prompt_tokens=self.call.prompt_tokens, completion_tokens=self.call.output_tokens
             )
             reported_j = worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER))
-            energy_j = self._book(answer, usage, reported_j)
+            used = self._book(answer, usage, reported_j)
         if committed is not None:
-            return await _end_with(committed, wrapped_as_event(body))
+            comment = self._last_comment(used) if answer.status == 200 else b""
+            return await _end_with(committed, wrapped_as_event(body) + comment)
         headers = self._headers(answer)
-        if energy_j is not None:
+        if answer.status == 200:
+            body = self._with_tier(answer, body)
+        if used is not None:
             # How well a worker knows what it reports itself is not ours to say.
             known = self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
-            headers.update(energy_headers(energy_j, known))
-            self.energy_j, self.error_class = energy_j, known
+            headers.update(energy_headers(used, known))
+            self.used, self.error_class = used, known
         return web.Response(status=answer.status, body=body, headers=headers)
+
+    def _with_tier(self, answer: Answer, body: bytes) -> bytes:
+        """Who names a service tier is told the one it got; the bytes of others are not touched."""
+        asked = self.call.service_tier
+        is_told = self.endpoint in _TELLS_TIER and "Content-Encoding" not in answer.response.headers
+        if asked is None or not is_told:
+            return body
+        return with_tier(body, tier_used(asked, self.ticket.request.latency_class))
 
     async def _pass_stream(self, answer: Answer, committed: web.StreamResponse | None) -> web.StreamResponse:
         response = committed
@@ -193,7 +215,7 @@ class Exchange:
             response = web.StreamResponse(headers=self._headers(answer))
             await response.prepare(self.http)
         content = answer.response.content
-        events, tail = 0, b""
+        events, tail, is_booked = 0, b"", False
         while True:
             try:
                 chunk = await content.readany()
@@ -204,14 +226,36 @@ class Exchange:
                 break
             if not tail:
                 self._upstream.note_first_bytes(answer)
-            await response.write(chunk)
             events += chunk.count(b"\n\n")
             tail = (tail + chunk)[-_TAIL_BYTES:]
-        # Engines send one event per token, beside the closing one.
-        counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
-        self._book(answer, read_stream_usage(tail) or counted, stream_energy_j(tail))
+            if not is_booked and tail.endswith(_LAST_EVENT):
+                is_booked = True
+                chunk += self._ended_stream(answer, tail, events)
+            await response.write(chunk)
+        if not is_booked:
+            last = self._ended_stream(answer, tail, events)
+            # A line that was never ended would swallow the comment.
+            await response.write(last if tail.endswith(b"\n\n") else b"")
         await response.write_eof()
         return response
+
+    def _ended_stream(self, answer: Answer, tail: bytes, events: int) -> bytes:
+        """Account for a stream; the comment to end it with."""
+        # Engines send one event per token, beside the closing one.
+        counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
+        used = self._book(answer, read_stream_usage(tail, self.endpoint) or counted, stream_energy_j(tail))
+        # Bytes of ours inside compressed ones would break them.
+        return b"" if "Content-Encoding" in answer.response.headers else self._last_comment(used)
+
+    def _last_comment(self, used: Used | None) -> bytes:
+        """What a plain answer says in its headers and a stream cannot know before its end; clients pass over it."""
+        told = {
+            "held-ms": f"{self.ticket.held_s * 1000:.0f}",
+            "model": self.ticket.request.served_name,
+            "region": self.region or "",
+            **(used.facts() if used is not None else {}),
+        }
+        return f": slacktide {' '.join(f'{name}={value}' for name, value in told.items())}\n\n".encode()
 
     async def _break_off(self, response: web.StreamResponse, tail: bytes) -> web.StreamResponse:
         """The worker left in mid-stream: say so where an event can stand, else let the client see the break."""
@@ -242,8 +286,8 @@ class Exchange:
     def _route_headers(self) -> dict[str, str]:
         return {} if self.route is None else self.route.headers
 
-    def _book(self, answer: Answer, usage: Usage, reported_j: float | None) -> float | None:
-        """Account for the answered request; its joules."""
+    def _book(self, answer: Answer, usage: Usage, reported_j: float | None) -> Used | None:
+        """Account for the answered request."""
         self.usage = usage
         arrived_at_s = self.ticket.request.arrived_at_s
         return book_answer(
@@ -272,8 +316,8 @@ def book_answer(
     asked_at_s: float,
     at_once_at_s: float,
     tenant: str,
-) -> float | None:
-    """Account for an answered request; its joules as the worker reports them, or by the model, or None.
+) -> Used | None:
+    """Account for an answered request; what it used as the worker reports it, or by the model, or None.
 
     Booked is what the worker's meter counted for it, where there is one, as soon as it has been read. `asked_at_s` is
     on the clock that never jumps, `at_once_at_s` when it would have run without us.
@@ -314,12 +358,16 @@ def book_answer(
 
         return book
 
+    def used_by(by: Answer, used_j: float | None) -> Used | None:
+        return bookkeeper.used(by.worker.settings, used_j, request.arrived_at_s + ticket.held_s, ended_at_s)
+
     answer.book(booking(answer, energy_j, usage))
+    used = used_by(answer, energy_j)
     if answer.read_by is None:
-        return energy_j
+        return used
     # The prompt's tokens are counted once, where the answer is written.
     answer.read_by.book(booking(answer.read_by, read_j, Usage()))
-    return None if energy_j is None or read_j is None else energy_j + read_j
+    return None if used is None else used.and_more(used_by(answer.read_by, read_j))
 
 
 def _reading_j(bookkeeper: Bookkeeper, read: Answer, usage: Usage) -> float | None:

@@ -168,8 +168,8 @@ class Runs:
                 gpus=command.gpus,
             )
         )
-        if claim is None:  # cancelled while the command was on its way
-            self._post(RunLost(at_s=self._env.now_s(), job_id=job.id, attempt=command.attempt))
+        if claim is None:  # cancelled, or put on hold, while the command was on its way
+            self._post(RunLost(at_s=self._env.now_s(), job_id=job.id, attempt=command.attempt, was_claimed=False))
             return
         self._hold(job, claim, command.region, command.gpus)
         try:

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from scheduler.events import Outcome
 from scheduler.jobs import Job, JobState
-from scheduler.ledger import EnergyUse
+from scheduler.ledger import EnergyUse, Subject
 from scheduler.store import access_contract, filing_contract
 from scheduler.store.standing import Standing
 
@@ -146,8 +146,13 @@ class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
     def job(self, job_id: str) -> JobRecord:
         """Raises UnknownJobError."""
 
-    def jobs(self, chosen: JobFilter, *, limit: int, before: int | None = None) -> Sequence[JobRecord]:
-        """Newest first, without payloads; the next page starts `before` the last sequence of this one."""
+    def jobs(
+        self, chosen: JobFilter, *, limit: int, before: int | None = None, with_payloads: bool = False
+    ) -> Sequence[JobRecord]:
+        """Newest first; the next page starts `before` the last sequence of this one.
+
+        Payloads are read only where they are known to be small.
+        """
 
     def open_jobs(self) -> Sequence[JobRecord]:
         """Everything not terminal, in the order of acceptance, without payloads."""
@@ -157,6 +162,9 @@ class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
 
     def uses(self, since_at_s: float, until_at_s: float, *, tenant: str | None = None) -> Sequence[EnergyUse]:
         """Uses that started in [since, until), by start."""
+
+    def uses_of(self, subject: Subject, subject_id: str) -> Sequence[EnergyUse]:
+        """Uses of one request or one job, by start."""
 
     def spans(self, category: str, since_at_s: float, until_at_s: float) -> Sequence[tuple[str, str, float, float]]:
         """Region, model, start and end of each use of that category that started in [since, until)."""
@@ -237,6 +245,12 @@ class Store(Reads, filing_contract.Filing, access_contract.Access, Protocol):
 
         Raises UnknownJobError, IllegalTransitionError.
         """
+
+    def hold(self, job_id: str, *, now_s: float) -> JobRecord:
+        """Put on hold: it is not given out until it is let go. Raises UnknownJobError, NotHoldableError."""
+
+    def resume(self, job_id: str, *, now_s: float) -> JobRecord:
+        """Let it go. Raises UnknownJobError, NotHoldableError."""
 
     def requeue(self, job_id: str, *, now_s: float) -> JobRecord:
         """Out of quarantine. Raises UnknownJobError, IllegalTransitionError."""

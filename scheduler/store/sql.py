@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.events import Outcome
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, TRANSITIONS, Job, JobAction, JobState
-from scheduler.ledger import EnergyUse
+from scheduler.ledger import EnergyUse, Subject
 from scheduler.store import dialects, standing
 from scheduler.store.access import AccessReads, AccessWrites
 from scheduler.store.contract import (
@@ -48,8 +48,10 @@ class SqlReads(FilingReads, AccessReads):
         with self._connected() as connection:
             return _job(connection, job_id)
 
-    def jobs(self, chosen: JobFilter, *, limit: int, before: int | None = None) -> Sequence[JobRecord]:
-        query = select(*_LISTED).order_by(JOBS.c.sequence.desc()).limit(limit)
+    def jobs(
+        self, chosen: JobFilter, *, limit: int, before: int | None = None, with_payloads: bool = False
+    ) -> Sequence[JobRecord]:
+        query = (select(JOBS) if with_payloads else select(*_LISTED)).order_by(JOBS.c.sequence.desc()).limit(limit)
         if chosen.states is not None:
             query = query.where(JOBS.c.state.in_(sorted(chosen.states)))
         if chosen.tenant is not None:
@@ -83,6 +85,15 @@ class SqlReads(FilingReads, AccessReads):
         )
         if tenant is not None:
             query = query.where(ENERGY_USES.c.tenant == tenant)
+        with self._connected() as connection:
+            return [use_of(row) for row in connection.execute(query).mappings()]
+
+    def uses_of(self, subject: Subject, subject_id: str) -> Sequence[EnergyUse]:
+        query = (
+            select(ENERGY_USES)
+            .where(ENERGY_USES.c.subject_id == subject_id, ENERGY_USES.c.subject == subject.value)
+            .order_by(ENERGY_USES.c.started_at_s, ENERGY_USES.c.sequence)
+        )
         with self._connected() as connection:
             return [use_of(row) for row in connection.execute(query).mappings()]
 
@@ -194,7 +205,7 @@ class SqlStore(SqlReads, FilingWrites, AccessWrites):
     ) -> Claim | None:
         with self._connected() as connection:
             before = self._standing(connection, job_id)
-            if JobAction.CLAIM not in TRANSITIONS[before.state]:
+            if JobAction.CLAIM not in TRANSITIONS[before.state] or before.on_hold_at_s is not None:
                 return None
             after = standing.claimed(before, holder=holder, region=region, lease_s=lease_s, now_s=now_s, gpus=gpus)
             return self._leased(connection, job_id, after)
@@ -270,6 +281,16 @@ class SqlStore(SqlReads, FilingWrites, AccessWrites):
         with self._connected() as connection:
             before = self._standing(connection, job_id)
             return self._changed(connection, job_id, standing.cancelled(before, reason=reason, now_s=now_s))
+
+    def hold(self, job_id: str, *, now_s: float) -> JobRecord:
+        with self._connected() as connection:
+            found = _job(connection, job_id)
+            return self._changed(connection, job_id, standing.put_on_hold(found.standing, found.job, now_s=now_s))
+
+    def resume(self, job_id: str, *, now_s: float) -> JobRecord:
+        with self._connected() as connection:
+            found = _job(connection, job_id)
+            return self._changed(connection, job_id, standing.let_go(found.standing, found.job, now_s=now_s))
 
     def requeue(self, job_id: str, *, now_s: float) -> JobRecord:
         with self._connected() as connection:

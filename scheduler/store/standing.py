@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from scheduler.events import Outcome
-from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, JobAction, JobState, action_after_loss, next_state
+from scheduler.jobs import (
+    HOLDING_STATES,
+    TERMINAL_STATES,
+    Job,
+    JobAction,
+    JobState,
+    action_after_loss,
+    next_state,
+    refuse_hold,
+    refuse_resume,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +29,7 @@ class Standing:
 
     `token` is 0 before the first claim. `lost_attempts` counts losses since the last requeue. `started_at_s` is the
     start of the latest attempt, `gpus` what an elastic job was given for it; `done_s` is the part of the job's duration
-    that is safe in a checkpoint.
+    that is safe in a checkpoint. `on_hold_at_s` is when it was put on hold, None where it is not.
     """
 
     state: JobState = JobState.WAITING
@@ -35,6 +45,7 @@ class Standing:
     done_s: float = 0.0
     reason: str = ""
     changed_at_s: float
+    on_hold_at_s: float | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -109,6 +120,22 @@ def requeued(before: Standing, *, now_s: float) -> Standing:
         reason="requeued by an operator",
         changed_at_s=now_s,
     )
+
+
+def put_on_hold(before: Standing, job: Job, *, now_s: float) -> Standing:
+    """Its state stays; whoever holds its lease pauses it. Raises NotHoldableError."""
+    refuse_hold(job, before.state)
+    if before.on_hold_at_s is not None:
+        return before
+    return replace(before, on_hold_at_s=now_s, reason="put on hold", changed_at_s=now_s)
+
+
+def let_go(before: Standing, job: Job, *, now_s: float) -> Standing:
+    """No longer on hold. Raises NotHoldableError."""
+    refuse_resume(job, before.state)
+    if before.on_hold_at_s is None:
+        return before
+    return replace(before, on_hold_at_s=None, reason="", changed_at_s=now_s)
 
 
 def _given_back(before: Standing, action: JobAction, now_s: float, reason: str) -> Standing:

@@ -33,6 +33,7 @@ JOBS = Table(
     Column("changed_at_s", Double, nullable=False),
     Column("result", Text),
     Column("gpus", Integer),
+    Column("on_hold_at_s", Double),
     UniqueConstraint("id", name="uq_jobs_id"),
     UniqueConstraint("tenant", "idempotency_key", name="uq_jobs_tenant_key"),
     Index("ix_jobs_state_sequence", "state", "sequence"),
@@ -72,6 +73,7 @@ ENERGY_USES = Table(
     Column("at_once_energy_kwh", Double),
     Column("at_once_lasted_s", Double),
     Index("ix_energy_uses_started", "started_at_s"),
+    Index("ix_energy_uses_subject", "subject_id"),
 )
 
 FILES = Table(

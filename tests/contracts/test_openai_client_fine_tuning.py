@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from openai import AsyncOpenAI
 from openai.types.fine_tuning import FineTuningJob
 
 from scheduler.daemon.app import Daemon
-from tests.daemons import PATIENCE_S, a_daemon
+from scheduler.store.contract import StoreBusyError
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +57,10 @@ EXAMPLES = b'{"messages": []}\n{"messages": []}\n'
 
 
 @asynccontextmanager
-async def a_tuning_daemon(folder: Path, **options: Any) -> AsyncIterator[tuple[Daemon, AsyncOpenAI]]:
-    async with a_daemon(folder, TABLES, **options) as (daemon, _):
+async def a_tuning_daemon(
+    folder: Path, tables: dict[str, Any] = TABLES, **options: Any
+) -> AsyncIterator[tuple[Daemon, AsyncOpenAI]]:
+    async with a_daemon(folder, tables, **options) as (daemon, _):
         base_url = f"{daemon.listener.base_url}/v1"
         async with AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
             yield daemon, client
@@ -146,6 +150,7 @@ async def test_fine_tunings_are_listed_a_page_at_a_time_and_nothing_else_is(tmp_
         ({"hyperparameters": {"batch_size": 4}}, "is not one of this model's"),
         ({"metadata": {"slacktide_deadline": "30m"}}, "finish by 2022-01-01T01:"),
         ({"metadata": {"slacktide_deadline": "soon"}}, "metadata.slacktide_deadline"),
+        ({"metadata": {"note": "x" * 513}}, "metadata: keys have at most 64 characters, values 512"),
     ],
 )
 async def test_a_mistake_is_answered_with_the_field(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
@@ -172,3 +177,115 @@ async def test_a_file_for_something_else_trains_nothing(tmp_path: Path) -> None:
     async with a_tuning_daemon(tmp_path, speed=1.0) as (_, client):
         with pytest.raises(openai.BadRequestError, match="purpose batch, not fine-tune"):
             await client.fine_tuning.jobs.create(model="llama-3.1-8b", training_file=await a_file(client, "batch"))
+
+
+async def test_a_creation_repeated_under_its_key_is_the_same_job(tmp_path: Path) -> None:
+    async with a_tuning_daemon(tmp_path, speed=1.0) as (_, client):
+        asked: dict[str, Any] = {"model": "llama-3.1-8b", "training_file": await a_file(client)}
+        key: dict[str, Any] = {"extra_headers": {"Idempotency-Key": "once"}}
+        both = await asyncio.gather(*(client.fine_tuning.jobs.create(**asked, **key) for _ in range(2)))
+        again = await client.fine_tuning.jobs.create(**asked, **key)
+        with pytest.raises(openai.ConflictError, match="was used for another body"):
+            await client.fine_tuning.jobs.create(**asked, suffix="other", **key)
+        listed = [one.id async for one in client.fine_tuning.jobs.list()]
+
+    assert listed == [again.id] == list({one.id for one in both})
+    assert [one.name for one in (tmp_path / "fine_tunes").iterdir()] == listed
+
+
+async def test_a_store_that_is_busy_at_the_start_keeps_nobody_from_serving(tmp_path: Path) -> None:
+    class Busy:
+        def job(self, job_id: str) -> None:
+            raise StoreBusyError("the database is locked")
+
+    (tmp_path / "fine_tunes" / "ftjob-unknown").mkdir(parents=True)
+    async with a_tuning_daemon(tmp_path, speed=1.0) as (daemon, _):
+        (tmp_path / "fine_tunes" / "ftjob-another").mkdir()
+        await replace(daemon.fine_tuning, reads=Busy()).recover()  # type: ignore[arg-type]
+
+    assert [one.name for one in (tmp_path / "fine_tunes").iterdir()] == ["ftjob-another"]
+
+
+# -- paused by the client ---------------------------------------------------------------------------------------------
+
+# Runs until it has been started a second time, which is what resuming comes to.
+PATIENT = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+(pathlib.Path(sys.argv[1]) / f"attempt{os.environ['SLACKTIDE_ATTEMPT']}").touch()
+time.sleep(0 if os.environ.get("SLACKTIDE_RESUME") == "1" else 60)
+"""
+
+
+def patient(*, interruptible: bool) -> dict[str, Any]:
+    """One that runs as soon as it may."""
+    tuning = {**TABLES["fine_tuning"][0], "interruptible": interruptible, "within_s": "70m"}
+    return {
+        "template": [{"name": "tune", "command": [sys.executable, "-c", PATIENT, "{output}"]}],
+        "fine_tuning": [{**tuning, "hyperparameters": {}}],
+        "planning": {"policy": "run_now"},
+    }
+
+
+async def begun(folder: Path, job_id: str) -> None:
+    """The trainer's own word that it can be interrupted now."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (folder / "fine_tunes" / job_id / "output" / "attempt1").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_job_that_waits_is_paused_across_a_restart_and_resumed(tmp_path: Path) -> None:
+    async with a_tuning_daemon(tmp_path, speed=1.0) as (_, client):
+        created = await client.fine_tuning.jobs.create(model="llama-3.1-8b", training_file=await a_file(client))
+        paused = await client.fine_tuning.jobs.pause(created.id)
+        again = await client.fine_tuning.jobs.pause(created.id)
+    assert [paused.to_dict()["status"], again.to_dict()["status"]] == ["paused", "paused"]
+    assert paused.estimated_finish is None
+
+    async with a_tuning_daemon(tmp_path, speed=1.0) as (daemon, client):
+        assert (await client.fine_tuning.jobs.retrieve(created.id)).to_dict()["status"] == "paused"
+        await until(lambda: daemon.runner.engine.is_on_hold(created.id))
+        resumed = await client.fine_tuning.jobs.resume(created.id)
+        assert resumed.status == "queued"
+        await until(lambda: daemon.runner.engine.placement(created.id) is not None)
+
+
+async def test_a_training_that_runs_writes_its_checkpoint_and_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    async with a_tuning_daemon(tmp_path, patient(interruptible=True), speed=1.0) as (daemon, client):
+        created = await client.fine_tuning.jobs.create(model="llama-3.1-8b", training_file=await a_file(client))
+        await until_status(client, created.id, "running")
+        await begun(tmp_path, created.id)
+        await client.fine_tuning.jobs.pause(created.id)
+        await until_status(client, created.id, "paused")
+        assert daemon.runner.engine.free_gpus() == {"here": 2}
+        await client.fine_tuning.jobs.resume(created.id)
+        done = await until_status(client, created.id, "succeeded", "failed")
+
+    assert done.status == "succeeded"
+    output = tmp_path / "fine_tunes" / created.id / "output"
+    assert sorted(one.name for one in output.iterdir()) == ["attempt1", "attempt2"]
+
+
+async def test_a_training_that_runs_in_one_piece_is_not_paused(tmp_path: Path) -> None:
+    async with a_tuning_daemon(tmp_path, patient(interruptible=False), speed=1.0) as (_, client):
+        created = await client.fine_tuning.jobs.create(model="llama-3.1-8b", training_file=await a_file(client))
+        await until_status(client, created.id, "running")
+        with pytest.raises(openai.ConflictError, match="it runs in one piece; cancel it, or let it end"):
+            await client.fine_tuning.jobs.pause(created.id)
+        cancelled = await client.fine_tuning.jobs.cancel(created.id)
+        with pytest.raises(openai.ConflictError, match="it will not go on"):
+            await client.fine_tuning.jobs.resume(created.id)
+        with pytest.raises(openai.NotFoundError):
+            await client.fine_tuning.jobs.pause("ftjob-of-nobody")
+    assert cancelled.status == "cancelled"
+
+
+async def test_a_job_on_hold_is_explained_and_shown(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (_, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission(within="16h"))
+        status, held = await posted(client, f"/api/v1/jobs/{job['id']}/pause", {})
+        assert (status, held["on_hold_since"] is not None, held["reason"]) == (200, True, "put on hold")
+        status, explained = await got(client, f"/api/v1/jobs/{job['id']}/explain")
+        assert (status, explained["why"], explained["plan"]) == (200, "put on hold", None)
+        _, let_go = await posted(client, f"/api/v1/jobs/{job['id']}/resume", {})
+        assert let_go["on_hold_since"] is None

@@ -24,6 +24,8 @@ VECTOR = [0.25, -0.5, 1.0]
 async def speaks_openai(request: web.Request) -> web.StreamResponse:
     """The least that an OpenAI-compatible engine answers."""
     body = await request.json()
+    if request.path.endswith("/responses"):
+        return await stream_of_a_response(request) if body.get("stream") else web.json_response(a_response())
     if request.path.endswith("/embeddings"):
         return web.json_response(embeddings(body))
     if body.get("stream"):
@@ -62,6 +64,34 @@ async def stream(request: web.Request, *, chat: bool) -> web.StreamResponse:
         chunk = {"id": "1", "object": "chunk", "created": 1, "model": MODEL, "choices": [choice]}
         await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
     await response.write(b"data: [DONE]\n\n")
+    return response
+
+
+def a_response() -> dict[str, Any]:
+    said = {"type": "output_text", "text": "noon", "annotations": []}
+    message = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [said]}
+    usage = {
+        "input_tokens": 3,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 4,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 7,
+    }
+    named = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": MODEL}
+    return {**named, "output": [message], "usage": usage, "tools": [], "tool_choice": "auto", "service_tier": None}
+
+
+async def stream_of_a_response(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    delta = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "noon"}
+    events: list[dict[str, Any]] = [
+        {"type": "response.output_text.delta", **delta},
+        {"type": "response.completed", "response": a_response()},
+    ]
+    for number, event in enumerate(events):
+        data = json.dumps({**event, "sequence_number": number})
+        await response.write(f"event: {event['type']}\ndata: {data}\n\n".encode())
     return response
 
 
@@ -110,6 +140,21 @@ async def test_embeddings_in_base64_which_the_client_asks_for_unsaid() -> None:
     assert [one.embedding for one in answer.data] == [VECTOR, VECTOR]
     assert floats.data[0].embedding == VECTOR
     assert [use.output_tokens for use in stand.uses.kept] == [0, 0]
+
+
+async def test_responses_plain_and_as_a_stream() -> None:
+    async with a_client() as (client, stand):
+        answer = await client.responses.create(model=MODEL, input="when?", service_tier="auto")
+        events = [event async for event in await client.responses.create(model=MODEL, input="when?", stream=True)]
+    assert (answer.output_text, answer.service_tier) == ("noon", "default")
+    assert [event.type for event in events] == ["response.output_text.delta", "response.completed"]
+    assert [(use.prompt_tokens, use.output_tokens) for use in stand.uses.kept] == [(3, 4), (3, 4)]
+
+
+async def test_a_worker_without_responses_says_so_itself() -> None:
+    async with a_client(FakeWorker(answers(404))) as (client, _):
+        with pytest.raises(openai.NotFoundError):
+            await client.responses.create(model=MODEL, input="when?")
 
 
 async def test_models() -> None:

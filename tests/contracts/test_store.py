@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.events import Outcome
-from scheduler.jobs import IllegalTransitionError, JobState
+from scheduler.jobs import IllegalTransitionError, Interruption, JobState, NotHoldableError
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.store.contract import (
     Claim,
@@ -330,6 +330,49 @@ def test_open_jobs_come_in_the_order_of_acceptance(store: Store) -> None:
     assert [record.job.id for record in store.open_jobs()] == ["z", "m"]
 
 
+# -- on hold ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_on_hold_is_not_given_out_until_it_is_let_go(reopened: Callable[[], Store], store: Store) -> None:
+    store.submit(a_job("one"), now_s=1.0)
+    held = store.hold("one", now_s=2.0)
+    assert (held.standing.state, held.standing.on_hold_at_s) == (JobState.WAITING, 2.0)
+    assert store.hold("one", now_s=3.0).standing.on_hold_at_s == 2.0
+
+    again = reopened()
+    assert again.job("one").standing.on_hold_at_s == 2.0
+    assert again.claim("one", holder="d", region="here", now_s=4.0, lease_s=60.0) is None
+    assert again.resume("one", now_s=5.0).standing.on_hold_at_s is None
+    assert again.claim("one", holder="d", region="here", now_s=6.0, lease_s=60.0) is not None
+
+
+def test_a_run_on_hold_is_reported_like_every_other_and_stays_on_hold(store: Store) -> None:
+    store.submit(a_job("one", interruption=Interruption()), now_s=1.0)
+    claim = store.claim("one", holder="d", region="here", now_s=2.0, lease_s=60.0)
+    assert claim is not None
+    store.hold("one", now_s=3.0)
+    assert store.started("one", claim.token, now_s=4.0)
+    assert store.pause("one", claim.token, done_s=5.0, now_s=6.0)
+    standing = store.job("one").standing
+    assert (standing.state, standing.done_s, standing.on_hold_at_s) == (JobState.PAUSED, 5.0, 3.0)
+
+
+def test_what_cannot_be_put_on_hold_is_refused_and_left_alone(store: Store) -> None:
+    store.submit(a_job("runs"), now_s=1.0)
+    store.claim("runs", holder="d", region="here", now_s=2.0, lease_s=60.0)
+    store.submit(a_job("over"), now_s=1.0)
+    store.cancel("over", now_s=2.0)
+    for name in ("runs", "over"):
+        before = store.job(name).standing
+        with pytest.raises(NotHoldableError):
+            store.hold(name, now_s=3.0)
+        assert store.job(name).standing == before
+    with pytest.raises(NotHoldableError):
+        store.resume("over", now_s=3.0)
+    with pytest.raises(UnknownJobError):
+        store.hold("nobody", now_s=3.0)
+
+
 def a_use(subject_id: str, started_at_s: float, *, tenant: str = "default") -> EnergyUse:
     return EnergyUse(
         subject=Subject.JOB,
@@ -355,6 +398,8 @@ def test_uses_read_back_exactly_by_their_start(store: Store) -> None:
     assert store.uses(0.0, 1000.0) == [early, late]
     assert store.uses(100.0, 200.0) == [early]
     assert store.uses(0.0, 1000.0, tenant="red") == [early]
+    assert store.uses_of(Subject.JOB, "early") == [early]
+    assert store.uses_of(Subject.REQUEST, "early") == []
 
 
 def test_spans_are_of_one_category_and_the_oldest_use_is_known(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 
+from intensity_feeds.series import IntensitySeries
 from scheduler.config import RegionSettings, Server, Settings, ShapingSettings, WorkerSettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.gateway import POLICIES, Gateway
@@ -28,6 +30,7 @@ CHAT_ANSWER = (
     b'"finish_reason":"stop","message":{"role":"assistant","content":"hello"}}],'
     b'"usage":{"prompt_tokens":5,"completion_tokens":400,"total_tokens":405}}'
 )
+_LAST_COMMENT = re.compile(rb": slacktide ([^\n]*)\n\n\Z")
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -116,6 +119,7 @@ class KnownCleanHours:
     release_at: float = 0.0
     asked: list[tuple[str, float, float, float]] = field(default_factory=list)
     intensity: float | None = None
+    grid: IntensitySeries | None = None
 
     def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
         self.asked.append((region, now_s, duration_s, release_by_s))
@@ -214,7 +218,14 @@ async def a_stand(
 async def a_front(settings: Settings, *, speed: float = 1.0, epoch_s: float | None = None) -> AsyncIterator[Stand]:
     env = Env(speed=speed, epoch_s=epoch_s, seed=1)
     metrics, clean_hours, uses = Metrics(), KnownCleanHours(), Uses()
-    gateway = Gateway(env=env, settings=settings, clean_hours=clean_hours, sink=uses, metrics=metrics)
+    gateway = Gateway(
+        env=env,
+        settings=settings,
+        clean_hours=clean_hours,
+        sink=uses,
+        metrics=metrics,
+        grid_of=lambda _: clean_hours.grid,
+    )
     app = make_app(settings.server, env=env, metrics=metrics, problems=gateway.problems, policies=POLICIES)
     gateway.add_routes(app)
     listener = Listener(app, settings.server)
@@ -226,6 +237,18 @@ async def a_front(settings: Settings, *, speed: float = 1.0, epoch_s: float | No
     finally:
         await gateway.stop(0.0)
         await listener.stop()
+
+
+def as_passed(body: bytes) -> bytes:
+    """A stream without the comment that the gateway ends it with."""
+    return _LAST_COMMENT.sub(b"", body)
+
+
+def last_comment(body: bytes) -> dict[str, str]:
+    """What a stream says of itself at its end."""
+    found = _LAST_COMMENT.search(body)
+    assert found is not None, body[-200:]
+    return dict(one.split("=", 1) for one in found[1].decode().split(" "))
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -24,6 +24,8 @@ from tests.integration.gateway_stand import (
     a_stand,
     answers,
     answers_at_once,
+    as_passed,
+    last_comment,
     resets,
     settings_for,
     streams,
@@ -80,7 +82,9 @@ async def test_the_energy_that_a_worker_reports_wins_over_the_model() -> None:
 async def test_the_energy_that_a_worker_reports_inside_a_stream_wins_too() -> None:
     end = b"data: {}\n\n: slacktide-worker-energy-j=7.2\n\ndata: [DONE]\n\n"
     async with a_stand(FakeWorker(streams(end))) as stand:
-        assert (await stand.chat(stream=True)).body == end
+        reply = await stand.chat(stream=True)
+    assert as_passed(reply.body) == end
+    assert last_comment(reply.body)["energy-wh"] == "0.002"
     assert stand.uses.kept[0].energy_kwh == pytest.approx(2e-6)
 
 
@@ -98,7 +102,7 @@ async def test_a_stream_passes_byte_for_byte() -> None:
     async with a_stand(FakeWorker(streams(*chunks))) as stand:
         reply = await stand.chat(stream=True)
     assert reply.headers["Content-Type"] == "text/event-stream"
-    assert reply.body == b"".join(chunks)
+    assert as_passed(reply.body) == b"".join(chunks)
 
 
 async def test_usage_inside_a_stream_is_what_gets_booked() -> None:

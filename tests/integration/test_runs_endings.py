@@ -9,7 +9,7 @@ import pytest
 
 from scheduler.daemon.env import Env
 from scheduler.daemon.runs import Recipe
-from scheduler.events import Command
+from scheduler.events import Command, JobSubmitted, PauseRequested, ResumeRequested, StartRun
 from scheduler.jobs import Interruption, Job, JobState
 from scheduler.launchers.contract import Ending, Run, RunEnded, run_id_of
 from scheduler.store.contract import Claim
@@ -184,4 +184,28 @@ async def test_a_stop_that_a_full_disk_delays_is_asked_again(tmp_path: Path) -> 
     await runs.recover([])
 
     assert launcher.stopped == [run_id_of("job", 1)]
+    store.close()
+
+
+async def test_a_job_put_on_hold_while_its_start_was_on_its_way_is_not_started_and_has_lost_no_attempt(
+    tmp_path: Path,
+) -> None:
+    store = open_store(sqlite_store_url(tmp_path))
+    job = a_job(submitted_at_s=200.0, earliest_start_at_s=200.0)
+    store.submit(job, now_s=200.0)
+    runs, runner = runs_of(store, Survivors())
+    runner.post(JobSubmitted(at_s=200.0, job=job))
+    (start,) = [one for one in runner.decide_once(Unheard()) if isinstance(one, StartRun)]
+
+    store.hold("job", now_s=200.5)  # it was only planned when this was written
+    runner.post(PauseRequested(at_s=200.5, job_id="job"))
+    runs.carry_out(start)
+    await runs.close()
+    runner.decide_once(runs)
+
+    assert (runner.engine.state("job"), runner.engine.is_on_hold("job")) == (JobState.WAITING, True)
+    assert (store.job("job").standing.attempt, store.job("job").standing.lost_attempts) == (0, 0)
+    runner.post(ResumeRequested(at_s=201.0, job_id="job"))
+    (again,) = [one for one in runner.decide_once(Unheard()) if isinstance(one, StartRun)]
+    assert again.attempt == 1
     store.close()

@@ -7,8 +7,9 @@ always the earliest instant first, everything of one instant in one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,9 @@ from scheduler.events import (
     ForecastUpdated,
     JobSubmitted,
     Outcome,
+    PauseRequested,
     PauseRun,
+    ResumeRequested,
     RunFinished,
     RunPaused,
     RunStarted,
@@ -37,6 +40,7 @@ from scheduler.planning.plan import Region
 from simulations.fleet import Fleet, Timetable
 from simulations.launcher import JobWork
 from simulations.loop import Loop
+from tests.builders import a_job
 from tests.parity.daemon_driver import driven_by_daemon
 
 HOUR_S = 3600.0
@@ -49,6 +53,8 @@ class Case:
 
     works: tuple[JobWork, ...]
     forecasts: dict[str, IntensitySeries]
+    # At which renewal each job is put on hold; it is let go at the next.
+    holds: tuple[tuple[int, str], ...] = ()
     regions: tuple[Region, ...] = (
         Region(name="north", zone="N", gpus=4, pue=1.1),
         Region(name="south", zone="S", gpus=3, pue=1.3),
@@ -58,7 +64,15 @@ class Case:
         return Engine(regions=self.regions, planner=FleetPlanner())
 
     def renewed(self, now_s: float) -> list[Event]:
-        return [ForecastUpdated(at_s=now_s, zone=zone, series=one) for zone, one in sorted(self.forecasts.items())]
+        known = [ForecastUpdated(at_s=now_s, zone=zone, series=one) for zone, one in sorted(self.forecasts.items())]
+        return [*known, *self.asked_for(round(now_s / REPLAN_S), now_s)]
+
+    def asked_for(self, renewal: int, now_s: float) -> Iterator[Event]:
+        for begins, job_id in self.holds:
+            if renewal == begins:
+                yield PauseRequested(at_s=now_s, job_id=job_id)
+            if renewal == begins + 1:
+                yield ResumeRequested(at_s=now_s, job_id=job_id)
 
 
 Driver = Callable[[Case], list[Decision]]
@@ -194,6 +208,23 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(works=tuple(works), forecasts=forecasts)
 
 
+@st.composite
+def cases_with_holds(draw: st.DrawFn) -> Case:
+    """Some jobs are put on hold, one of them in the middle of its run; another goes on until all are let go."""
+    case = draw(cases())
+    last = _at_once("last", duration_s=30 * HOUR_S)
+    paused = _at_once("paused", duration_s=20 * HOUR_S, interruption=Interruption(checkpoint_s=120.0, restore_s=180.0))
+    works = (*case.works, *(JobWork(job=job, true_duration_s=job.duration_s) for job in (last, paused)))
+    some = st.tuples(st.integers(0, 3), st.sampled_from([one.job.id for one in case.works]))
+    holds = draw(st.lists(some, max_size=4, unique_by=lambda one: one[1]))
+    return replace(case, works=works, holds=((draw(st.integers(1, 3)), paused.id), *holds))
+
+
+def _at_once(job_id: str, **fields: Any) -> Job:
+    """Of no GPU, and with no time to spare."""
+    return a_job(id=job_id, gpus=0, power_w=0.0, deadline_at_s=fields["duration_s"], **fields)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
 @given(case=cases())
@@ -201,6 +232,17 @@ def cases(draw: st.DrawFn) -> Case:
 def test_every_driver_gets_the_same_commands_at_the_same_instants(driver: Driver, case: Case) -> None:
     simulated, driven = by_simulator(case), driver(case)
     assert commands(simulated) == commands(driven)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
+@given(case=cases_with_holds())
+@settings(deadline=None, max_examples=15)
+def test_every_driver_does_the_same_with_jobs_on_hold(driver: Driver, case: Case) -> None:
+    simulated, driven = by_simulator(case), driver(case)
+    assert commands(simulated) == commands(driven)
+    for recorded, again in replay(case.engine(), driven):
+        assert again == list(recorded.commands)
 
 
 @pytest.mark.slow

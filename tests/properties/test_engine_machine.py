@@ -21,7 +21,9 @@ from scheduler.events import (
     JobRestored,
     JobSubmitted,
     Outcome,
+    PauseRequested,
     PauseRun,
+    ResumeRequested,
     RunFinished,
     RunLost,
     RunPaused,
@@ -205,6 +207,31 @@ class Lives(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         self.told.append(CancelRequested(at_s=self.now_s, job_id=data.draw(st.sampled_from(sorted(self.jobs)))))
 
+    @rule(data=_pieces)
+    @precondition(lambda self: self.jobs)
+    def put_on_hold(self, data: st.DataObject) -> None:
+        self.told.append(PauseRequested(at_s=self.now_s, job_id=data.draw(st.sampled_from(sorted(self.jobs)))))
+
+    @rule(data=_pieces)
+    @precondition(lambda self: self.jobs)
+    def let_go(self, data: st.DataObject) -> None:
+        self.told.append(ResumeRequested(at_s=self.now_s, job_id=data.draw(st.sampled_from(sorted(self.jobs)))))
+
+    @rule(data=_pieces)
+    @precondition(lambda self: self.alive)
+    def not_given_out(self, data: st.DataObject) -> None:
+        """The hold was written before the start, which came to nothing: the daemon tells of both."""
+        run = self.alive[data.draw(st.sampled_from(sorted(self.alive)))]
+        self._decide()
+        if self.engine.state(run.job_id) is not JobState.STARTING or run.job_id not in self.alive:
+            return
+        self.told.append(PauseRequested(at_s=self.now_s, job_id=run.job_id))
+        self.told.append(RunLost(at_s=self.now_s, job_id=run.job_id, attempt=run.attempt, was_claimed=False))
+        del self.alive[run.job_id]
+        self.asked_to_pause.discard(run.job_id)
+        self.attempts[run.job_id] -= 1
+        self._decide()
+
     @rule(data=_pieces, gpus=st.integers(0, 4))
     def change_capacity(self, data: st.DataObject, gpus: int) -> None:
         before = data.draw(st.sampled_from(self.regions))
@@ -274,6 +301,7 @@ class Lives(RuleBasedStateMachine):
         match command:
             case StartRun():
                 assert command.job_id not in self.alive, "one live attempt per job"
+                assert not self.engine.is_on_hold(command.job_id)
                 assert command.attempt == self.attempts.get(command.job_id, 0) + 1
                 assert command.at_s >= self.jobs[command.job_id].earliest_start_at_s - SAME_INSTANT_S
                 self.attempts[command.job_id] = command.attempt
@@ -306,6 +334,16 @@ class Lives(RuleBasedStateMachine):
             assert state not in TERMINAL_STATES or state is JobState.CANCELLED
 
     @invariant()
+    def what_is_on_hold_takes_no_room_beyond_its_run(self) -> None:
+        if self.told:
+            return  # ends that the engine has not heard of yet
+        planned = {one.job.id for one in self.engine.open_jobs(self.now_s)}
+        for job_id in self.engine.open_job_ids():
+            if self.engine.is_on_hold(job_id) and job_id not in self.alive:
+                assert job_id not in planned
+                assert self.engine.placement(job_id) is None
+
+    @invariant()
     def the_next_wakeup_lies_ahead(self) -> None:
         wakeup_at_s = self.engine.next_wakeup_at_s()
         assert wakeup_at_s is None or not self.history or wakeup_at_s > self.history[-1].now_s
@@ -327,6 +365,7 @@ class Lives(RuleBasedStateMachine):
     def _check_that_all_work_gets_done(self) -> None:
         """Once faults stop and the full capacity is there, every job that fits somewhere runs to its end."""
         self.told.extend(CapacityChanged(at_s=self.now_s, region=region) for region in REGIONS)
+        self.told.extend(ResumeRequested(at_s=self.now_s, job_id=job_id) for job_id in sorted(self.jobs))
         self._decide()
         for _ in range(ROUNDS_TO_DRAIN):
             runs = sorted(self.alive.values(), key=lambda run: run.job_id)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from intensity_feeds.feed import Rung
 from intensity_feeds.series import IntensitySeries
-from simulations.grid import Forecaster, Grid
+from simulations.grid import Grid
+from simulations.outages import Forecaster
 from simulations.results import results_of
 from simulations.runs import Inputs, run_both
 from simulations.savings_parts import Part, savings_parts

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from scheduler.events import Outcome
-from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, TRANSITIONS, IllegalTransitionError, JobState
+from scheduler.jobs import (
+    HOLDABLE_STATES,
+    HOLDING_STATES,
+    TERMINAL_STATES,
+    TRANSITIONS,
+    IllegalTransitionError,
+    Interruption,
+    JobState,
+    NotHoldableError,
+)
 from scheduler.store.contract import IdempotencyKey
 from scheduler.store.sql import open_store
 from scheduler.store.standing import Standing
@@ -52,6 +61,8 @@ class Histories(RuleBasedStateMachine):
         self.valid_token: dict[str, int | None] = {}
         self.expires_at_s: dict[str, float] = {}
         self.seen: dict[str, Standing] = {}
+        self.pausable: dict[str, bool] = {}
+        self.on_hold: set[str] = set()
         return multiple(*(self._submitted() for _ in range(JOBS)))
 
     def teardown(self) -> None:
@@ -62,7 +73,9 @@ class Histories(RuleBasedStateMachine):
     def _submitted(self) -> str:
         job_id = f"j{len(self.valid_token)}"
         key = IdempotencyKey.of(job_id, b"body")
-        assert self.store.submit(a_job(job_id), now_s=self.now_s, idempotency=key).is_new
+        self.pausable[job_id] = bool(len(self.pausable) % 2)
+        job = a_job(job_id, interruption=Interruption() if self.pausable[job_id] else None)
+        assert self.store.submit(job, now_s=self.now_s, idempotency=key).is_new
         self.valid_token[job_id] = None
         return job_id
 
@@ -74,7 +87,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(job_id=jobs)
     def claim(self, job_id: str) -> None:
-        is_free = self.seen[job_id].state in (JobState.WAITING, JobState.PAUSED)
+        is_free = self.seen[job_id].state in (JobState.WAITING, JobState.PAUSED) and job_id not in self.on_hold
         claim = self.store.claim(job_id, holder="d", region="DE", now_s=self.now_s, lease_s=LEASE_S)
         assert (claim is not None) == is_free
         if claim is not None:
@@ -169,6 +182,25 @@ class Histories(RuleBasedStateMachine):
             with pytest.raises(IllegalTransitionError):
                 self.store.requeue(job_id, now_s=self.now_s)
 
+    @rule(job_id=jobs)
+    def hold(self, job_id: str) -> None:
+        state = self.seen[job_id].state
+        if state in HOLDABLE_STATES and (self.pausable[job_id] or state not in HOLDING_STATES):
+            self.store.hold(job_id, now_s=self.now_s)
+            self.on_hold.add(job_id)
+        else:
+            with pytest.raises(NotHoldableError):
+                self.store.hold(job_id, now_s=self.now_s)
+
+    @rule(job_id=jobs)
+    def let_go(self, job_id: str) -> None:
+        if self.seen[job_id].state in HOLDABLE_STATES:
+            self.store.resume(job_id, now_s=self.now_s)
+            self.on_hold.discard(job_id)
+        else:
+            with pytest.raises(NotHoldableError):
+                self.store.resume(job_id, now_s=self.now_s)
+
     @rule()
     def reopen(self) -> None:
         self.store.close()
@@ -187,6 +219,7 @@ class Histories(RuleBasedStateMachine):
             assert now.token >= before.token and now.attempt >= before.attempt
             assert now.state == before.state or now.state in self._reachable(before.state)
             assert before.state not in TERMINAL_STATES or now == before
+            assert (now.on_hold_at_s is not None) == (job_id in self.on_hold)
             is_held = now.state in HOLDING_STATES
             assert is_held == (self.valid_token[job_id] is not None)
             assert is_held == (now.holder is not None) == (now.lease_expires_at_s is not None)

@@ -9,7 +9,8 @@ import numpy as np
 from intensity_feeds.feed import Rung
 from intensity_feeds.series import IntensitySeries
 from shaping.profiles import deployment
-from simulations.grid import Forecaster, Grid, perfect
+from simulations.grid import Grid, perfect
+from simulations.outages import Forecaster
 from simulations.runs import Inputs
 from simulations.scenario import (
     ForecastSettings,

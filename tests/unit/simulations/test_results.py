@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from intensity_feeds.series import IntensitySeries
-from simulations.grid import Forecaster, blind
+from simulations.grid import blind
+from simulations.outages import Forecaster
 from simulations.results import Results, finished_at_s, plain_results, results_of
 from simulations.runs import run_both
 from simulations.scenario import JobSettings, PolicyKind, PolicySettings, RequestSettings

@@ -139,3 +139,45 @@ def test_a_worker_says_what_its_prefix_cache_spared(details: object, cached: int
     found = read_usage(json.dumps({"usage": usage}).encode())
     assert found is not None
     assert found.cached_tokens == cached
+
+
+# -- /v1/responses ----------------------------------------------------------------------------------------------------
+
+
+def response(**fields: object) -> Call:
+    return read_call(Endpoint.RESPONSES, json.dumps({"model": "m", "input": "hello, you", **fields}).encode())
+
+
+def test_a_response_is_asked_for_with_a_text_or_a_list_and_a_limit_of_its_own() -> None:
+    assert (response().prompt_tokens, response(max_output_tokens=7).output_tokens) == (3, 7)
+    assert response(input=[{"role": "user", "content": "hi"}], stream=True).is_streaming
+    with pytest.raises(ApiError, match="input must be a string or a list"):
+        response(input=7)
+    with pytest.raises(ApiError, match="max_output_tokens cannot be 0"):
+        response(max_output_tokens=0)
+
+
+def test_a_response_in_the_background_is_refused_because_nobody_could_ask_for_it() -> None:
+    assert response(background=False).model == "m"
+    with pytest.raises(ApiError, match="background is not served here"):
+        response(background=True)
+
+
+def test_the_usage_of_a_response_has_other_names() -> None:
+    answer = b'{"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":4},"output_tokens":5}}'
+    usage = read_usage(answer, Endpoint.RESPONSES)
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens) == (9, 5, 4)
+    assert read_usage(b'{"usage":null}', Endpoint.RESPONSES) is None
+
+
+def test_the_usage_of_a_streamed_response_is_read_from_an_event_whose_beginning_is_gone() -> None:
+    text = json.dumps('"usage":{"input_tokens":99}').encode()
+    tail = (
+        b' cut off"}],"text":' + text + b',"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":0},'
+        b'"output_tokens":5,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":14},"user":null}}\n\n'
+    )
+    usage = read_stream_usage(tail, Endpoint.RESPONSES)
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens) == (9, 5)
+    assert read_stream_usage(b'data: {"response":{"usage":null}}\n\n', Endpoint.RESPONSES) is None

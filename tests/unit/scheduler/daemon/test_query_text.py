@@ -28,6 +28,14 @@ USER, SYSTEM = {"role": "user", "content": "second"}, {"role": "system", "conten
         (Endpoint.COMPLETIONS, "prompt", ["once", "twice"], "once\ntwice"),
         (Endpoint.COMPLETIONS, "prompt", [1, 2, 3], ""),
         (Endpoint.EMBEDDINGS, "input", "a text", "a text"),
+        (Endpoint.RESPONSES, "input", "a text", "a text"),
+        (Endpoint.RESPONSES, "input", [SYSTEM, USER, {"type": "function_call_output", "output": "7"}], "second"),
+        (
+            Endpoint.RESPONSES,
+            "input",
+            [{"role": "user", "content": [{"type": "input_text", "text": "see"}, {"type": "input_image"}]}],
+            "see",
+        ),
     ],
 )
 def test_the_last_thing_said_is_what_is_judged(endpoint: Endpoint, field: str, said: object, text: str) -> None:

@@ -1,0 +1,20 @@
+"""The `metadata` that clients hang onto OpenAI's objects: how much of it, and no more. Knows no key's meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scheduler.daemon.api_errors import invalid
+
+# As OpenAI documents them.
+MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
+
+
+def check_metadata(metadata: Mapping[str, str] | None) -> None:
+    """Raises ApiError 400 for more than is kept."""
+    for key, value in (metadata or {}).items():
+        if len(key) > MAX_KEY or len(value) > MAX_VALUE:
+            message = f"metadata: keys have at most {MAX_KEY} characters, values {MAX_VALUE}"
+            raise invalid(message, param="metadata")
+    if len(metadata or {}) > MAX_PAIRS:
+        raise invalid(f"metadata: at most {MAX_PAIRS} pairs", param="metadata")
