@@ -26,10 +26,12 @@ from scheduler.daemon.openapi.notation import (
     states_of,
     table_of,
 )
+from scheduler.daemon.request_records import Stage
 from scheduler.fine_tuning import STATUS
 from scheduler.jobs import JobKind, JobState, Purpose
 from scheduler.keys import GRANTABLE, KeyState
 from scheduler.quotas import What, Window
+from scheduler.savings_by import By
 
 _LEVELS = ("info", "warn", "error")
 
@@ -61,6 +63,10 @@ def _accounted(categories: Json) -> Json:
         "savings_ratio": or_null(NUMBER),
         "by_category": categories,
     }
+
+
+def _sum_of_account() -> dict[str, Json]:
+    return {name: schema for name, schema in _accounted(ANY_OBJECT).items() if name != "by_category"}
 
 
 _ACCOUNT = _accounted(table_of(named("Account")))
@@ -247,6 +253,7 @@ _JOBS: Mapping[str, Json] = {
         run_gpus=or_null(WHOLE),
         interruptible=FLAG,
         regions=list_of(TEXT),
+        on_hold_since=or_null(INSTANT),
         attempt=WHOLE,
         region=or_null(TEXT),
         started_at=or_null(INSTANT),
@@ -306,6 +313,53 @@ _GRIDS: Mapping[str, Json] = {
 _ACCOUNTS: Mapping[str, Json] = {
     "Account": an_object(**_ACCOUNT),
     "Savings": an_object(**_SPAN, **_ACCOUNT),
+    "SavingsOfOne": an_object(
+        name=TEXT,
+        **_sum_of_account(),
+        requests=WHOLE,
+        prompt_tokens=WHOLE,
+        output_tokens=WHOLE,
+        requests_j=NUMBER,
+        requests_alone_j=or_null(NUMBER),
+    ),
+    "SavingsBy": _list("SavingsOfOne", group=states_of(By), **_SPAN),
+    "SavingsPlanned": an_object(
+        jobs=WHOLE,
+        **_SPAN,
+        planned=an_object(emissions_gco2e=NUMBER, at_once_emissions_gco2e=NUMBER),
+        realised=an_object(**_sum_of_account()),
+    ),
+    "Request": an_object(
+        id=TEXT,
+        object=one_of("request"),
+        stage=states_of(Stage),
+        status=or_null(WHOLE),
+        tenant=TEXT,
+        endpoint=or_null(TEXT),
+        asked_model=or_null(TEXT),
+        model=or_null(TEXT),
+        region=or_null(TEXT),
+        service_tier=or_null(TEXT),
+        latency_class=or_null(TEXT),
+        is_streaming=or_null(FLAG),
+        route=or_null(TEXT),
+        route_chance=or_null(NUMBER),
+        cascade=or_null(TEXT),
+        joined=or_null(TEXT),
+        arrived_at=or_null(INSTANT),
+        released_at=or_null(INSTANT),
+        ended_at=or_null(INSTANT),
+        held_ms=or_null(WHOLE),
+        released_because=or_null(TEXT),
+        why=or_null(TEXT),
+        prompt_tokens=or_null(WHOLE),
+        output_tokens=or_null(WHOLE),
+        energy_wh=or_null(NUMBER),
+        basis=or_null(TEXT),
+        emissions_gco2e=or_null(NUMBER),
+        at_once_emissions_gco2e=or_null(NUMBER),
+        avoided_gco2e=or_null(NUMBER),
+    ),
     "Budget": an_object(
         tenant=TEXT,
         unit=TEXT,

@@ -36,6 +36,7 @@ from scheduler.daemon.session_api import LoginFields
 from scheduler.fine_tuning import FineTuningFields
 from scheduler.jobs import JobState
 from scheduler.keys import GRANTABLE
+from scheduler.savings_by import By
 from scheduler.submission import SubmissionFields
 
 _LARGEST = 2**62
@@ -69,12 +70,14 @@ _ASKED: Mapping[Endpoint, Json] = {
     Endpoint.CHAT: {"messages": _MESSAGES},
     Endpoint.COMPLETIONS: {"prompt": _PROMPT},
     Endpoint.EMBEDDINGS: {"input": _PROMPT},
+    Endpoint.RESPONSES: {"input": _PROMPT},
 }
 _TIER: Json = {"anyOf": [one_of(*sorted(SERVICE_TIERS)), {"type": "null"}]}
 _SUMMARIES = {
     Endpoint.CHAT: "Answer a conversation; other fields go to the worker as they are",
     Endpoint.COMPLETIONS: "Continue a text; other fields go to the worker as they are",
     Endpoint.EMBEDDINGS: "Embed texts; other fields go to the worker as they are",
+    Endpoint.RESPONSES: "Answer as the worker's /v1/responses does; nothing is stored here",
 }
 
 
@@ -161,6 +164,12 @@ _FINE_TUNINGS: Mapping[str, Operation] = {
     f"GET {_TUNING}/{{id}}/checkpoints": Operation(
         summary="Checkpoints that the trainer wrote down", **_listed("FineTuningCheckpointList", 100, 20)
     ),
+    f"POST {_TUNING}/{{id}}/pause": Operation(
+        summary="Put a fine-tuning on hold", answers={200: named("FineTuningJob")}, refusals=(409, *_UNKNOWN)
+    ),
+    f"POST {_TUNING}/{{id}}/resume": Operation(
+        summary="Let a fine-tuning on hold go", answers={200: named("FineTuningJob")}, refusals=(409, *_UNKNOWN)
+    ),
     f"POST {_TUNING}/{{id}}/cancel": Operation(
         summary="Cancel a fine-tuning", answers={200: named("FineTuningJob")}, refusals=(409, *_UNKNOWN)
     ),
@@ -197,6 +206,12 @@ _JOBS: Mapping[str, Operation] = {
     "POST /api/v1/jobs/{id}/cancel": Operation(
         summary="Cancel a job", answers={200: named("Job")}, refusals=(409, *_UNKNOWN)
     ),
+    "POST /api/v1/jobs/{id}/pause": Operation(
+        summary="Put a job on hold until it is let go", answers={200: named("Job")}, refusals=(409, *_UNKNOWN)
+    ),
+    "POST /api/v1/jobs/{id}/resume": Operation(
+        summary="Let a job on hold go: it is planned again", answers={200: named("Job")}, refusals=(409, *_UNKNOWN)
+    ),
     "POST /api/v1/jobs/{id}/requeue": Operation(
         summary="Let a job out of quarantine", answers={200: named("Job")}, refusals=(409, *_UNKNOWN)
     ),
@@ -219,6 +234,28 @@ _LOOKS: Mapping[str, Operation] = {
         summary="Energy and emissions beside running everything at once, of 30 days where `since` is left out",
         query={"since": INSTANT, "tenant": _TENANT},
         answers={200: named("Savings")},
+        refusals=_STORE,
+    ),
+    "GET /api/v1/savings/by": Operation(
+        summary="The account by day, month, tenant, model or kind of work",
+        query={"group": states_of(By)},
+        answers={200: named("SavingsBy")},
+        refusals=_STORE,
+    ),
+    "GET /api/v1/savings/planned": Operation(
+        summary="What plans expected of jobs that succeeded, beside what became of them",
+        answers={200: named("SavingsPlanned")},
+        refusals=_STORE,
+    ),
+    "GET /api/v1/requests/{id}": Operation(
+        summary="What became of one request, by its x-request-id",
+        answers={200: named("Request")},
+        refusals=_UNKNOWN,
+    ),
+    "GET /api/v1/events": Operation(
+        summary="What the status page shows, as server-sent events: everything once, then each change",
+        query={"after": TEXT | {"description": "the mark of the last event, where Last-Event-ID cannot be sent"}},
+        answers={200: Content(kinds=("text/event-stream",), schema=TEXT)},
         refusals=_STORE,
     ),
     "GET /api/v1/budgets": Operation(
