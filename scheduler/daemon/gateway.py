@@ -26,7 +26,7 @@ from scheduler.daemon.guard import caller_of, tenant_for
 from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
-from scheduler.daemon.joined_calls import JoinedCalls, RunningCall, names_of
+from scheduler.daemon.joined_calls import JoinedCalls, RunningCall, may_be_retried, names_of
 from scheduler.daemon.keeper import Keeper
 from scheduler.daemon.load_reading import LoadReader
 from scheduler.daemon.metrics import Metrics
@@ -299,7 +299,8 @@ class Gateway:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
         call = read_call(endpoint, body)
-        names = None if call.is_streaming else names_of(http.headers, _whose(http, endpoint), body)
+        can_join = not call.is_streaming and may_be_retried(http.headers)
+        names = names_of(http.headers, _whose(http, endpoint), body) if can_join else None
         if names is None:
             return await self._answered(http, endpoint, body, call, began_s)
         if (running := self._joinable.of(names)) is not None:

@@ -34,14 +34,14 @@ class Names:
     body: bytes
 
 
-def names_of(headers: Mapping[str, str], whose: Hashable, body: bytes) -> Names | None:
-    """None for a call that no other can be a retry of. Raises ApiError for a key that is none.
+def may_be_retried(headers: Mapping[str, str]) -> bool:
+    """Whether the client says by which its retries are known; asked of every call."""
+    return RETRY_HEADER in headers or KEY_HEADER in headers
 
-    `whose` is all but the body that makes two calls the same.
-    """
+
+def names_of(headers: Mapping[str, str], whose: Hashable, body: bytes) -> Names:
+    """Raises ApiError for a key that is none. `whose` is all but the body that makes two calls the same."""
     key, count = headers.get(KEY_HEADER), headers.get(RETRY_HEADER)
-    if key is None and count is None:
-        return None
     if key is not None and not 0 < len(key) <= _LONGEST_KEY:
         raise invalid(f"{KEY_HEADER} has 1 to {_LONGEST_KEY} characters", param=KEY_HEADER)
     return Names(

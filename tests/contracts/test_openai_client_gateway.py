@@ -124,6 +124,17 @@ async def test_chat_as_a_stream() -> None:
     assert "".join(words) == "cleanest hour"
 
 
+async def test_the_comment_that_ends_a_stream_is_there_and_no_chunk_of_it() -> None:
+    async with a_client() as (client, _):
+        asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        async with client.with_streaming_response.chat.completions.create(**asked) as raw:  # type: ignore[call-overload]
+            lines = [line async for line in raw.iter_lines()]
+        chunks = [chunk async for chunk in await ask(client, stream=True)]
+    assert [line for line in lines if line][-2] == "data: [DONE]"
+    assert lines[-2].startswith(": slacktide held-ms=0 ")
+    assert len(chunks) == 3
+
+
 async def test_completions_plain_and_as_a_stream() -> None:
     async with a_client() as (client, _):
         answer = await client.completions.create(model=MODEL, prompt="when?")
