@@ -91,8 +91,8 @@ async def _some_of_everything(client: ClientSession) -> Mapping[str, str]:
     _, tuning = await posted(client, "/v1/fine_tuning/jobs", {"model": MODEL, "training_file": training})
     _, job = await posted(client, "/api/v1/jobs", a_submission())
     _, key = await posted(client, "/api/v1/keys", {"scopes": ["read"]})
-    asked = {"model": MODEL, "messages": [{"role": "user", "content": "What is a slack tide?"}]}
-    async with client.post(CHAT, json=asked) as response:
+    question = {"model": MODEL, "messages": [{"role": "user", "content": "What is a slack tide?"}]}
+    async with client.post(CHAT, json=question) as response:
         request_id = response.headers["x-request-id"]
     return {
         "/v1/files": spare,

@@ -27,7 +27,7 @@ from scheduler.daemon.openapi.notation import (
     table_of,
 )
 from scheduler.daemon.request_records import Stage
-from scheduler.fine_tuning import STATUS
+from scheduler.fine_tuning import PAUSED_BY_CLIENT, STATUS
 from scheduler.jobs import JobKind, JobState, Purpose
 from scheduler.keys import GRANTABLE, KeyState
 from scheduler.quotas import What, Window
@@ -153,7 +153,7 @@ _OPENAI: Mapping[str, Json] = {
         fine_tuned_model=or_null(TEXT),
         organization_id=TEXT,
         result_files=list_of(TEXT),
-        status=one_of(*sorted(set(STATUS.values()))),
+        status=one_of(*sorted({*STATUS.values(), PAUSED_BY_CLIENT})),
         validation_file=or_null(TEXT),
         training_file=TEXT,
         hyperparameters=table_of(NUMBER),
