@@ -427,7 +427,8 @@ class Engine:
             # "At once" is when the job was submitted, not whenever it was last planned.
             placement = replace(placement, baseline_emissions_gco2e=entry.baseline_gco2e)
         before, entry.placement = entry.placement, placement
-        self._watch(entry)
+        if before is None or before.segments != placement.segments or before.cause is not placement.cause:
+            self._watch(entry)
         if entry.running is not None and entry.job.interruption is None:
             return  # it stays where it is until it ends: no news
         if before is None or not _same_place(before, placement):
