@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from intensity_feeds.series import IntensitySeries
-from scheduler.agenda import Agenda
 from scheduler.events import (
     EVENT_ORDER,
     CancelRequested,
@@ -40,16 +39,15 @@ from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobS
 from scheduler.planning.gpu_counts import power_at_w, speed_at
 from scheduler.planning.open_jobs.job_room import is_powered, occupied
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
-from scheduler.planning.open_jobs.standing import Holdings, Standing
+from scheduler.planning.open_jobs.standing import Standing
 from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment, gpus_of
 from scheduler.planning.planner import Freed, OpenJob, Planner
 from scheduler.planning.run_phases import in_phases
 from scheduler.quantities import format_instant
+from scheduler.watched import SAME_INSTANT_S as SAME_INSTANT_S
+from scheduler.watched import Watched
 
 _ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
-
-# Instants that differ by less are the same: forecasts and plans are floats of about 1e9 seconds.
-SAME_INSTANT_S = 1e-3
 
 # A run that outlasts its estimate is expected to take this share of the estimate longer, again and again.
 OVERRUN_RATIO = 0.1
@@ -101,80 +99,6 @@ class _Entry:
         return OpenJob(job=self.job, done_s=self.done_s, running=_expected(self, now_s), planned=self.placement)
 
 
-class _Watched:
-    """Open jobs by what may happen to them next, so that nobody has to look at all of them at every event."""
-
-    def __init__(self, regions: Sequence[Region]) -> None:
-        self.holdings = Holdings(regions)
-        self.held: dict[str, _Entry] = {}
-        self.pausable: dict[str, _Entry] = {}
-        self.profiled: dict[str, _Entry] = {}
-        self.waiting: dict[str, _Entry] = {}
-        self.in_pieces: dict[str, _Entry] = {}
-        self.starts = Agenda()  # of those that wait: when they are planned in one piece to start, and must
-        self.ends = Agenda()  # when runs are expected to end
-        self._dues, self._due = Agenda(), set[str]()
-        self._overruns, self._overrun = Agenda(), set[str]()
-
-    def put(self, entry: _Entry) -> None:
-        """Anything about it changed."""
-        name = entry.job.id
-        self.drop(name, is_gone=False)
-        if entry.is_planned:
-            self.holdings.put(entry.as_open(float("-inf")))
-        else:
-            self.holdings.drop(name)
-        if entry.running is not None:
-            self.held[name] = entry
-            self.ends.put(name, (entry.running.end_at_s,))
-            self._overruns.put(name, (entry.running.end_at_s,))
-            if entry.job.interruption is not None:
-                self.pausable[name] = entry
-            if entry.job.power_profile:
-                self.profiled[name] = entry
-        elif entry.waits:
-            self.waiting[name] = entry
-            self._wait(entry)
-
-    def drop(self, name: str, *, is_gone: bool = True) -> None:
-        for some in (self.held, self.pausable, self.profiled, self.waiting, self.in_pieces):
-            some.pop(name, None)
-        for agenda in (self.starts, self.ends, self._dues, self._overruns):
-            agenda.drop(name)
-        self._due.discard(name)
-        self._overrun.discard(name)
-        if is_gone:
-            self.holdings.drop(name)
-
-    def look_again(self, entries: Iterable[_Entry]) -> None:
-        for entry in list(entries):
-            self.put(entry)
-
-    def due(self, now_s: float) -> list[_Entry]:
-        """Those that wait whose time may have come; nobody else's has."""
-        self._due.update(self._dues.take_until(now_s + SAME_INSTANT_S))
-        return [self.waiting[name] for name in self._due]
-
-    def see_overruns(self, now_s: float) -> None:
-        """Runs that outlast their estimate hold their GPUs a little longer, and longer again."""
-        self._overrun.update(self._overruns.take_until(now_s))
-        for name in self._overrun:
-            self.holdings.put(self.held[name].as_open(now_s))
-
-    def _wait(self, entry: _Entry) -> None:
-        must_s, name = entry.latest_start_at_s, entry.job.id
-        if entry.placement is None:
-            self.starts.put(name, (must_s,))
-            return
-        first_s = entry.placement.start_at_s
-        self._dues.put(name, (min(first_s, must_s),))
-        if len(entry.placement.segments) > 1:
-            self.in_pieces[name] = entry
-            self.starts.put(name, (must_s,))
-        else:
-            self.starts.put(name, (must_s, first_s))
-
-
 @dataclass(slots=True)
 class Engine:
     """`decide` is its only verb that changes anything; the rest are questions."""
@@ -189,11 +113,11 @@ class Engine:
     _freed: list[Freed] = field(default_factory=list)  # by runs that ended early, nothing else being changed
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
-    _watched: _Watched = field(init=False)
+    _watched: Watched[_Entry] = field(init=False)
 
     def __post_init__(self) -> None:
         self._at_once = RunNowQueue(self.regions)
-        self._watched = _Watched(self.regions)
+        self._watched = Watched(self.regions)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -484,7 +408,8 @@ class Engine:
             # "At once" is when the job was submitted, not whenever it was last planned.
             placement = replace(placement, baseline_emissions_gco2e=entry.baseline_gco2e)
         before, entry.placement = entry.placement, placement
-        self._watch(entry)
+        if before is None or before.segments != placement.segments or before.cause is not placement.cause:
+            self._watch(entry)
         if entry.running is not None and entry.job.interruption is None:
             return  # it stays where it is until it ends: no news
         if before is None or not _same_place(before, placement):

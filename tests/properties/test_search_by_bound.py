@@ -116,7 +116,7 @@ def test_what_is_told_at_a_glance_is_what_a_search_in_the_region_finds(
     if least is None:
         return
     for place, region in enumerate(PLAIN):
-        told = least_beside(board.occupancy, region, gpus, board.reserve_ratio, least, place)
+        told = min(least_beside(board.occupancy, region, gpus, board.reserve_ratio, least, place))
         assert not is_surely_above(float(least.ever_g_s_per_kwh[place]), told)
         alone = Board((region,), board.forecasts, board.occupancy, board.reserve_ratio).cheapest(wanted)
         if told != float("inf"):

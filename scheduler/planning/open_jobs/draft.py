@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler.planning.curve import ROUNDING_S
-from scheduler.planning.open_jobs.grid_rows import GridRows
 from scheduler.planning.open_jobs.job_room import occupied
 from scheduler.planning.open_jobs.placing import Board, Need, Place, need
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Region, Segment
@@ -44,7 +43,7 @@ class Joint:
     ) -> Joint:
         occupancy = occupied(regions, ((one.job, (one.running,)) for one in open_jobs if one.running is not None))
         needs = [wanted for one in open_jobs if (wanted := need(one, now_s)) is not None]
-        board = Board(regions, forecasts, occupancy, reserve_ratio, GridRows.of(regions, forecasts))
+        board = Board(regions, forecasts, occupancy, reserve_ratio)
         return cls(open_jobs=open_jobs, needs=needs, board=board, now_s=now_s)
 
     def fresh_board(self) -> Board:

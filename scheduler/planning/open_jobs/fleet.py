@@ -18,12 +18,13 @@ Head-room: work that waits takes room that jobs not yet submitted may need. It t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs.cleanest import cleanest
 from scheduler.planning.open_jobs.crowded import least_late
 from scheduler.planning.open_jobs.draft import Joint, baseline, least_latest_start, run_now_draft
+from scheduler.planning.open_jobs.grid_rows import GridRows
 from scheduler.planning.open_jobs.job_room import occupied
 from scheduler.planning.open_jobs.placing import Board, Need, Place, need
 from scheduler.planning.open_jobs.replanning import (
@@ -58,7 +59,8 @@ class FleetPlanner:
             return least_late(joint, in_turn).plan()
         if any(_begins_in_the_dark(place.segments[0], regions, forecasts) for place in in_turn.places.values()):
             return in_turn.plan()
-        return cleanest(joint, in_turn, self.hysteresis_ratio).plan()
+        board = replace(joint.board, rows=GridRows.of(regions, forecasts))
+        return cleanest(replace(joint, board=board), in_turn, self.hysteresis_ratio).plan()
 
     def refill(
         self,
@@ -101,6 +103,8 @@ class FleetPlanner:
         assert wanted is not None, "a newcomer does not run yet"
         if _has_no_spare_time(others, regions, forecasts, now_s):
             return placed_or_refused(board, wanted, board.earliest(wanted, Cause.RUN_NOW))
+        if isinstance(others, Standing) and others.holdings.regions is regions:
+            board.rows = others.holdings.rows(forecasts)
         return placed_or_refused(board, wanted, board.cheapest(wanted))
 
 
@@ -109,8 +113,7 @@ def with_others_taken(
 ) -> Board:
     """A board on which what the others hold and will hold is taken; that of a `Standing` is only to be read."""
     if isinstance(others, Standing) and others.holdings.regions is regions:
-        holdings = others.holdings
-        return Board(regions, forecasts, holdings.occupancy, reserve_ratio, holdings.rows(forecasts))
+        return Board(regions, forecasts, others.holdings.occupancy, reserve_ratio)
     occupancy = occupied(regions, ((one.job, held_segments(one)) for one in others))
     return Board(regions, forecasts, occupancy, reserve_ratio)
 

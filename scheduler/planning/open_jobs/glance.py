@@ -17,17 +17,17 @@ from scheduler.planning.plan import Region
 
 def least_beside(
     occupancy: Occupancy, region: Region, gpus: int, reserve_ratio: float, least: Least, place: int
-) -> float:
-    """At the first instant with room, or later with head-room; infinite where neither is in time."""
+) -> tuple[float, float]:
+    """At the first instant with room, and later with head-room; infinite what is not in time."""
     if gpus > region.gpus:
-        return math.inf
+        return math.inf, math.inf
     times_s, taken = occupancy.steps_from(region.name, least.from_s)
     at_once_s = first_start_at_s(times_s, taken, region.gpus - gpus, least.whole_s)
     spare = max(region.gpus - gpus - int(region.gpus * reserve_ratio), 0)
-    found = least.in_stretches(place, _stretches(times_s, taken, spare, least.until_s, least.whole_s))
+    later = least.in_stretches(place, _stretches(times_s, taken, spare, least.until_s, least.whole_s))
     if at_once_s + least.whole_s > least.until_s + ROUNDING_S:
-        return found
-    return min(found, least.at(place, at_once_s))
+        return math.inf, later
+    return least.at(place, at_once_s), later
 
 
 def first_start_at_s(times_s: Sequence[float], taken: Sequence[int], most_taken: int, whole_s: float) -> float:

@@ -137,7 +137,9 @@ class GridRows:
 
 
 def is_surely_above(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
-    return least_g_s_per_kwh > price_g_s_per_kwh + SURE_RATIO * (abs(price_g_s_per_kwh) + abs(least_g_s_per_kwh))
+    """Whether it is dearer whatever was rounded; what is not to be had at all is."""
+    margin = SURE_RATIO * (abs(price_g_s_per_kwh) + abs(least_g_s_per_kwh))
+    return math.isinf(least_g_s_per_kwh) or least_g_s_per_kwh > price_g_s_per_kwh + margin
 
 
 def _are_alike(regions: Sequence[Region], found: Sequence[IntensitySeries]) -> bool:

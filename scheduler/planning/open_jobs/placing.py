@@ -353,7 +353,7 @@ class Board:
         The cleanest regions first; what is as cheap as the cheapest is compared in the order of the regions.
         """
         bounds = least.ever_g_s_per_kwh
-        found: dict[int, float] = {}
+        found: dict[int, tuple[float, float]] = {}
         best_g_s_per_kwh = math.inf
         for place in bounds.argsort(kind="stable").tolist():
             bound = float(bounds[place])
@@ -361,16 +361,17 @@ class Board:
                 break
             region = self.regions[place]
             if region.held or region.power_cap_w is not None:
-                found[place] = bound  # more than GPUs is to be looked at
+                found[place] = (bound, bound)  # more than GPUs is to be looked at
                 continue
             found[place] = least_beside(self.occupancy, region, need.job.gpus, self.reserve_ratio, least, place)
-            best_g_s_per_kwh = min(best_g_s_per_kwh, found[place])
+            best_g_s_per_kwh = min(best_g_s_per_kwh, *found[place])
         if math.isinf(best_g_s_per_kwh):
             return None
-        near = [self.regions[place] for place in sorted(found) if not is_surely_above(found[place], best_g_s_per_kwh)]
-        curves = self._curves(need, near)
-        first = _at_once(need, curves, self._first_starts(need, near))
-        window = self._window(need, near, curves, self.reserve_ratio)
+        places = sorted(found)
+        soon = [self.regions[one] for one in places if not is_surely_above(found[one][0], best_g_s_per_kwh)]
+        late = [self.regions[one] for one in places if not is_surely_above(found[one][1], best_g_s_per_kwh)]
+        first = _at_once(need, self._curves(need, soon), self._first_starts(need, soon)) if soon else None
+        window = self._window(need, late, self._curves(need, late), self.reserve_ratio) if late else None
         return _sooner_if_as_cheap(first, None if window is None else _as_pieces(window))
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:

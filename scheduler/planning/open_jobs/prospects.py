@@ -202,11 +202,14 @@ class _Ask:
         is_free = np.zeros(len(self.alike), dtype=np.bool_)
         if self.left_s is not None and self.left_s[:, 0].min() > (earliest_s + whole_s).max():
             return is_free
+        integrals = least_integrals_g_s_per_kwh(self.series, whole_s, earliest_s, earliest_s)
+        is_cheap = ~self._is_above(np.arange(len(self.alike)), integrals)
+        if not is_cheap.any():
+            return is_free
         owners, from_s, to_s = self._stretches(reserve_ratio=0.0)
         covers = (from_s <= earliest_s[owners] + ROUNDING_S) & (to_s >= (earliest_s + whole_s)[owners] - ROUNDING_S)
         is_free[owners[covers]] = True
-        integrals = least_integrals_g_s_per_kwh(self.series, whole_s, earliest_s, earliest_s)
-        return is_free & ~self._is_above(np.arange(len(self.alike)), integrals)
+        return is_free & is_cheap
 
     def _is_above(self, owners: Rows, grid_g_s_per_kwh: Floats) -> Bools:
         """Whether the grid's integrals are certainly above what is asked of their owners."""

@@ -1,0 +1,120 @@
+"""Open jobs by what may happen to them next, so that an event costs no look at all of them.
+
+The engine tells every change of an entry; what is asked here is answered as if all entries had been looked at. Decides
+nothing, and changes no entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from scheduler.agenda import Agenda
+from scheduler.jobs import Job
+from scheduler.planning.open_jobs.standing import Holdings
+from scheduler.planning.plan import Placement, Region, Segment
+from scheduler.planning.planner import OpenJob
+
+# Instants that differ by less are the same: forecasts and plans are floats of about 1e9 seconds.
+SAME_INSTANT_S = 1e-3
+
+
+class Entry(Protocol):
+    """What the engine knows of one open job."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def running(self) -> Segment | None: ...
+
+    @property
+    def placement(self) -> Placement | None: ...
+
+    @property
+    def waits(self) -> bool: ...
+
+    @property
+    def is_planned(self) -> bool: ...
+
+    @property
+    def latest_start_at_s(self) -> float: ...
+
+    def as_open(self, now_s: float) -> OpenJob: ...
+
+
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+class Watched(Generic[EntryT]):
+    """`put` after every change of an entry, `drop` when it is gone."""
+
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self.holdings = Holdings(regions)
+        self.held: dict[str, EntryT] = {}
+        self.pausable: dict[str, EntryT] = {}
+        self.profiled: dict[str, EntryT] = {}
+        self.waiting: dict[str, EntryT] = {}
+        self.in_pieces: dict[str, EntryT] = {}
+        self.starts = Agenda()  # of those that wait: when they are planned in one piece to start, and must
+        self.ends = Agenda()  # when runs are expected to end
+        self._dues, self._due = Agenda(), set[str]()
+        self._overruns, self._overrun = Agenda(), set[str]()
+
+    def put(self, entry: EntryT) -> None:
+        """Anything about it changed."""
+        name = entry.job.id
+        self.drop(name, is_gone=False)
+        if entry.is_planned:
+            self.holdings.put(entry.as_open(float("-inf")))
+        else:
+            self.holdings.drop(name)
+        if entry.running is not None:
+            self.held[name] = entry
+            self.ends.put(name, (entry.running.end_at_s,))
+            self._overruns.put(name, (entry.running.end_at_s,))
+            if entry.job.interruption is not None:
+                self.pausable[name] = entry
+            if entry.job.power_profile:
+                self.profiled[name] = entry
+        elif entry.waits:
+            self.waiting[name] = entry
+            self._wait(entry)
+
+    def drop(self, name: str, *, is_gone: bool = True) -> None:
+        for some in (self.held, self.pausable, self.profiled, self.waiting, self.in_pieces):
+            some.pop(name, None)
+        for agenda in (self.starts, self.ends, self._dues, self._overruns):
+            agenda.drop(name)
+        self._due.discard(name)
+        self._overrun.discard(name)
+        if is_gone:
+            self.holdings.drop(name)
+
+    def look_again(self, entries: Iterable[EntryT]) -> None:
+        for entry in list(entries):
+            self.put(entry)
+
+    def due(self, now_s: float) -> list[EntryT]:
+        """Those that wait whose time may have come; nobody else's has."""
+        self._due.update(self._dues.take_until(now_s + SAME_INSTANT_S))
+        return [self.waiting[name] for name in self._due]
+
+    def see_overruns(self, now_s: float) -> None:
+        """Runs that outlast their estimate hold their GPUs a little longer, and longer again."""
+        self._overrun.update(self._overruns.take_until(now_s))
+        for name in self._overrun:
+            self.holdings.put(self.held[name].as_open(now_s))
+
+    def _wait(self, entry: EntryT) -> None:
+        must_s, name = entry.latest_start_at_s, entry.job.id
+        if entry.placement is None:
+            self.starts.put(name, (must_s,))
+            return
+        first_s = entry.placement.start_at_s
+        self._dues.put(name, (min(first_s, must_s),))
+        if len(entry.placement.segments) > 1:
+            self.in_pieces[name] = entry
+            self.starts.put(name, (must_s,))
+        else:
+            self.starts.put(name, (must_s, first_s))
