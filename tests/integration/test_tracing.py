@@ -119,7 +119,7 @@ async def test_the_time_that_a_request_was_held_is_a_span(tmp_path: Path) -> Non
 
 async def _until_held(client: ClientSession) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while (await got(client, "/api/v1/status"))[1]["requests"]["held"] == 0:
+        while (await got(client, "/api/v1/status"))[1]["requests"]["held"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
