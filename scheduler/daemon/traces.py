@@ -72,7 +72,7 @@ class _Untold:
         if "traceparent" not in came_with:
             return _NOTHING
         passed_on = ((name, came_with.get(name, ""), longest) for name, longest in _PASSED_ON)
-        return {name: value for name, value, longest in passed_on if 0 < len(value) <= longest}
+        return {name: value for name, value, longest in passed_on if 0 < len(value) <= longest and value.isascii()}
 
 
 _UNTOLD = _Untold()

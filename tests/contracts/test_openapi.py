@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from scheduler.daemon.policies import POLICIES
 from scheduler.keys import Scope
 from tests.batch_files import some_lines
 from tests.contracts.test_openai_client_fine_tuning import EXAMPLES, TABLES
-from tests.daemons import a_daemon, a_submission, got, posted, until_state
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
 from tests.integration.gateway_stand import CHAT, MODEL, FakeWorker
 
 KEY = "a-key-of-the-settings-with-every-scope"
@@ -80,6 +81,19 @@ async def test_a_daemon_answers_whatever_it_is_asked_as_documented(tmp_path: Pat
     assert not asking.broken, "\n\n".join(asking.broken)
     unanswered = {label for label, statuses in asking.statuses.items() if min(statuses) >= 400}
     assert unanswered == NEVER_DONE, "nothing that was asked of these is ever done: name what is there in _Known"
+
+
+@pytest.mark.slow
+async def test_a_header_that_is_no_text_is_refused_by_its_name(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path) as (daemon, _):
+        body = json.dumps(a_submission()).encode()
+        head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nIdempotency-Key: \xff\xfe\r\n"
+        told = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(daemon.listener.base_url.rpartition(":")[2]))
+        writer.write(head + told + body)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ") and b'"param":"Idempotency-Key"' in answer
 
 
 # -- asking ------------------------------------------------------------------------------------------------------------
