@@ -204,6 +204,8 @@ def _asked(body: bytes) -> BatchFields:
 
 def _checked_metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
     for key, value in (metadata or {}).items():
+        if "\0" in key + value:  # PostgreSQL takes no such text
+            raise invalid("metadata: may not hold NUL", param="metadata")
         if len(key) > _MAX_KEY or len(value) > _MAX_VALUE:
             message = f"metadata: keys have at most {_MAX_KEY} characters, values {_MAX_VALUE}"
             raise invalid(message, param="metadata")

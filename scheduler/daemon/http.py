@@ -269,6 +269,8 @@ def _check_target(request: web.Request) -> None:
         raise invalid("The request target must be a path that starts with a single slash.", code="bad_target")
     if "%" in target and "%2e" in target.partition("?")[0].lower():
         raise invalid("The path must not hold encoded dots.", code="bad_target")
+    if "%00" in target:  # PostgreSQL takes no such text, and no name of ours has one
+        raise invalid("The request target must not hold NUL.", code="bad_target")
 
 
 def _check_host(request: web.Request) -> None:

@@ -21,6 +21,7 @@ from openapi_spec_validator import validate
 from schemathesis import Case, CheckFunction, GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from yarl import URL
 
 from scheduler.daemon.openapi.answers import SCHEMAS
 from scheduler.daemon.openapi.document import UndocumentedRouteError, document
@@ -42,6 +43,7 @@ def test_every_route_is_in_the_document_and_no_other() -> None:
     assert not gone, f"{sorted(gone)}: take them out of OPERATIONS in scheduler/daemon/openapi/operations.py"
 
 
+@pytest.mark.slow
 def test_the_document_is_valid() -> None:
     validate(document(POLICIES, version="1"))
 
@@ -94,6 +96,22 @@ async def test_a_header_that_is_no_text_is_refused_by_its_name(tmp_path: Path) -
         answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
         writer.close()
     assert answer.startswith(b"HTTP/1.1 400 ") and b'"param":"Idempotency-Key"' in answer
+
+
+@pytest.mark.slow
+async def test_names_that_no_database_takes_are_refused(tmp_path: Path, url: str) -> None:
+    server = {"port": 0, "state_dir": str(tmp_path), "drain_s": 2, "database_url": url}
+    async with a_daemon(tmp_path, {"server": server}) as (_, client):
+        for path in ("/api/v1/jobs/%00", "/v1/files?after=%00", "/api/v1/savings?tenant=%00"):
+            async with client.get(URL(path, encoded=True)) as response:
+                assert (response.status, (await response.json())["error"]["code"]) == (400, "bad_target")
+        asked = {"input_file_id": "\0", "endpoint": CHAT, "completion_window": "24h"}
+        status, refused = await posted(client, "/v1/batches", asked)
+        assert (status, refused["error"]["param"]) == (404, "input_file_id")
+        file = await _file(client, "batch", some_lines(1))
+        with_metadata = {"input_file_id": file, "endpoint": CHAT, "metadata": {"a": "\0"}}
+        status, refused = await posted(client, "/v1/batches", with_metadata)
+        assert (status, refused["error"]["param"]) == (400, "metadata")
 
 
 # -- asking ------------------------------------------------------------------------------------------------------------
