@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
 from typing import Never
@@ -180,7 +181,8 @@ class Batches:
 
     def _start(self, work: object, name: str) -> asyncio.Task[None]:
         assert self._group is not None, "batches are taken in while the daemon runs"
-        return self._group.create_task(work, name=name)  # type: ignore[arg-type]
+        # It outlives the request that made the batch, and works for none.
+        return self._group.create_task(work, name=name, context=Context())  # type: ignore[arg-type]
 
     async def _move(self, batch_id: str, status: BatchStatus, **changes: object) -> Batch:
         """Write a state down, as it follows from what is stored. Raises IllegalBatchMoveError."""

@@ -106,6 +106,8 @@ class FilesApi:
 
     async def known(self, request: web.Request, file_id: str, param: str | None = None) -> StoredFile:
         """The caller's file. Raises ApiError 404."""
+        if "\0" in file_id:  # of a body; PostgreSQL takes no such text
+            raise _refused(UnknownFileError(file_id), param)
         try:
             file = await self.env.in_thread(self.reads.file, file_id)
         except (UnknownFileError, StoreBusyError) as error:

@@ -144,7 +144,7 @@ class JobsApi:
         with _naming_the_field():
             fields = await self.env.in_thread(read_submission, body)  # megabytes, where it is a batch
         fields.tenant = tenant_for(request, fields.tenant)
-        key = request.headers.get("Idempotency-Key")
+        key = _idempotency_key(request)
         # Asked first: what was accepted once is the answer, though it might be infeasible by now.
         if key is not None and (known := await self._known(fields, key, body)):
             return known
@@ -484,6 +484,13 @@ def _naming_the_store() -> Iterator[None]:
         yield
     except (StoreBusyError, DiskFullError) as error:
         raise unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_STORE_S) from None
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not key.isprintable():  # bytes that are no UTF-8, which no database takes
+        raise invalid("Idempotency-Key: must be text that prints", param="Idempotency-Key")
+    return key
 
 
 def _tenant_looked_at(request: web.Request) -> str | None:

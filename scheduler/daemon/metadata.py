@@ -13,6 +13,8 @@ MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 def check_metadata(metadata: Mapping[str, str] | None) -> None:
     """Raises ApiError 400 for more than is kept."""
     for key, value in (metadata or {}).items():
+        if "\0" in key + value:  # PostgreSQL takes no such text
+            raise invalid("metadata: may not hold NUL", param="metadata")
         if len(key) > MAX_KEY or len(value) > MAX_VALUE:
             message = f"metadata: keys have at most {MAX_KEY} characters, values {MAX_VALUE}"
             raise invalid(message, param="metadata")

@@ -118,7 +118,7 @@ class Exchange:
 
     async def _answered(self, committed: web.StreamResponse | None, part: Part) -> web.StreamResponse:
         try:
-            answer = await self._ask(part.headers())
+            answer = await self._ask(part.headers(self.http.headers))
         except ApiError as error:
             if committed is None:
                 raise

@@ -24,8 +24,8 @@ class Part(Protocol):
         """Facts by which one looks for it; None is left out."""
         ...
 
-    def headers(self) -> dict[str, str]:
-        """What makes the receiver's spans parts of this one."""
+    def headers(self, came_with: Mapping[str, str]) -> dict[str, str]:
+        """What makes a worker's spans parts of this one; `came_with` are the caller's own headers."""
         ...
 
 
@@ -49,14 +49,13 @@ TRACE = web.RequestKey("trace", Trace)
 def part_of(http: web.Request, name: str) -> AbstractContextManager[Part]:
     """A part of the request, told to its tracer if it has one."""
     trace = http.get(TRACE)
-    return _Untold(http.headers) if trace is None else trace.part(name)
+    return _UNTOLD if trace is None else trace.part(name)
 
 
 class _Untold:
-    __slots__ = ("_came_with",)
+    """One for all requests: without a tracer, a part costs nothing to speak of."""
 
-    def __init__(self, came_with: Mapping[str, str]) -> None:
-        self._came_with = came_with
+    __slots__ = ()
 
     def __enter__(self) -> _Untold:
         return self
@@ -69,8 +68,12 @@ class _Untold:
     def note(self, **facts: str | float | None) -> None:
         return None
 
-    def headers(self) -> dict[str, str]:
-        if "traceparent" not in self._came_with:
-            return {}
-        came_with = ((name, self._came_with.get(name, ""), longest) for name, longest in _PASSED_ON)
-        return {name: value for name, value, longest in came_with if 0 < len(value) <= longest}
+    def headers(self, came_with: Mapping[str, str]) -> dict[str, str]:
+        if "traceparent" not in came_with:
+            return _NOTHING
+        passed_on = ((name, came_with.get(name, ""), longest) for name, longest in _PASSED_ON)
+        return {name: value for name, value, longest in passed_on if 0 < len(value) <= longest and value.isascii()}
+
+
+_UNTOLD = _Untold()
+_NOTHING: dict[str, str] = {}

@@ -11,7 +11,7 @@ collector that is away costs spans, never a request. Decides nothing about a req
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -101,7 +101,7 @@ class _Span:
         if isinstance(status := facts.get("status"), int) and status >= 500:
             self._span.set_status(self._tracing._api.StatusCode.ERROR)
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, came_with: Mapping[str, str]) -> dict[str, str]:
         carrier: dict[str, str] = {}
         self._tracing._wire.inject(carrier, context=self._tracing._api.set_span_in_context(self._span))
         return carrier

@@ -6,8 +6,8 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from slacktide.log_lines import LogLines
 from tests.builders import YEAR_2022_AT_S
 from tests.daemons import PATIENCE_S, got, posted, settings_of
 from tests.integration.gateway_stand import CHAT, MODEL, FakeWorker, Gate, answers, resets
+from tests.integration.test_batches_and_workers import a_batch
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +43,7 @@ async def a_daemon_of(
     told: dict[str, Any] = {
         "worker": [{"url": worker.url, "models": [MODEL], "region": "here", "max_sequences": places}],
         "tracing": {"endpoint": endpoint},
+        "planning": {"policy": "run_now"},
     }
     daemon = Daemon(settings_of(folder, told), Env(epoch_s=YEAR_2022_AT_S, seed=1), {})
     daemon.tracing = tracing or daemon.tracing
@@ -119,7 +121,7 @@ async def test_the_time_that_a_request_was_held_is_a_span(tmp_path: Path) -> Non
 
 async def _until_held(client: ClientSession) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while (await got(client, "/api/v1/status"))[1]["requests"]["held"] == 0:  # noqa: ASYNC110  what is held tells nobody
+        while (await got(client, "/api/v1/status"))[1]["requests"]["held"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -169,25 +171,51 @@ async def test_spans_reach_a_collector_before_the_daemon_has_stopped(tmp_path: P
     assert {f"POST {CHAT}", "worker"} <= names
 
 
-async def test_every_line_that_is_logged_for_a_request_names_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    lines: list[dict[str, Any]] = []
+class Lines(logging.Handler):
+    """What our code logs, as `--log-json` writes it."""
 
-    class Kept(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(json.loads(LogLines(as_json=True).format(record)))
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+        self.has_failed = asyncio.Event()
 
-    kept = Kept()
-    logging.getLogger("scheduler").addHandler(kept)
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(json.loads(LogLines(as_json=True).format(record)))
+        if self.lines[-1]["action"] == "worker_failed":
+            self.has_failed.set()
+
+    def of(self, *actions: str) -> list[str]:
+        """The requests that lines of these actions name."""
+        return [line.get("request_id", "") for line in self.lines if line["action"] in actions]
+
+
+@contextmanager
+def logged() -> Iterator[Lines]:
+    kept, ours = Lines(), logging.getLogger("scheduler")
+    before = ours.level
+    ours.addHandler(kept)
+    ours.setLevel(logging.INFO)
     try:
-        async with FakeWorker(answers(500)).listening() as worker, a_daemon_of(tmp_path, worker) as client:
-            async with client.post(CHAT, json=ASKED) as response:
-                request_id = response.headers["x-request-id"]
-            await asyncio.gather(*(posted(client, CHAT, ASKED) for _ in range(3)))
+        yield kept
     finally:
-        logging.getLogger("scheduler").removeHandler(kept)
-    failed = [line for line in lines if line["action"] == "worker_failed"]
-    assert failed[0]["request_id"] == request_id
-    assert all(line.get("request_id", "").startswith("req-") for line in failed)
-    assert all("request_id" not in line for line in lines if line["action"] in ("daemon_ready", "daemon_stopped"))
+        ours.removeHandler(kept)
+        ours.setLevel(before)
+
+
+async def test_every_line_that_is_logged_for_a_request_names_it(tmp_path: Path) -> None:
+    with logged() as log:
+        async with FakeWorker(answers(500)).listening() as worker, a_daemon_of(tmp_path, worker) as client:
+            answered = await asyncio.gather(*(client.post(CHAT, json=ASKED) for _ in range(3)))
+            ids = {answer.headers["x-request-id"] for answer in answered}
+    assert log.of("worker_failed") and set(log.of("worker_failed")) <= ids
+    assert log.of("daemon_ready", "daemon_drain", "daemon_stopped") == ["", "", ""]
+
+
+async def test_what_is_logged_for_a_line_of_a_batch_names_the_line(tmp_path: Path) -> None:
+    with logged() as log:
+        async with FakeWorker(answers(500)).listening() as worker, a_daemon_of(tmp_path, worker) as client:
+            batch_id = await a_batch(client, 1)
+            await asyncio.wait_for(log.has_failed.wait(), PATIENCE_S)
+            await posted(client, f"/v1/batches/{batch_id}/cancel", {})
+    (line,) = set(log.of("worker_failed"))
+    assert line.startswith("req-")
