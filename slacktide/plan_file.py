@@ -89,6 +89,7 @@ def _as_json(told: Told) -> dict[str, object]:
         "emissions_gco2e": found.certificate.emissions_gco2e,
         "lower_bound_gco2e": found.certificate.lower_bound_gco2e,
         "gap_ratio": found.certificate.gap_ratio,
+        "fewest_refused": found.fewest_refused,
         "run_now": {"emissions_gco2e": found.run_now.emissions_gco2e, "late": found.run_now.late},
     }
 
@@ -170,6 +171,8 @@ def _show_refused(told: Told) -> None:
         print(f"\n{name} is refused: {told.reason(name)}")
     if len(refused) > _SHOWN_JOBS:
         print(f"\nand {len(refused) - _SHOWN_JOBS} more are refused; --json says why")
+    if fewest := told.plan.fewest_refused:
+        print(f"\n{len(refused)} refused; at least {fewest} cannot be in time in any plan")
 
 
 def _show_pools(found: FleetPlan) -> None:

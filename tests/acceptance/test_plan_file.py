@@ -57,7 +57,8 @@ def by_hand(segment: dict[str, Any], power_kw: float) -> float:
 
 def test_two_jobs_share_the_clean_hour_and_the_third_goes_where_it_is_next_best(folder: Path) -> None:
     found = answer(folder, line("a"), line("b"), line("c"))
-    assert set(found) == {"jobs", "emissions_gco2e", "lower_bound_gco2e", "gap_ratio", "run_now", "objective"}
+    proved = {"emissions_gco2e", "lower_bound_gco2e", "gap_ratio", "fewest_refused"}
+    assert set(found) == {"jobs", *proved, "run_now", "objective"}
     starts = sorted((one["segments"][0]["zone"], one["segments"][0]["start"]) for one in found["jobs"])
     clean = ("DE", "2022-03-01T02:00:00Z")
     assert starts[:2] == [clean, clean]
@@ -75,6 +76,12 @@ def test_a_planned_job_has_the_fields_of_the_contract(folder: Path) -> None:
     assert {(one["zone"], one["gpus"]) for one in job["segments"]} == {("DE", 2)}
     assert job["emissions_gco2e"] == pytest.approx(sum(by_hand(one, 2.0) for one in job["segments"]))
     assert job["emissions_gco2e"] == pytest.approx(2 * 1.5 * (100 + 200 / 2))
+
+
+def test_how_many_are_refused_in_any_plan_is_said_in_words(folder: Path) -> None:
+    jobs = (line(name, hours=6, regions="FR") for name in ("first", "second"))
+    (folder / "jobs.csv").write_text(HEADER + "".join(jobs), encoding="utf-8")
+    assert "1 refused; at least 1 cannot be in time in any plan" in run(folder).stdout
 
 
 def test_jobs_that_cannot_run_are_refused_with_a_reason(folder: Path) -> None:
@@ -96,6 +103,7 @@ def test_jobs_that_cannot_run_are_refused_with_a_reason(folder: Path) -> None:
     ]
     refused = [jobs[name] for name in ("first", "second") if jobs[name]["status"] == "refused"]
     assert len(refused) == 1
+    assert found["fewest_refused"] == 4
     # At 12:00 there would be room, but the trace ends at 06:00: what nobody can plan is not suggested.
     assert [one["text"] for one in refused[0]["suggestions"]] == ["allow DE"]
     assert all(one["segments"] == [] for one in jobs.values() if one["status"] == "refused")

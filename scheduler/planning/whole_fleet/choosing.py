@@ -79,6 +79,7 @@ class _Try:
     bound_cost: float
     cost: float
     limited_cost: float
+    fewest_refused: int
 
 
 def plan_for(
@@ -100,6 +101,7 @@ def plan_for(
         certificate=_in_grams(case, best, best.bound_cost if is_plain else None),
         run_now=run_now(case) if at_once is None else at_once,
         job_gco2e={name: one.grid_gco2e for name, one in best.paid.items()},
+        fewest_refused=best.fewest_refused,
     )
     return ChosenPlan(plan=plan, objective=objective, proof=proof, job_components=best.paid)
 
@@ -127,9 +129,11 @@ class _Search:
     def _planned(self, weights: Weights, factor: float) -> _Try:
         found = plan_fleet(effective(self._case, self._sites, weights), self._generator)
         bound_cost = _net_cost(self._case, weights, found.segments, found.certificate.lower_bound_gco2e)
-        return self._noted(found.segments, found.reasons, factor, bound_cost)
+        return self._noted(found.segments, found.reasons, factor, bound_cost, found.fewest_refused)
 
-    def _noted(self, segments: Assignment, reasons: Mapping[str, str], factor: float, bound_cost: float) -> _Try:
+    def _noted(
+        self, segments: Assignment, reasons: Mapping[str, str], factor: float, bound_cost: float, fewest_refused: int
+    ) -> _Try:
         paid = {name: components(self._case, self._sites, self._jobs[name], one) for name, one in segments.items()}
         in_all = total(paid.values())
         limited_cost = 0.0 if self._limit is None else in_all.of(self._limit.what)
@@ -141,6 +145,7 @@ class _Search:
             bound_cost=bound_cost,
             cost=value_of(self._weights, in_all),
             limited_cost=np.inf if limited_cost is None else limited_cost,
+            fewest_refused=fewest_refused,
         )
         self._tries.append(made)
         return made
@@ -149,7 +154,7 @@ class _Search:
         """The plan with the least of what is limited. Its bound is on that alone, and says nothing of the objective."""
         assert self._limit is not None
         found = plan_fleet(effective(self._case, self._sites, _alone(self._limit.what)), self._generator)
-        kept = self._noted(found.segments, found.reasons, 0.0, -np.inf)
+        kept = self._noted(found.segments, found.reasons, 0.0, -np.inf, found.fewest_refused)
         if not self._is_within(kept.limited_cost):
             bound_cost = found.certificate.lower_bound_gco2e
             raise LimitUnreachableError(self._limit, kept.limited_cost, bound_cost)
@@ -183,7 +188,7 @@ class _Search:
             within = WithinLimit(self._weighed(0.0), limited, start.segments, self._most_cost)
             within.reach((self._weighed(ratio * factor) for ratio in _REACHING_RATIOS), others)
             within.improve([self._weighed(ratio * factor) for ratio in _RATIOS], others)
-            moved = self._noted(within.segments, best.reasons, best.factor, best.bound_cost)
+            moved = self._noted(within.segments, best.reasons, best.factor, best.bound_cost, best.fewest_refused)
             if self._is_within(moved.limited_cost) and moved.cost < best.cost:
                 best = moved
         return best

@@ -88,8 +88,11 @@ def plan_under(
     while change := _first_change(rules, effective(_of(case, jobs), sites, weights), found):
         _apply(change, jobs, refused)
         found = plan_for(_of(case, jobs), sites, objective, generator, at_once)
-    plan = replace(found.plan, case=case, reasons={**found.plan.reasons, **refused}, run_now=at_once)
     asked = {job.id: job for job in case.jobs}
+    # What a rule takes away at once costs no grams, but might cost room: then nothing is proved of who is refused.
+    fewest_refused = first.plan.fewest_refused if widest == asked else 0
+    reasons = {**found.plan.reasons, **refused}
+    plan = replace(found.plan, case=case, reasons=reasons, run_now=at_once, fewest_refused=fewest_refused)
     paid = {name: _paid(case, sites, asked[name], jobs[name], found, charged) for name in plan.segments}
     least_cost = charged.least_cost if charged else 0.0
     if found is first:

@@ -22,8 +22,8 @@ from scheduler.planning.whole_fleet.slots.search import LOOK_CELLS
 # How far chance bends what a place or a job in the way counts. Places bend alike for so many slots on end.
 _BENT_RATIO, _BENT_SLOTS = 0.6, 60
 # A plan that refuses so much more than the best is left for it: chains of moves stray, and in a large fleet never come
-# back. Measured on 3000 jobs at full load: 11 refused instead of 49; on 1000 of a month 6 instead of 11.
-_STRAYED_RATIO, _STRAYED_JOBS = 1.25, 3
+# back (docs/decisions/0027). Small fleets need to stray to find their way, so each return gives more leash.
+_LEASH_RATIO, _LEASH_JOBS, _LONGER_JOBS = 1.25, 5.0, 0.3
 # What a step costs beside its looks, in looks.
 _LOOKS_PER_STEP = 3
 
@@ -49,6 +49,7 @@ class Ejection:
         """Look at so many slots, or fewer once no more than `enough` jobs have no place."""
         plan = self.plan
         best, places = plan.rank, list(plan.places)
+        leash_jobs = _LEASH_JOBS
         self._weight_per_slot[:] = 0.0
         for ask in plan.asks:
             if (place := plan.places[ask.number]) is not None:
@@ -56,9 +57,11 @@ class Ejection:
         while plan.refused > enough and self.looked_cells < cells:
             self._step()
             if plan.refused <= best[0] and plan.rank < best:
+                leash_jobs = leash_jobs if plan.refused == best[0] else _LEASH_JOBS
                 best, places = plan.rank, list(plan.places)
-            elif plan.refused > _STRAYED_RATIO * best[0] + _STRAYED_JOBS:
+            elif plan.refused > _LEASH_RATIO * best[0] + leash_jobs:
                 self._go_back(places)
+                leash_jobs += _LONGER_JOBS
         plan.restore(places)
 
     def _go_back(self, places: Sequence[Place | None]) -> None:

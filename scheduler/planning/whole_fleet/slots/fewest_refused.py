@@ -19,7 +19,7 @@ from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.alone.left_out import ROUNDS, LeftOut, least_left_out
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slots.drafts import best_draft, make_room
+from scheduler.planning.whole_fleet.slots.drafts import best_draft, insist, make_room
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
 
 # A fleet of 10,000 jobs in ten regions gets a quarter of the rounds: one takes some 30 ms there.
@@ -54,6 +54,9 @@ def drafted(case: FleetCase, carbon: Rates, rounds: int, generator: np.random.Ge
     guide = lower_bound(_placed(plan), carbon, rounds)
     if plan.refused > out.fewest:
         plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
+    if plan.refused > out.fewest:
+        insist(plan, guide, generator, out.fewest)
+        guide = lower_bound(_placed(plan), carbon, rounds)
     return Drafted(plan=plan, guide=guide, fewest_refused=out.fewest)
 
 
