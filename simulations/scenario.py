@@ -206,7 +206,9 @@ class ModelChoiceSettings:
     accuracy_ratios: Annotated[
         tuple[Ratio, ...], Field(description="Share of requests that each candidate answers well, as tests tell.")
     ]
-    spread: Annotated[float, Field(ge=0, description="How far apart easy and hard requests lie, in logits.")] = 1.5
+    hardness_spread_ratio: Annotated[
+        float, Field(ge=0, description="How far apart easy and hard requests lie, in logits.")
+    ] = 1.5
     service: Annotated[Service, Field(description="What callers ask for: premium, standard or eco.")] = Service.STANDARD
     floor_ratio: Annotated[Ratio, Field(description="Least chance of a good answer for a model to be chosen.")] = 0.5
     eco_floor_ratio: Annotated[Ratio, Field(description="The same for callers who ask for eco.")] = 0.3
