@@ -96,7 +96,7 @@ def drawn_chances(
 ) -> Floats:
     """How likely each model answers each request well, shape (count, models).
 
-    A request is as hard for one model as for another, normally distributed in logits; each model's mean is its accuracy.
+    A request is as hard for one model as for another, normally distributed in logits; a model's mean is its accuracy.
     """
     hardness_ratio = hardness_spread_ratio * generator.standard_normal(count)
     return np.stack([_chances(hardness_ratio, accuracy) for accuracy in accuracies_ratio], axis=1)
