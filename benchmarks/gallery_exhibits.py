@@ -54,6 +54,10 @@ def _energy_kwh(results: Results) -> str:
     return f"{results.policy.facility_kwh:,.0f}"
 
 
+def _refused(results: Results) -> str:
+    return f"{results.policy.jobs_never_run}"
+
+
 def _answering_kg(results: Results) -> str:
     """What requests emit without the idling of workers, which is all that the choice of a model moves."""
     grams = sum(one.policy_gco2e for one in results.by_class if not one.name.endswith(IDLE))
@@ -76,6 +80,7 @@ EXTRAS: Mapping[str, Callable[[Results], str]] = {
     "water, m3": _water_m3,
     "embodied, kg": _embodied_kg,
     "facility, kWh": _energy_kwh,
+    "jobs refused": _refused,
     "answering, kg": _answering_kg,
     "answered well": _answered_well,
     "by the large": _by_the_large,
@@ -307,12 +312,18 @@ EXHIBITS = (
             Variation("a third less energy", ("jobs.power_per_gpu_w=467W",)),
             Variation("... and half as many again", ("jobs.power_per_gpu_w=467W", "jobs.growth_ratio=1.5")),
             Variation("... and twice as many", ("jobs.power_per_gpu_w=467W", "jobs.growth_ratio=2")),
+            Variation(
+                "... and at most 25 kg a day",
+                ("jobs.power_per_gpu_w=467W", "jobs.growth_ratio=2", "budget.gco2e=25000"),
+            ),
         ),
         lesson="""
         A third less energy for each job is a third less in all only while nobody asks for more. Half as much demand
         again eats the gain, as (1 - 1/3)(1 + 1/2) = 1, and twice the demand emits a third more than before, with a
-        saving of which every row can boast.
+        saving of which every row can boast. Only an absolute cap stops it, and it stops it by saying no: jobs that no
+        day can pay for are not accepted, here 21 of 240 with more than a quarter of the energy, and count as late. What
+        is refused counts on neither side, so the last row shows the work that was accepted.
         """,
-        extras=("facility, kWh",),
+        extras=("facility, kWh", "jobs refused"),
     ),
 )
