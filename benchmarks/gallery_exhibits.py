@@ -28,6 +28,7 @@ class Exhibit:
     variations: Sequence[Variation]
     lesson: str
     extras: Sequence[str] = ()
+    beside: str = ""  # the extra that is written beside the bars, instead of the saving
 
     @property
     def picture_words(self) -> str:
@@ -196,10 +197,11 @@ EXHIBITS = (
         cost seven points of quality, because hard questions keep the large model as long as the budget lasts. 6 kg a
         day are 12 kg in two days, and are kept. 4 kg are not: a budget refuses nobody, and questions that the small
         model cannot answer, or a demand that doubles, spend more than there is at the least quality that is allowed. A
-        third to two thirds of all grams are workers that wait, which no choice of a model changes. The chances are
+        third to three quarters of all grams are workers that wait, which no choice of a model changes. The chances are
         drawn; how well they are guessed from a text is measured in [routing](routing.md).
         """,
         extras=("answering, kg", "answered well", "by the large"),
+        beside="answered well",
     ),
     Exhibit(
         name="shaky-forecasts",
