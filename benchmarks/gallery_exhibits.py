@@ -28,6 +28,7 @@ class Exhibit:
     variations: Sequence[Variation]
     lesson: str
     extras: Sequence[str] = ()
+    beside: str = ""  # the extra that is written beside the bars, instead of the saving
 
     @property
     def picture_words(self) -> str:
@@ -54,6 +55,10 @@ def _energy_kwh(results: Results) -> str:
     return f"{results.policy.facility_kwh:,.0f}"
 
 
+def _refused(results: Results) -> str:
+    return f"{results.policy.jobs_never_run}"
+
+
 def _answering_kg(results: Results) -> str:
     """What requests emit without the idling of workers, which is all that the choice of a model moves."""
     grams = sum(one.policy_gco2e for one in results.by_class if not one.name.endswith(IDLE))
@@ -76,6 +81,7 @@ EXTRAS: Mapping[str, Callable[[Results], str]] = {
     "water, m3": _water_m3,
     "embodied, kg": _embodied_kg,
     "facility, kWh": _energy_kwh,
+    "jobs refused": _refused,
     "answering, kg": _answering_kg,
     "answered well": _answered_well,
     "by the large": _by_the_large,
@@ -191,10 +197,11 @@ EXHIBITS = (
         cost seven points of quality, because hard questions keep the large model as long as the budget lasts. 6 kg a
         day are 12 kg in two days, and are kept. 4 kg are not: a budget refuses nobody, and questions that the small
         model cannot answer, or a demand that doubles, spend more than there is at the least quality that is allowed. A
-        third to two thirds of all grams are workers that wait, which no choice of a model changes. The chances are
+        third to three quarters of all grams are workers that wait, which no choice of a model changes. The chances are
         drawn; how well they are guessed from a text is measured in [routing](routing.md).
         """,
         extras=("answering, kg", "answered well", "by the large"),
+        beside="answered well",
     ),
     Exhibit(
         name="shaky-forecasts",
@@ -271,11 +278,12 @@ EXHIBITS = (
             Variation("B200, Quebec", ("region.zone=CA-QC", *B200)),
         ),
         lesson="""
-        At the same share of their peak, which flatters the newer ones, a generation halves the energy of a job, far
-        more than waiting saves. In Great Britain making the GPUs is a tenth of the sum or less; in Quebec an A100 emits
-        about as much by having been made as by running, there is hardly anything to wait for, and what counts is how
-        long a GPU is used. An hour of a GPU is charged as if it were busy for all of its four years; idle ones cost
-        more. The kg of the first columns are the grid's, to which those embodied are added.
+        At the same share of their peak, which flatters the newer ones, the step to H100 halves the energy of a job and
+        the next takes another two fifths, far more than waiting saves. In Great Britain making the GPUs is about a tenth
+        of the sum or less; in Quebec an A100 emits about as much by having been made as by running, there is hardly
+        anything to wait for, and what counts is how long a GPU is used. An hour of a GPU is charged as if it were busy
+        for all of its four years; idle ones cost more. The kg of the first columns are the grid's, to which those
+        embodied are added.
         """,
         extras=("facility, kWh", "embodied, kg"),
     ),
@@ -291,11 +299,11 @@ EXHIBITS = (
         ),
         lesson="""
         The room decides more than the hour: from air to two-phase cooling is three tenths of the grams, waiting saves
-        an eighth in any of them. On site the last two use no water, but most of what is left, and half of what there
-        was, is in the electricity. Water for a kWh is one number a country here, so there is nothing to choose by
-        waiting, and the last row runs at once. PUE and water on site: a room cooled with air 1.5 and 1.8 L/kWh; large
-        operators 1.1 and 0.2 to 1.0; closed loops 1.15 and none; two-phase 1.05 to 1.10 and none by the makers' own
-        claims.
+        an eighth in any of them. Closed loops and two-phase cooling use no water on site, but three fifths of the
+        air-cooled room's water is in its electricity, and stays. Water for a kWh is one number a country here, so there
+        is nothing to choose by waiting, and the last row runs at once. PUE and water on site: a room cooled with air 1.5
+        and 1.8 L/kWh; large operators 1.1 and 0.2 to 1.0; closed loops 1.15 and none; two-phase 1.05 to 1.10 and none by
+        the makers' own claims.
         """,
         extras=("facility, kWh", "water, m3"),
     ),
@@ -307,12 +315,18 @@ EXHIBITS = (
             Variation("a third less energy", ("jobs.power_per_gpu_w=467W",)),
             Variation("... and half as many again", ("jobs.power_per_gpu_w=467W", "jobs.growth_ratio=1.5")),
             Variation("... and twice as many", ("jobs.power_per_gpu_w=467W", "jobs.growth_ratio=2")),
+            Variation(
+                "... and at most 25 kg a day",
+                ("jobs.power_per_gpu_w=467W", "jobs.growth_ratio=2", "budget.gco2e=25000"),
+            ),
         ),
         lesson="""
         A third less energy for each job is a third less in all only while nobody asks for more. Half as much demand
         again eats the gain, as (1 - 1/3)(1 + 1/2) = 1, and twice the demand emits a third more than before, with a
-        saving of which every row can boast.
+        saving of which every row can boast. Only an absolute cap stops it, and it stops it by saying no: jobs that no
+        day can pay for are not accepted, here 21 of 240 with more than a quarter of the energy, and count as late. What
+        is refused counts on neither side, so the last row shows the work that was accepted.
         """,
-        extras=("facility, kWh",),
+        extras=("facility, kWh", "jobs refused"),
     ),
 )

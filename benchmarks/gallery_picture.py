@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib
 
-from benchmarks.gallery_exhibits import Exhibit, Variation
+from benchmarks.gallery_exhibits import EXTRAS, Exhibit, Variation
 from simulations.plot import CLEAN, INK, dress
 from simulations.results import Results
 
@@ -17,7 +17,7 @@ _KG_PER_G = 1e-3
 
 
 def save_picture(exhibit: Exhibit, found: Sequence[tuple[Variation, Results]], path: Path) -> None:
-    """Emissions at once and under the policy, with the signed saving beside them."""
+    """Emissions at once and under the policy, with the signed change beside them, or what the exhibit wants there."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -31,23 +31,28 @@ def save_picture(exhibit: Exhibit, found: Sequence[tuple[Variation, Results]], p
     dress(panel, f"{exhibit.name}: kg CO2e")
     panel.grid(visible=False, axis="y")
     for place, (_, results), widest_kg in zip(places, found, map(max, at_once_kg, policy_kg), strict=True):
-        if results.savings_ratio is not None:
-            panel.annotate(
-                _change(results.savings_ratio),
-                (widest_kg, place),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                color=INK,
-            )
+        panel.annotate(
+            _beside(exhibit, results),
+            (widest_kg, place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
     panel.set_yticks(places, [variation.words for variation, _ in found], color=INK, fontsize=10)
-    panel.set_xlim(0, 1.1 * max(*at_once_kg, *policy_kg))
+    panel.set_xlim(0, (1.25 if exhibit.beside else 1.1) * max(*at_once_kg, *policy_kg))
     panel.invert_yaxis()
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
     figure.savefig(path, dpi=110, facecolor="white", metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _beside(exhibit: Exhibit, results: Results) -> str:
+    if exhibit.beside:
+        return f"{EXTRAS[exhibit.beside](results)} {exhibit.beside}"
+    return "" if results.savings_ratio is None else _change(results.savings_ratio)
 
 
 def _change(savings_ratio: float) -> str:

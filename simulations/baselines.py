@@ -45,6 +45,7 @@ class Conduct:
     release: Release | None
     lets_workers_sleep: bool
     knows_the_grid: bool = False
+    keeps_budgets: bool = False
 
 
 def run_now() -> Conduct:
@@ -63,6 +64,7 @@ def carbon_aware(
         release=release_at_s,
         lets_workers_sleep=True,
         knows_the_grid=knows_the_grid,
+        keeps_budgets=True,
     )
 
 

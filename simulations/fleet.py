@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from scheduler.engine import Engine
 from scheduler.events import Event, JobSubmitted, Outcome, RunFinished, Tick
+from scheduler.jobs import Job
 from scheduler.journal import Decision
 from simulations.launcher import JobWork, VirtualLauncher
 from simulations.loop import Loop, Priority
@@ -42,7 +44,9 @@ class Fleet:
         *,
         watch: Callable[[Decision], None] | None = None,
         progressed: Callable[[int], None] = lambda count: None,
+        accepted: Callable[[Job, float], Job | None] = lambda job, now_s: job,
     ) -> None:
+        self._accepted = accepted
         self._loop, self._engine, self._watch, self._progressed = loop, engine, watch, progressed
         self._works = {work.job.id: work for work in works}
         self.launcher = VirtualLauncher(self._works)
@@ -73,9 +77,20 @@ class Fleet:
         def happen() -> None:
             if self.launcher.confirm(event):
                 self._note(event)
-                self.tell(event)
+                if (told := self._admitted(event)) is not None:
+                    self.tell(told)
 
         self._loop.schedule(event.at_s, priority, happen)
+
+    def _admitted(self, event: Event) -> Event | None:
+        """A job as it was accepted; None for one that was not."""
+        if not isinstance(event, JobSubmitted):
+            return event
+        job = self._accepted(event.job, self._loop.now_s)
+        if job is None:
+            self._progressed(1)
+            return None
+        return replace(event, job=job)
 
     def _note(self, event: Event) -> None:
         match event:

@@ -92,31 +92,30 @@ def parted(trace: RequestTrace, place: Integers, count: int) -> list[RequestTrac
 
 
 def drawn_chances(
-    generator: np.random.Generator, count: int, accuracies_ratio: Sequence[float], spread: float
+    generator: np.random.Generator, count: int, accuracies_ratio: Sequence[float], hardness_spread_ratio: float
 ) -> Floats:
     """How likely each model answers each request well, shape (count, models).
 
-    A request is as hard for one model as for another, normally distributed with `spread` in logits; each model's mean
-    is its accuracy.
+    A request is as hard for one model as for another, normally distributed in logits; a model's mean is its accuracy.
     """
-    hardness = spread * generator.standard_normal(count)
-    return np.stack([_chances(hardness, accuracy) for accuracy in accuracies_ratio], axis=1)
+    hardness_ratio = hardness_spread_ratio * generator.standard_normal(count)
+    return np.stack([_chances(hardness_ratio, accuracy) for accuracy in accuracies_ratio], axis=1)
 
 
-def _chances(hardness: Floats, accuracy_ratio: float) -> Floats:
+def _chances(hardness_ratio: Floats, accuracy_ratio: float) -> Floats:
     """Of one model: its strength is found by bisection, for a mean of logistic curves has no inverse."""
-    if not len(hardness):
+    if not len(hardness_ratio):
         return np.empty(0)
     low, high = -50.0, 50.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        is_weak = float(_logistic(middle - hardness).mean()) < accuracy_ratio
+        is_weak = float(_logistic(middle - hardness_ratio).mean()) < accuracy_ratio
         low, high = (middle, high) if is_weak else (low, middle)
-    return _logistic(low - hardness)
+    return _logistic(low - hardness_ratio)
 
 
-def _logistic(logits: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float64)
+def _logistic(log_odds_ratio: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-log_odds_ratio)), dtype=np.float64)
 
 
 def choose_all(
@@ -167,7 +166,11 @@ def _choice(offers: Sequence[Offer], rules: Rules, budget: PacedBudget | None, n
 
 
 def _costs(
-    trace: RequestTrace, index: int, candidates: Sequence[Candidate], rules: Rules, known: Sequence[float] | None
+    trace: RequestTrace,
+    index: int,
+    candidates: Sequence[Candidate],
+    rules: Rules,
+    known_gco2e_per_kwh: Sequence[float] | None,
 ) -> list[float]:
     """Joules of each candidate; grams where the grid is known, as a budget counts them."""
     joules = [
@@ -179,6 +182,6 @@ def _costs(
         )
         for one in candidates
     ]
-    if known is None:
+    if known_gco2e_per_kwh is None:
         return joules
-    return [one * gco2e_per_kwh / _J_PER_KWH for one, gco2e_per_kwh in zip(joules, known, strict=True)]
+    return [one * gco2e_per_kwh / _J_PER_KWH for one, gco2e_per_kwh in zip(joules, known_gco2e_per_kwh, strict=True)]

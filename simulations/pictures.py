@@ -43,7 +43,7 @@ def standalone(one: Figure) -> str:
         f"<svg {frame} {size}{opening[3]}>{_words_first(inner, one.title)}"
         f"<style>{escape(STYLE, quote=False)}{_FONT}{_MORE}</style>"
         f"{text(_MARGIN_PX, -_MARGIN_PX, one.title, 'title')}{_drawn(inner)}{''.join(legend)}</svg>\n"
-    )
+    ).replace("CO2e", "CO\N{SUBSCRIPT TWO}e")
 
 
 _WORDS = re.compile(r"<title>.*?</title><desc>.*?</desc>", re.DOTALL)

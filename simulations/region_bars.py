@@ -16,7 +16,7 @@ from simulations.launcher import parts_of
 from simulations.results import Results
 from simulations.runs import Side
 from simulations.scenario import RegionSettings
-from simulations.summary import energy, mass
+from simulations.summary import NOTHING, energy, mass
 from simulations.svg import WIDTH_PX, document, linear, rectangle, text
 
 _ROW_PX, _BAR_PX, _TOP_PX = 50.0, 15.0, 8.0
@@ -73,7 +73,7 @@ def region_figure(results: Results) -> Figure:
         body.append(text(_LEFT_PX - 10, top_px + 30, region.zone, "tick", "end"))
         for row, (side, colour) in enumerate(zip(sides, (BASELINE_COLOUR, POLICY_COLOUR), strict=True)):
             use, y_px = side[region.name], top_px + row * (_BAR_PX + 3)
-            width_px = max(place(use.facility_kwh) - _LEFT_PX, 1.0)
+            width_px = place(use.facility_kwh) - _LEFT_PX
             body.append(rectangle(_LEFT_PX, y_px, width_px, _BAR_PX, f"fill:var({colour})", _in_words(use)))
             body.append(text(_LEFT_PX + width_px + 10, y_px + 12, _in_words(use), "tick"))
     return Figure(
@@ -85,6 +85,8 @@ def region_figure(results: Results) -> Figure:
 
 
 def _in_words(use: RegionUse) -> str:
+    if use.facility_kwh == 0.0:
+        return NOTHING
     grams = use.emissions_gco2e
     return f"{energy(use.facility_kwh)}, {_UNKNOWN if np.isnan(grams) else mass(grams)}"
 

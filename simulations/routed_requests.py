@@ -31,7 +31,7 @@ def route_requests(
         chosen = choose_all(
             settings.name,
             trace,
-            drawn_chances(drawn, len(trace), settings.accuracy_ratios, settings.spread),
+            drawn_chances(drawn, len(trace), settings.accuracy_ratios, settings.hardness_spread_ratio),
             [Candidate(name=names[place], deployment=deployments[place]) for place in places],
             _rules(settings),
             start_at_s=scenario.start,

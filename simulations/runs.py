@@ -13,6 +13,7 @@ import numpy as np
 
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
+from scheduler.budget_settings import budgets_of
 from scheduler.deferral import release_at_s
 from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated
@@ -20,6 +21,7 @@ from scheduler.gpu_speeds import speeds_of
 from scheduler.held_settings import holds_between
 from scheduler.jobs import Interruption, Job, JobKind, Phase
 from scheduler.journal import Decision
+from scheduler.objective_settings import sites_of
 from scheduler.planning.plan import Region
 from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from shaping.consolidation import ConsolidationPolicy
@@ -29,6 +31,7 @@ from simulations.baselines import Conduct, conduct_of, run_now
 from simulations.compiled.pool import CompiledPool, Run, covers
 from simulations.fleet import Fleet, Timetable
 from simulations.grid import Grid
+from simulations.job_budgets import JobBudgets
 from simulations.launcher import JobWork, Stretch
 from simulations.loop import Loop
 from simulations.model_choice import Chosen
@@ -155,8 +158,7 @@ class _Running:
         self._grid = _seen(inputs, conduct)
         self._forecasts: dict[str, IntensitySeries | None] = {}
         self.loop = Loop(scenario.start)
-        engine = Engine(regions=regions_for_jobs(scenario), planner=conduct.planner)
-        self._fleet = Fleet(self.loop, engine, works, watch=watch, progressed=self._count)
+        self._fleet = self._fleet_of(conduct, watch)
         self._shared = shared_gpus(inputs, self.loop) if conduct.lets_workers_sleep else {}
         self.pools = [self._pool(settings, place, conduct) for place, settings in enumerate(scenario.requests)]
         Timetable(
@@ -186,6 +188,19 @@ class _Running:
             pools=runs,
         )
 
+    def _fleet_of(self, conduct: Conduct, watch: Callable[[Decision], None] | None) -> Fleet:
+        scenario, works = self._inputs.scenario, self._works
+        regions = regions_for_jobs(scenario)
+        if not (conduct.keeps_budgets and scenario.budget):
+            engine = Engine(regions=regions, planner=conduct.planner)
+            return Fleet(self.loop, engine, works, watch=watch, progressed=self._count)
+        sites = sites_of(scenario.region, self._inputs.prices)
+        budgets = JobBudgets(budgets_of(scenario.budget), sites, works, self._inputs.grid.realised, self._forecasts)
+        engine = Engine(regions=regions, planner=budgets.kept_by(conduct.planner))
+        fleet = Fleet(self.loop, engine, works, watch=watch, progressed=self._count, accepted=budgets.accepted)
+        budgets.watch(engine, fleet.launcher.stretches)
+        return fleet
+
     def _pool(self, settings: RequestSettings, place: int, conduct: Conduct) -> Pool | CompiledPool:
         spec = pool_spec(self._inputs, settings, place)
         if conduct.lets_workers_sleep and settings.sleeps:
@@ -203,7 +218,7 @@ class _Running:
 
     def _renewed_forecasts(self, now_s: float) -> list[ForecastUpdated]:
         updates = list(self._grid.forecasts(now_s))
-        self._forecasts = {update.zone: update.series for update in updates}
+        self._forecasts.update({update.zone: update.series for update in updates})
         return updates
 
     def _has_open_work(self) -> bool:

@@ -14,10 +14,12 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from intensity_feeds.trace_columns import COLUMNS
+from scheduler.budget_settings import BudgetSettings
 from scheduler.config import Duration, HoldSettings, Power
 from scheduler.gpu_speeds import parse_shares
 from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
+from scheduler.planning.whole_fleet.rules.budgets import EVERYBODY
 from scheduler.power_profiles import parse_power_profile
 from shaping.policy import Holding, ShapingPolicy
 from shaping.routing import Service
@@ -206,7 +208,9 @@ class ModelChoiceSettings:
     accuracy_ratios: Annotated[
         tuple[Ratio, ...], Field(description="Share of requests that each candidate answers well, as tests tell.")
     ]
-    spread: Annotated[float, Field(ge=0, description="How far apart easy and hard requests lie, in logits.")] = 1.5
+    hardness_spread_ratio: Annotated[
+        float, Field(ge=0, description="How far apart easy and hard requests lie, in logits.")
+    ] = 1.5
     service: Annotated[Service, Field(description="What callers ask for: premium, standard or eco.")] = Service.STANDARD
     floor_ratio: Annotated[Ratio, Field(description="Least chance of a good answer for a model to be chosen.")] = 0.5
     eco_floor_ratio: Annotated[Ratio, Field(description="The same for callers who ask for eco.")] = 0.3
@@ -295,6 +299,7 @@ class Scenario:
     requests: tuple[RequestSettings, ...] = ()
     model_pool: tuple[ModelChoiceSettings, ...] = ()
     jobs: tuple[JobSettings, ...] = ()
+    budget: tuple[BudgetSettings, ...] = ()
     policy: PolicySettings = PolicySettings()
     forecast: ForecastSettings = ForecastSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -315,10 +320,17 @@ class Scenario:
             _refuse_unknown_region(f"requests {pool.name!r}", (pool.region,) if pool.region else (), self.region)
         for jobs in self.jobs:
             _refuse_unknown_region(f"jobs {jobs.name!r}", jobs.regions, self.region)
+        if any(one.tenant != EVERYBODY for one in self.budget):
+            raise ValueError('budget: the jobs of a scenario have no tenants; write tenant = "*"')
         self._refuse_odd_choices()
         self._refuse_crowded_regions()
         self._refuse_odd_sharing()
-        for _, what, remedy in unpriced(self.region, self.objective.weights, has_trace=bool(self.price.trace)):
+        for _, what, remedy in unpriced(
+            self.region,
+            self.objective.weights,
+            has_trace=bool(self.price.trace),
+            counts_usd=any(one.usd is not None for one in self.budget),
+        ):
             raise ValueError(f"{what}: {remedy}")
 
     @property
