@@ -2,7 +2,7 @@
 
     python docs/draw_status_page.py http://127.0.0.1:8321/
 
-Needs the tests' browser (Chromium) and a demonstration that has run for some 45 of its 120 seconds.
+Needs the tests' browser (Chromium) and a demonstration that has run for some 50 of its 120 seconds.
 """
 
 from __future__ import annotations
