@@ -54,8 +54,9 @@ class Stream:
         return told["tables"][table]
 
     async def until_end(self) -> None:
-        while await self.event() is not None:
-            pass
+        async with asyncio.timeout(PATIENCE_S):  # however often it beats
+            while await self.event() is not None:
+                pass
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """What the plan expected of each job when it started, kept until it can be held beside what became of it.
 
-In memory, of jobs that started and succeeded in this life of the daemon: nothing is planned by it. Knows no store
-and no price.
+In memory, of jobs that started and succeeded in this life of the daemon: nothing is planned by it. Knows no store.
 """
 
 from __future__ import annotations

@@ -9,12 +9,14 @@ export function confirmed(question, yes, no) {
   const dialog = element("dialog", { class: "ask", "aria-label": question }, element("p", {}, question), element("p", { class: "actions" }, go, stay));
   document.body.append(dialog);
   return new Promise((settle) => {
-    go.addEventListener("click", () => dialog.close("yes"));
-    stay.addEventListener("click", () => dialog.close());
-    dialog.addEventListener("close", () => {
+    const end = (isYes) => {
+      settle(isYes);
+      dialog.close(); // gives the focus back to where it was
       dialog.remove();
-      settle(dialog.returnValue === "yes");
-    });
+    };
+    go.addEventListener("click", () => end(true));
+    stay.addEventListener("click", () => end(false));
+    dialog.addEventListener("close", () => end(false)); // by the key Escape
     dialog.showModal();
     stay.focus();
   });

@@ -1,7 +1,7 @@
 // The account sorted: a bar for each day, and tables by month, tenant and model.
 
 import { drawing, element } from "./dom.js";
-import { counted, day, energy, isLoss, mass, percent, UNKNOWN } from "./format.js";
+import { counted, day, energy, isEven, isLoss, mass, percent, UNKNOWN } from "./format.js";
 import { table } from "./tables.js";
 
 const HEIGHT_PX = 150;
@@ -78,14 +78,22 @@ function plannedSection(told) {
   const heading = element("h3", {}, "Realised against planned");
   if (!told.jobs) return element("section", { class: "heap" }, heading, element("p", { class: "quiet" }, "No job has started and succeeded since the daemon was started."));
   const { planned, realised } = told;
-  const rows = [["planned, by the forecast at the start", planned, planned.at_once_emissions_gco2e - planned.emissions_gco2e], ["realised", realised, realised.avoided_gco2e]];
-  const unknown = realised.unpriced_kwh > 0 ? ` ${energy(realised.unpriced_kwh)} of it are not known yet.` : "";
-  const said = `${counted(told.jobs, "job")} that started and succeeded since the daemon was started. One that ended sooner than it said emits less than was planned.${unknown}`;
+  const unknown = realised.unpriced_kwh > 0 ? ` ${energy(realised.unpriced_kwh)} of their energy is in no figure: the grid was not known.` : "";
+  const said = `${counted(told.jobs, "job")} that started and succeeded since the daemon was started. One that ends sooner than it said emits less than was planned.${unknown}`;
   return element("section", { class: "heap" }, heading, element("p", { class: "quiet" }, said),
-    table(["", "Emitted", "At once", "Saved"], rows.map(([name, sums, avoided]) => [[name], [mass(sums.emissions_gco2e)], [mass(sums.at_once_emissions_gco2e)], [savedOf(avoided, sums)]]), "Realised against planned", "numeric plain"));
+    element("dl", { class: "figures" },
+      figure("Planned to emit", mass(planned.emissions_gco2e), "by the forecast when they started"),
+      figure("Emitted", mass(realised.emissions_gco2e), offBy(realised.emissions_gco2e, planned.emissions_gco2e)),
+      figure("Saved", mass(realised.avoided_gco2e), `${percent(realised.savings_ratio)} against running when submitted, at home; plans promised ${mass(planned.at_once_emissions_gco2e - planned.emissions_gco2e)} against the first free place`)));
 }
 
-const savedOf = (avoided, sums) => (sums.at_once_emissions_gco2e > 0 ? `${mass(avoided)} (${percent(avoided / sums.at_once_emissions_gco2e)})` : UNKNOWN);
+const figure = (name, value, said) => element("div", {}, element("dt", {}, name), element("dd", { class: "value" }, value), element("dd", { class: "said" }, said));
+
+function offBy(realised, planned) {
+  if (!(planned > 0)) return "";
+  const ratio = realised / planned - 1;
+  return isEven(ratio) ? "as planned" : `${percent(Math.abs(ratio))} ${ratio > 0 ? "more" : "less"} than planned`;
+}
 
 function section(title, column, rows) {
   return element("section", { class: "heap" }, element("h3", {}, title), table([column, "Uses", "Energy", "Emitted", "At once", "Saved"], rows.map(rowOf(column)), title, "numeric plain"));

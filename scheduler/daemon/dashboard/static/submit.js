@@ -3,7 +3,7 @@
 import { addressOf } from "./addresses.js";
 import { appraise, saidOf, submitJob } from "./daemon.js";
 import { element } from "./dom.js";
-import { fullInstant, instantMs, mass, percent, UNKNOWN } from "./format.js";
+import { day, instantMs, mass, percent, span, UNKNOWN } from "./format.js";
 
 // [name in the API, what people call it, what stands there, hint]
 const FIELDS = [
@@ -27,12 +27,12 @@ export function watchSubmitting(dialog, opener, templates) {
 function formOf(dialog, templates) {
   const names = templates.map(([name]) => element("option", { value: name }, name));
   const choice = element("select", { id: "submit-template", name: "template" }, names);
-  const args = element("div", { class: "fields" });
+  const args = element("div", { class: "arguments" });
   const said = element("div", { id: "submit-said", "aria-live": "polite" });
   const form = element("form", { class: "submit", novalidate: "" },
     element("button", { type: "button", class: "close", "aria-label": "Close" }, "×"),
     element("h2", { id: "submit-title" }, "Submit a job"),
-    element("div", { class: "fields" }, field("template", "Runs", choice, "a command that the operator offers")), args,
+    element("div", { class: "fields" }, field("template", "Runs", choice, "a command that the operator offers"), args),
     element("div", { class: "fields" }, FIELDS.map(([name, label, value, hint]) => field(name, label, input(name, value), hint))),
     said, element("p", { class: "actions" },
       element("button", { type: "submit", id: "submit-ask" }, "Show what it would save"),
@@ -110,10 +110,11 @@ const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byt
 
 function appraisal({ plan }) {
   const { emissions_gco2e: emitted, baseline_emissions_gco2e: baseline, savings_ratio: ratio } = plan;
-  const isKnown = emitted !== null && baseline !== null;
+  const fromMs = instantMs(plan.start);
+  const isKnown = emitted !== null && baseline !== null && ratio !== null;
   const places = [...new Set(plan.segments.map((one) => one.region))].join(", ");
   return element("dl", { class: "facts appraisal" },
-    element("dt", {}, "would run"), element("dd", {}, `from ${fullInstant(instantMs(plan.start))} to ${fullInstant(instantMs(plan.end))}, in ${places}`),
-    element("dt", {}, "would emit"), element("dd", {}, isKnown ? `${mass(emitted)}, instead of ${mass(baseline)} at once: ${percent(ratio)} less, by forecast` : UNKNOWN),
+    element("dt", {}, "would run"), element("dd", {}, `${span(fromMs, instantMs(plan.end), fromMs)} UTC on ${day(fromMs)}, in ${places}`),
+    element("dt", {}, "would emit"), element("dd", {}, isKnown ? `${mass(emitted)}, instead of ${mass(baseline)} at once: ${percent(Math.abs(ratio))} ${ratio < 0 ? "more" : "less"}, by forecast` : UNKNOWN),
     element("dt", {}, "because"), element("dd", {}, plan.why.split(": ").slice(1).join(": ") || plan.why));
 }
