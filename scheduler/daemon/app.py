@@ -60,6 +60,7 @@ from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
+from scheduler.daemon.resolving import Resolver
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
@@ -219,6 +220,7 @@ class Daemon:
             group.create_task(self._learn_keys(), name="keys")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
+            group.create_task(self.resolver.run(), name="names of workers")
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
@@ -276,6 +278,7 @@ class Daemon:
             grid_of=self.grid_of,
             quotas=self.quotas,
         )
+        self.resolver = Resolver(env, lambda: self.settings, self.gateway.take_up)
         self.telemetry = Telemetry(env, settings.telemetry, self._folder / "telemetry", self.gateway.workers)
         self._compose_batches()
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)

@@ -44,7 +44,7 @@ async def take_up(daemon: Daemon, after: Settings, environment: Mapping[str, str
     if before.feed != after.feed:
         source = await env.in_thread(Intensity.of, after, environment, folder / "intensity", env, daemon.metrics)
     daemon.settings = after
-    daemon.gateway.take_up(after)
+    daemon.gateway.take_up(daemon.resolver.spread(after))
     daemon.quotas.take_up(limits_of(after.tenant))
     daemon.cookbook.take_up(after)
     daemon.api.settings = daemon.fine_tuning.settings = after
