@@ -264,6 +264,8 @@ def _workers(settings: Settings) -> Iterator[Finding]:
 
 def _engine(settings: Settings, index: int) -> Iterator[Finding]:
     worker = settings.worker[index]
+    if worker.resolve and (worker.url.startswith("https:") or worker.devices or worker.shares_gpu):
+        yield Finding(path=("worker", index, "resolve"), what="goes with http only, without devices and shares_gpu")
     if worker.priority is PriorityOrder.ENGINE and worker.engine not in ENGINE_ORDERS:
         yield Finding(
             path=("worker", index, "priority"), what=f"{worker.engine} keeps no priorities", hint="leave it out"

@@ -50,6 +50,9 @@ class EngineSettings:
     engine: Annotated[
         EngineKind, Field(description="What runs there: how its load is read, and how it is told to sleep.")
     ] = EngineKind.OPENAI
+    resolve: Annotated[
+        bool, Field(description="Count each address that the name in `url` has as a worker; looked up every 10 s.")
+    ] = False
     priority: Annotated[
         PriorityOrder,
         Field(

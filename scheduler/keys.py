@@ -150,9 +150,16 @@ class Keyring:
 
     def __init__(self, loose: Iterable[Key] = (), *, own: Key | None = None) -> None:
         """`own` is the daemon's key to itself: to have it does not count as having keys."""
-        self._loose: Sequence[Key] = [*loose, *([own] if own is not None else [])]
-        self._has_loose = len(self._loose) > (own is not None)
+        self._own = () if own is None else (own,)
+        self._has_loose = False
+        self.name(loose)
         self._by_id: dict[str, Key] = {}
+
+    def name(self, loose: Iterable[Key]) -> None:
+        """The loose keys from now on, instead of those before."""
+        named = list(loose)
+        self._loose: Sequence[Key] = [*named, *self._own]
+        self._has_loose |= bool(named)
 
     @property
     def asks_for_keys(self) -> bool:

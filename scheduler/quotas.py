@@ -111,13 +111,20 @@ class Meter:
 
     def __init__(self, tenant: str, limits: Iterable[Limit] = ()) -> None:
         self.tenant = tenant
-        self._monthly = tuple(one for one in limits if one.window is Window.MONTH)
-        self._minutely = tuple((one, SlidingMinute(one.most_cost)) for one in limits if one.window is Window.MINUTE)
-        self._minute_of: Mapping[What, SlidingMinute] = {one.what: minute for one, minute in self._minutely}
+        self._minutely: tuple[tuple[Limit, SlidingMinute], ...] = ()
+        self.limit(limits)
         # By the fields of `Used`. Plain sums: this is done several times for every request.
         self._used_costs = dict.fromkeys(_COST_FIELDS, 0.0)
         self._unwritten: dict[str, dict[str, float]] = {}
         self._month, self._month_from_s, self._month_to_s = "", 0.0, 0.0
+
+    def limit(self, limits: Iterable[Limit]) -> None:
+        """Hold it to these from now on; a limit of the minute that is new begins with an empty minute."""
+        of_all, known = list(limits), dict(self._minutely)
+        self._monthly = tuple(one for one in of_all if one.window is Window.MONTH)
+        minutely = (one for one in of_all if one.window is Window.MINUTE)
+        self._minutely = tuple((one, known.get(one) or SlidingMinute(one.most_cost)) for one in minutely)
+        self._minute_of: Mapping[What, SlidingMinute] = {one.what: minute for one, minute in self._minutely}
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 

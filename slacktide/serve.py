@@ -42,7 +42,7 @@ def serve(
     for warning in read.warnings:
         say(f"slacktide: {warning}")
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        runner.run(_serve(read.settings))
+        runner.run(_serve(read.settings, config))
 
 
 def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
@@ -54,7 +54,7 @@ def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: object) -> None:
+async def _serve(settings: object, config: Path) -> None:
     import asyncio
     import signal
 
@@ -68,6 +68,7 @@ async def _serve(settings: object) -> None:
     from scheduler.daemon.tracing import NoTracingLibraryError
     from scheduler.daemon.worker_profiles import CalibrationFileError
     from scheduler.store.contract import StoreError
+    from slacktide.hangup import reload_on
 
     assert isinstance(settings, Settings)
     try:
@@ -77,6 +78,8 @@ async def _serve(settings: object) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.request_stop)
+    hung_up = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)  # one that comes before it serves is obeyed once it does
     try:
         await daemon.start()
     except (StateFolderInUseError, ExposedWithoutKeysError, TraceError) as error:
@@ -94,11 +97,13 @@ async def _serve(settings: object) -> None:
         raise _not_started(error, settings.server) from None
     # What was loaded stays for good: looking through it for garbage stopped all requests for 200 ms at a time.
     gc.freeze()
+    reloading = asyncio.create_task(reload_on(hung_up, daemon, config), name="reload on SIGHUP")
     try:
         await daemon.wait()
     except StoreError as error:
         raise OwnFailure(f"the database can no longer be written: {error}", "mend the disk, then start again") from None
     finally:
+        reloading.cancel()
         await daemon.stop()
 
 

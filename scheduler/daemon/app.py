@@ -32,6 +32,7 @@ from scheduler.daemon import (
     fine_tuning_api,
     jobs_api,
     keys_api,
+    reloading,
     requests_api,
     session_api,
 )
@@ -63,6 +64,7 @@ from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
+from scheduler.daemon.resolving import Resolver
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
@@ -115,7 +117,7 @@ class Daemon:
 
     def __init__(self, settings: Settings, env: Env, environment: Mapping[str, str]) -> None:
         """Raises NoTracingLibraryError."""
-        self._settings, self._env, self._environment = settings, env, environment
+        self.settings, self.env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
         self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._capacity_wanted, self._budgets_wanted, self._prices_wanted = (asyncio.Event() for _ in range(3))
@@ -133,15 +135,15 @@ class Daemon:
         NoIdentityLibraryError, and what the door refuses.
         """
         self._prepare_folder()
-        store = await self._env.in_thread(open_store, self._database_url())
-        self.prices = PriceFile(self._env, self._settings.price.trace, self._settings.region)
+        store = await self.env.in_thread(open_store, self._database_url())
+        self.prices = PriceFile(self.env, self.settings.price.trace, self.settings.region)
         self._compose(store, await self._intensity(), await self.prices.first())
-        self.guard.keyring.learn(await self._env.in_thread(self.reads.keys))
+        self.guard.keyring.learn(await self.env.in_thread(self.reads.keys))
         self._listen()
         self.writer.start()
-        await self._env.in_thread(self.past.read, self.reads)
+        await self.env.in_thread(self.past.read, self.reads)
         await self._first_poll()
-        await self.runs.recover(await self._env.in_thread(self.reads.open_jobs))
+        await self.runs.recover(await self.env.in_thread(self.reads.open_jobs))
         await self.budgets.read(self.reads)  # with what ended while the daemon was away
         await self.quotas.read(self.reads)
         await self.cron.submit_due()
@@ -163,6 +165,16 @@ class Daemon:
     def request_stop(self) -> None:
         """Ask it to stop, from a signal handler."""
         self._stopping.set()
+
+    async def reload(self, settings: Settings) -> None:
+        """Take new settings up, all or none. Raises FixedSettingsError, TraceError, CalibrationFileError."""
+        await reloading.take_up(self, settings, self._environment, self._folder)
+
+    def look_again(self) -> None:
+        """Other feeds or other room: ask and plan now, not at the next timer."""
+        self._poll_wanted.set()
+        self._capacity_wanted.set()
+        self._timers.reschedule_job("poll", trigger="interval", seconds=self.env.real_s(self._poll_s()))
 
     def look_at_prices(self) -> None:
         """Have the file of prices looked at now, not at the next timer."""
@@ -188,7 +200,7 @@ class Daemon:
         if self._deciding is not None:  # before the requests are waited for: no run is started any more
             self._deciding.cancel()
         self.batches.hold()
-        await self.gateway.stop(self._settings.server.drain_s)
+        await self.gateway.stop(self.settings.server.drain_s)
         await self.batches.settle()
         if self._tasks is not None:
             self._tasks.cancel()
@@ -201,7 +213,7 @@ class Daemon:
             await self.quotas.flush(self.writer)
         await self.writer.close()
         if self.tracing is not None:
-            await self._env.in_thread(self.tracing.close)
+            await self.env.in_thread(self.tracing.close)
         self.reads.close()
         self.journal.close()
         if self._lock is not None:
@@ -218,6 +230,7 @@ class Daemon:
             group.create_task(self._learn_keys(), name="keys")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
+            group.create_task(self.resolver.run(), name="names of workers")
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
             group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
@@ -229,7 +242,7 @@ class Daemon:
     # -- composing ----------------------------------------------------------------------------------------------------
 
     def _compose(self, store: SqlStore, intensity: Intensity, prices: Prices) -> None:
-        settings, env = self._settings, self._env
+        settings, env = self.settings, self.env
         interactive = InteractiveHours(settings.region, settings.worker, settings.planning.interactive_quantile_ratio)
         regions = regions_ahead(settings.region, env.now_s(), interactive.holds(env.now_s()))
         sites = sites_of(settings.region, prices)
@@ -276,6 +289,7 @@ class Daemon:
             grid_of=self.grid_of,
             quotas=self.quotas,
         )
+        self.resolver = Resolver(env, lambda: self.settings, self.gateway.take_up)
         self.telemetry = Telemetry(env, settings.telemetry, self._folder / "telemetry", self.gateway.workers)
         self._compose_batches()
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
@@ -307,22 +321,22 @@ class Daemon:
         self._set_timers()
 
     def _planner(self, sites: Sites) -> Planner:
-        return weighed(PLANNERS[self._settings.planning.policy](), self._settings.objective.weights, sites)
+        return weighed(PLANNERS[self.settings.planning.policy](), self.settings.objective.weights, sites)
 
     def _compose_batches(self) -> None:
         folder = FileFolder(self._folder / "files")
         self.files = files_api.FilesApi(
-            env=self._env,
+            env=self.env,
             writer=self.writer,
             reads=self.reads,
             folder=folder,
-            max_file_bytes=self._settings.batches.max_file_bytes,
+            max_file_bytes=self.settings.batches.max_file_bytes,
             has_room=lambda: self.writer.has_room,
         )
         self.batches = Batches(
-            env=self._env,
-            settings=self._settings.batches,
-            max_line_bytes=self._settings.server.max_body_bytes,
+            env=self.env,
+            settings=self.settings.batches,
+            max_line_bytes=self.settings.server.max_body_bytes,
             writer=self.writer,
             reads=self.reads,
             path=self.gateway.batch_path(),
@@ -331,8 +345,8 @@ class Daemon:
             clean_hours=self.batch_release_at_s,
         )
         self.batches_api = batches_api.BatchesApi(
-            env=self._env,
-            settings=self._settings.batches,
+            env=self.env,
+            settings=self.settings.batches,
             reads=self.reads,
             files=self.files,
             batches=self.batches,
@@ -340,11 +354,11 @@ class Daemon:
         )
 
     def _listen(self) -> None:
-        server = self._settings.server
-        audit = AuditLog(self._env, self.writer)
+        server = self.settings.server
+        audit = AuditLog(self.env, self.writer)
         app = make_app(
             server,
-            env=self._env,
+            env=self.env,
             metrics=self.metrics,
             problems=self.problems,
             policies=POLICIES,
@@ -358,20 +372,20 @@ class Daemon:
         self.batches_api.add_routes(app)
         self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
-        keys_api.KeysApi(env=self._env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(
+        keys_api.KeysApi(env=self.env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(
             app
         )
-        session_api.SessionApi(env=self._env, guard=self.guard, audit=audit).add_routes(app)
+        session_api.SessionApi(env=self.env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
         requests_api.RequestsApi(
-            env=self._env, records=self.gateway.records, accounts=self.accounts, reads=self.reads
+            env=self.env, records=self.gateway.records, accounts=self.accounts, reads=self.reads
         ).add_routes(app)
-        status = self._status()
-        status.add_routes(app)
-        self.events = self._events(status)
+        self.status = self._status()
+        self.status.add_routes(app)
+        self.events = self._events(self.status)
         self.events.add_routes(app)
         savings_api.SavingsApi(
-            env=self._env, accounts=self.accounts, alone_j=self.gateway.alone_j, first_plans=self.first_plans
+            env=self.env, accounts=self.accounts, alone_j=self.gateway.alone_j, first_plans=self.first_plans
         ).add_routes(app)
         status_page.Page().add_routes(app)
         openapi_api.OpenApi(POLICIES).add_routes(app)
@@ -379,20 +393,20 @@ class Daemon:
 
     def _status(self) -> status_api.StatusApi:
         return status_api.StatusApi(
-            env=self._env,
+            env=self.env,
             reads=self.reads,
             accounts=self.accounts,
             poller=self.poller,
             traffic=self.gateway,
-            workers=len(self._settings.worker),
-            policy=self._settings.planning.policy,
+            workers=len(self.settings.worker),
+            policy=self.settings.planning.policy,
             problems=self.problems,
         )
 
     def _events(self, status: status_api.StatusApi) -> events_api.EventsApi:
         sights = Sights(
-            env=self._env,
-            settings=self._settings,
+            env=self.env,
+            settings=self.settings,
             reads=self.reads,
             runner=self.runner,
             poller=self.poller,
@@ -400,19 +414,21 @@ class Daemon:
             lines=self.batches,
             status=status,
         )
-        return events_api.EventsApi(env=self._env, guard=self.guard, sights=sights, metrics=self.metrics)
+        return events_api.EventsApi(env=self.env, guard=self.guard, sights=sights, metrics=self.metrics)
+
+    def _poll_s(self) -> float:
+        return min((feed.poll_s for feed in self.settings.feed), default=self.settings.planning.replan_s)
 
     def _set_timers(self) -> None:
         # APScheduler drops what is a second late by default; here late is better than never, and once is enough.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         self._timers = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
-        poll_s = min((feed.poll_s for feed in self._settings.feed), default=self._settings.planning.replan_s)
-        every = self._env.real_s
+        every = self.env.real_s
         add = self._timers.add_job
-        add(_wake, "interval", (self._poll_wanted,), seconds=every(poll_s), id="poll")
-        add(self._replan, "interval", seconds=every(self._settings.planning.replan_s), id="replan")
+        add(_wake, "interval", (self._poll_wanted,), seconds=every(self._poll_s()), id="poll")
+        add(self._replan, "interval", seconds=every(self.settings.planning.replan_s), id="replan")
         add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
-        if self._settings.budget:
+        if self.settings.budget:
             add(
                 _wake,
                 "interval",
@@ -420,10 +436,10 @@ class Daemon:
                 seconds=max(_SHORTEST_LOOK_S, every(_BUDGETS_S)),
                 id="budgets",
             )
-        if self._settings.price.trace:
+        if self.settings.price.trace:
             add(_wake, "interval", (self._prices_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_PRICES_S)), id="prices")
         add(_wake, "interval", (self._capacity_wanted,), seconds=every(REFRESH_S), id="capacity")
-        for launch in self._settings.launch:
+        for launch in self.settings.launch:
             trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
             add(_wake, trigger, (self._cron_wanted,), id=f"cron {launch.name}")
 
@@ -431,20 +447,20 @@ class Daemon:
 
     def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
         """The gateway's question: when a deferrable request should go."""
-        if self._settings.planning.policy == "run_now":
+        if self.settings.planning.policy == "run_now":
             return now_s
-        zone = next(one.zone for one in self._settings.region if one.name == region)
+        zone = next(one.zone for one in self.settings.region if one.name == region)
         return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
 
     def batch_release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
         """The batches' question: when lines that can be left off and begun again should go."""
-        if self._settings.planning.policy == "run_now":
+        if self.settings.planning.policy == "run_now":
             return now_s
         return fluid_release_at_s(self.grid_of(region), now_s, duration_s, release_by_s)
 
     def grid_of(self, region: str) -> IntensitySeries | None:
         """The gateway's question: what is known of a region's grid."""
-        zone = next(one.zone for one in self._settings.region if one.name == region)
+        zone = next(one.zone for one in self.settings.region if one.name == region)
         return self.poller.forecasts().get(zone)
 
     def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
@@ -490,31 +506,31 @@ class Daemon:
         await self.prices.refresh(self._on_prices_changed)
 
     def _on_prices_changed(self, prices: Prices) -> None:
-        sites = sites_of(self._settings.region, prices)
+        sites = sites_of(self.settings.region, prices)
         self.budgets.sites = sites
         self.runner.engine.planner = self.budgets.kept_by(self._planner(sites))
-        self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
+        self.runner.post(Tick(at_s=self.env.now_s(), replan=True))
 
     async def _replan(self) -> None:
-        self.runner.post(Tick(at_s=self._env.now_s(), replan=True))
+        self.runner.post(Tick(at_s=self.env.now_s(), replan=True))
 
     async def _learn_keys(self) -> None:
         """Keys that another daemon on this database has made or ended."""
         while True:
-            await self._env.sleep_s(_KEYS_S * self._env.speed)
+            await self.env.sleep_s(_KEYS_S * self.env.speed)
             try:
-                self.guard.keyring.learn(await self._env.in_thread(self.reads.keys))
+                self.guard.keyring.learn(await self.env.in_thread(self.reads.keys))
             except StoreBusyError as error:
                 log.warning("keys not read", extra={"action": "keys_unread", "why": str(error)})
 
     async def _count_jobs(self) -> None:
         while True:
             try:
-                for state, count in (await self._env.in_thread(self.reads.count_by_state)).items():
+                for state, count in (await self.env.in_thread(self.reads.count_by_state)).items():
                     self.metrics.jobs(state, count)
             except StoreBusyError as error:  # a number that is old for some seconds
                 log.warning("jobs not counted", extra={"action": "count_failed", "why": str(error)})
-            await self._env.sleep_s(_COUNT_S * self._env.speed)
+            await self.env.sleep_s(_COUNT_S * self.env.speed)
 
     # -- folder -------------------------------------------------------------------------------------------------------
 
@@ -527,12 +543,12 @@ class Daemon:
             raise StateFolderInUseError(self._folder) from None
 
     async def _intensity(self) -> Intensity:
-        return await self._env.in_thread(
-            Intensity.of, self._settings, self._environment, self._folder / "intensity", self._env, self.metrics
+        return await self.env.in_thread(
+            Intensity.of, self.settings, self._environment, self._folder / "intensity", self.env, self.metrics
         )
 
     def _database_url(self) -> str:
-        return self._settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"
+        return self.settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"
 
 
 async def _wake(wanted: asyncio.Event) -> None:

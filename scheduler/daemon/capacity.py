@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from scheduler.config import RegionSettings
+from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.runner import Runner
@@ -33,6 +33,11 @@ class Capacity:
     ) -> None:
         self._env, self._settings, self._runner = env, settings, runner
         self._reads, self._interactive = reads, interactive
+
+    def take_up(self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings]) -> None:
+        """Other regions, in force with the next look."""
+        self._settings = regions
+        self._interactive.take_up(regions, workers)
 
     async def refresh(self) -> None:
         """Lay the holds out again; a region that holds what it held makes no new plan."""

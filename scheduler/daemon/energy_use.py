@@ -111,7 +111,8 @@ class Bookkeeper:
         self._deployments: dict[int, energy.Deployment | None] = {}
 
     def read_profiles(self, workers: Iterable[WorkerSettings]) -> None:
-        """Have all of them at hand before the first request. Raises CalibrationFileError."""
+        """Have all of them at hand before the first request, and no others. Raises CalibrationFileError."""
+        self._deployments.clear()
         for worker in workers:
             self._deployment(worker)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import ParamSpec, TypeVar
 # Calls of services outside that may hang at the same time; a zone polled is one of them.
 MAX_CALLS = 32
 
+_LOOK_UP_S = 5.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -70,6 +72,12 @@ class Env:
     def new_secret(self) -> str:
         """256 random bits as text, from the system's own source: a seeded one could be guessed."""
         return secrets.token_urlsafe(32)
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """What a name stands for by now. Raises OSError, TimeoutError included."""
+        async with asyncio.timeout(_LOOK_UP_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [str(one[4][0]) for one in found]
 
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code on the executor of this Env (the loop's default, or an inline one under virtual time)."""

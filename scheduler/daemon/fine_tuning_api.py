@@ -61,7 +61,7 @@ _ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, Job
 _PAYLOAD, _ID = "fine_tuning", "ftjob"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class FineTuningApi:
     """The handlers."""
 

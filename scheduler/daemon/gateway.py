@@ -19,28 +19,24 @@ from scheduler.daemon.answer_confidence import CAN_CASCADE
 from scheduler.daemon.api_errors import ApiError, queue_full, unavailable, unknown_model
 from scheduler.daemon.batch_path import BatchPath
 from scheduler.daemon.energy_use import Bookkeeper, UseSink
-from scheduler.daemon.engines import reports_load
 from scheduler.daemon.env import Env
 from scheduler.daemon.escalation import Asked, escalate
+from scheduler.daemon.fleet import Fleet
 from scheduler.daemon.guard import caller_of, tenant_for
 from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.joined_calls import JoinedCalls, RunningCall, may_be_retried, names_of
-from scheduler.daemon.keeper import Keeper
-from scheduler.daemon.load_reading import LoadReader
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
 from scheduler.daemon.pools import RETRY_AFTER_FULL_S, ModelPool, Ticket, least_of_all
-from scheduler.daemon.probing import Prober
 from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
 from scheduler.daemon.request_records import RequestRecord, RequestRecords
 from scheduler.daemon.traces import part_of
-from scheduler.daemon.turn_keeper import TurnKeeper
 from scheduler.daemon.upstream import Upstream
-from scheduler.daemon.workers import Worker, by_model, readers_by_model
+from scheduler.daemon.workers import Worker, readers_by_model
 from scheduler.jobs import Job
 from scheduler.launchers.contract import JOB_HEADER
 from scheduler.quota_settings import limits_of
@@ -123,15 +119,8 @@ class Gateway:
         self._joinable = JoinedCalls()
         self._bookkeeper = Bookkeeper(regions, self.records, metrics, grid_of)
         self._bookkeeper.read_profiles(settings.worker)
-        self._workers = [Worker(worker) for worker in settings.worker]
-        self._pools = {model: self._pool(model, workers) for model, workers in by_model(self._workers).items()}
-        # By every name that callers may use: those of models, and of adapters on them.
-        self._served = {
-            name: self._pools[worker.settings.models[0]]
-            for worker in self._workers
-            for name in worker.settings.adapters
-        }
-        self._served.update(self._pools)
+        self._fleet = Fleet(settings, self._pool, env, metrics)
+        self._workers, self._pools, self._served = self._fleet.workers, self._fleet.pools, self._fleet.served
         self._routing = ModelRouting(
             settings.model_pool,
             self._served,
@@ -140,11 +129,8 @@ class Gateway:
             regions=regions,
             grid_of=grid_of,
         )
-        places = sum(worker.settings.max_sequences for worker in self._workers)
         hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
-        self._upstream = Upstream(
-            env, metrics, connections=max(100, 2 * places), hand_over=hand_over, outliers=settings.outliers
-        )
+        self._upstream = Upstream(env, metrics, hand_over=hand_over, outliers=settings.outliers)
         self._created_at_s = env.now_s()
         self._tasks: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -173,37 +159,21 @@ class Gateway:
 
     async def start(self) -> None:
         await self._upstream.start()
-        self._tasks = asyncio.create_task(self._run(), name="gateway")
+        self._tasks = asyncio.create_task(self._fleet.run(self._upstream), name="gateway")
 
-    async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for pool in self._pools.values():
-                group.create_task(pool.run(), name=f"pool {pool.model}")
-                if self._settings.consolidation.enabled and pool.is_exclusive and not pool.shares_gpu:
-                    keeper = Keeper(pool, self._settings.consolidation, self._upstream, self._env, self._metrics)
-                    group.create_task(keeper.run(), name=f"keeper {pool.model}")
-            for name in sorted({pool.shares_gpu for pool in self._pools.values()} - {""}):
-                sharing = [pool for pool in self._pools.values() if pool.shares_gpu == name]
-                turns = TurnKeeper(sharing, self._settings.consolidation, self._upstream, self._env, self._metrics)
-                group.create_task(turns.run(), name=f"turns on {name}")
-            for worker in self._workers:
-                prober = Prober(worker, self._upstream, self._env, self._metrics, self._resize)
-                group.create_task(prober.run(), name=f"probe {worker.name}")
-                if reports_load(worker.settings.engine):
-                    reader = LoadReader(worker, self._upstream, self._env, self._metrics)
-                    group.create_task(reader.run(), name=f"load of {worker.name}")
-
-    def _resize(self) -> None:
-        for pool in self._pools.values():
-            pool.resize()
+    def take_up(self, settings: Settings) -> None:
+        """Other workers, outlier rules and limits of what is held, while requests go on; no task of it may fail."""
+        self._settings = settings
+        self._bookkeeper.read_profiles(settings.worker)
+        self._fleet.take_up(settings)
+        self._upstream.hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
+        self._upstream.outliers = settings.outliers
 
     async def stop(self, drain_s: float) -> None:
         """Admit nothing more, let held requests go, wait `drain_s` real seconds for those under way, close."""
         self._is_draining = True
-        for pool in self._pools.values():
-            for ticket in list(pool.held.values()):
-                pool.retime(ticket, self._env.now_s())
-            pool.wake()
+        for pool in self._fleet.all_pools:
+            pool.let_all_go()
         await self._drain(drain_s)
         if self._tasks is not None:
             self._tasks.cancel()
@@ -224,12 +194,12 @@ class Gateway:
     @property
     def held(self) -> int:
         """Requests held now."""
-        return sum(len(pool.held) for pool in self._pools.values())
+        return sum(len(pool.held) for pool in self._fleet.all_pools)
 
     @property
     def running(self) -> int:
         """Requests at the workers now."""
-        return sum(pool.running for pool in self._pools.values())
+        return sum(pool.running for pool in self._fleet.all_pools)
 
     @property
     def workers(self) -> Sequence[Worker]:
@@ -475,7 +445,7 @@ class Gateway:
         """Send one of a lower class away where no more may be held. Raises ApiError 429 where there is none."""
         if self.held < self._settings.shaping.max_held:
             return
-        sent_away = least_of_all(self._pools.values(), latency_class)
+        sent_away = least_of_all(self._fleet.all_pools, latency_class)
         if sent_away is None:
             raise queue_full(RETRY_AFTER_FULL_S)
         self._metrics.shed.labels(sent_away).inc()
@@ -511,6 +481,7 @@ class Gateway:
 
     def _leave(self, pool: ModelPool, ticket: Ticket) -> None:
         pool.leave(ticket)
+        self._fleet.left(pool)
         if self._is_draining and self.held + self.running == 0:
             self._emptied.set()
 

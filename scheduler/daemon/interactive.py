@@ -36,11 +36,15 @@ class InteractiveHours:
     def __init__(
         self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings], quantile_ratio: float
     ) -> None:
-        self._regions, self._quantile_ratio = regions, quantile_ratio
-        learning = {region.name for region in regions if region.learn_interactive}
-        self._pools = pools_of(one for one in workers if one.region in learning)
-        self._observed: dict[str, dict[float, int]] = {name: {} for name in learning}
+        self._quantile_ratio = quantile_ratio
+        self.take_up(regions, workers)
+        self._observed: dict[str, dict[float, int]] = {one.name: {} for one in regions if one.learn_interactive}
         self._read_to_s: float | None = None
+
+    def take_up(self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings]) -> None:
+        """Other fixed figures, and other workers for what is learned from now on; the same regions learn."""
+        learning = {region.name for region in regions if region.learn_interactive}
+        self._regions, self._pools = regions, pools_of(one for one in workers if one.region in learning)
 
     @property
     def is_learning(self) -> bool:

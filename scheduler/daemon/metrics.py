@@ -101,6 +101,13 @@ class Metrics:
         """The numbers of one kind of request."""
         return self._requests.of(endpoint, model, latency_class)
 
+    def worker_gone(self, worker: str) -> None:
+        """It has left the settings: what is said of its state now would stay for good."""
+        for gauge in (self.worker_up, self.worker_awake, self.worker_kv_cache):
+            gauge.remove(worker)
+        for state in ("running", "waiting"):
+            self.worker_reported.remove(worker, state)
+
     def refused(self, status: int, code: str) -> None:
         """A request that was answered with an error of ours."""
         self.refusals.labels(str(status), code).inc()

@@ -47,7 +47,8 @@ class Poller:
         on_change: Callable[[], None],
     ) -> None:
         self.answers: dict[str, Answer | None] = {}
-        self._env, self._source, self._zones = env, source, tuple(zones)
+        self.source = source  # may be replaced while it is asked
+        self._env, self._zones = env, tuple(zones)
         self._runner, self._metrics, self._on_change = runner, metrics, on_change
 
     async def poll(self) -> None:
@@ -64,11 +65,11 @@ class Poller:
         return [f"nothing is known of the grid of {zone}: work there runs as early as it can" for zone in unknown]
 
     async def history(self, zone: str, start_at_s: float, end_at_s: float) -> IntensitySeries | None:
-        return await self._env.in_call_thread(self._source.history, zone, start_at_s, end_at_s)
+        return await self._env.in_call_thread(self.source.history, zone, start_at_s, end_at_s)
 
     async def _poll_zone(self, zone: str) -> None:
         now_s = self._env.now_s()
-        answer = await self._env.in_call_thread(self._source.answer, zone, now_s, HORIZON_S)
+        answer = await self._env.in_call_thread(self.source.answer, zone, now_s, HORIZON_S)
         self._export(zone, answer)
         is_news = not _same(self.answers.get(zone), answer) or zone not in self.answers
         self.answers[zone] = answer

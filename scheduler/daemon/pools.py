@@ -192,6 +192,19 @@ class ModelPool:
         """A new forecast: another instant is the cleanest. Takes effect with `wake`."""
         self._shaper.retime(ticket.request.id, not_before_s)
 
+    def serve_by(self, workers: Sequence[Worker]) -> None:
+        """Other workers from now on; what the former ones have begun they finish."""
+        self.workers = workers
+        self.home = workers[0].settings.region
+        self._keeps_prefixes = any(worker.settings.prefix_cache_tokens for worker in workers)
+        self.resize()
+
+    def let_all_go(self) -> None:
+        """Hold nothing any longer: what is held goes as soon as there is room."""
+        for ticket in list(self.held.values()):
+            self.retime(ticket, self._env.now_s())
+        self.wake()
+
     def resize(self) -> None:
         """Workers came or went: hold as many requests back as the others cannot take."""
         self._shaper.resize(capacity_of(self.workers, self._env.monotonic_s()))

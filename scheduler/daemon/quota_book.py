@@ -79,6 +79,12 @@ class QuotaBook:
         self._env, self._limits, self._rates = env, limits, rates
         self._meters = {tenant: Meter(tenant, of_tenant) for tenant, of_tenant in limits.items()}
 
+    def take_up(self, limits: Mapping[str, tuple[Limit, ...]]) -> None:
+        """Other limits; what was used stays used."""
+        self._limits = limits
+        for tenant in {*self._meters, *limits}:
+            self._meter(tenant).limit(limits.get(tenant, ()))
+
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/api/v1/quotas", self.show, allow_head=False)
 

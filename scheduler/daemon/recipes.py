@@ -33,6 +33,10 @@ class Cookbook:
         self.base_url = ""
         self.key = ""
         self._reads, self._folder = reads, folder
+        self.take_up(settings)
+
+    def take_up(self, settings: Settings) -> None:
+        """Other templates, from the next start of a run on."""
         self._templates = {template.name: template for template in settings.template}
         self._launches = {template_of(launch): launch for launch in settings.launch}
 

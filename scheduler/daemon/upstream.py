@@ -134,18 +134,17 @@ class Upstream:
         env: Env,
         metrics: Metrics,
         *,
-        connections: int,
         hand_over: HandOver | None = None,
         outliers: OutlierSettings | None = None,
     ) -> None:
         self.outliers = outliers or OutlierSettings()
-        self._env, self._metrics, self._hand_over = env, metrics, hand_over
-        self._connections = connections
+        self._env, self._metrics, self.hand_over = env, metrics, hand_over
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
 
     async def start(self) -> None:
-        connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE_CONNECTION_S)
+        # No limit of its own: the shaper bounds what is under way, by workers that may come and go.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -221,12 +220,12 @@ class Upstream:
 
         Without the first the call is still to be made; the second is there whenever energy went into reading.
         """
-        if self._hand_over is None or not self._hand_over.has_readers(request.model):
+        if self.hand_over is None or not self.hand_over.has_readers(request.model):
             return None, None
         writer = self._next(workers, [], None, request)
         if writer is None:
             return None, None
-        reader = self._hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
+        reader = self.hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
         asked = None if reader is None else body_to_read(body)
         if reader is None or asked is None:
             return None, None

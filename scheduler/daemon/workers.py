@@ -89,6 +89,23 @@ class Worker:
     )
 
     def __init__(self, settings: WorkerSettings) -> None:
+        self.change(settings)
+        self.in_flight = 0
+        self.is_asleep = False  # or on its way there or back: it is given no requests
+        self.is_leaving = False  # to sleep: it finishes what was released before
+        self.served = Served()
+        self.metering: Metering | None = None  # while its GPUs are read
+        self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
+        self.report: LoadReport | None = None  # the engine's own word, as last read
+        self.recent = RecentCalls()
+        self._others = 0  # requests there that are not ours
+        self._reported_at_s = 0.0
+        self._failures = self._failed_probes = 0
+        self._ejected_until_s = 0.0
+        self._next_ejection_s = _FIRST_EJECTION_S
+
+    def change(self, settings: WorkerSettings) -> None:
+        """What is known of it by the settings; what has happened to it stays."""
         base = settings.url.rstrip("/")
         self.settings = settings
         self.name = str(URL(base).with_user(None))  # for logs and metrics, without credentials
@@ -97,20 +114,7 @@ class Worker:
         self.health_url = URL(base + health_path(settings.engine))
         self.priority = priority_order(settings)
         self.timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.timeout_s)
-        self.in_flight = 0
-        self.is_asleep = False  # or on its way there or back: it is given no requests
-        self.is_leaving = False  # to sleep: it finishes what was released before
-        self.served = Served()
-        self.metering: Metering | None = None  # while its GPUs are read
-        self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
         self.prefixes = PrefixIndex(settings.prefix_cache_tokens // PREFIX_BLOCK_TOKENS)  # of what it was sent
-        self.report: LoadReport | None = None  # the engine's own word, as last read
-        self.recent = RecentCalls()
-        self._others = 0  # requests there that are not ours
-        self._reported_at_s = 0.0
-        self._failures = self._failed_probes = 0
-        self._ejected_until_s = 0.0
-        self._next_ejection_s = _FIRST_EJECTION_S
 
     def reported(self, report: LoadReport | None, now_s: float, *, ours: int) -> None:
         """What the engine says of its load, while `ours` of those requests were the gateway's."""

@@ -33,7 +33,7 @@ class LocalLauncher(Launcher):
     """`withheld` names variables of the daemon's environment that no run gets to see: the feeds' secrets."""
 
     def __init__(self, root: Path, env: Env, withheld: frozenset[str] = frozenset()) -> None:
-        self._withheld = withheld
+        self.withheld = withheld
         self._folders = RunFolders(root)
         self._env = env
         self._loop = asyncio.get_running_loop()
@@ -89,7 +89,7 @@ class LocalLauncher(Launcher):
                 )
 
     def _inherited(self) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if name not in self._withheld}
+        return {name: value for name, value in os.environ.items() if name not in self.withheld}
 
     async def stop(self, run_id: str) -> bool:
         return await self._ask(run_id, "stop")

@@ -92,13 +92,13 @@ async def test_feeds_that_hang_keep_no_job_and_no_question_waiting(tmp_path: Pat
     }
     over = threading.Event()
     async with a_daemon(tmp_path, tables) as (daemon, client):
-        answer = daemon.poller._source.answer
+        answer = daemon.poller.source.answer
 
         def hang(*arguments: Any) -> Any:
             over.wait(60)
             return answer(*arguments)
 
-        daemon.poller._source.answer = hang  # type: ignore[assignment,method-assign]
+        daemon.poller.source.answer = hang  # type: ignore[assignment,method-assign]
         try:
             polling = asyncio.create_task(daemon.poller.poll())
             await asyncio.sleep(0.1)

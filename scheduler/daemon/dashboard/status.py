@@ -64,7 +64,7 @@ class StatusApi:
         problems: Callable[[], Sequence[str]],
     ) -> None:
         self._env, self._reads, self._accounts, self._poller = env, reads, accounts, poller
-        self._traffic, self._workers, self._policy, self._problems = traffic, workers, policy, problems
+        self._traffic, self.workers, self._policy, self._problems = traffic, workers, policy, problems
         self._accounts_of: dict[str | None, Kept[Json]] = {}
         self._past = Kept(self._gathered, fresh_s=_PAST_FRESH_S, monotonic_s=env.monotonic_s)
 
@@ -87,7 +87,7 @@ class StatusApi:
             "policy": self._policy,
             "problems": list(self._problems()),
             "requests": {"held": self._traffic.held, "running": self._traffic.running},
-            "workers": {"configured": self._workers, "up": self._traffic.workers_up},
+            "workers": {"configured": self.workers, "up": self._traffic.workers_up},
             "jobs": dict(jobs),
             "account": await self._account(tenant).answer(),
         }

@@ -1,0 +1,157 @@
+"""A daemon in a process of its own is sent SIGHUP while requests are under way: none is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.integration.gateway_stand import CHAT, FakeWorker, Gate, a_chat
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_S = 30.0
+
+
+def text_of(folder: Path, urls: Sequence[str], *, more: str = "", model: str = "llama-3.1-8b", server: str = "") -> str:
+    workers = "".join(f'[[worker]]\nurl = "{url}"\nmodels = ["{model}"]\nregion = "here"\n' for url in urls)
+    return (
+        f'[server]\nport = 0\nstate_dir = "{folder / "state"}"\n{server}'
+        '[[region]]\nname = "here"\nzone = "SUN"\ngpus = 2\n'
+        f'[[feed]]\nkind = "synthetic"\nzones = ["SUN"]\narchetype = "solar"\n{workers}{more}'
+    )
+
+
+async def until(process: Process, action: str) -> list[dict[str, Any]]:
+    """What the daemon logs up to the next line of this action."""
+    assert process.stderr is not None
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not found or found[-1].get("action") != action:
+            line = await process.stderr.readline()
+            assert line, "the daemon has ended"
+            found.append(json.loads(line) if line.startswith(b"{") else {})
+    return found
+
+
+@dataclass
+class Served:
+    """The daemon's process, its log, and a client of it."""
+
+    process: Process
+    file: Path
+    client: ClientSession
+
+    async def reload(self, text: str, action: str = "settings_reloaded") -> list[dict[str, Any]]:
+        self.file.write_text(text, "utf-8")
+        self.process.send_signal(signal.SIGHUP)
+        return await until(self.process, action)
+
+    async def chat(self, **changes: Any) -> int:
+        async with self.client.post(CHAT, json=a_chat(**changes)) as response:
+            await response.read()
+            return response.status
+
+
+@asynccontextmanager
+async def serving(folder: Path, text: str) -> AsyncIterator[Served]:
+    file = folder / "slacktide.toml"
+    file.write_text(text, "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "slacktide.main", "serve", "-c", str(file), "--log-json", stderr=PIPE
+    )
+    try:
+        address = (await until(process, "daemon_ready"))[-1]["address"]
+        async with ClientSession(base_url=address) as client:
+            yield Served(process, file, client)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), PATIENCE_S)
+
+
+async def test_workers_come_and_go_and_no_request_is_dropped(tmp_path: Path) -> None:
+    gate = Gate()
+    old, new = FakeWorker(gate), FakeWorker()
+    async with AsyncExitStack() as stack:
+        for one in (old, new):
+            await stack.enter_async_context(one.listening())
+        served = await stack.enter_async_context(serving(tmp_path, text_of(tmp_path, [old.url])))
+        under_way = [asyncio.create_task(served.chat()) for _ in range(3)]
+        await asyncio.wait_for(gate.entered.wait(), PATIENCE_S)
+        await served.reload(text_of(tmp_path, [new.url]))
+        assert [await served.chat() for _ in range(3)] == [200] * 3
+        assert (len(old.requests), len(new.requests)) == (3, 3)
+        gate.opened.set()
+        assert await asyncio.gather(*under_way) == [200] * 3
+
+
+async def test_a_model_that_leaves_answers_what_it_has_and_is_unknown_then(tmp_path: Path) -> None:
+    gate = Gate()
+    worker = FakeWorker(gate)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(worker.listening())
+        served = await stack.enter_async_context(serving(tmp_path, text_of(tmp_path, [worker.url])))
+        under_way = asyncio.create_task(served.chat())
+        await asyncio.wait_for(gate.entered.wait(), PATIENCE_S)
+        await served.reload(text_of(tmp_path, [worker.url], model="qwen-2.5-7b"))
+        assert await served.chat() == 404
+        gate.opened.set()
+        assert await under_way == 200
+        assert await served.chat(model="qwen-2.5-7b") == 200
+
+
+async def test_wrong_settings_leave_the_old_in_force_and_every_problem_in_the_log(tmp_path: Path) -> None:
+    worker = FakeWorker()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(worker.listening())
+        served = await stack.enter_async_context(serving(tmp_path, text_of(tmp_path, [worker.url])))
+        wrong = text_of(tmp_path, [], more="[shaping]\nmax_hold = 3\n[outliers]\nrest_s = -1\n")
+        said = await served.reload(wrong, "settings_refused")
+        said += await until(served.process, "settings_refused")
+        problems = [one["problem"] for one in said if one.get("action") == "settings_refused"]
+        assert len(problems) == 2
+        assert "max_held" in problems[0]  # with the nearest known key
+        assert "rest_s" in problems[1]
+        assert await served.chat() == 200
+
+
+async def test_what_only_a_start_takes_up_is_named_and_nothing_of_it_happens(tmp_path: Path) -> None:
+    worker = FakeWorker()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(worker.listening())
+        served = await stack.enter_async_context(serving(tmp_path, text_of(tmp_path, [worker.url])))
+        other = text_of(tmp_path, [], server='host = "::1"\n')
+        said = await served.reload(other, "settings_refused")
+        assert said[-1]["problem"] == "server.host: only a start takes this up"
+        assert await served.chat() == 200
+
+
+async def test_a_tenants_new_quota_and_new_templates_hold_from_the_next_request_on(tmp_path: Path) -> None:
+    worker = FakeWorker()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(worker.listening())
+        text = text_of(tmp_path, [worker.url])
+        served = await stack.enter_async_context(serving(tmp_path, text))
+        job = {"template": "sleep", "duration": "1s", "power": "1kW", "within": "1h"}
+        async with served.client.post("/api/v1/jobs", json=job) as response:
+            assert response.status in (400, 422)
+        assert await served.chat() == 200
+        quota = '[[tenant]]\nname = "default"\nrequests_per_minute = 1\n'
+        more = quota + '[[template]]\nname = "sleep"\ncommand = ["sleep", "0"]\n'
+        await served.reload(text + more)
+        assert [await served.chat(), await served.chat()] == [200, 429]
+        async with served.client.post("/api/v1/jobs", json=job) as response:
+            assert response.status in (200, 201, 202)
+        await served.reload(text)
+        assert await served.chat() == 200
