@@ -278,12 +278,12 @@ EXHIBITS = (
             Variation("B200, Quebec", ("region.zone=CA-QC", *B200)),
         ),
         lesson="""
-        At the same share of their peak, which flatters the newer ones, the step to H100 halves the energy of a job and
-        the next takes another two fifths, far more than waiting saves. In Great Britain making the GPUs is about a tenth
-        of the sum or less; in Quebec an A100 emits about as much by having been made as by running, there is hardly
-        anything to wait for, and what counts is how long a GPU is used. An hour of a GPU is charged as if it were busy
-        for all of its four years; idle ones cost more. The kg of the first columns are the grid's, to which those
-        embodied are added.
+        At the same share of their peak, which flatters the newer ones, the step to H100 halves the energy of a job
+        and the next takes another two fifths, far more than waiting saves. In Great Britain making the GPUs is about
+        a tenth of the sum or less; in Quebec an A100 emits about as much by having been made as by running, there is
+        hardly anything to wait for, and what counts is how long a GPU is used. An hour of a GPU is charged as if it
+        were busy for all of its four years; idle ones cost more. The kg of the first columns are the grid's, to which
+        those embodied are added.
         """,
         extras=("facility, kWh", "embodied, kg"),
     ),
@@ -300,10 +300,10 @@ EXHIBITS = (
         lesson="""
         The room decides more than the hour: from air to two-phase cooling is three tenths of the grams, waiting saves
         an eighth in any of them. Closed loops and two-phase cooling use no water on site, but three fifths of the
-        air-cooled room's water is in its electricity, and stays. Water for a kWh is one number a country here, so there
-        is nothing to choose by waiting, and the last row runs at once. PUE and water on site: a room cooled with air 1.5
-        and 1.8 L/kWh; large operators 1.1 and 0.2 to 1.0; closed loops 1.15 and none; two-phase 1.05 to 1.10 and none by
-        the makers' own claims.
+        air-cooled room's water is in its electricity, and stays. Water for a kWh is one number a country here, so
+        there is nothing to choose by waiting, and the last row runs at once. PUE and water on site: a room cooled
+        with air 1.5 and 1.8 L/kWh; large operators 1.1 and 0.2 to 1.0; closed loops 1.15 and none; two-phase 1.05 to
+        1.10 and none by the makers' own claims.
         """,
         extras=("facility, kWh", "water, m3"),
     ),
