@@ -59,7 +59,9 @@ def small(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_scenario_gives_a_table_json_and_a_report(small: Path) -> None:
     folder = small.parent
-    done = slacktide("simulate", "small.toml", "--json", "out.json", "--html", "out.html", folder=folder)
+    done = slacktide(
+        "simulate", "small.toml", "--json", "out.json", "--html", "out.html", "--svg", "svg", folder=folder
+    )
     assert done.returncode == 0, done.stderr
     assert "misses no deadline" in " ".join(done.stdout.split())
     plain = json.loads((folder / "out.json").read_text())
@@ -70,6 +72,7 @@ def test_a_scenario_gives_a_table_json_and_a_report(small: Path) -> None:
     page = (folder / "out.html").read_text()
     assert page.startswith("<!doctype html>")
     assert "Where the saving comes from" in page
+    assert (folder / "svg" / "01-when-the-work-ran.svg").read_text().startswith("<svg")
 
 
 @pytest.mark.slow
