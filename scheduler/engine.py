@@ -36,11 +36,24 @@ from scheduler.events import (
     Tick,
 )
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
-from scheduler.planning.gpu_counts import power_at_w, speed_at
+from scheduler.open_entry import (
+    OpenEntry,
+    current_segment,
+    expected_run,
+    held_at_start,
+    is_due,
+    later_segments,
+    powered_until_s,
+    precedence,
+    restored_entry,
+    run_length_s,
+    run_now,
+)
+from scheduler.placement_text import explain
 from scheduler.planning.open_jobs.job_room import is_powered, occupied
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
 from scheduler.planning.open_jobs.standing import Standing
-from scheduler.planning.plan import Cause, Placement, Plan, Refusal, Region, Segment, gpus_of
+from scheduler.planning.plan import Placement, Plan, Refusal, Region, Segment, gpus_of
 from scheduler.planning.planner import Freed, OpenJob, Planner
 from scheduler.planning.run_phases import in_phases
 from scheduler.quantities import format_instant
@@ -48,55 +61,6 @@ from scheduler.watched import SAME_INSTANT_S as SAME_INSTANT_S
 from scheduler.watched import Watched
 
 _ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
-
-# A run that outlasts its estimate is expected to take this share of the estimate longer, again and again.
-OVERRUN_RATIO = 0.1
-MIN_OVERRUN_S = 60.0
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One open job as the engine sees it; mutable, and nobody else's."""
-
-    job: Job
-    state: JobState = JobState.WAITING
-    attempt: int = 0
-    lost: int = 0
-    done_s: float = 0.0
-    running: Segment | None = None  # what it occupies now, until a finish, a loss or a pause frees it
-    placement: Placement | None = None
-    baseline_gco2e: float | None = None
-    is_pausing: bool = False
-    is_on_hold: bool = False
-    is_reported_late: bool = False
-
-    @property
-    def waits(self) -> bool:
-        return not self.is_on_hold and self.state in (JobState.WAITING, JobState.PAUSED) and self.running is None
-
-    @property
-    def is_planned(self) -> bool:
-        """Whether it takes room in plans: what is on hold does only while its run lasts."""
-        return not self.is_on_hold or self.running is not None
-
-    @property
-    def gpus(self) -> int | None:
-        """On how many GPUs the plan has an elastic job run next; None: on its own number."""
-        return self.placement.segments[-1].gpus if self.placement is not None else None
-
-    def whole_s(self, gpus: int | None) -> float:
-        """What is left on so many GPUs, in one piece: the restore first where there is something to restore."""
-        pause = self.job.interruption
-        restore_s = pause.restore_s if pause is not None and self.done_s > 0 else 0.0
-        return (self.job.duration_s - self.done_s) / speed_at(self.job, gpus) + restore_s
-
-    @property
-    def latest_start_at_s(self) -> float:
-        """When it must start whatever the plan says, on as many GPUs as it says; never before it may."""
-        return max(self.job.deadline_at_s - self.whole_s(self.gpus), self.job.earliest_start_at_s)
-
-    def as_open(self, now_s: float) -> OpenJob:
-        return OpenJob(job=self.job, done_s=self.done_s, running=_expected(self, now_s), planned=self.placement)
 
 
 @dataclass(slots=True)
@@ -106,14 +70,14 @@ class Engine:
     regions: Sequence[Region]
     planner: Planner
     forecasts: dict[str, IntensitySeries] = field(default_factory=dict)
-    _jobs: dict[str, _Entry] = field(default_factory=dict)
+    _jobs: dict[str, OpenEntry] = field(default_factory=dict)
     _newcomers: list[str] = field(default_factory=list)
     _at_once: RunNowQueue = field(init=False)
     _wants_plan: bool = False
     _freed: list[Freed] = field(default_factory=list)  # by runs that ended early, nothing else being changed
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
-    _watched: Watched[_Entry] = field(init=False)
+    _watched: Watched[OpenEntry] = field(init=False)
 
     def __post_init__(self) -> None:
         self._at_once = RunNowQueue(self.regions)
@@ -210,9 +174,9 @@ class Engine:
     def _take_in(self, event: Event, now_s: float) -> None:
         match event:
             case JobSubmitted():
-                self._add(_Entry(job=event.job))
+                self._add(OpenEntry(job=event.job))
             case JobRestored():
-                self._add(_restored(event))
+                self._add(restored_entry(event))
             case ForecastUpdated():
                 self._update_forecast(event)
             case CapacityChanged():
@@ -231,7 +195,9 @@ class Engine:
                     self._take_in_run(entry, event, now_s)
                     self._watch(entry)
 
-    def _take_in_run(self, entry: _Entry, event: RunStarted | RunFinished | RunLost | RunPaused, now_s: float) -> None:
+    def _take_in_run(
+        self, entry: OpenEntry, event: RunStarted | RunFinished | RunLost | RunPaused, now_s: float
+    ) -> None:
         if entry.state in TERMINAL_STATES:  # cancelled while it ran; now its GPUs are free
             if not isinstance(event, RunStarted):
                 self._forget(entry)
@@ -246,7 +212,7 @@ class Engine:
                 succeeded = event.outcome is Outcome.SUCCEEDED
                 entry.state = next_state(entry.state, JobAction.SUCCEED if succeeded else JobAction.FAIL)
                 self._take_in_end(entry, event.at_s)
-                self._forget(entry, _run_length_s(entry, event.at_s) if succeeded else None)
+                self._forget(entry, run_length_s(entry, event.at_s) if succeeded else None)
             case RunPaused():
                 entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
                 entry.done_s, entry.running, entry.is_pausing = event.done_s, None, False
@@ -257,15 +223,15 @@ class Engine:
                 entry.attempt -= not event.was_claimed
                 self._lose(entry, now_s, is_counted=event.was_claimed or not entry.is_on_hold)
 
-    def _take_in_end(self, entry: _Entry, ended_at_s: float) -> None:
-        if entry.running is None or _later_segments(entry):
+    def _take_in_end(self, entry: OpenEntry, ended_at_s: float) -> None:
+        if entry.running is None or later_segments(entry):
             self._wants_plan = True
         elif entry.running.end_at_s > ended_at_s + SAME_INSTANT_S:
             self._freed.append((replace(entry.running, start_at_s=ended_at_s), gpus_of(entry.job, entry.running)))
         else:
             self._wants_plan |= entry.running.end_at_s < ended_at_s - SAME_INSTANT_S
 
-    def _add(self, entry: _Entry) -> None:
+    def _add(self, entry: OpenEntry) -> None:
         if entry.job.id in self._jobs:  # the same submission told twice
             return
         if entry.state is JobState.QUARANTINED:  # takes no room in any plan until somebody lets it out
@@ -321,7 +287,7 @@ class Engine:
         self._watch(entry)
         self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="let go"))
 
-    def _lose(self, entry: _Entry, now_s: float, *, is_counted: bool) -> None:
+    def _lose(self, entry: OpenEntry, now_s: float, *, is_counted: bool) -> None:
         entry.lost += is_counted
         entry.state = next_state(entry.state, action_after_loss(entry.lost) if is_counted else JobAction.LOSE)
         entry.running, entry.is_pausing = None, False
@@ -337,12 +303,12 @@ class Engine:
             self._forget(entry)
         self._wants_plan = True
 
-    def _forget(self, entry: _Entry, lasted_s: float | None = None) -> None:
+    def _forget(self, entry: OpenEntry, lasted_s: float | None = None) -> None:
         self._at_once.settle(entry.job, lasted_s)
         self._watched.drop(entry.job.id)
         del self._jobs[entry.job.id]
 
-    def _watch(self, entry: _Entry) -> None:
+    def _watch(self, entry: OpenEntry) -> None:
         """Something about an open job changed; to be told of every change."""
         if entry.job.id in self._jobs:
             self._watched.put(entry)
@@ -352,7 +318,7 @@ class Engine:
     def _open_jobs(self, now_s: float) -> list[OpenJob]:
         return [self._as_open(entry, now_s) for _, entry in sorted(self._jobs.items()) if entry.is_planned]
 
-    def _as_open(self, entry: _Entry, now_s: float) -> OpenJob:
+    def _as_open(self, entry: OpenEntry, now_s: float) -> OpenJob:
         return replace(entry.as_open(now_s), met_at_once=self._at_once.meets(entry.job))
 
     def _late_ids(self) -> set[str]:
@@ -362,12 +328,12 @@ class Engine:
         """To the queue that runs everything at once: what runs already holds its GPUs, the rest comes in turn."""
         unknown = [self._jobs[name] for name in self._newcomers if name in self._jobs]
         unknown = [entry for entry in unknown if self._at_once.meets(entry.job) is None]
-        for entry in sorted(unknown, key=lambda one: (one.running is None, _precedence(one))):
+        for entry in sorted(unknown, key=lambda one: (one.running is None, precedence(one))):
             self._at_once.admit(entry.job, now_s, entry.running)
 
     def _place_newcomers(self, now_s: float) -> None:
         newcomers = [self._jobs[job_id] for job_id in self._newcomers if job_id in self._jobs]
-        for entry in sorted(newcomers, key=_precedence):
+        for entry in sorted(newcomers, key=precedence):
             if entry.running is not None or not entry.is_planned:
                 continue
             others = self._others(entry, now_s)
@@ -377,7 +343,7 @@ class Engine:
                 return
             self._adopt(entry, answer, now_s)
 
-    def _others(self, entry: _Entry, now_s: float) -> Sequence[OpenJob]:
+    def _others(self, entry: OpenEntry, now_s: float) -> Sequence[OpenJob]:
         def listed() -> list[OpenJob]:
             return [open_job for open_job in self._open_jobs(now_s) if open_job.job.id != entry.job.id]
 
@@ -401,7 +367,7 @@ class Engine:
             if placement := plan.placements.get(job_id):
                 self._adopt(entry, placement, now_s)
 
-    def _adopt(self, entry: _Entry, placement: Placement, now_s: float) -> None:
+    def _adopt(self, entry: OpenEntry, placement: Placement, now_s: float) -> None:
         if entry.baseline_gco2e is None:
             entry.baseline_gco2e = placement.baseline_emissions_gco2e
         if placement.baseline_emissions_gco2e is not entry.baseline_gco2e:
@@ -429,45 +395,45 @@ class Engine:
             if pause_at_s is None or pause_at_s > now_s + SAME_INSTANT_S or entry.state is not JobState.RUNNING:
                 continue
             entry.is_pausing = True
-            later = _later_segments(entry)[0]
+            later = later_segments(entry)[0]
             reason = f"goes on in {later.region} at {format_instant(later.start_at_s)}"
             self._commands.append(PauseRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason=reason))
 
     def _start_due(self, now_s: float) -> None:
-        due = [entry for entry in self._watched.due(now_s) if _is_due(entry, now_s)]
+        due = [entry for entry in self._watched.due(now_s) if is_due(entry, now_s)]
         free = self.free_gpus() if due else {}
-        for entry in sorted(due, key=_precedence):
+        for entry in sorted(due, key=precedence):
             run = next((run for run in self._runs_now(entry, now_s) if self._has_room(entry, run, free)), None)
             if run is None:
                 continue
             free[run.region] -= gpus_of(entry.job, run)
             self._start(entry, run)
 
-    def _runs_now(self, entry: _Entry, now_s: float) -> Iterable[Segment]:
+    def _runs_now(self, entry: OpenEntry, now_s: float) -> Iterable[Segment]:
         """The run that is planned; at the latest start the same in every region that it may run in."""
-        planned = _current_segment(entry, now_s)
+        planned = current_segment(entry, now_s)
         regions = [planned.region]
         if now_s >= entry.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
             regions += entry.job.regions or [region.name for region in self.regions]
-        yield from (_run_now(entry, region, planned.gpus, now_s) for region in regions)
+        yield from (run_now(entry, region, planned.gpus, now_s) for region in regions)
 
-    def _has_room(self, entry: _Entry, run: Segment, free: dict[str, int]) -> bool:
-        held = _held_at_start(entry, run, self.regions)
+    def _has_room(self, entry: OpenEntry, run: Segment, free: dict[str, int]) -> bool:
+        held = held_at_start(entry, run, self.regions)
         has_gpus = free.get(run.region, 0) - held.get(run.region, 0) >= gpus_of(entry.job, run)
         return has_gpus and self._has_power(entry, run)
 
-    def _has_power(self, entry: _Entry, run: Segment) -> bool:
+    def _has_power(self, entry: OpenEntry, run: Segment) -> bool:
         """Whether the run keeps the region's power cap beside all that run, to their ends."""
         region, now_s = run.region, run.start_at_s
         capped = [one for one in self.regions if one.name == region and one.power_cap_w is not None]
         if not capped:
             return True
         held = self._watched.held.values()
-        running = ((one.job, (piece,)) for one in held if (piece := _expected(one, now_s)) is not None)
-        wanted = replace(run, end_at_s=_powered_until_s(entry, run))
+        running = ((one.job, (piece,)) for one in held if (piece := expected_run(one, now_s)) is not None)
+        wanted = replace(run, end_at_s=powered_until_s(entry, run))
         return is_powered(occupied(capped, running), entry.job, wanted)
 
-    def _start(self, entry: _Entry, run: Segment) -> None:
+    def _start(self, entry: OpenEntry, run: Segment) -> None:
         assert entry.placement is not None
         entry.attempt += 1
         entry.state = next_state(entry.state, JobAction.CLAIM)
@@ -486,10 +452,10 @@ class Engine:
             )
         )
 
-    def _pause_at_s(self, entry: _Entry) -> float | None:
+    def _pause_at_s(self, entry: OpenEntry) -> float | None:
         if entry.running is None or entry.is_pausing or entry.is_on_hold:
             return None
-        if entry.job.interruption is None or not _later_segments(entry):
+        if entry.job.interruption is None or not later_segments(entry):
             return None
         return entry.running.end_at_s - entry.job.interruption.checkpoint_s
 
@@ -498,7 +464,7 @@ class Engine:
         if (waited_for_s := watched.starts.next_after_s(decided_at_s)) is not None:
             yield waited_for_s
         for entry in watched.in_pieces.values():
-            yield _current_segment(entry, self._decided_at_s).start_at_s
+            yield current_segment(entry, self._decided_at_s).start_at_s
         for entry in watched.pausable.values():
             if (pause_at_s := self._pause_at_s(entry)) is not None:
                 yield pause_at_s
@@ -517,38 +483,6 @@ class Engine:
 # -- rules -----------------------------------------------------------------------------------------------------------
 
 
-def explain(placement: Placement, before: Placement | None) -> str:
-    """One sentence for people: where, when, what it saves, and that it moved."""
-    where = f"{placement.region}{_on_gpus(placement)} at {format_instant(placement.start_at_s)}"
-    pieces = f" in {len(placement.segments)} pieces" if len(placement.segments) > 1 else ""
-    moved = f", moved from {before.region} at {format_instant(before.start_at_s)}" if before else ""
-    return f"{where}{pieces}: {_because(placement)}{moved}"
-
-
-def _on_gpus(placement: Placement) -> str:
-    gpus = placement.segments[-1].gpus
-    return "" if gpus is None else f" on {gpus} GPU{'' if gpus == 1 else 's'}"
-
-
-def _because(placement: Placement) -> str:
-    match placement.cause:
-        case Cause.CLEANEST:
-            what, saves = "cleanest window", placement.savings_ratio
-            if placement.objective_cost is not None:
-                what, saves = "best window by the objective", placement.objective_savings_ratio
-            if saves is None or round(saves, 2) == 0:  # not known, or nothing to show for it
-                return what
-            return f"{what}, saves {saves:.0%} against starting at once"
-        case Cause.NO_SLACK:
-            return "the deadline leaves no choice"
-        case Cause.NO_FORECAST:
-            return "nothing is known of the grid, so it runs early"
-        case Cause.RUN_NOW:
-            return "as early as there is room"
-        case Cause.LATE:
-            return "the deadline cannot be met any more, so it runs as early as it can"
-
-
 def _event_key(event: Event) -> tuple[float, int, str]:
     match event:
         case JobSubmitted() | JobRestored():
@@ -562,108 +496,6 @@ def _event_key(event: Event) -> tuple[float, int, str]:
         case _:
             concerned = event.job_id
     return event.at_s, _ORDER[type(event)], concerned
-
-
-def _precedence(entry: _Entry) -> tuple[int, float, float, str]:
-    start_at_s = entry.placement.start_at_s if entry.placement else entry.job.submitted_at_s
-    return -entry.job.priority, start_at_s, entry.job.submitted_at_s, entry.job.id
-
-
-def _restored(event: JobRestored) -> _Entry:
-    entry = _Entry(
-        job=event.job,
-        state=event.state,
-        attempt=event.attempt,
-        done_s=event.done_s,
-        lost=event.lost,
-        is_on_hold=event.is_on_hold,
-    )
-    if event.state in HOLDING_STATES and event.running_in is not None:
-        started_at_s = event.at_s if event.started_at_s is None else event.started_at_s
-        gpus = event.gpus if entry.job.elastic else None
-        entry.running = Segment(
-            start_at_s=started_at_s,
-            end_at_s=started_at_s + max(0.0, entry.whole_s(gpus)),
-            region=event.running_in,
-            gpus=gpus,
-            power_w=None if gpus is None else power_at_w(entry.job, gpus),
-        )
-    return entry
-
-
-def _expected(entry: _Entry, now_s: float) -> Segment | None:
-    """The running piece to its expected end; one that outlasted its estimate is expected to take a little longer."""
-    running = entry.running
-    if running is None or running.end_at_s > now_s:
-        return running
-    return replace(running, end_at_s=now_s + _overrun_s(entry))
-
-
-def _overrun_s(entry: _Entry) -> float:
-    return max(MIN_OVERRUN_S, OVERRUN_RATIO * entry.job.duration_s)
-
-
-def _run_now(entry: _Entry, region: str, gpus: int | None, now_s: float) -> Segment:
-    """The run that would start now, on so many GPUs."""
-    power_w = None if gpus is None else power_at_w(entry.job, gpus)
-    end_at_s = now_s + _piece_s(entry, gpus, now_s)
-    return Segment(start_at_s=now_s, end_at_s=end_at_s, region=region, gpus=gpus, power_w=power_w)
-
-
-def _held_at_start(entry: _Entry, run: Segment, regions: Sequence[Region]) -> dict[str, int]:
-    """GPUs that each region holds during a run.
-
-    A start is a little late, and a run may outlast its estimate: so far it may reach into what is held after it.
-    """
-    now_s, end_at_s = run.start_at_s, run.end_at_s - _overrun_s(entry)
-    return {region.name: region.held_gpus(now_s, max(now_s, end_at_s)) for region in regions if region.held}
-
-
-def _powered_until_s(entry: _Entry, run: Segment) -> float:
-    """To when the run that starts now needs its power: where it was planned, no longer than the plan made sure of."""
-    now_s = run.start_at_s
-    piece = _current_segment(entry, now_s)
-    is_planned = piece.region == run.region and piece.gpus == run.gpus
-    if not is_planned or not piece.start_at_s <= now_s + SAME_INSTANT_S < piece.end_at_s:
-        return run.end_at_s
-    return min(run.end_at_s, piece.end_at_s)
-
-
-def _run_length_s(entry: _Entry, ended_at_s: float) -> float | None:
-    """How long a contiguous run took, on the job's own number of GPUs; not known of one that may have paused."""
-    if entry.running is None or entry.job.interruption is not None:
-        return None
-    return (ended_at_s - entry.running.start_at_s) * speed_at(entry.job, entry.running.gpus)
-
-
-def _current_segment(entry: _Entry, now_s: float) -> Segment:
-    """The next piece of a waiting job: the first that is not over."""
-    assert entry.placement is not None
-    ahead = [piece for piece in entry.placement.segments if piece.end_at_s > now_s + SAME_INSTANT_S]
-    return ahead[0] if ahead else entry.placement.segments[-1]
-
-
-def _is_due(entry: _Entry, now_s: float) -> bool:
-    if entry.placement is None:
-        return False
-    return min(_current_segment(entry, now_s).start_at_s, entry.latest_start_at_s) <= now_s + SAME_INSTANT_S
-
-
-def _piece_s(entry: _Entry, gpus: int | None, now_s: float) -> float:
-    """How long the run that starts now on so many GPUs lasts: to its planned pause, else to the end of the job."""
-    assert entry.placement is not None
-    piece = _current_segment(entry, now_s)
-    is_last = piece.end_at_s >= entry.placement.end_at_s
-    whole_s = entry.whole_s(gpus)
-    return whole_s if is_last else min(whole_s, piece.end_at_s - now_s)
-
-
-def _later_segments(entry: _Entry) -> Sequence[Segment]:
-    """Pieces of the plan that come after the running one."""
-    if entry.placement is None or entry.running is None:
-        return ()
-    end_at_s = entry.running.end_at_s - SAME_INSTANT_S
-    return [piece for piece in entry.placement.segments if piece.start_at_s >= end_at_s]
 
 
 def _same_place(one: Placement, other: Placement) -> bool:

@@ -205,7 +205,7 @@ class _ThisMachine:
 
 def _show_plan(lone: LoneJob, *, as_json: bool) -> None:
     from scheduler.daemon.descriptions import describe_placement
-    from scheduler.engine import explain
+    from scheduler.placement_text import explain
     from scheduler.planning.plan import Refusal
 
     placement = lone.appraised()

@@ -8,10 +8,10 @@ from typing import Any
 
 from intensity_feeds.feed import Answer
 from intensity_feeds.series import IntensitySeries, SeriesError
-from scheduler.engine import explain
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
+from scheduler.placement_text import explain
 from scheduler.planning.durations import declared_s
 from scheduler.planning.plan import Placement, Region
 from scheduler.planning.reasons.change_text import changes_text

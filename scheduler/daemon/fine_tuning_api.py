@@ -31,9 +31,9 @@ from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.jobs_api import JobsApi
 from scheduler.daemon.metadata import check_metadata
-from scheduler.engine import explain
 from scheduler.fine_tuning import FineTuning, checked, job_of, read_fields, settings_of, status_of
 from scheduler.jobs import InvalidJobError, Job, JobState
+from scheduler.placement_text import explain
 from scheduler.planning.plan import Placement
 from scheduler.store.contract import IdempotencyKey, JobFilter, JobRecord, Reads, StoreBusyError, UnknownJobError
 from scheduler.templates import filled, placeholders

@@ -39,10 +39,10 @@ from scheduler.daemon.poller import Poller
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.tenants import TenantBudgets
-from scheduler.engine import explain
 from scheduler.events import CancelRequested, Event, JobSubmitted, PauseRequested, ResumeRequested
 from scheduler.jobs import IllegalTransitionError, InvalidJobError, Job, JobKind, JobState, NotHoldableError
 from scheduler.launchers.contract import run_id_of
+from scheduler.placement_text import explain
 from scheduler.planning.open_jobs.choices import Grid
 from scheduler.planning.plan import Placement, Refusal
 from scheduler.planning.reasons.by_objective import explain_by_objective

@@ -13,7 +13,8 @@ from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs.draft import first_come
 from scheduler.planning.open_jobs.fleet import placed_or_refused, with_others_taken
 from scheduler.planning.open_jobs.head_room import waiting_room
-from scheduler.planning.open_jobs.placing import Board, Need, Place, need
+from scheduler.planning.open_jobs.needs import Need, Place, need
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import Freed, OpenJob

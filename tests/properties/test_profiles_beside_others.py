@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from scheduler.jobs import Job, Phase
 from scheduler.planning.open_jobs.job_room import occupied
-from scheduler.planning.open_jobs.placing import Board, need
+from scheduler.planning.open_jobs.needs import need
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Region, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.run_phases import in_phases

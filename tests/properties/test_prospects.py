@@ -14,7 +14,8 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Interruption, Job
 from scheduler.planning.open_jobs import cleanest
 from scheduler.planning.open_jobs.fleet import FleetPlanner
-from scheduler.planning.open_jobs.placing import Board, Place
+from scheduler.planning.open_jobs.needs import Place
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Hold, Plan, Region, Segment
 from scheduler.planning.planner import OpenJob
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region

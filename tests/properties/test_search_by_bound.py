@@ -17,7 +17,8 @@ from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.glance import least_beside
 from scheduler.planning.open_jobs.grid_rows import GridRows, is_surely_above
-from scheduler.planning.open_jobs.placing import Board, Need
+from scheduler.planning.open_jobs.needs import Need
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.open_jobs.standing import Holdings, Standing, held_segments
 from scheduler.planning.plan import Cause, Hold, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob

@@ -19,7 +19,8 @@ from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from scheduler.planning.one_job.window import cheapest_window
 from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
-from scheduler.planning.open_jobs.placing import FLEET_MAX_CELLS, allowed_regions, job_curve
+from scheduler.planning.open_jobs.needs import allowed_regions, job_curve
+from scheduler.planning.open_jobs.placing import FLEET_MAX_CELLS
 from scheduler.planning.plan import Forecasts, Region, Segment
 from scheduler.planning.run_phases import phases_of
 

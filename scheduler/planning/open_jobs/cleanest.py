@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scheduler.planning.open_jobs.draft import Draft, Joint, fill, least_latest_start
-from scheduler.planning.open_jobs.placing import Need, Place, allowed_regions
+from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions
 from scheduler.planning.open_jobs.prospects import Prospects
 from scheduler.planning.open_jobs.replanning import better_place, enough_g_s_per_kwh, is_worth_moving, kept_place
 

@@ -9,7 +9,8 @@ beside it. Nothing waits for carbon here. Measured in docs/decisions/0009-nothin
 from __future__ import annotations
 
 from scheduler.planning.open_jobs.draft import Draft, Joint, by_deadline, fill, first_come, is_crowded_out, packed
-from scheduler.planning.open_jobs.placing import Board, Need, Place
+from scheduler.planning.open_jobs.needs import Need, Place
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Cause
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs.job_room import occupied
-from scheduler.planning.open_jobs.placing import Board, Need, Place, need
+from scheduler.planning.open_jobs.needs import Need, Place, need
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Region, Segment
 from scheduler.planning.planner import OpenJob
 

@@ -26,7 +26,8 @@ from scheduler.planning.open_jobs.crowded import least_late
 from scheduler.planning.open_jobs.draft import Joint, baseline, least_latest_start, run_now_draft
 from scheduler.planning.open_jobs.grid_rows import GridRows
 from scheduler.planning.open_jobs.job_room import occupied
-from scheduler.planning.open_jobs.placing import Board, Need, Place, need
+from scheduler.planning.open_jobs.needs import Need, Place, need
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.open_jobs.replanning import (
     DEFAULT_HYSTERESIS_RATIO,
     NewRoom,

@@ -24,7 +24,8 @@ from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.one_job.window import least_integrals_g_s_per_kwh
 from scheduler.planning.open_jobs.grid_rows import SURE_RATIO
 from scheduler.planning.open_jobs.head_room import waiting_room
-from scheduler.planning.open_jobs.placing import Board, Place, held_rate_gco2e_per_kwh
+from scheduler.planning.open_jobs.needs import Place, held_rate_gco2e_per_kwh
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Region, Segment
 
 Bools = NDArray[np.bool_]

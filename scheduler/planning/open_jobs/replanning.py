@@ -23,7 +23,8 @@ from scheduler.planning.curve import ROUNDING_S, Intervals, curve, overlap
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.draft import Draft
-from scheduler.planning.open_jobs.placing import Board, Need, Place, allowed_regions
+from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Cause, Placement, Region, Segment
 
 # Half as many moves as without a margin, for a tenth of a point of savings.

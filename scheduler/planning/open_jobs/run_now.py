@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scheduler.planning.open_jobs.draft import Joint, run_now_draft
 from scheduler.planning.open_jobs.fleet import placed_or_refused, with_others_taken
-from scheduler.planning.open_jobs.placing import need
+from scheduler.planning.open_jobs.needs import need
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region
 from scheduler.planning.planner import Freed, OpenJob
 

@@ -14,7 +14,8 @@ from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.capacity import Occupancy
-from scheduler.planning.open_jobs.placing import Board, need
+from scheduler.planning.open_jobs.needs import need
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Region, Segment
 from scheduler.planning.planner import OpenJob
 

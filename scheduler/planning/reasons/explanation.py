@@ -19,7 +19,8 @@ from scheduler.planning.curve import ROUNDING_S, Intervals
 from scheduler.planning.gpu_counts import at_count
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.choices import Choice, FreeTime, Grid
-from scheduler.planning.open_jobs.placing import Board, allowed_regions
+from scheduler.planning.open_jobs.needs import allowed_regions
+from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Cause, Forecasts, Region, Segment
 
 # A limit that costs less than this share of the emissions is noise beside any forecast.

@@ -14,7 +14,7 @@ from scheduler.planning.one_job.single import Comparison
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.choices import Beside, Grid
 from scheduler.planning.open_jobs.fleet import with_others_taken
-from scheduler.planning.open_jobs.placing import need
+from scheduler.planning.open_jobs.needs import need
 from scheduler.planning.plan import Cause, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.reasons.explanation import Explanation, Ground, Placed, explain, ground_of_answer

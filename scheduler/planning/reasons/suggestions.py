@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from scheduler.jobs import Job
 from scheduler.planning.open_jobs.fleet import with_others_taken
-from scheduler.planning.open_jobs.placing import need
+from scheduler.planning.open_jobs.needs import need
 from scheduler.planning.plan import Cause, Forecasts, Region
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.reasons.nearest_change import Change, nearest_changes

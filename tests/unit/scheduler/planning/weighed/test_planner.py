@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from intensity_feeds.prices import PriceSeries
-from scheduler.engine import Engine, explain
+from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated, JobSubmitted
+from scheduler.placement_text import explain
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.plan import Cause, Forecasts, Placement, Region
 from scheduler.planning.planner import OpenJob
