@@ -154,6 +154,8 @@ def throughput(servers: dict[str, Running], rounds: int, lasts_s: float) -> dict
             before_s = server.cpu_s()
             load = requests_per_s(server.port, REQUEST, connections=CONNECTIONS, lasts_s=lasts_s)
             answered, rate_per_s = asyncio.run(load)
+            if not answered:
+                raise RuntimeError(f"{name} answered nothing in {lasts_s:.0f} s")
             found[name].append(Round(rate_per_s, 1000 * (server.cpu_s() - before_s) / answered))
     return found
 
