@@ -17,6 +17,10 @@ class QuantityError(ValueError):
     """A text that is no quantity of the kind asked for; says what one looks like."""
 
 
+class NoCalendarError(QuantityError):
+    """An instant that has no date in UTC."""
+
+
 def parse_duration_s(text: str) -> float:
     """`90s`, `15m`, `4h`, `1d12h`; a unit is required."""
     lowered = text.strip().lower()
@@ -47,7 +51,7 @@ def parse_instant_s(text: str) -> float:
         raise QuantityError(f"{text!r} has no time zone: append Z for UTC, or an offset such as +01:00")
     instant_s = instant.timestamp()
     if not _FIRST_AT_S <= instant_s <= _LAST_AT_S:  # some hours beyond, by its zone
-        raise QuantityError(f"{text!r} is outside the years 1 to 9999 in UTC")
+        raise NoCalendarError(f"{text!r} is outside the years 1 to 9999 in UTC")
     return instant_s
 
 

@@ -5,7 +5,7 @@ Beyond the bounds a number is a slip of the pen. Raises QuantityError with the r
 
 from __future__ import annotations
 
-from scheduler.quantities import QuantityError, parse_duration_s, parse_instant_s, parse_power_w
+from scheduler.quantities import NoCalendarError, QuantityError, parse_duration_s, parse_instant_s, parse_power_w
 
 # Milliseconds are the finest that a plan is checked to.
 SHORTEST_S, LONGEST_S = 0.01, 10 * 365 * 86_400.0
@@ -15,7 +15,10 @@ _FIRST_AT_S, _LAST_AT_S = 0.0, 7_258_118_400.0  # 1970 and 2200
 
 def bounded_instant_s(text: str) -> float:
     """An instant from 1970 to 2199."""
-    instant_s = parse_instant_s(text)
+    try:
+        instant_s = parse_instant_s(text)
+    except NoCalendarError:
+        instant_s = _LAST_AT_S + 1.0  # as far away as any
     if not _FIRST_AT_S <= instant_s <= _LAST_AT_S:
         raise QuantityError(f"{text!r} is far from any grid: write an instant from 1970 to 2199")
     return instant_s
