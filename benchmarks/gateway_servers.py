@@ -20,6 +20,7 @@ from yarl import URL
 
 from scheduler.config import RegionSettings, Server, Settings, ShapingSettings, WorkerSettings
 from scheduler.daemon.env import Env
+from scheduler.daemon.garbage import look_seldom
 from scheduler.daemon.gateway import POLICIES, Gateway
 from scheduler.daemon.http import make_app
 from scheduler.daemon.listener import Listener
@@ -151,6 +152,7 @@ async def serve_gateway(upstream: str, interactive_hold_s: float) -> int:
     listener = Listener(app, settings.server)
     await gateway.start()
     await listener.start()
+    look_seldom()  # as `slacktide serve` does
     return listener.port
 
 

@@ -133,11 +133,13 @@ class Meter:
 
         One that is paced by ourselves, such as the line of a batch, is held to the month only.
         """
-        refused = self._over_month(now_s, {What.REQUESTS: 1, What.TOKENS: tokens})
-        if refused is None and not is_paced:
-            refused = self._over_minute(steady_s, {What.REQUESTS: 1, What.TOKENS: tokens})
-        if refused is not None:
-            return refused
+        self._turn_to(now_s)
+        if self._monthly or self._minutely:  # else nothing can be in its way, which is asked of every request
+            refused = self._over_month(now_s, {What.REQUESTS: 1, What.TOKENS: tokens})
+            if refused is None and not is_paced:
+                refused = self._over_minute(steady_s, {What.REQUESTS: 1, What.TOKENS: tokens})
+            if refused is not None:
+                return refused
         self._count_in(self._month, requests=1, tokens=tokens)
         reservation = Reservation(month=self._month, tokens=tokens)
         if not is_paced:
@@ -212,6 +214,8 @@ class Meter:
             energy_usd=energy_usd or 0.0,
             unpriced_kwh=energy_kwh if emissions_gco2e is None else 0.0,
         )
+        if not self._minutely:
+            return
         for what, cost in ((What.ENERGY_KWH, energy_kwh), (What.GCO2E, emissions_gco2e), (What.USD, energy_usd)):
             self._add(what, cost or 0.0, steady_s)
 

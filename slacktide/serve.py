@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +61,7 @@ async def _serve(settings: object, config: Path) -> None:
     from scheduler.config import Settings
     from scheduler.daemon.app import Daemon, StateFolderInUseError
     from scheduler.daemon.env import Env
+    from scheduler.daemon.garbage import look_seldom
     from scheduler.daemon.http import ExposedWithoutKeysError
     from scheduler.daemon.identity_tokens import NoIdentityLibraryError
     from scheduler.daemon.model_routing import ModelPoolError
@@ -95,8 +95,7 @@ async def _serve(settings: object, config: Path) -> None:
         raise UsageProblem(what, 'pip install "slacktide[postgres]"') from None
     except OSError as error:
         raise _not_started(error, settings.server) from None
-    # What was loaded stays for good: looking through it for garbage stopped all requests for 200 ms at a time.
-    gc.freeze()
+    look_seldom()
     reloading = asyncio.create_task(reload_on(hung_up, daemon, config), name="reload on SIGHUP")
     try:
         await daemon.wait()

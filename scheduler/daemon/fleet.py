@@ -56,7 +56,7 @@ class Fleet:
     @property
     def all_pools(self) -> Sequence[ModelPool]:
         """Those that end with their last request too."""
-        return [*self.pools.values(), *self._leaving]
+        return [*self.pools.values(), *self._leaving] if self._leaving else list(self.pools.values())
 
     def resize(self) -> None:
         for pool in self.all_pools:

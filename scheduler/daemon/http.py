@@ -161,6 +161,7 @@ class _Door:
     ) -> None:
         self._guard, self._env, self._metrics, self._policies = guard, env, metrics, policies
         self._audit, self._traces = audit, traces
+        self._asked: dict[web.AbstractRoute, Asked] = {}  # what is said in `policies`, found without spelling a name
         self._noting: set[asyncio.Task[None]] = set()
         self._audited = frozenset(name for name, asked in policies.items() if _is_audited(name, asked))
 
@@ -168,6 +169,7 @@ class _Door:
         for route in app.router.routes():
             if _policy_name(route) not in self._policies:
                 raise MissingPolicyError(_policy_name(route))
+            self._asked[route] = self._policies[_policy_name(route)]
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -213,7 +215,7 @@ class _Door:
             _check_host(request)
         # A path without a route has no policy: the key is asked for first, so that paths cannot be probed.
         route = request.match_info.route
-        self._guard.admit(request, self._policies.get(_policy_name(route)) if route.resource is not None else None)
+        self._guard.admit(request, self._asked.get(route))
 
     def _is_noted(self, request: web.Request) -> bool:
         """One who showed no good key leaves no trace: strangers must not be able to fill the disk."""

@@ -331,6 +331,8 @@ class Upstream:
         """A call is over: one that is worse than the others of its model rests."""
         now_s = self._env.monotonic_s()
         worker.recent.ended(now_s, is_failed=is_failed)
+        if len(workers) == 1:
+            return  # there is nobody to be worse than
         others = [_as_peer(one, now_s) for one in workers if one is not worker]
         fault = fault_of(_as_peer(worker, now_s), others, self.outliers, now_s)
         if fault is None:
