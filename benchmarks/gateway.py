@@ -117,7 +117,7 @@ def _until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) ->
         try:
             socket.create_connection(("127.0.0.1", port), 1.0).close()
         except OSError:
-            time.sleep(0.2)
+            time.sleep(0.2)  # another program starts
         else:
             return
     raise RuntimeError(f"{LITELLM} did not start: {log.read_text()[-500:]}")

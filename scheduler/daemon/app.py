@@ -404,7 +404,7 @@ class Daemon:
         )
 
     def _events(self, status: status_api.StatusApi) -> events_api.EventsApi:
-        sights = Sights(
+        self.sights = Sights(
             env=self.env,
             settings=self.settings,
             reads=self.reads,
@@ -414,7 +414,7 @@ class Daemon:
             lines=self.batches,
             status=status,
         )
-        return events_api.EventsApi(env=self.env, guard=self.guard, sights=sights, metrics=self.metrics)
+        return events_api.EventsApi(env=self.env, guard=self.guard, sights=self.sights, metrics=self.metrics)
 
     def _poll_s(self) -> float:
         return min((feed.poll_s for feed in self.settings.feed), default=self.settings.planning.replan_s)

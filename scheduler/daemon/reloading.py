@@ -50,6 +50,7 @@ async def take_up(daemon: Daemon, after: Settings, environment: Mapping[str, str
     daemon.api.settings = daemon.fine_tuning.settings = after
     daemon.api.estimate = BatchEstimates(after)
     daemon.status.workers = len(after.worker)
+    daemon.sights.take_up(after)
     daemon.guard.keyring.name(bootstrap_key(digest) for digest in after.server.keys_sha256)
     daemon.launcher.withheld |= secret_variables(after)
     daemon.capacity.take_up(after.region, after.worker)

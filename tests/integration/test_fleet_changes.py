@@ -85,3 +85,10 @@ async def test_a_daemon_takes_up_other_feeds_and_more_room(tmp_path: Path) -> No
         await daemon.reload(settings_of(tmp_path, {"feed": feeds, "region": regions}))
         await until(lambda: daemon.poller.forecasts()["SUN"].at(before.edges_at_s[0]) != before.gco2e_per_kwh[0])
         await until(lambda: [region.gpus for region in daemon.runner.engine.regions] == [7])
+
+
+async def test_the_status_page_offers_the_templates_of_the_new_settings(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path) as (daemon, _):
+        templates = [{"name": "train", "command": ["python", "train.py", "{epochs}"]}]
+        await daemon.reload(settings_of(tmp_path, {"template": templates}))
+        assert (await daemon.sights.look(None))["template"] == {"train": {"arguments": ["epochs"]}}

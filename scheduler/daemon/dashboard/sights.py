@@ -66,6 +66,10 @@ class Sights:
     ) -> None:
         self._env, self._reads, self._runner, self._poller = env, reads, runner, poller
         self._serving, self._lines, self._status = serving, lines, status
+        self.take_up(settings)
+
+    def take_up(self, settings: Settings) -> None:
+        """Other templates."""
         self._templates = {
             "template": {one.name: {"arguments": sorted(placeholders(one.command))} for one in settings.template}
         }
