@@ -24,6 +24,12 @@ def saving(plan: Json | None) -> str:
     return "" if ratio is None else f"{round(ratio, 2) + 0.0:.0%}"  # + 0.0: never "-0%"
 
 
+def state_now(job: Json) -> str:
+    """`running`, or `waiting, on hold` where somebody paused it; an older daemon does not tell."""
+    on_hold = ", on hold" if job.get("on_hold_since") else ""
+    return f"{job['state']}{on_hold}"
+
+
 def window(job: Json) -> tuple[str, str | None, str | None]:
     """Where the job ran, runs or is to run, from when and to when."""
     plan = job["plan"] or {}
@@ -36,7 +42,7 @@ def job_lines(job: Json, why: str = "") -> Iterator[str]:
     region, start, end = window(job)
     attempt = f", attempt {job['attempt']}" if job["attempt"] else ""
     rows = {
-        "state": job["state"] + attempt,
+        "state": state_now(job) + attempt,
         "what": " ".join(part for part in (job["kind"], job["template"], job["label"]) if part),
         "why": why or job["reason"] or "",
         "runs": f"{short_instant(start)} to {short_instant(end)} in {region}" if start and end else "",

@@ -57,9 +57,9 @@ def _show(listed: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
-    from slacktide.job_text import saving, to_the_minute, window
+    from slacktide.job_text import saving, state_now, to_the_minute, window
 
     region, start, end = window(job)
     label = job["label"] or job["template"] or job["kind"]
     instants = (to_the_minute(instant) for instant in (start, end, job["deadline"]))
-    return (job["id"], job["state"], label, region, *instants, saving(job["plan"]))
+    return (job["id"], state_now(job), label, region, *instants, saving(job["plan"]))

@@ -7,7 +7,6 @@ import sys
 import typer
 
 from slacktide.backup import backup, restore
-from slacktide.cancel import cancel
 from slacktide.config import config_app
 from slacktide.demo import demo
 from slacktide.doctor import doctor
@@ -15,6 +14,7 @@ from slacktide.emulate_feeds import emulate_feeds
 from slacktide.estimate import estimate
 from slacktide.import_trace import import_trace
 from slacktide.intensity import intensity
+from slacktide.job_changes import cancel, pause, requeue, resume
 from slacktide.jobs import jobs
 from slacktide.keys import keys_app
 from slacktide.plan import plan
@@ -61,11 +61,14 @@ app.command("explain", short_help="Say why a job is where it is.")(explain)
 app.command("import-trace", short_help="Read a public trace.")(import_trace)
 app.command("intensity", short_help="Show what a grid emits.")(intensity)
 app.command("jobs", short_help="List the daemon's jobs.")(jobs)
+app.command("pause", short_help="Put a job on hold.")(pause)
 app.command("plan", short_help="Find the cleanest window of one job.")(plan)
 app.command("regions", short_help="List cloud regions and their grids.")(regions)
 app.command("replay", short_help="Turn a daemon's past into a scenario.")(replay)
 app.command("reproduce", short_help="Recompute published tables.")(reproduce)
+app.command("requeue", short_help="Let a job out of quarantine.")(requeue)
 app.command("restore", short_help="Put a copy of the state back.")(restore)
+app.command("resume", short_help="Let a job on hold go.")(resume)
 app.command(
     "run", short_help="Run a command in clean hours, no daemon.", context_settings={"allow_interspersed_args": False}
 )(run)

@@ -97,6 +97,18 @@ def test_a_job_is_submitted_listed_shown_explained_and_cancelled(address: str) -
     assert (twice.returncode, twice.stdout) == (2, "")
 
 
+def test_a_job_on_hold_says_so_until_it_is_let_go(address: str) -> None:
+    job = answered(address, "submit", *A_JOB, "--within", "24h")
+    assert slacktide(address, "pause", job["id"]).stdout == f"{job['id']} is waiting, on hold\n"
+    assert "  state      waiting, on hold\n" in slacktide(address, "show", job["id"]).stdout
+    assert re.search(rf"{job['id']} +waiting, on hold ", slacktide(address, "jobs", "--state", "waiting").stdout)
+    assert answered(address, "resume", job["id"])["on_hold_since"] is None
+    assert "on hold" not in slacktide(address, "show", job["id"]).stdout
+    assert slacktide(address, "requeue", job["id"]).returncode == 2, "it is not in quarantine"
+    answered(address, "cancel", job["id"])
+    assert slacktide(address, "pause", job["id"]).returncode == 2, "it has ended"
+
+
 def test_a_dry_run_leaves_no_job(address: str) -> None:
     before = answered(address, "jobs")["data"]
     draft = answered(address, "submit", *A_JOB, "--within", "24h", "--dry-run")
