@@ -16,6 +16,7 @@ from scheduler.daemon.batches_api import described_batch
 from scheduler.daemon.dashboard.status import StatusApi
 from scheduler.daemon.descriptions import describe_job, describe_region, value_at
 from scheduler.daemon.env import Env
+from scheduler.daemon.metering import MeterSight
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.runner import Runner
@@ -129,7 +130,19 @@ def describe_worker(worker: Worker, monotonic_s: float) -> Json:
         "shares_gpu": settings.shares_gpu or None,
         "in_flight": worker.in_flight,
         "max_sequences": settings.max_sequences,
-        "is_metered": worker.metering is not None,
+        "is_metered": worker.is_metered,
+        "meter": None if worker.meter is None else _meter(worker.meter),
+    }
+
+
+def _meter(sight: MeterSight) -> Json:
+    """Where its energy is from; why it is modelled, where it should be metered and is not."""
+    return {
+        "source": sight.source,
+        "problem": sight.what or None,
+        "fix": sight.remedy or None,
+        "power_w": None if sight.power_w is None else round(sight.power_w),
+        "utilisation_ratio": None if sight.utilisation_ratio is None else round(sight.utilisation_ratio, 2),
     }
 
 
