@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,9 +76,11 @@ class Stand:
 
     has_profile: bool
     clock: Clock = field(default_factory=Clock)
-    booked: list[float | None] = field(default_factory=list)
-    begun: int = 0
+    booked: dict[Share, float | None] = field(default_factory=dict)
+    begun: list[Share] = field(default_factory=list)
     running: list[Share] = field(default_factory=list)
+    heard: list[tuple[float, int, float]] = field(default_factory=list)  # instant, which sum, drawn until then
+    silences: int = 0
 
     def __post_init__(self) -> None:
         settings = WorkerSettings(url="http://w:1", models=("m",), region="r", devices=("0",), agent="a")
@@ -89,20 +92,47 @@ class Stand:
 
     def begin(self) -> None:
         share = self.metering.began(self.clock.at_s, 300, 100)
-        self.metering.book(share, self.booked.append)
+
+        def book(metered_j: float | None) -> None:
+            assert share not in self.booked
+            self.booked[share] = metered_j
+
+        self.metering.book(share, book)
         self.running.append(share)
-        self.begun += 1
+        self.begun.append(share)
 
     def end(self, place: int) -> None:
         if self.running:
             self.metering.ended(self.running.pop(place % len(self.running)), self.clock.at_s)
 
-    def hear(self, report: Report, read_at_s: float) -> None:
+    def hear(self, report: Report, read_at_s: float, machine: Machine, drawn_j: float) -> None:
         self.client.heard(report, read_at_s)
+        self.heard.append((read_at_s, machine.life + 1000 * self.silences, drawn_j))
+
+    def lose(self) -> None:
+        self.silences += 1
+        self.client.lost(Unmetered(what="silent", remedy="start it"))
 
     @property
     def given_j(self) -> float:
-        return math.fsum(one or 0.0 for one in self.booked)
+        return math.fsum(one or 0.0 for one in self.booked.values())
+
+    def expected_j(self, share: Share) -> float | None:
+        """By brute force, where time alone counts: None as soon as a moment of it lies between two sums."""
+        if not self.heard or share.began_at_s < self.heard[0][0]:
+            return None
+        total_j = 0.0
+        for (from_s, sum_before, before_j), (to_s, sum_after, after_j) in pairwise(self.heard):
+            own_s = overlap_s(share, from_s, to_s)
+            if own_s > 0.0 and sum_before != sum_after:
+                return None
+            if own_s > 0.0:
+                total_j += (after_j - before_j) * own_s / sum(overlap_s(one, from_s, to_s) for one in self.begun)
+        return total_j
+
+
+def overlap_s(share: Share, from_s: float, to_s: float) -> float:
+    return max(0.0, min(share.ended_at_s, to_s) - max(share.began_at_s, from_s))
 
 
 HARMLESS = ("begin", "begin", "end", "hear", "late", "lost")
@@ -127,46 +157,54 @@ def step(stand: Stand, machine: Machine, event: str, power_w: float, place: int)
             machine.read(at_s, power_w)
         case "silence":
             machine.read(at_s, power_w)
-            stand.client.lost(Unmetered(what="silent", remedy="start it"))
+            stand.lose()
         case _:
-            report = machine.read(at_s, power_w)
+            report, drawn_j = machine.read(at_s, power_w), machine.drawn_j
             if event == "late":
                 for _ in range(2):  # others come and go while it is on its way
                     stand.clock.at_s += 0.2
                     machine.drawn_j += 0.2 * power_w
-                    stand.begin()
                     stand.end(place)
-            for _ in range(2 if event == "twice" else 1):
-                stand.hear(report, at_s)
+                    stand.begin()
+            stand.hear(report, at_s, machine, drawn_j)
+            if event == "twice":
+                stand.client.heard(report, at_s + 0.01)
 
 
-@given(steps=steps_of(*HARMLESS, *HARMFUL), has_profile=st.booleans())
-def test_no_joule_is_made_up_or_given_twice(steps: list[Any], has_profile: bool) -> None:
-    stand, machine = Stand(has_profile), Machine(counts=True)
+def lived(stand: Stand, machine: Machine, steps: list[Any]) -> None:
     for event, lasts_s, power_w, place in steps:
         stand.clock.at_s += lasts_s
         machine.drawn_j += lasts_s * power_w
         step(stand, machine, event, power_w, place)
-        assert all(one is None or one >= 0.0 for one in stand.booked)
+        assert all(one is None or one >= 0.0 for one in stand.booked.values())
         assert stand.given_j + stand.metering.nobodys_j <= machine.drawn_j * (1 + 1e-9) + 1e-6
-    assert len(stand.booked) + len(stand.running) <= stand.begun
-    stand.client.lost(Unmetered(what="silent", remedy="start it"))
-    assert len(stand.booked) + len(stand.running) == stand.begun  # nobody waits for ever for a dead meter
+
+
+@given(steps=steps_of(*HARMLESS, *HARMFUL), has_profile=st.booleans())
+def test_no_joule_is_made_up_and_nobody_waits_for_a_dead_meter(steps: list[Any], has_profile: bool) -> None:
+    stand, machine = Stand(has_profile), Machine(counts=True)
+    lived(stand, machine, steps)
+    stand.lose()
+    assert len(stand.booked) + len(stand.running) == len(stand.begun)
+
+
+@given(steps=steps_of(*HARMLESS, *HARMFUL))
+def test_each_request_is_given_its_part_of_whole_windows_or_nothing(steps: list[Any]) -> None:
+    stand, machine = Stand(has_profile=False), Machine(counts=True)
+    lived(stand, machine, [*steps, *([("end", 0.1, 50.0, 0)] * 80), ("hear", 0.1, 50.0, 0)])
+    assert len(stand.booked) == len(stand.begun)
+    for share, metered_j in stand.booked.items():
+        expected_j = stand.expected_j(share)
+        assert metered_j == (None if expected_j is None else pytest.approx(expected_j, rel=1e-6, abs=1e-6))
 
 
 @given(steps=steps_of(*HARMLESS), has_profile=st.booleans())
 def test_where_only_answers_are_lost_or_late_every_joule_is_somebodys(steps: list[Any], has_profile: bool) -> None:
     stand, machine = Stand(has_profile), Machine(counts=True)
-    stand.hear(machine.read(stand.clock.at_s, 0.0), stand.clock.at_s)
-    for event, lasts_s, power_w, place in [*steps, *[("end", 0.1, 50.0, 0)] * 80]:
-        stand.clock.at_s += lasts_s
-        machine.drawn_j += lasts_s * power_w
-        step(stand, machine, event, power_w, place)
-    stand.clock.at_s += 1.0
-    machine.drawn_j += 100.0
-    stand.hear(machine.read(stand.clock.at_s, 0.0), stand.clock.at_s)
-    assert len(stand.booked) == stand.begun
-    assert None not in stand.booked
+    first = [("hear", 0.0, 0.0, 0)]
+    lived(stand, machine, [*first, *steps, *([("end", 0.1, 50.0, 0)] * 80), ("hear", 1.0, 100.0, 0)])
+    assert len(stand.booked) == len(stand.begun)
+    assert None not in stand.booked.values()
     assert stand.given_j + stand.metering.nobodys_j == pytest.approx(machine.drawn_j, rel=1e-9, abs=1e-6)
 
 
@@ -175,4 +213,4 @@ def test_a_reading_that_is_old_when_it_comes_is_none() -> None:
     report = machine.read(stand.clock.at_s, 0.0)
     old = Report(**{name: getattr(report, name) for name in Report.__slots__} | {"age_s": STALE_S + 1})
     with pytest.raises(AgentError, match="has not read its GPUs for 6 s"):
-        stand.hear(old, stand.clock.at_s)
+        stand.client.heard(old, stand.clock.at_s)
