@@ -20,6 +20,9 @@ READINGS_PATH = "/readings"
 # Eight boards are some 2 kB.
 MOST_BYTES = 256 * 1024
 
+_OK = 200
+_REFUSED = (401, 403)
+
 Amount = Annotated[float, msgspec.Meta(ge=0.0)]
 Ratio = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
@@ -96,6 +99,37 @@ def read_report(body: bytes) -> Report:
         raise ReportError(f"this is no report of an agent: {error}") from None
     if report.format != FORMAT:
         raise ReportError(f"the report has format {report.format}, and this daemon reads {FORMAT}")
+    return report
+
+
+def shown_token(token: str) -> dict[str, str]:
+    """The header by which a caller may ask; none without a token."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def silent(name: str, why: str) -> Unmetered:
+    """An agent that does not answer."""
+    return Unmetered(
+        what=f"agent {name} does not answer ({why})",
+        remedy="start `slacktide agent` there, and check `url` of the [[agent]] and the firewalls between",
+    )
+
+
+def read_answer(name: str, status: int, body: bytes, stale_s: float) -> Report | Unmetered:
+    """What an agent answered, as far as it can be used."""
+    if status in _REFUSED:
+        remedy = "give the variable that `token_env` of the [[agent]] names the token that the agent was started with"
+        return Unmetered(what=f"agent {name} refuses our token", remedy=remedy)
+    elsewhere = "check `url` of the [[agent]], and that agent and daemon have the same version"
+    if status != _OK:
+        return Unmetered(what=f"agent {name} answers {status}", remedy=elsewhere)
+    try:
+        report = read_report(body)
+    except ReportError as error:
+        return Unmetered(what=f"agent {name}: {error.what}", remedy=elsewhere)
+    if report.age_s > stale_s and not report.problem:
+        what = f"agent {name} has not read its GPUs for {report.age_s:.0f} s"
+        return Unmetered(what=what, remedy="look at its log: NVML hangs there, or its machine was stopped")
     return report
 
 

@@ -30,23 +30,14 @@ from scheduler.gpu_report import (
     READINGS_PATH,
     Metered,
     Report,
-    ReportError,
     Unmetered,
     of_devices,
-    read_report,
+    read_answer,
+    shown_token,
+    silent,
 )
 
 log = logging.getLogger(__name__)
-
-_REFUSED = (401, 403)
-
-
-class AgentError(Exception):
-    """An agent that could not be asked; why, and what to do."""
-
-    def __init__(self, why: Unmetered) -> None:
-        self.why = why
-        super().__init__(f"{why.what}; {why.remedy}")
 
 
 class RemoteMeter:
@@ -142,24 +133,18 @@ class AgentClient:
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Ask once; a single lost answer changes nothing, silence of `stale_s` does."""
         asked_at_s = self._env.monotonic_s()
-        try:
-            report = await self._asked(session)
-            answered_at_s = self._env.monotonic_s()
-            self.heard(report, (asked_at_s + answered_at_s) / 2 - report.age_s)
-        except AgentError as error:
-            if self._env.monotonic_s() - self._fresh_at_s > self._stale_s:
-                self.lost(error.why)
+        found = await self._asked(session)
+        answered_at_s = self._env.monotonic_s()
+        if isinstance(found, Report):
+            self.heard(found, (asked_at_s + answered_at_s) / 2 - found.age_s)
+        elif answered_at_s - self._fresh_at_s > self._stale_s:
+            self.lost(found)
 
     def heard(self, report: Report, at_s: float) -> None:
-        """Its reading of that instant, of the clock that never jumps. Raises AgentError for an old one."""
+        """Its reading of that instant, of the clock that never jumps."""
         if report.problem:  # it answers, and says that it meters nothing
             self.lost(Unmetered(what=f"agent {self.agent.name}: {report.problem}", remedy=report.remedy))
             return
-        if report.age_s > self._stale_s:
-            what = f"agent {self.agent.name} has not read its GPUs for {report.age_s:.0f} s"
-            raise AgentError(
-                Unmetered(what=what, remedy="look at its log: NVML hangs there, or its machine is stopped")
-            )
         self.is_fresh, self._fresh_at_s = True, at_s
         if (report.life_id, report.sequence) == self._last:  # asked again before it has read again
             return
@@ -181,47 +166,22 @@ class AgentClient:
         for meter in self._meters:
             meter.lose(why)
 
-    async def _asked(self, session: aiohttp.ClientSession) -> Report:
-        """Raises AgentError."""
+    async def _asked(self, session: aiohttp.ClientSession) -> Report | Unmetered:
         name, url = self.agent.name, self.agent.url.rstrip("/") + READINGS_PATH
         if self._token is None:
             what = f"the environment variable {self.agent.token_env} is not set"
-            raise AgentError(Unmetered(what=what, remedy=f"set it to the token of agent {name}, and start again"))
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            return Unmetered(what=what, remedy=f"set it to the token of agent {name}, and start again")
         try:
             async with (
                 asyncio.timeout(self.agent.timeout_s),
-                session.get(url, headers=headers, allow_redirects=False) as response,
+                session.get(url, headers=shown_token(self._token), allow_redirects=False) as response,
             ):
                 body = await at_most(response.content, MOST_BYTES)
-                return read_answer(name, response.status, body)
+                return read_answer(name, response.status, body, self._stale_s)
         except TimeoutError:
-            raise AgentError(silent(name, f"no answer in {self.agent.timeout_s:g} s")) from None
+            return silent(name, f"nothing in {self.agent.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            raise AgentError(silent(name, type(error).__name__)) from None
-
-
-def silent(name: str, why: str) -> Unmetered:
-    """An agent that does not answer."""
-    return Unmetered(
-        what=f"agent {name} does not answer ({why})",
-        remedy="start `slacktide agent` there, and check `url` of the [[agent]] and the firewalls between",
-    )
-
-
-def read_answer(name: str, status: int, body: bytes) -> Report:
-    """Raises AgentError."""
-    if status in _REFUSED:
-        remedy = "give the variable that `token_env` of the [[agent]] names the token that the agent was started with"
-        raise AgentError(Unmetered(what=f"agent {name} refuses our token", remedy=remedy))
-    if status != 200:
-        remedy = "check `url` of the [[agent]]: something else answers there"
-        raise AgentError(Unmetered(what=f"agent {name} answers {status}", remedy=remedy))
-    try:
-        return read_report(body)
-    except ReportError as error:
-        remedy = "check `url` of the [[agent]], and that agent and daemon have the same version"
-        raise AgentError(Unmetered(what=f"agent {name}: {error.what}", remedy=remedy)) from None
+            return silent(name, type(error).__name__)
 
 
 def _counted_twice(meter: RemoteMeter, other: RemoteMeter) -> Unmetered:

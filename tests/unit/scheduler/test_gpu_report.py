@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from scheduler.gpu_counters import EnergyFrom
-from scheduler.gpu_report import GpuReading, Metered, Report, ReportError, Unmetered, of_devices, read_report, written
+from scheduler.gpu_report import (
+    GpuReading,
+    Metered,
+    Report,
+    ReportError,
+    Unmetered,
+    of_devices,
+    read_answer,
+    read_report,
+    written,
+)
 
 
 def a_gpu(index: int = 0, **fields: Any) -> GpuReading:
@@ -49,7 +59,8 @@ TWO = a_report(a_gpu(0), a_gpu(1, energy_j=50.0, power_w=300.0, utilisation_rati
 def test_the_gpus_of_a_worker_count_together_by_index_or_uuid(devices: tuple[str, ...]) -> None:
     found = of_devices(TWO, devices)
     assert isinstance(found, Metered)
-    assert (found.energy_j, found.power_w, found.utilisation_ratio) == (150.0, 700.0, pytest.approx(0.6))
+    assert (found.energy_j, found.power_w) == (150.0, 700.0)
+    assert found.utilisation_ratio == pytest.approx(0.6)
     assert found.uuids == {"GPU-a", "GPU-b"}
 
 
@@ -115,3 +126,27 @@ def test_what_is_written_is_read() -> None:
 def test_what_is_no_report_is_refused(body: bytes) -> None:
     with pytest.raises(ReportError):
         read_report(body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "what"),
+    [
+        (401, b"", "refuses our token"),
+        (404, b"", "answers 404"),
+        (302, b"", "answers 302"),
+        (200, b"<html>", "is no report"),
+        (200, b"", "is no report"),  # longer than any
+        (200, written(replace(TWO, age_s=12.0)), "has not read its GPUs for 12 s"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_is_said_to_be_and_how_to_mend_it(status: int, body: bytes, what: str) -> None:
+    found = read_answer("gpu1", status, body, stale_s=10.0)
+    assert isinstance(found, Unmetered)
+    assert found.what.startswith("agent gpu1")
+    assert what in found.what
+    assert found.remedy
+
+
+def test_an_agent_that_meters_nothing_may_look_again_as_seldom_as_it_likes() -> None:
+    report = a_report(problem="NVML: no library", remedy="install it", age_s=29.0)
+    assert read_answer("gpu1", 200, written(report), stale_s=10.0) == report
