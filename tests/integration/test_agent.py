@@ -18,6 +18,7 @@ import pytest
 
 from scheduler.daemon.app import Daemon
 from scheduler.ledger import EnergyBasis, EnergyUse
+from slacktide.doctor import Diagnosis, Verdict, diagnose
 from tests.architecture.sources import ROOT
 from tests.daemons import a_daemon
 from tests.integration.gateway_stand import CHAT, MODEL, FakeWorker, Gate, a_chat, until
@@ -145,3 +146,65 @@ async def test_what_a_remote_gpu_drew_is_booked_and_a_dead_agent_is_not_guessed(
         again = uses_of(daemon)[4]
         assert again.basis is EnergyBasis.METERED
         assert 0.0 < again.energy_kwh * 3.6e6 < WATTS * (0.3 + 2 * 0.4 + 0.5)
+
+
+async def test_an_agent_without_nvml_meters_nothing_and_everybody_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        agent = await stack.enter_async_context(an_agent(None))
+        worker = await stack.enter_async_context(FakeWorker().listening())
+        daemon, client = await stack.enter_async_context(
+            a_daemon(tmp_path / "state", tables(worker.url, agent.url, "0"), speed=1.0, environment=ENVIRONMENT)
+        )
+        (modelled,) = daemon.gateway.workers
+        await until(lambda: modelled.meter is not None)
+        assert modelled.meter is not None
+        if not modelled.meter.what:
+            pytest.skip("NVML answers here")
+        assert modelled.meter.what.startswith("agent gpu1: NVML: ")
+        assert "install NVIDIA's driver" in modelled.meter.remedy
+        async with client.post(CHAT, json=a_chat()) as answer:
+            assert answer.status == 200
+        await until(lambda: len(uses_of(daemon)) == 1)
+        assert uses_of(daemon)[0].basis is EnergyBasis.MODELLED
+        shown = (await daemon.sights.look(None))["worker"][modelled.name]
+        assert (shown["is_metered"], shown["meter"]["problem"]) == (False, modelled.meter.what)
+        assert daemon.metrics.registry.get_sample_value("slacktide_worker_metered", {"worker": modelled.name}) == 0.0
+        assert daemon.metrics.registry.get_sample_value("slacktide_agent_up", {"agent": "gpu1"}) == 0.0
+        found = await diagnosed(tmp_path, agent.url, monkeypatch, TOKEN)
+        assert found.verdict is Verdict.WARNING
+        assert found.what.startswith("agent gpu1 answers and meters nothing: NVML: ")
+
+
+async def test_doctor_asks_the_agent_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = with_gpus(tmp_path, {"uuid": "GPU-a", "power_w": WATTS, "offset_j": None})
+    async with an_agent(gpus) as agent:
+        assert (await diagnosed(tmp_path, agent.url, monkeypatch, TOKEN, "0")).what.endswith("is metered: 0")
+        missing = await diagnosed(tmp_path, agent.url, monkeypatch, TOKEN, "1")
+        assert "has no GPU '1'; it has 0 = GPU-a" in missing.what
+        refused = await diagnosed(tmp_path, agent.url, monkeypatch, "a-token-of-somebody-else-altogether")
+        assert (refused.what, "token_env" in refused.fix) == ("agent gpu1 refuses our token", True)
+        monkeypatch.delenv("AGENT_TOKEN")
+    unset = await diagnosed(tmp_path, agent.url, monkeypatch, None)
+    assert "AGENT_TOKEN is not set" in unset.what
+    silent = await diagnosed(tmp_path, agent.url, monkeypatch, TOKEN)
+    assert "does not answer" in silent.what
+    assert "start `slacktide agent` there" in silent.fix
+
+
+async def diagnosed(
+    folder: Path, url: str, monkeypatch: pytest.MonkeyPatch, token: str | None, device: str = "0"
+) -> Diagnosis:
+    """The last thing that doctor says of the agent."""
+    file = folder / "slacktide.toml"
+    file.write_text(
+        '[[region]]\nname = "here"\nzone = "GB"\n'
+        f'[[agent]]\nname = "gpu1"\nurl = "{url}"\ntoken_env = "AGENT_TOKEN"\n'
+        '[[worker]]\nurl = "http://w:1"\nmodels = ["m"]\nregion = "here"\n'
+        f'agent = "gpu1"\ndevices = ["{device}"]\n'
+    )
+    if token is not None:
+        monkeypatch.setenv("AGENT_TOKEN", token)
+    found = await asyncio.to_thread(lambda: list(diagnose(file, online=True)))
+    return [one for one in found if one.subject == "agent gpu1"][-1]
