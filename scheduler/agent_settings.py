@@ -43,6 +43,16 @@ class MeteredWorker(Protocol):
     def devices(self) -> tuple[str, ...]: ...
 
 
+def host_of(url: str) -> str:
+    """The host of an address of scheme, host and port only; empty for anything else."""
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.port != 0 and not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
+    except ValueError:  # half a bracket, or no number for a port
+        return ""
+    return (parts.hostname or "") if is_plain else ""
+
+
 # The place in the table, the key, what, the remedy, and whether it is a warning only.
 Mistake = tuple[str, int, str, str, str, bool]
 
@@ -51,8 +61,7 @@ def mistakes(agents: Sequence[AgentSettings], workers: Sequence[MeteredWorker]) 
     """Everything that contradicts itself about agents; an unknown name of one is the caller's to find."""
     used = {worker.agent for worker in workers}
     for index, agent in enumerate(agents):
-        host = urlsplit(agent.url).hostname
-        if not host or urlsplit(agent.url).path.strip("/"):
+        if not host_of(agent.url):
             hint = "write scheme, host and port only, such as http://gpu1:9402"
             yield "agent", index, "url", f"{agent.url!r} is no address of an agent", hint, False
         if agent.name not in used:

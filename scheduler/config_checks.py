@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import Signal
-from scheduler.agent_settings import mistakes
+from scheduler.agent_settings import host_of, mistakes
 from scheduler.config import (
     FeedKind,
     FeedSettings,
@@ -274,8 +274,8 @@ def _agents(settings: Settings) -> Iterator[Finding]:
     for table, index, key, what, hint, is_warning in mistakes(settings.agent, settings.worker):
         yield Finding(path=(table, index, key), what=what, hint=hint, is_warning=is_warning)
     for index, agent in enumerate(settings.agent):
-        address = urlsplit(agent.url)
-        if agent.token_env and address.scheme == "http" and not _is_loopback(address.hostname or ""):
+        host = host_of(agent.url)
+        if agent.token_env and agent.url.startswith("http:") and host and not _is_loopback(host):
             yield Finding(
                 path=("agent", index, "url"),
                 what="the token goes there without encryption",

@@ -7,7 +7,7 @@ instant is an age by the agent's own clock, so two machines' clocks need not agr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -100,6 +100,17 @@ def read_report(body: bytes) -> Report:
     if report.format != FORMAT:
         raise ReportError(f"the report has format {report.format}, and this daemon reads {FORMAT}")
     return report
+
+
+def token_of(variable: str, environment: Mapping[str, str]) -> str | Unmetered:
+    """The token that a variable holds; empty where none is named."""
+    if not variable:
+        return ""
+    token = environment.get(variable, "").strip()
+    if not token or not token.isascii() or not token.isprintable():
+        what = f"the environment variable {variable} is not set" if not token else f"{variable} holds no token"
+        return Unmetered(what=what, remedy="set it to the token that the agent was started with, and start again")
+    return token
 
 
 def shown_token(token: str) -> dict[str, str]:

@@ -34,12 +34,11 @@ def _asked(agent: AgentSettings, environment: Mapping[str, str], stale_s: float)
     import requests
     from urllib3.exceptions import HTTPError
 
-    from scheduler.gpu_report import MOST_BYTES, READINGS_PATH, Unmetered, read_answer, shown_token, silent
+    from scheduler.gpu_report import MOST_BYTES, READINGS_PATH, Unmetered, read_answer, shown_token, silent, token_of
 
-    token = environment.get(agent.token_env) if agent.token_env else ""
-    if token is None:
-        what = f"the environment variable {agent.token_env} is not set here"
-        return Unmetered(what=what, remedy="set it as the daemon has it, and run this again")
+    token = token_of(agent.token_env, environment)
+    if isinstance(token, Unmetered):
+        return token
     try:
         with requests.Session() as session:
             session.trust_env = False  # as the daemon: no proxy between, and no other credentials

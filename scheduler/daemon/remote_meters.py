@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Never
@@ -35,6 +36,7 @@ from scheduler.gpu_report import (
     read_answer,
     shown_token,
     silent,
+    token_of,
 )
 
 log = logging.getLogger(__name__)
@@ -61,9 +63,8 @@ class RemoteMeter:
         for worker in self.workers:
             worker.metering = metering
 
-    def take(self, report: Report, at_s: float) -> None:
+    def take(self, found: Metered | Unmetered, at_s: float) -> None:
         """A reading of that instant, of the clock that never jumps."""
-        found = of_devices(report, self.devices)
         if isinstance(found, Unmetered):
             self.lose(found)
         elif at_s > self._read_at_s:
@@ -122,9 +123,9 @@ class AgentClient:
     """One agent, and what stands on its GPUs."""
 
     def __init__(
-        self, env: Env, agent: AgentSettings, token: str | None, stale_s: float, meters: Sequence[RemoteMeter]
+        self, env: Env, agent: AgentSettings, token: str | Unmetered, stale_s: float, meters: Sequence[RemoteMeter]
     ) -> None:
-        """`token` is None where the settings name a variable that is not set."""
+        """`token` is empty where the settings name none. Where it is not known the agent is not asked."""
         self._env, self.agent, self._token, self._stale_s, self._meters = env, agent, token, stale_s, meters
         self._last: tuple[str, int] | None = None
         self._fresh_at_s = -math.inf
@@ -149,16 +150,13 @@ class AgentClient:
         if (report.life_id, report.sequence) == self._last:  # asked again before it has read again
             return
         self._last = (report.life_id, report.sequence)
-        known: dict[str, RemoteMeter] = {}
+        doubled = _counted_twice(of_devices(report, meter.devices) for meter in self._meters)
         for meter in self._meters:
             found = of_devices(report, meter.devices)
-            twice = [known[one] for one in found.uuids if one in known] if isinstance(found, Metered) else []
-            if twice:
-                meter.lose(_counted_twice(meter, twice[0]))
-                continue
-            if isinstance(found, Metered):
-                known.update(dict.fromkeys(found.uuids, meter))
-            meter.take(report, at_s)
+            if isinstance(found, Metered) and (both := found.uuids & doubled):
+                meter.lose(_twice(both))
+            else:
+                meter.take(found, at_s)
 
     def lost(self, why: Unmetered) -> None:
         """Nothing is known of its GPUs until it is heard again."""
@@ -168,9 +166,8 @@ class AgentClient:
 
     async def _asked(self, session: aiohttp.ClientSession) -> Report | Unmetered:
         name, url = self.agent.name, self.agent.url.rstrip("/") + READINGS_PATH
-        if self._token is None:
-            what = f"the environment variable {self.agent.token_env} is not set"
-            return Unmetered(what=what, remedy=f"set it to the token of agent {name}, and start again")
+        if isinstance(self._token, Unmetered):
+            return self._token
         try:
             async with (
                 asyncio.timeout(self.agent.timeout_s),
@@ -184,9 +181,15 @@ class AgentClient:
             return silent(name, type(error).__name__)
 
 
-def _counted_twice(meter: RemoteMeter, other: RemoteMeter) -> Unmetered:
+def _counted_twice(found: Iterable[Metered | Unmetered]) -> frozenset[str]:
+    """The GPUs that stand in two meters: by index in one and by UUID in the other, which no settings show."""
+    counts = Counter(uuid for one in found if isinstance(one, Metered) for uuid in one.uuids)
+    return frozenset(uuid for uuid, count in counts.items() if count > 1)
+
+
+def _twice(uuids: Iterable[str]) -> Unmetered:
     return Unmetered(
-        what=f"{', '.join(meter.devices)} and {', '.join(other.devices)} name the same GPU of this agent",
+        what=f"GPU {min(uuids)} is named by two workers, each with other names or other GPUs beside it",
         remedy="workers share all of their devices, named alike, or none",
     )
 
@@ -207,8 +210,10 @@ class RemoteMeters:
     ) -> None:
         self._env, self._settings, self._folder, self._metrics = env, settings, folder, metrics
         self._environment = environment
-        self._named = [(f"worker-{number}", one) for number, one in enumerate(workers, 1)]
-        self._agents = [one for one in agents if any(worker.settings.agent == one.name for worker in workers)]
+        numbered = [(f"worker-{number}", one) for number, one in enumerate(workers, 1)]
+        self._named = [(name, one) for name, one in numbered if one.settings.agent and one.settings.devices]
+        used = {worker.settings.agent for _, worker in self._named}
+        self._agents = [one for one in agents if one.name in used]
 
     async def run(self) -> None:
         """Until cancelled; returns at once where no agent is to be asked."""
@@ -225,7 +230,7 @@ class RemoteMeters:
 
     async def _follow(self, agent: AgentSettings, session: aiohttp.ClientSession) -> Never:
         meters = self._meters_of(agent)
-        token = self._environment.get(agent.token_env) if agent.token_env else ""
+        token = token_of(agent.token_env, self._environment)
         client = AgentClient(self._env, agent, token, self._settings.stale_s, meters)
         try:
             while True:

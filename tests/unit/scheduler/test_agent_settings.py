@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scheduler.config_text import SettingsError, read_settings
 
 REGION = '[[region]]\nname = "r"\nzone = "GB"\n[[feed]]\nkind = "uk_carbon"\nzones = ["GB"]\n'  # lines 1 to 6
@@ -40,9 +42,13 @@ def test_an_agent_that_nobody_names_is_a_warning() -> None:
     assert warning.startswith("s.toml:8:1: no [[worker]] names it")
 
 
-def test_an_address_with_a_path_is_refused() -> None:
-    (problem,) = told(REGION + WORKER + AGENT.replace(":9402", ":9402/readings"))
-    assert problem.startswith("s.toml:15:1: 'http://gpu1:9402/readings' is no address of an agent")
+@pytest.mark.parametrize(
+    "url",
+    ["http://gpu1:9402/readings", "http://", "http://[::1", "http://gpu1:port", "http://u:p@gpu1", "http://g?x=1"],
+)
+def test_what_is_no_plain_address_is_refused(url: str) -> None:
+    (problem,) = told(REGION + WORKER + AGENT.replace("http://gpu1:9402", url))
+    assert problem.startswith(f"s.toml:15:1: {url!r} is no address of an agent")
 
 
 def test_two_agents_of_one_name_are_refused() -> None:

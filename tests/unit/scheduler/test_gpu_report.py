@@ -17,6 +17,7 @@ from scheduler.gpu_report import (
     of_devices,
     read_answer,
     read_report,
+    token_of,
     written,
 )
 
@@ -150,3 +151,13 @@ def test_an_answer_that_cannot_be_used_is_said_to_be_and_how_to_mend_it(status: 
 def test_an_agent_that_meters_nothing_may_look_again_as_seldom_as_it_likes() -> None:
     report = a_report(problem="NVML: no library", remedy="install it", age_s=29.0)
     assert read_answer("gpu1", 200, written(report), stale_s=10.0) == report
+
+
+def test_a_token_is_taken_from_its_variable_and_nothing_else_goes_into_a_header() -> None:
+    assert token_of("", {}) == ""
+    assert token_of("T", {"T": " secret-enough\n"}) == "secret-enough"
+    for held in ("", " ", "two\nlines", "\u00fc", "a\x00b"):
+        found = token_of("T", {"T": held})
+        assert isinstance(found, Unmetered)
+        assert "T" in found.what
+        assert not held.strip() or held not in found.what
