@@ -102,14 +102,17 @@ def uses_of(daemon: Daemon) -> Sequence[EnergyUse]:
     return [use for record in daemon.gateway.records.latest() for use in record.uses]
 
 
-async def chats(client: aiohttp.ClientSession, gate: Gate, *, count: int, lasts_s: float) -> list[str]:
-    """So many at once, each for so long; what their headers call their energy."""
+async def chats(
+    client: aiohttp.ClientSession, gate: Gate, *, count: int, lasts_s: float
+) -> list[tuple[str, str | None]]:
+    """So many at once, each for so long; what their headers call their energy, and whether it will be metered."""
     gate.opened.clear()
     calls = [asyncio.create_task(client.post(CHAT, json=a_chat())) for _ in range(count)]
     await asyncio.wait_for(gate.entered.wait(), PATIENCE_S)
     await asyncio.sleep(lasts_s)
     gate.opened.set()
-    return [(await call).headers["x-slacktide-basis"] for call in calls]
+    headers = [(await call).headers for call in calls]
+    return [(one["x-slacktide-basis"], one.get("x-slacktide-meter")) for one in headers]
 
 
 async def test_what_a_remote_gpu_drew_is_booked_and_a_dead_agent_is_not_guessed(tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ async def test_what_a_remote_gpu_drew_is_booked_and_a_dead_agent_is_not_guessed(
         (metered,) = daemon.gateway.workers
         await metered_again(daemon)
 
-        assert await chats(client, gate, count=3, lasts_s=0.5) == ["modelled"] * 3  # read after the answers
+        assert await chats(client, gate, count=3, lasts_s=0.5) == [("modelled", "pending")] * 3
         await until(lambda: len(uses_of(daemon)) == 3)
         assert {use.basis for use in uses_of(daemon)} == {EnergyBasis.METERED}
         together_j = sum(use.energy_kwh for use in uses_of(daemon)) * 3.6e6
@@ -134,7 +137,7 @@ async def test_what_a_remote_gpu_drew_is_booked_and_a_dead_agent_is_not_guessed(
         await until(lambda: not metered.is_metered)
         assert metered.meter is not None
         assert "does not answer" in metered.meter.what
-        await chats(client, gate, count=1, lasts_s=0.0)
+        assert await chats(client, gate, count=1, lasts_s=0.0) == [("modelled", None)]
         await until(lambda: len(uses_of(daemon)) == 4)
         assert uses_of(daemon)[3].basis is EnergyBasis.MODELLED
 
