@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,17 @@ from slacktide.main import app
 from slacktide.terminal import UsageProblem
 
 RUN = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """The command sets up the logging of its process, which is ours here."""
+    loggers = [logging.getLogger(name) for name in (None, "scheduler", "intensity_feeds", "simulations", "slacktide")]
+    before = [(one, one.level, list(one.handlers)) for one in (*loggers, logging.getLogger("urllib3"))]
+    yield
+    for one, level, handlers in before:
+        one.setLevel(level)
+        one.handlers[:] = handlers
 
 
 @pytest.fixture(autouse=True)
