@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from scheduler.agent_settings import AgentSettings
 from scheduler.budget_settings import BudgetSettings
 from scheduler.engine_settings import EngineSettings
 from scheduler.held_settings import MaintenanceSettings, ReservedSettings
@@ -164,9 +165,12 @@ class WorkerSettings(EngineSettings):
     devices: Annotated[
         tuple[str, ...],
         Field(
-            description="Indices (as `nvidia-smi -L`) or UUIDs of its GPUs, where they are in this machine: for NVML."
+            description="Indices (as `nvidia-smi -L`) or UUIDs of its GPUs, here or where its `agent` runs: for NVML."
         ),
     ] = ()
+    agent: Annotated[
+        str, Field(description="Name of the [[agent]] that meters `devices`; empty: they are in this machine.")
+    ] = ""
     timeout_s: Annotated[Duration, Field(gt=0, description="Longest silence of the worker before giving up.")] = 300.0
     sleep_level: Annotated[
         int, Field(ge=1, le=2, description="Level of vLLM's sleep: 1 keeps the weights in main memory, 2 drops them.")
@@ -318,7 +322,7 @@ class HandOverSettings:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class TelemetrySettings:
-    """[telemetry]: the log of what GPUs in this machine draw, for each worker with `devices`, to calibrate with."""
+    """[telemetry]: the meters of each worker with `devices`, here or by its agent, and the log to calibrate with."""
 
     sample_s: Annotated[
         Duration, Field(ge=0.2, description="Real time between two lines; counters move each 0.1 s.")
@@ -330,6 +334,9 @@ class TelemetrySettings:
         32 * 1024 * 1024
     )
     files_kept: Annotated[int, Field(ge=1, description="Files kept for each worker, the newest.")] = 5
+    stale_s: Annotated[
+        Duration, Field(ge=1, description="An agent silent for so long meters nothing: energy is modelled until then.")
+    ] = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -478,6 +485,7 @@ class Settings:
     region: tuple[RegionSettings, ...] = ()
     feed: tuple[FeedSettings, ...] = ()
     worker: tuple[WorkerSettings, ...] = ()
+    agent: tuple[AgentSettings, ...] = ()
     model_pool: tuple[ModelPoolSettings, ...] = ()
     oidc: OidcSettings = OidcSettings()
     tenant: tuple[TenantSettings, ...] = ()

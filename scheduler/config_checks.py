@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import Signal
+from scheduler.agent_settings import host_of, mistakes
 from scheduler.config import (
     FeedKind,
     FeedSettings,
@@ -80,6 +81,7 @@ def findings(settings: Settings) -> list[Finding]:
         *_objective(settings),
         *_feeds(settings.feed),
         *_workers(settings),
+        *_agents(settings),
         *_model_pools(settings),
         *_templates(settings),
         *_launches(settings),
@@ -141,6 +143,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
         "template": [one.name for one in settings.template],
         "launch": [one.name for one in settings.launch],
         "tenant": [one.name for one in settings.tenant],
+        "agent": [one.name for one in settings.agent],
     }
     for table, names in named.items():
         yield from _repeated(table, "name", names)
@@ -259,6 +262,25 @@ def _workers(settings: Settings) -> Iterator[Finding]:
                 path=("worker", index, "devices"),
                 what=f"names {len(worker.devices)} GPUs, and the worker has gpus = {worker.gpus}",
                 hint="name them all: what they draw is metered together",
+            )
+
+
+def _agents(settings: Settings) -> Iterator[Finding]:
+    names = [agent.name for agent in settings.agent]
+    for index, worker in enumerate(settings.worker):
+        if worker.agent and worker.agent not in names:
+            hint = nearest(worker.agent, names) or "add one with name and url"
+            yield Finding(path=("worker", index, "agent"), what=f"no [[agent]] is called {worker.agent!r}", hint=hint)
+    for table, index, key, what, hint, is_warning in mistakes(settings.agent, settings.worker):
+        yield Finding(path=(table, index, key), what=what, hint=hint, is_warning=is_warning)
+    for index, agent in enumerate(settings.agent):
+        host = host_of(agent.url)
+        if agent.token_env and agent.url.startswith("http:") and host and not _is_loopback(host):
+            yield Finding(
+                path=("agent", index, "url"),
+                what="the token goes there without encryption",
+                hint="write https:// with a proxy before the agent, unless nobody else is on that network",
+                is_warning=True,
             )
 
 

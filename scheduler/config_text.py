@@ -204,13 +204,17 @@ def _table(path: KeyPath) -> str:
 
 
 def _unset_credentials(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    return [
-        Finding(
-            path=("feed", index, key),
-            what=f"the environment variable {name} is not set; this feed will be refused",
-            is_warning=True,
-        )
+    named = [
+        ("feed", index, key, getattr(feed, key), "this feed will be refused")
         for index, feed in enumerate(settings.feed)
         for key in ("token_env", "user_env", "password_env")
-        if (name := getattr(feed, key)) and not environment.get(name)
+    ]
+    named += [
+        ("agent", index, "token_env", agent.token_env, "this agent is not asked, and energy is modelled")
+        for index, agent in enumerate(settings.agent)
+    ]
+    return [
+        Finding(path=(table, index, key), what=f"the environment variable {name} is not set; {so}", is_warning=True)
+        for table, index, key, name, so in named
+        if name and not environment.get(name)
     ]

@@ -17,7 +17,7 @@ _KEYS = {
 }
 _REGION_KEYS = frozenset({"gpus", "power_cap_kw", "interactive_gpus", "reserved", "maintenance"})
 # Their meters and their turns are set up once.
-_FIXED_WORKER_KEYS = ("devices", "shares_gpu")
+_FIXED_WORKER_KEYS = ("devices", "agent", "shares_gpu")
 
 
 def fixed_changes(before: Settings, after: Settings) -> list[str]:

@@ -56,19 +56,20 @@ class MeteredShares:
             self._ended.append(share)
 
     def read(self, at_s: float, counter_j: float | None, power_w: float | None) -> list[Share]:
-        """The meter was read; the requests that have ended and now know their energy, in the order of their ends.
+        """The meter was read; the requests that had ended by then and know their energy, in the order of their ends.
 
-        `counter_j` counts since some start; where a GPU has no such counter, the power now stands for the window.
+        `at_s` may lie somewhat in the past: what began or ended after it is the next window's. `counter_j` counts since
+        some start; where a GPU has no such counter, the power now stands for the window.
         """
         window_j = self._window_j(at_s, counter_j, power_w)
-        running = [*self._ended, *self._open]
+        running = [one for one in (*self._ended, *self._open) if one.began_at_s <= at_s]
         if window_j is None or self._read_at_s is None:
             for share in running:
                 share.energy_j = None
         else:
             self._divide(window_j, running, self._read_at_s, at_s)
         self._read_at_s, self._counter_j = at_s, counter_j
-        return self._taken()
+        return self._taken(at_s)
 
     def lost(self) -> list[Share]:
         """The meter will not be read again: everybody who waits for it, without metered energy."""
@@ -76,10 +77,11 @@ class MeteredShares:
             share.energy_j = None
         self._ended += self._open
         self._open.clear()
-        return self._taken()
+        return self._taken(math.inf)
 
-    def _taken(self) -> list[Share]:
-        taken, self._ended = self._ended, []
+    def _taken(self, until_s: float) -> list[Share]:
+        taken = [one for one in self._ended if one.ended_at_s <= until_s]
+        self._ended = [one for one in self._ended if one.ended_at_s > until_s]
         return taken
 
     def _window_j(self, at_s: float, counter_j: float | None, power_w: float | None) -> float | None:

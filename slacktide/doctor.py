@@ -44,7 +44,7 @@ def doctor(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Settings to look at; without it, ./slacktide.toml if there.")
     ] = None,
-    online: Annotated[bool, typer.Option("--online", help="Also ask each configured feed whether it answers.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="Also ask each feed and agent of the settings.")] = False,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Look at this machine and say what is wrong, each with its fix. Exit code 1 when the daemon would not run.
@@ -65,6 +65,7 @@ def doctor(
 
 def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     """All diagnoses, from the ground up."""
+    import os
     import sqlite3
     import sys
 
@@ -80,8 +81,11 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     yield time_zones()
     yield nvml()
     if online:
+        from slacktide.doctor_agents import agents
+
         for feed in settings.feed:
             yield from _answering(feed)
+        yield from agents(settings, os.environ)
 
 
 def python_version(version: tuple[int, int, int]) -> Diagnosis:

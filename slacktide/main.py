@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from slacktide.agent import agent
 from slacktide.backup import backup, restore
 from slacktide.config import config_app
 from slacktide.demo import demo
@@ -51,6 +52,7 @@ app.add_typer(config_app, name="config", short_help="Write, check and show the s
 app.add_typer(keys_app, name="keys", short_help="Say who may do what.")
 app.add_typer(profiles_app, name="profiles", short_help="Look into the energy model and calibrate it.")
 app.add_typer(router_app, name="router", short_help="Train and judge what picks the model of a query.")
+app.command("agent", short_help="Meter the GPUs here for a daemon elsewhere.")(agent)
 app.command("backup", short_help="Copy the daemon's state while it runs.")(backup)
 app.command("cancel", short_help="Cancel a job.")(cancel)
 app.command("demo", short_help="See it work in a minute.")(demo)

@@ -38,9 +38,10 @@ async def a_daemon(
     *,
     speed: float = SPEED,
     epoch_s: float = YEAR_2022_AT_S,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[Daemon, aiohttp.ClientSession]]:
     """A running daemon and a client of it. The clock starts at midnight of 2022-01-01."""
-    daemon = Daemon(settings_of(folder, tables or {}), Env(epoch_s=epoch_s, speed=speed, seed=1), {})
+    daemon = Daemon(settings_of(folder, tables or {}), Env(epoch_s=epoch_s, speed=speed, seed=1), environment or {})
     await daemon.start()
     try:
         async with aiohttp.ClientSession(base_url=daemon.listener.base_url) as client:

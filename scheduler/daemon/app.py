@@ -64,6 +64,7 @@ from scheduler.daemon.poller import Poller
 from scheduler.daemon.prices import PriceFile, Prices
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
+from scheduler.daemon.remote_meters import RemoteMeters
 from scheduler.daemon.resolving import Resolver
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
@@ -230,6 +231,7 @@ class Daemon:
             group.create_task(self._learn_keys(), name="keys")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
+            group.create_task(self.remote_meters.run(), name="agents")
             group.create_task(self.resolver.run(), name="names of workers")
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
@@ -290,7 +292,17 @@ class Daemon:
             quotas=self.quotas,
         )
         self.resolver = Resolver(env, lambda: self.settings, self.gateway.take_up)
-        self.telemetry = Telemetry(env, settings.telemetry, self._folder / "telemetry", self.gateway.workers)
+        meter_logs = self._folder / "telemetry"
+        self.telemetry = Telemetry(env, settings.telemetry, meter_logs, self.gateway.workers, metrics=self.metrics)
+        self.remote_meters = RemoteMeters(
+            env,
+            agents=settings.agent,
+            settings=settings.telemetry,
+            folder=meter_logs,
+            workers=self.gateway.workers,
+            environment=self._environment,
+            metrics=self.metrics,
+        )
         self._compose_batches()
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
         self.api = jobs_api.JobsApi(

@@ -52,8 +52,9 @@ def feed_of(settings: FeedSettings, environment: Mapping[str, str]) -> Feed:
 
 
 def secret_variables(settings: Settings) -> frozenset[str]:
-    """Names of the environment variables that hold the feeds' credentials."""
+    """Names of the environment variables that hold credentials of feeds and tokens of agents."""
     names = {name for feed in settings.feed for name in (feed.token_env, feed.user_env, feed.password_env)}
+    names |= {agent.token_env for agent in settings.agent}
     return frozenset(names - {""})
 
 

@@ -54,7 +54,7 @@ class LoadReader:
                     self._url, headers={"Accept-Encoding": "identity"}, allow_redirects=False
                 ) as response,
             ):
-                page = await _at_most(response.content, _MOST_BYTES) if response.status == 200 else b""
+                page = await at_most(response.content, _MOST_BYTES) if response.status == 200 else b""
         except (TimeoutError, aiohttp.ClientError, OSError):
             return None
         return read_load(self._worker.settings.engine, page.decode("utf-8", errors="replace"))
@@ -67,7 +67,7 @@ class LoadReader:
             metrics.worker_kv_cache.labels(name).set(report.kv_cache_ratio)
 
 
-async def _at_most(content: aiohttp.StreamReader, most_bytes: int) -> bytes:
+async def at_most(content: aiohttp.StreamReader, most_bytes: int) -> bytes:
     """The page; empty where it is longer than any is."""
     pieces, size = [], 0
     async for piece in content.iter_any():

@@ -6,11 +6,23 @@ Decides nothing: the shares are metered_shares.py's. Whoever waits when the mete
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from shaping.deployment import Deployment
 from shaping.metered_shares import MeteredShares, Share
 
 Booking = Callable[[float | None], None]  # called with the request's metered joules, None where they are not known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterSight:
+    """What is known of a worker's meter now. Where it is not read, `what` says why and `remedy` the way out."""
+
+    source: str
+    what: str = ""
+    remedy: str = ""
+    power_w: float | None = None
+    utilisation_ratio: float | None = None
 
 
 class KeptShare:
@@ -42,6 +54,11 @@ class Metering:
         self._bookings: dict[Share, Booking] = {}
         self._is_closed = False
 
+    @property
+    def nobodys_j(self) -> float:
+        """What was read so far and is no request's."""
+        return self._shares.nobodys_j
+
     def began(self, at_s: float, prompt_tokens: int, output_tokens: int) -> Share:
         return self._shares.began(at_s, prompt_tokens, output_tokens)
 
@@ -58,6 +75,10 @@ class Metering:
     def read(self, at_s: float, counter_j: float | None, power_w: float | None) -> None:
         """The meter was read at that instant of the clock that never jumps."""
         self._settle(self._shares.read(at_s, counter_j, power_w))
+
+    def gap(self, at_s: float) -> None:
+        """What was drawn from the last reading to the next is not known: whoever ran then is booked without it."""
+        self._settle(self._shares.read(at_s, None, None))
 
     def close(self) -> None:
         """The meter is not read any more."""

@@ -69,6 +69,12 @@ class Metrics:
         self.hand_overs = self._counter(
             "hand_overs", "Prompts that a prefill worker was asked to read, by outcome.", "worker", "outcome"
         )
+        self.agent_up = self._gauge("agent_up", "1 while the agent's readings are fresh.", "agent")
+        self.worker_metered = self._gauge("worker_metered", "1 while what its GPUs draw is known and booked.", "worker")
+        self.worker_gpu_power_w = self._gauge("worker_gpu_power_watts", "Power of its GPUs together.", "worker")
+        self.worker_gpu_utilisation = self._gauge(
+            "worker_gpu_utilisation_ratio", "Share of time that its GPUs had work, their mean.", "worker"
+        )
         self.worker_rests = self._counter("worker_rests", "Rests of workers worse than their peers.", "worker", "fault")
         self.shed = self._counter("shed_requests", "Held requests sent away for others of a higher class.", "class")
         self.worker_failures = self._counter("worker_failures", "Failed calls of a worker, by kind.", "worker", "kind")
@@ -103,10 +109,20 @@ class Metrics:
 
     def worker_gone(self, worker: str) -> None:
         """It has left the settings: what is said of its state now would stay for good."""
-        for gauge in (self.worker_up, self.worker_awake, self.worker_kv_cache):
+        meter = (self.worker_metered, self.worker_gpu_power_w, self.worker_gpu_utilisation)
+        for gauge in (self.worker_up, self.worker_awake, self.worker_kv_cache, *meter):
             gauge.remove(worker)
         for state in ("running", "waiting"):
             self.worker_reported.remove(worker, state)
+
+    def metered(self, worker: str, *, is_metered: bool, power_w: float | None, utilisation_ratio: float | None) -> None:
+        """What its meter says; a figure that is not known is none, and not the last one."""
+        self.worker_metered.labels(worker).set(is_metered)
+        for gauge, known in ((self.worker_gpu_power_w, power_w), (self.worker_gpu_utilisation, utilisation_ratio)):
+            if known is None:
+                gauge.remove(worker)
+            else:
+                gauge.labels(worker).set(known)
 
     def refused(self, status: int, code: str) -> None:
         """A request that was answered with an error of ours."""

@@ -39,7 +39,7 @@ class NvmlMeter:
 
     def __init__(self, devices: Sequence[str]) -> None:
         """Raises NvmlError."""
-        self._nvml = _library()
+        self._nvml = nvml_library()
         try:
             self._nvml.nvmlInit()
             self._handles = [self._handle(name) for name in devices]
@@ -73,7 +73,8 @@ class NvmlMeter:
             return None
 
 
-def _library() -> Any:
+def nvml_library() -> Any:
+    """NVML's binding. Raises NvmlError where it is not installed, or another stands in its place."""
     try:
         nvml = importlib.import_module(_MODULE)
     except ImportError:

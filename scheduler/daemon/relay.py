@@ -276,6 +276,8 @@ class Exchange:
             "x-slacktide-model": self.ticket.request.served_name,
             "x-slacktide-region": answer.worker.settings.region,
         }
+        if answer.worker.is_metered:  # what is known by now is modelled; what will be booked need not be
+            headers["x-slacktide-meter"] = "pending"
         for name in _PASSED_HEADERS:
             value = theirs.get(name)
             if value is not None:

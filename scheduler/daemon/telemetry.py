@@ -15,7 +15,8 @@ from typing import Protocol
 
 from scheduler.config import TelemetrySettings
 from scheduler.daemon.env import Env
-from scheduler.daemon.metering import Metering
+from scheduler.daemon.metering import Metering, MeterSight
+from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.nvml import NvmlError, NvmlMeter, Reading
 from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.daemon.workers import Worker
@@ -24,6 +25,7 @@ from shaping.meter_log import COLUMNS
 
 log = logging.getLogger(__name__)
 
+_HERE = "NVML here"
 _HEADER = (",".join(COLUMNS) + "\n").encode()
 
 
@@ -90,9 +92,12 @@ class Telemetry:
         folder: Path,
         workers: Iterable[Worker],
         open_meter: OpenMeter = NvmlMeter,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._env, self._settings, self._folder, self._open_meter = env, settings, folder, open_meter
-        self._metered = [(f"worker-{number}", one) for number, one in enumerate(workers, 1) if one.settings.devices]
+        numbered = [(f"worker-{number}", one) for number, one in enumerate(workers, 1)]
+        self._metered = [(name, one) for name, one in numbered if one.settings.devices and not one.settings.agent]
 
     async def run(self) -> None:
         """Until cancelled; returns at once where nothing is to be metered."""
@@ -104,13 +109,14 @@ class Telemetry:
         try:
             meter = await self._env.in_thread(self._open_meter, worker.settings.devices)
         except NvmlError as error:
+            worker.meter = MeterSight(source=_HERE, what=error.what, remedy=error.remedy)
             log.warning(
                 "GPUs cannot be metered",
                 extra={"action": "meter_unavailable", "worker": worker.name, "why": error.what, "fix": error.remedy},
             )
             return
         lines = MeterLog(self._folder, name, self._settings)
-        metering = worker.metering = Metering(_deployment(worker)) if self._settings.book_metered else None
+        metering = worker.metering = metering_of([worker]) if self._settings.book_metered else None
         log.info("GPUs are metered", extra={"action": "meter_started", "worker": worker.name})
         # Real seconds that never jump: a GPU follows neither a corrected clock nor one that runs ahead.
         started_at_s = self._env.now_s() - self._env.monotonic_s()
@@ -119,6 +125,10 @@ class Telemetry:
                 reading = await self._env.in_thread(meter.read)
                 if metering is not None:
                     metering.read(self._env.monotonic_s(), reading.energy_j, reading.power_w)
+                worker.meter = _sight(reading)
+                self._metrics.metered(
+                    worker.name, is_metered=worker.is_metered, power_w=reading.power_w, utilisation_ratio=None
+                )
                 lines.append(started_at_s + self._env.monotonic_s(), worker, reading)
                 await self._env.sleep_s(self._settings.sample_s * self._env.speed)
         except OSError as error:  # the log explains and calibrates; a full disk must not stop the daemon for it
@@ -126,11 +136,24 @@ class Telemetry:
                 "meter log ended", extra={"action": "meter_log_ended", "worker": worker.name, "why": str(error)}
             )
         finally:
-            worker.metering = None
+            worker.metering = worker.meter = None
             if metering is not None:
                 metering.close()
             lines.close()
             meter.close()
+
+
+def metering_of(workers: Sequence[Worker]) -> Metering:
+    """One for all workers on the same GPUs. Unlike profiles weigh tokens unlike: then time alone says who used what."""
+    deployments = [_deployment(worker) for worker in workers]
+    return Metering(deployments[0] if all(one == deployments[0] for one in deployments) else None)
+
+
+def _sight(reading: Reading) -> MeterSight:
+    if reading.energy_j is None and reading.power_w is None:
+        remedy = "look at `nvidia-smi -q -d POWER`; a guest may not be shown the board's meter"
+        return MeterSight(source=_HERE, what="a GPU tells neither energy nor power", remedy=remedy)
+    return MeterSight(source=_HERE, power_w=reading.power_w)
 
 
 def _deployment(worker: Worker) -> Deployment | None:

@@ -16,7 +16,7 @@ from yarl import URL
 
 from scheduler.config import WorkerRole, WorkerSettings
 from scheduler.daemon.engines import LoadReport, health_path
-from scheduler.daemon.metering import Metering
+from scheduler.daemon.metering import Metering, MeterSight
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
 from scheduler.daemon.outliers import RecentCalls
 from scheduler.engine_settings import priority_order
@@ -76,6 +76,7 @@ class Worker:
         "in_flight",
         "is_asleep",
         "is_leaving",
+        "meter",
         "metering",
         "name",
         "prefixes",
@@ -94,7 +95,8 @@ class Worker:
         self.is_asleep = False  # or on its way there or back: it is given no requests
         self.is_leaving = False  # to sleep: it finishes what was released before
         self.served = Served()
-        self.metering: Metering | None = None  # while its GPUs are read
+        self.metering: Metering | None = None  # while its GPUs are read, or may be again
+        self.meter: MeterSight | None = None  # where its settings name GPUs
         self.adapters: Counter[str] = Counter()  # of the requests in flight, the base model left out
         self.report: LoadReport | None = None  # the engine's own word, as last read
         self.recent = RecentCalls()
@@ -167,6 +169,11 @@ class Worker:
             self.adapters[adapter] -= 1
             if not self.adapters[adapter]:
                 del self.adapters[adapter]
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether what it draws now is known, and is booked."""
+        return self.metering is not None and self.meter is not None and not self.meter.what
 
     def has_place_for(self, adapter: str) -> bool:
         """Whether it runs the adapter already or may run one more."""

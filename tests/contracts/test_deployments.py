@@ -12,10 +12,13 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from typer.main import get_command
 
 from scheduler.config_checks import findings
 from scheduler.config_text import read_settings
 from scheduler.daemon.http import OWN_POLICIES
+from slacktide.agent import DEFAULT_PORT
+from slacktide.main import app
 from tests.architecture.sources import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -77,9 +80,11 @@ def test_the_queue_has_one_writer() -> None:
     assert one_of("StatefulSet", "slacktide")["spec"]["replicas"] == 1
 
 
-@pytest.mark.parametrize("name", ["slacktide", "slacktide-worker"])
-def test_nothing_runs_as_root_or_gains_rights(name: str) -> None:
-    kind = "StatefulSet" if name == "slacktide" else "Deployment"
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("StatefulSet", "slacktide"), ("Deployment", "slacktide-worker"), ("DaemonSet", "slacktide-agent")],
+)
+def test_nothing_runs_as_root_or_gains_rights(kind: str, name: str) -> None:
     pod = one_of(kind, name)["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
@@ -110,10 +115,23 @@ def test_compose_mounts_files_that_are_there() -> None:
         assert (DEPLOY / "compose" / name).is_file()
 
 
+def test_agents_are_started_as_they_can_be_called() -> None:
+    (container,) = one_of("DaemonSet", "slacktide-agent")["spec"]["template"]["spec"]["containers"]
+    unit = (DEPLOY / "systemd" / "slacktide-agent.service").read_text()
+    started = re.findall(r"^ExecStart=\S+ (.+)$", unit, re.MULTILINE)[0].split()
+    commands: Any = get_command(app)
+    for name, *options in (container["args"], started):
+        assert name == "agent"
+        assert commands.commands[name].make_context(name, options).params["port"] == DEFAULT_PORT
+    assert f"{{port: {DEFAULT_PORT}, protocol: TCP}}" in (DEPLOY / "kubernetes" / "slacktide.yaml").read_text()
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"  # the one path that needs no token
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
-def test_the_unit_is_one_and_is_exposed_little(tmp_path: Path) -> None:
-    unit = tmp_path / "slacktide.service"
-    text = (DEPLOY / "systemd" / "slacktide.service").read_text()
+@pytest.mark.parametrize("name", ["slacktide.service", "slacktide-agent.service"])
+def test_the_units_are_sound_and_exposed_little(tmp_path: Path, name: str) -> None:
+    unit = tmp_path / name
+    text = (DEPLOY / "systemd" / name).read_text()
     # The package does not stand in /opt on this machine; everything else of the unit is judged as it is.
     unit.write_text(re.sub(r"/opt/slacktide/bin/slacktide", "/bin/true", text))
     verified = subprocess.run(

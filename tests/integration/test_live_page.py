@@ -115,7 +115,8 @@ async def test_a_batch_is_seen_at_work_and_cancelled_after_a_second_question(tmp
 
 async def test_models_and_workers_have_views_of_their_own(tmp_path: Path) -> None:
     a_browser()
-    async with FakeWorker().listening() as worker, a_life(tmp_path / "state", worker) as (daemon, client):
+    gpus = {"devices": ["GPU-nobodys"]}
+    async with FakeWorker().listening() as worker, a_life(tmp_path / "state", worker, **gpus) as (daemon, client):
         await until_ended(client, await a_batch(client, lines=5))
         async with a_tab(f"{daemon.listener.base_url}/#/workers", tmp_path / "profile") as tab:
             workers = await tab.until("document.querySelector('#workers tbody')?.innerText")
@@ -125,6 +126,7 @@ async def test_models_and_workers_have_views_of_their_own(tmp_path: Path) -> Non
             await tab.until("document.querySelector('#savings')?.innerText.includes('By tenant')")
             current = await tab.says("document.querySelector('#views [aria-current=page]').innerText")
     assert "awake" in workers
+    assert "modelled: NVML: " in workers  # it should be metered, and says why it is not
     assert "5 requests" in workers.replace("\u00a0", " ")
     assert "planned" in batching or "dense" in batching or "hold" in batching
     assert current == "Savings"

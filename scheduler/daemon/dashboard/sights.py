@@ -16,6 +16,7 @@ from scheduler.daemon.batches_api import described_batch
 from scheduler.daemon.dashboard.status import StatusApi
 from scheduler.daemon.descriptions import describe_job, describe_region, value_at
 from scheduler.daemon.env import Env
+from scheduler.daemon.metering import MeterSight
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.runner import Runner
@@ -109,8 +110,10 @@ class Sights:
         served = worker.served
         total = {"requests": served.requests, "prompt_tokens": served.prompt_tokens}
         is_for_one = tenant is not None  # how much all the others use is not this one's business
+        described = describe_worker(worker, self._env.monotonic_s())
         return {
-            **describe_worker(worker, self._env.monotonic_s()),
+            **described,
+            "meter": None if is_for_one else described["meter"],
             "served": None if is_for_one else {**total, "output_tokens": served.output_tokens},
         }
 
@@ -129,7 +132,22 @@ def describe_worker(worker: Worker, monotonic_s: float) -> Json:
         "shares_gpu": settings.shares_gpu or None,
         "in_flight": worker.in_flight,
         "max_sequences": settings.max_sequences,
-        "is_metered": worker.metering is not None,
+        "is_metered": worker.is_metered,
+        "meter": None if worker.meter is None else _meter(worker.meter),
+    }
+
+
+def _meter(sight: MeterSight) -> Json:
+    """Where its energy is from; why it is modelled, where it should be metered and is not.
+
+    Figures are coarse: every change of them is told to every listener.
+    """
+    return {
+        "source": sight.source,
+        "problem": sight.what or None,
+        "fix": sight.remedy or None,
+        "power_w": None if sight.power_w is None else round(sight.power_w, -1),
+        "utilisation_ratio": None if sight.utilisation_ratio is None else round(sight.utilisation_ratio, 1),
     }
 
 

@@ -50,6 +50,8 @@ def test_a_running_daemon_takes_these_up(tables: dict[str, Any]) -> None:
         ({"shaping": {"min_group": 2}}, ["shaping.min_group"]),
         ({"budget": [{"tenant": "t", "per": "day", "kwh": 3}]}, ["budget"]),
         ({"worker": [{"url": "http://a:1", "models": ["m"], "region": "here", "devices": ["0"]}]}, ["worker.devices"]),
+        ({"worker": [{"url": "http://a:1", "models": ["m"], "region": "here", "agent": "g"}]}, ["worker.agent"]),
+        ({"agent": [{"name": "g", "url": "http://g:1"}]}, ["agent"]),
     ],
 )
 def test_these_are_named_as_needing_a_start(tables: dict[str, Any], named: list[str]) -> None:

@@ -48,7 +48,12 @@ function row([name, worker]) {
   ];
 }
 
-const hardware = (worker) => [worker.is_metered ? "metered" : "modelled", ...(worker.shares_gpu ? [`shares ${worker.shares_gpu}`] : [])].join(", ");
+const hardware = (worker) => [energy(worker), ...(worker.shares_gpu ? [`shares ${worker.shares_gpu}`] : [])].join(", ");
+
+function energy({ is_metered, meter }) {
+  if (!is_metered) return meter && meter.problem ? `modelled: ${meter.problem}` : "modelled";
+  return meter && meter.power_w !== null ? `metered, ${meter.power_w.toLocaleString("en")} W` : "metered";
+}
 
 function served(total) {
   if (total === null) return [element("span", { class: "quiet" }, "for keys of all tenants")];

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import ModuleType
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType, SimpleNamespace
 
 
 class FakeNVMLError(Exception):
@@ -11,15 +11,25 @@ class FakeNVMLError(Exception):
 
 
 def fake_nvml(
-    power_w: Mapping[str, Callable[[], float]], *, now_s: Callable[[], float], counts: bool = True
+    power_w: Mapping[str, Callable[[], float]],
+    *,
+    now_s: Callable[[], float],
+    counts: bool = True,
+    divided: Collection[str] = (),
+    lost: Collection[str] = (),
 ) -> ModuleType:
-    """GPUs by UUID, indexed in that order. Energy is power since the instant 0; `counts` False: no such counter."""
+    """GPUs by UUID, indexed in that order. Energy is power since the instant 0; `counts` False: no such counter.
+
+    MIG is on for those `divided`; those `lost` answer nothing. What is in a set may change while it is asked.
+    """
     nvml = ModuleType("pynvml")
     names = list(power_w)
 
     def by_index(index: int) -> str:
         if index >= len(names):
             raise FakeNVMLError("Invalid Argument")
+        if names[index] in lost:
+            raise FakeNVMLError("GPU is lost")
         return names[index]
 
     def by_uuid(name: str) -> str:
@@ -32,11 +42,23 @@ def fake_nvml(
             raise FakeNVMLError("Not Supported")
         return int(power_w[name]() * now_s() * 1000)
 
+    def mig_mode(name: str) -> list[int]:
+        if not divided:
+            raise FakeNVMLError("Not Supported")
+        return [int(name in divided), 0]
+
     members: dict[str, object] = {
         "NVMLError": FakeNVMLError,
         "_nvmlGetFunctionPointer": None,
         "nvmlInit": lambda: None,
         "nvmlShutdown": lambda: None,
+        "nvmlSystemGetDriverVersion": lambda: "580.1",
+        "nvmlSystemGetNVMLVersion": lambda: b"13.580.1",
+        "nvmlDeviceGetCount": lambda: len(names),
+        "nvmlDeviceGetUUID": lambda name: name,
+        "nvmlDeviceGetName": lambda _: b"NVIDIA made up",
+        "nvmlDeviceGetUtilizationRates": lambda _: SimpleNamespace(gpu=80, memory=40),
+        "nvmlDeviceGetMigMode": mig_mode,
         "nvmlDeviceGetHandleByIndex": by_index,
         "nvmlDeviceGetHandleByUUID": by_uuid,
         "nvmlDeviceGetTotalEnergyConsumption": energy_mj,
