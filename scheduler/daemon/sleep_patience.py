@@ -1,8 +1,8 @@
 """How long there must be too many workers before one sleeps, where the settings do not say.
 
 Decides by the energy of waking: a sleep pays once what the GPU saves is more than loading the model takes. That is
-known where a worker is stopped by a command, since then nothing keeps the clocks up; what sleep calls leave of an engine
-draws as much as before, and there is no such time.
+known where a worker is stopped by a command, since then nothing keeps the clocks up; what sleep calls leave of an
+engine draws as much as before, and there is no such time.
 """
 
 from __future__ import annotations
