@@ -28,8 +28,8 @@ FEWEST, MOST = 400, 20_000
 TRACE_S = 1800.0  # of the real traces, from their beginning
 SEED = 1
 _ANY_HOLD_S = 1e6  # the budget is each request's own
-_DEPLOYMENT = deployment(gpu="h100-sxm", model="llama-3.1-8b")
-_CONTEXT_W, _BARE_W, _LOADING_W = 121.7, 71.8, 76.0
+DEPLOYMENT = deployment(gpu="h100-sxm", model="llama-3.1-8b")
+CONTEXT_W, BARE_W, LOADING_W = 121.7, 71.8, 76.0
 
 PASS_THROUGH = ShapingPolicy(interactive_hold_s=0.0, min_group=1, holding=Holding.PASS_THROUGH)
 
@@ -44,18 +44,20 @@ class Outcome:
     p99_s: float
 
 
-def _sleep(asleep_power_w: float, wakes_in_s: float, waking_power_w: float = _CONTEXT_W) -> SleepSpec:
+def sleeping(
+    asleep_power_w: float, wakes_in_s: float, waking_power_w: float = CONTEXT_W, *, min_awake: int = 0
+) -> SleepSpec:
     # A second in reserve, and no patience: what a group waits for is known, and so is how long.
-    policy = ConsolidationPolicy(wake_s=wakes_in_s + 1.0, patience_s=5.0, min_awake=0)
+    policy = ConsolidationPolicy(wake_s=wakes_in_s + 1.0, patience_s=5.0, min_awake=min_awake)
     return SleepSpec(policy=policy, wakes_in_s=wakes_in_s, asleep_power_w=asleep_power_w, waking_power_w=waking_power_w)
 
 
 SLEEPS = {
-    "nothing (the GPU does other work or is given back), 2 s": _sleep(0.0, 2.0),
-    "a GPU without a process, 71.8 W, 2 s": _sleep(_BARE_W, 2.0),
-    "a process that keeps its context, 121.7 W, 2 s": _sleep(_CONTEXT_W, 2.0),
-    "nothing, 30 s (the model is loaded from disk)": _sleep(0.0, 30.0, _LOADING_W),
-    "a GPU without a process, 71.8 W, 30 s": _sleep(_BARE_W, 30.0, _LOADING_W),
+    "nothing (the GPU does other work or is given back), 2 s": sleeping(0.0, 2.0),
+    "a GPU without a process, 71.8 W, 2 s": sleeping(BARE_W, 2.0),
+    "a process that keeps its context, 121.7 W, 2 s": sleeping(CONTEXT_W, 2.0),
+    "nothing, 30 s (the model is loaded from disk)": sleeping(0.0, 30.0, LOADING_W),
+    "a GPU without a process, 71.8 W, 30 s": sleeping(BARE_W, 30.0, LOADING_W),
 }
 
 
@@ -107,15 +109,16 @@ def outcome(
     grid_gco2e_per_kwh: float = GRID_GCO2E_PER_KWH,
     sleep: SleepSpec | None = None,
     expected_output_tokens: int | None = None,
+    workers: int = 1,
 ) -> Outcome:
-    """Everything sent to one worker, metered until the last answer, and at least a minute beyond the last arrival."""
+    """Everything sent to so many workers, metered until the last answer, at least a minute beyond the last arrival."""
     loop = Loop(START_S)
     spec = PoolSpec(
         name="benchmark",
         region="here",
         zone="here",
-        deployment=_DEPLOYMENT,
-        workers=1,
+        deployment=DEPLOYMENT,
+        workers=workers,
         max_sequences=SEQUENCES,
         sleep=sleep,
         expected_output_tokens=expected_output_tokens,

@@ -45,6 +45,7 @@ _EXPERT_TIMES = {"expert_parallel_s_per_layer": 120e-6, "fp8_expert_s_per_layer"
 _EXPERT_POWERS = {"expert_busy_per_compute_ratio_w": 1500.0, "fp8_expert_busy_w": 200.0}
 # How tightly a parameter is held to where it started; which one is chosen on training groups.
 _PRIOR_WEIGHTS = (0.1, 0.2, 0.5, 1.0)
+_USUAL_PRIOR_RATIO = 0.2  # where each group is left out in turn and choosing again every time would take minutes
 # Of 0.1 and 0.3, weighing points or groups alike, this predicted left-out training groups best on H100 and on B200.
 _MOST_LOG_ERROR = 0.1
 
@@ -91,9 +92,12 @@ class Constants:
 
 def fit_dense(gpu_name: str, subjects: Sequence[Subject], fold: int = 0) -> Constants:
     """Constants of one GPU from the training groups of dense and hybrid models."""
+    return _best_fitted(_unfitted(gpu_name), _dense_start(gpu_name), _training(subjects, DENSE, fold))
+
+
+def _unfitted(gpu_name: str) -> Constants:
     gpu = gpu_profile(gpu_name)
-    constants = Constants(gpu=gpu, host=stack_profile().host(gpu.architecture))
-    return _best_fitted(constants, _dense_start(gpu_name), _training(subjects, DENSE, fold))
+    return Constants(gpu=gpu, host=stack_profile().host(gpu.architecture))
 
 
 def fit_experts(constants: Constants, subjects: Sequence[Subject], fold: int = 0) -> Constants:
@@ -211,6 +215,22 @@ def in_turn(gpu_name: str, subjects: Iterable[Subject]) -> list[Group]:
         constants = fit_dense(gpu_name, on_gpu, fold)
         groups += evaluate(with_constants(one, constants) for one in _held_text(on_gpu, DENSE, fold))
     return groups
+
+
+def left_out(gpu_name: str, subjects: Iterable[Subject], wanted: str) -> list[Subject]:
+    """Each training group of a kind with constants that were fitted without it; images and video are among them."""
+    on_gpu = _on(gpu_name, usable(subjects))
+    constants, start = _unfitted(gpu_name), _dense_start(gpu_name)
+    if wanted == EXPERTS:
+        constants = _fitted(constants, start, _training(on_gpu, DENSE, 0), _USUAL_PRIOR_RATIO)
+        start = _EXPERT_RATIOS | _EXPERT_TIMES | _EXPERT_POWERS
+    training = _training(on_gpu, wanted, 0)
+    found: list[Subject] = []
+    for group_id in dict.fromkeys(one.measured.group_id for one in training):
+        others = [one for one in training if one.measured.group_id != group_id]
+        without = _fitted(constants, start, others, _USUAL_PRIOR_RATIO)
+        found += [with_constants(one, without) for one in training if one.measured.group_id == group_id]
+    return found
 
 
 def _on(gpu_name: str, points: Iterable[Subject]) -> list[Subject]:

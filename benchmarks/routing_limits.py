@@ -200,10 +200,10 @@ def least_share_ratio(gain: Vector, scores: Vector) -> float:
 
 def aucs_ratio(questions: Questions, scores: Vector) -> dict[str, float]:
     """How often a question that only the strong model answers is ranked above another of its subject; 0.5 is chance."""
-    return {name: _auc_ratio(scores[rows], questions.gain[rows] == 1) for name, rows in questions.rows_of.items()}
+    return {name: auc_ratio(scores[rows], questions.gain[rows] == 1) for name, rows in questions.rows_of.items()}
 
 
-def _auc_ratio(scores: Vector, wanted: NDArray[np.bool_]) -> float:
+def auc_ratio(scores: Vector, wanted: NDArray[np.bool_]) -> float:
     above, below = scores[wanted], scores[~wanted]
     return float(np.mean(above[:, None] > below) + 0.5 * np.mean(above[:, None] == below))
 

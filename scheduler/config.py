@@ -296,7 +296,13 @@ class ConsolidationSettings:
         float, Field(ge=0, allow_inf_nan=False, description="Places kept free, as a share of those in use.")
     ] = 0.25
     wake_s: Annotated[Duration, Field(description="Time from the order to the first request, with reserve.")] = 30.0
-    patience_s: Annotated[Duration, Field(description="How long there must be too many before one sleeps.")] = 60.0
+    patience_s: Annotated[
+        Duration | None,
+        Field(
+            description="How long there must be too many before one sleeps; if left out 1 min, or where all are "
+            "stopped by command the time after which a sleep pays for waking."
+        ),
+    ] = None
     stay_s: Annotated[
         Duration, Field(description="Turn of a busy worker on shared GPUs, where others cannot wait for a swap anyway.")
     ] = 30.0

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shaping.calibration import Point, correction_from
+from shaping.calibration import Point
 from shaping.correction import Correction
 from shaping.deployment import Deployment, ErrorClass
+from shaping.group_calibration import DENSE, MIXTURE, Anchor, correction_for
 from shaping.measurements import Measurement, Phase
 from shaping.saturation import Traffic, Yield, saturated, static_batch
 
@@ -146,11 +147,22 @@ def _why_unscored(predictable: Sequence[Subject], anchors: int, chosen: int) -> 
 
 
 def _scored(predictable: Sequence[Subject], chosen: Sequence[Subject]) -> list[Scored]:
-    pairs = [(_point(one), made) for one in chosen if (made := predict(one)) is not None]
-    correction = correction_from(pairs) if pairs else None
+    anchors = [
+        Anchor(curve=one.measured.curve, measured=_point(one), modelled=made)
+        for one in chosen
+        if (made := predict(one)) is not None
+    ]
     anchor_lines = {one.measured.line for one in chosen}
     others = [one for one in predictable if one.measured.line not in anchor_lines]
-    return [Scored(one.measured, made) for one in others if (made := predict(one, correction)) is not None]
+    made_of = [(one.measured, predict(one, _correction(one, anchors))) for one in others]
+    return [Scored(measured, made) for measured, made in made_of if made is not None]
+
+
+def _correction(subject: Subject, anchors: Sequence[Anchor]) -> Correction | None:
+    if not anchors or subject.deployment is None:
+        return None
+    departures = MIXTURE if subject.deployment.model.is_mixture else DENSE
+    return correction_for(subject.measured.curve, anchors, departures)
 
 
 def _anchors(predictable: Sequence[Subject], anchors: int) -> list[Subject]:

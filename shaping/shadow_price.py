@@ -8,6 +8,7 @@ counted in joules, `dirtier_price` makes it so. Knows no model and no request.
 from __future__ import annotations
 
 from math import exp, isfinite
+from typing import NamedTuple
 
 # Fast enough to follow a day's load, slow enough not to swing with single requests (a few dozen of them double it).
 _SPEED = 0.03
@@ -16,6 +17,13 @@ _LOWEST_RATIO, _HIGHEST_RATIO = 1e-3, 1e3
 # One request after a long silence must not throw the price to its end.
 _LARGEST_SURPRISE = 5.0
 _MEMORY_RATIO = 0.98
+
+
+class Spent(NamedTuple):
+    """What the window under way has seen: enough to go on with it after a restart."""
+
+    began_at_s: float
+    spent_cost: float
 
 
 class PacedBudget:
@@ -36,6 +44,11 @@ class PacedBudget:
         """What the window that `now_s` lies in has left; below zero where more was spent than there was."""
         self._roll(now_s)
         return self._limit_cost - self._spent_cost
+
+    def spent(self, now_s: float) -> Spent:
+        """Of the window that `now_s` lies in."""
+        self._roll(now_s)
+        return Spent(self._began_at_s, self._spent_cost)
 
     def price_ratio_per_cost(self, now_s: float) -> float:
         """The chance of a good answer that one unit of cost must buy; 0 before anything was spent."""

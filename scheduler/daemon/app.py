@@ -61,6 +61,7 @@ from scheduler.daemon.own_key import guard_of_daemon, own_key
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.policies import POLICIES
 from scheduler.daemon.poller import Poller
+from scheduler.daemon.pool_budgets import PoolBudgets
 from scheduler.daemon.prices import PriceFile, Prices
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.recipes import BatchEstimates, Cookbook
@@ -203,6 +204,7 @@ class Daemon:
         self.batches.hold()
         await self.gateway.stop(self.settings.server.drain_s)
         await self.batches.settle()
+        self.pool_budgets.save()
         if self._tasks is not None:
             self._tasks.cancel()
             await asyncio.wait((self._tasks,))
@@ -232,6 +234,7 @@ class Daemon:
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(self.remote_meters.run(), name="agents")
+            group.create_task(self.pool_budgets.run(), name="model pools")
             group.create_task(self.resolver.run(), name="names of workers")
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
@@ -281,6 +284,7 @@ class Daemon:
             devices=Devices({region.name: region.devices for region in settings.region}),
             on_success=self._count_success,
         )
+        self.pool_budgets = PoolBudgets(self._folder / "model_pools.json", env)
         self.gateway = Gateway(
             env=env,
             settings=settings,
@@ -290,6 +294,7 @@ class Daemon:
             batch_of=self.batch_of,
             grid_of=self.grid_of,
             quotas=self.quotas,
+            pool_budgets=self.pool_budgets,
         )
         self.resolver = Resolver(env, lambda: self.settings, self.gateway.take_up)
         meter_logs = self._folder / "telemetry"

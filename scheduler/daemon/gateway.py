@@ -30,6 +30,7 @@ from scheduler.daemon.joined_calls import JoinedCalls, RunningCall, may_be_retri
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
+from scheduler.daemon.pool_budgets import PoolBudgets
 from scheduler.daemon.pools import RETRY_AFTER_FULL_S, ModelPool, Ticket, least_of_all
 from scheduler.daemon.quota_book import Charge, QuotaBook
 from scheduler.daemon.relay import Exchange
@@ -102,6 +103,7 @@ class Gateway:
         batch_of: Callable[[str], Job | None] = lambda _: None,
         grid_of: Callable[[str], IntensitySeries | None] = lambda _: None,
         quotas: QuotaBook | None = None,
+        pool_budgets: PoolBudgets | None = None,
     ) -> None:
         """`batch_of` knows the open batch jobs, whose own client names its job; `grid_of` a region's forecast.
 
@@ -128,6 +130,7 @@ class Gateway:
             metrics=metrics,
             regions=regions,
             grid_of=grid_of,
+            budgets=pool_budgets or PoolBudgets(None, env),
         )
         hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
         self._upstream = Upstream(env, metrics, hand_over=hand_over, outliers=settings.outliers)

@@ -14,6 +14,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.sleep_orders import Sleeper, take_up
+from scheduler.daemon.sleep_patience import patience_of
 from scheduler.daemon.upstream import Upstream
 from shaping.consolidation import Action, ConsolidationPolicy, Consolidator, Order, Phase
 
@@ -30,9 +31,10 @@ class Keeper:
         self._pool, self._workers = pool, list(pool.workers)
         self._env, self._metrics = env, metrics
         self._sleeper = Sleeper(upstream, env, metrics)
+        wake_s = settings.wake_s * env.speed
         policy = ConsolidationPolicy(
-            wake_s=settings.wake_s * env.speed,
-            patience_s=settings.patience_s,
+            wake_s=wake_s,
+            patience_s=patience_of(settings, [worker.settings for worker in self._workers], wake_s),
             min_awake=min(settings.min_awake, len(self._workers)),
             headroom_ratio=settings.headroom_ratio,
         )

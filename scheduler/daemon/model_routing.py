@@ -17,6 +17,7 @@ from scheduler.daemon.api_errors import unknown_model
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import FLEX, Call, Endpoint
+from scheduler.daemon.pool_budgets import PoolBudgets
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.query_text import query_text, with_model
 from scheduler.daemon.worker_profiles import worker_deployment
@@ -24,7 +25,7 @@ from shaping.deployment import Deployment, ProfileError
 from shaping.request_energy import request_energy_j
 from shaping.router_model import RouterModel, RouterModelError, from_document
 from shaping.routing import Cascade, Floors, Offer, RouteReason, Service, choose
-from shaping.shadow_price import PacedBudget, dirtier_price
+from shaping.shadow_price import dirtier_price
 
 ECO_HEADER = "x-slacktide-eco"
 ECO_PREFIX = "eco:"
@@ -68,12 +69,15 @@ class ModelRouting:
         metrics: Metrics,
         regions: Mapping[str, RegionSettings],
         grid_of: Callable[[str], IntensitySeries | None],
+        budgets: PoolBudgets,
     ) -> None:
         """Raises ModelPoolError."""
         self._pools = pools
         self._metrics = metrics
         self._choices = {
-            one.name: _Choice(one, pools, env, metrics, regions, grid_of) for one in settings if not one.cascade
+            one.name: _Choice(one, pools, env, metrics, regions, grid_of, budgets)
+            for one in settings
+            if not one.cascade
         }
         self._ladders = {one.name: _Ladder(one, metrics) for one in settings if one.cascade}
 
@@ -149,6 +153,7 @@ class _Choice:
         metrics: Metrics,
         regions: Mapping[str, RegionSettings],
         grid_of: Callable[[str], IntensitySeries | None],
+        budgets: PoolBudgets,
     ) -> None:
         self._settings, self._env = settings, env
         self._regions, self._grid_of, self._metrics = regions, grid_of, metrics
@@ -156,18 +161,9 @@ class _Choice:
         self._pools = [pools[candidate] for candidate in settings.candidates]
         self._floors = Floors(standard_ratio=settings.floor_ratio, eco_ratio=settings.eco_floor_ratio)
         self._estimates = dict(zip(settings.candidates, settings.estimates or settings.candidates, strict=True))
-        self._budget = self._paced(env.now_s())
+        self._budget = budgets.budget(settings)
         self._refuse_unknown()
         self._deployments = {pool.model: _deployment(settings.name, pool) for pool in self._pools}
-
-    def _paced(self, now_s: float) -> PacedBudget | None:
-        settings = self._settings
-        limit_cost = settings.budget_gco2e
-        if settings.budget_kwh is not None:
-            limit_cost = settings.budget_kwh * _J_PER_KWH
-        if limit_cost is None:
-            return None
-        return PacedBudget(limit_cost=limit_cost, window_s=settings.budget_window_s, began_at_s=now_s)
 
     def _refuse_unknown(self) -> None:
         name = self._settings.name

@@ -15,6 +15,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.sleep_orders import Sleeper, take_up
+from scheduler.daemon.sleep_patience import USUAL_PATIENCE_S
 from scheduler.daemon.upstream import Upstream
 from shaping.consolidation import Action, Demand, Order, Phase
 from shaping.sharing import GpuTurns, SharingPolicy
@@ -41,7 +42,7 @@ class TurnKeeper:
         policy = SharingPolicy(
             swap_s=settings.wake_s * env.speed,
             stay_s=settings.stay_s,
-            patience_s=settings.patience_s,
+            patience_s=USUAL_PATIENCE_S if settings.patience_s is None else settings.patience_s,
             may_all_sleep=settings.min_awake == 0,
         )
         self._decides = GpuTurns(policy, workers=len(self._workers), awake=None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.contracts.test_openai_client_model_pool import LARGE, SMALL, router_file
 from tests.daemons import a_daemon
@@ -39,6 +41,12 @@ def tables(folder: Path, small: FakeWorker, large: FakeWorker, **pool: Any) -> d
     }
 
 
+async def asked_long(client: ClientSession) -> tuple[int, str, str]:
+    chat = a_chat(model="auto", messages=[{"role": "user", "content": LONG}])
+    async with client.post(CHAT, json=chat) as answer:
+        return answer.status, answer.headers["x-slacktide-model"], answer.headers["x-slacktide-route"]
+
+
 @pytest.mark.parametrize(
     ("pool", "model", "route"),
     [
@@ -56,11 +64,21 @@ async def test_a_budget_buys_the_large_model_only_while_there_is_some(
         large = await stack.enter_async_context(FakeWorker().listening())
         settings = tables(tmp_path, small, large, **pool)
         _, client = await stack.enter_async_context(a_daemon(tmp_path / "state", settings))
-        chat = a_chat(model="auto", messages=[{"role": "user", "content": LONG}])
-        async with client.post(CHAT, json=chat) as answer:
-            said = (answer.status, answer.headers["x-slacktide-model"], answer.headers["x-slacktide-route"])
-
-        assert said == (200, model, route)
+        assert await asked_long(client) == (200, model, route)
         asked = small if model == SMALL else large
         (_, body, _) = asked.requests[-1]
         assert f'"model":"{model}"'.encode() in body
+
+
+async def test_what_was_spent_outlives_the_daemon(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        small = await stack.enter_async_context(FakeWorker().listening())
+        large = await stack.enter_async_context(FakeWorker().listening())
+        generous = tables(tmp_path, small, large, budget_gco2e=GENEROUS_GCO2E)
+        async with a_daemon(tmp_path / "state", generous) as (_, client):
+            assert await asked_long(client) == (200, LARGE, "worth_its_price")
+
+        spent_gco2e = json.loads((tmp_path / "state" / "model_pools.json").read_text())["auto"]["spent_cost"]
+        half_left = tables(tmp_path, small, large, budget_gco2e=1.5 * spent_gco2e)
+        async with a_daemon(tmp_path / "state", half_left) as (_, client):
+            assert await asked_long(client) == (200, SMALL, "budget_spent")

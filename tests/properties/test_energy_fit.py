@@ -76,10 +76,11 @@ def test_a_fit_that_never_saw_them_predicts_them_within_the_target() -> None:
     assert within(errors, 0.10, 0.25), errors
 
 
-def test_two_anchors_a_group_are_nearly_as_good_with_such_a_fit() -> None:
-    # Measured 4.7% and 8.9%: the median is a little beyond the target of 4%.
+def test_two_anchors_a_group_reach_the_tighter_target_with_such_a_fit() -> None:
+    # 2.7% and 8.4%; one line for all curves of a group gave 4.7% and 8.9%.
     errors = energy_spread(evaluate(dense().refitted, 2))
-    assert within(errors, 0.05, 0.10), errors
+    assert errors.points == 46
+    assert within(errors, 0.04, 0.10), errors
 
 
 def test_it_beats_full_power_and_the_regression_on_the_same_points() -> None:

@@ -50,6 +50,18 @@ def test_the_smallest_and_the_largest_batch_calibrate_and_the_others_are_scored(
     assert error_class(group) is ErrorClass.CALIBRATED
 
 
+def test_two_tasks_of_a_group_are_not_taken_for_one_curve() -> None:
+    # Chat takes a third more energy, code a quarter less, at every batch; each has one anchor. The line through both
+    # says 3/4 at 256 and 4/3 at 8, so (4/3)^0.6 at 16, where it is off by 58%.
+    chat = [a_row(batch, 4 / 3) for batch in (8, 64, 128)]
+    code = [a_row(batch, 3 / 4, task="code-completion") for batch in (16, 64, 256)]
+    (group,) = groups_of(*chat, *code, anchors=2)
+    assert group.anchor_lines == (2, 7)
+    errors = [one.energy_error_ratio or 0.0 for one in group.scored]
+    assert len(errors) == 4
+    assert max(errors) < 0.58 / 2
+
+
 def test_a_group_on_two_stacks_is_calibrated_on_each() -> None:
     newer = [a_row(batch, 1.3) for batch in (8, 64, 256)]
     older = [a_row(batch, 1.0, serving_stack="vllm-0.5.4") for batch in (4, 16, 512)]
