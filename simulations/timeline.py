@@ -134,6 +134,9 @@ def _flex_ratio(run: PoolRun, place: int, trace: PowerTrace) -> Floats:
     changes = np.zeros(len(trace.energy_j) + 1)
     np.add.at(changes, run.record.first_span[mine], 1.0)
     np.add.at(changes, run.record.last_span[mine], -1.0)
+    who, first, last = run.record.stays_on(place)
+    np.add.at(changes, first[run.traffic.is_flex[who]], 1.0)
+    np.add.at(changes, last[run.traffic.is_flex[who]], -1.0)
     ratio = np.zeros(len(trace.energy_j))
     np.divide(np.cumsum(changes[:-1]), trace.sequences, out=ratio, where=trace.sequences > 0)
     return ratio
