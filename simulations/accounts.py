@@ -16,9 +16,9 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.ledger import emissions_gco2e
 from scheduler.planning.plan import power_w_of
 from simulations.launcher import parts_of
+from simulations.power_trace import PowerTrace
 from simulations.runs import PoolRun, Side
 from simulations.scenario import RegionSettings
-from simulations.workers import PowerTrace
 
 Floats = NDArray[np.float64]
 J_PER_KWH = 3.6e6

@@ -24,9 +24,10 @@ from shaping.shaper import Holding, Shaper, ShapingPolicy
 from shaping.sharing import LatestStarts
 from simulations.followed import Followed
 from simulations.loop import Loop, Priority
+from simulations.power_trace import PowerTrace
 from simulations.roster import Roster, SleepSpec
 from simulations.shared_gpus import Seat, SharedGpus
-from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace, StepCost, Work, Worker, WorkerLimits
+from simulations.workers import PREFILL_CHUNK_TOKENS, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
 
 # A held request's service is estimated as if it decoded in a batch of this size: mid-sized, for any load.

@@ -19,18 +19,13 @@ from __future__ import annotations
 
 import heapq
 import math
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from shaping.prefixes import Prefix, PrefixIndex
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from simulations.power_trace import PowerTrace, Recorder
+from simulations.token_clock import IDLE, STEP_TOLERANCE, Span, steps_in_room
 
 # Prompt tokens per step, all prompts together: vLLM's default of `max_num_batched_tokens` for online serving.
 PREFILL_CHUNK_TOKENS = 2048
@@ -39,9 +34,6 @@ PREFILL_CHUNK_TOKENS = 2048
 # followed; and the context at which costs are evaluated lies on a grid of this width, so that they can be kept.
 REFRESH_STEPS = 1024.0
 CONTEXT_GRID_TOKENS = 512
-
-# Steps are counted in floats; a finish point that is nearer than this has been reached.
-STEP_TOLERANCE = 1e-6
 
 
 class StepCost(NamedTuple):
@@ -122,22 +114,6 @@ class Work:
         return self.priority, self.turn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PowerTrace:
-    """Piecewise constant: energy_j[i] (n,) is spent evenly over [edges_at_s[i], edges_at_s[i + 1]) (n + 1,).
-
-    `sequences` (n,) says how many shared it; 0 is an idle worker.
-    """
-
-    edges_at_s: Floats
-    energy_j: Floats
-    sequences: Integers
-
-    @property
-    def power_w(self) -> Floats:
-        return self.energy_j / np.diff(self.edges_at_s)
-
-
 class Worker:
     """`accept` gives it work, `next_change_at_s` says when to call `advance`, which returns what has finished."""
 
@@ -156,8 +132,8 @@ class Worker:
         self._prefixes = PrefixIndex(0)
         self.cached_tokens = 0  # of all prompts so far
         self._known: dict[tuple[int, int], StepCost] = {}
-        self._trace = _Recorder(start_at_s)
-        self._span = _IDLE
+        self._trace = Recorder(start_at_s)
+        self._span = IDLE
         self._idle_power_w = model.idle_power_w
         self.next_change_at_s = math.inf
         self.busy_energy_j = 0.0  # up to the last change, while it had requests
@@ -268,7 +244,7 @@ class Worker:
             self._begin_prefill()
         if not self._prefilling and not self._decoding:
             self._context_tokens = 0.0  # rounding of many sums ends here
-            self._span, self.next_change_at_s = _IDLE, math.inf
+            self._span, self.next_change_at_s = IDLE, math.inf
             return
         steps = min(self._prefill_steps, REFRESH_STEPS)
         if self._decoding:
@@ -353,14 +329,14 @@ class Worker:
             self._prefixes.limit(int((self._limits.kv_tokens - self._output_tokens) // block_tokens))
             self._prefixes.touch(work.prefix)
 
-    def _mixed_span(self, steps: float) -> _Span:
+    def _mixed_span(self, steps: float) -> Span:
         decoding = len(self._decoding)
         # The mean over the steps of the span: each of its sequences grows by one token a step.
         context_tokens = self._context_tokens / decoding + max(0.0, steps - 1.0) / 2.0 if decoding else 0.0
         cost = self._model.step(decoding, context_tokens, self._prefill_tokens, self._prefill_squared_tokens)
-        return _Span(steps, cost.duration_s, 0.0, cost.energy_j, 0.0)
+        return Span(steps, cost.duration_s, 0.0, cost.energy_j, 0.0)
 
-    def _decode_span(self, steps: float) -> _Span:
+    def _decode_span(self, steps: float) -> Span:
         decoding = len(self._decoding)
         # Half a token back, the integral over n steps is the sum over n steps.
         context_tokens = max(0.0, self._context_tokens / decoding - 0.5)
@@ -369,7 +345,7 @@ class Worker:
         longer_s = (high.duration_s - low.duration_s) / CONTEXT_GRID_TOKENS
         more_j = (high.energy_j - low.energy_j) / CONTEXT_GRID_TOKENS
         beyond_tokens = context_tokens - place * CONTEXT_GRID_TOKENS
-        return _Span(
+        return Span(
             steps, low.duration_s + longer_s * beyond_tokens, longer_s, low.energy_j + more_j * beyond_tokens, more_j
         )
 
@@ -378,81 +354,3 @@ class Worker:
         if key not in self._known:
             self._known[key] = self._model.step(decoding, float(place * CONTEXT_GRID_TOKENS), 0.0, 0.0)
         return self._known[key]
-
-
-def steps_in_room(room_tokens: float, sequences: int) -> float:
-    """How many whole steps can be made: the memory of the next one is taken, each one after it takes a token each."""
-    return math.floor(max(0.0, room_tokens) / sequences + STEP_TOLERANCE) + 1.0
-
-
-def sum_of_steps(steps: float, first_cost: float, more_cost: float) -> float:
-    """Of so many steps, each of which takes `more_cost` more than the one before, in seconds or joules."""
-    return steps * (first_cost + more_cost * steps / 2.0)
-
-
-def steps_in(elapsed_s: float, step_s: float, longer_s: float) -> float:
-    """The inverse of `sum_of_steps`, in the form that survives longer_s = 0."""
-    root_s = math.sqrt(step_s * step_s + 2.0 * longer_s * elapsed_s)
-    return 2.0 * elapsed_s / (step_s + root_s)
-
-
-class _Span(NamedTuple):
-    """Steps of one batch: step k (from 0) takes step_s + longer_s * k and step_j + more_j * k."""
-
-    steps: float
-    step_s: float
-    longer_s: float
-    step_j: float
-    more_j: float
-
-    def duration_s(self, steps: float) -> float:
-        return sum_of_steps(steps, self.step_s, self.longer_s)
-
-    def energy_j(self, steps: float) -> float:
-        return sum_of_steps(steps, self.step_j, self.more_j)
-
-    def steps_within(self, elapsed_s: float) -> float:
-        return min(self.steps, steps_in(elapsed_s, self.step_s, self.longer_s))
-
-    def after(self, steps: float) -> _Span:
-        return _Span(
-            self.steps - steps,
-            self.step_s + self.longer_s * steps,
-            self.longer_s,
-            self.step_j + self.more_j * steps,
-            self.more_j,
-        )
-
-
-_IDLE = _Span(0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-class _Recorder:
-    """The power trace as it grows. A span too short for the clock's resolution adds its energy to the next one."""
-
-    def __init__(self, start_at_s: float) -> None:
-        self._edges_at_s = array("d", [start_at_s])
-        self._energy_j = array("d")
-        self._sequences = array("l")
-        self._carried_j = 0.0
-        self.end_at_s = start_at_s
-
-    @property
-    def spans(self) -> int:
-        return len(self._energy_j)
-
-    def add(self, end_at_s: float, energy_j: float, sequences: int) -> None:
-        if end_at_s <= self.end_at_s:
-            self._carried_j += energy_j
-            return
-        self._edges_at_s.append(end_at_s)
-        self._energy_j.append(energy_j + self._carried_j)
-        self._sequences.append(sequences)
-        self.end_at_s, self._carried_j = end_at_s, 0.0
-
-    def finished(self) -> PowerTrace:
-        return PowerTrace(
-            edges_at_s=np.array(self._edges_at_s),
-            energy_j=np.array(self._energy_j),
-            sequences=np.array(self._sequences, dtype=np.int64),
-        )

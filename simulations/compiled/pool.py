@@ -33,8 +33,9 @@ from simulations.compiled.layout import (
     with_room,
 )
 from simulations.compiled.loop import FULL
+from simulations.power_trace import PowerTrace
 from simulations.serving import DeploymentSteps, PoolSpec, ServingRecord, Traffic, estimated_service_s, stays_in_order
-from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace
+from simulations.workers import PREFILL_CHUNK_TOKENS
 
 Run = Callable[[State, Arrivals, KnownGrid, float], int]
 

@@ -11,15 +11,8 @@ import math
 from shaping.energy import Step, decode_step, prompt_step
 from simulations.compiled.heap import NOWHERE
 from simulations.compiled.layout import FLEX, Slot, State, WorkerState
-from simulations.workers import (
-    CONTEXT_GRID_TOKENS,
-    PREFILL_CHUNK_TOKENS,
-    REFRESH_STEPS,
-    STEP_TOLERANCE,
-    steps_in,
-    steps_in_room,
-    sum_of_steps,
-)
+from simulations.token_clock import STEP_TOLERANCE, steps_in, steps_in_room, sum_of_steps
+from simulations.workers import CONTEXT_GRID_TOKENS, PREFILL_CHUNK_TOKENS, REFRESH_STEPS
 
 # -- the line ----------------------------------------------------------------------------------------------------------
 
