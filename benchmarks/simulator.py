@@ -116,8 +116,9 @@ def long_run(requests: int, missed: Missed) -> Iterator[str]:
 
 def preempting(missed: Missed) -> Iterator[str]:
     yield "\n## Memory that runs out\n"
-    yield "A million requests, Poisson at 10/s, on L4s whose KV memory holds 42,000 tokens; five are too few for the load, six are"
-    yield "just enough. Reserved: a request starts where all of it has room. Preempting: memory is taken token by token.\n"
+    yield "A million requests, Poisson at 10/s, on L4s whose KV memory holds 42,000 tokens; five are too few for the"
+    yield "load, six just enough. Reserved: a request starts where all of it has room. Preempting: memory is taken token"
+    yield "by token.\n"
     yield from headed("memory", "workers", "requests/s by the processor", "preemptions", "mean latency, s")
     for workers in (5, 6):
         for name, preempts in (("reserved", False), ("preempting", True)):
@@ -129,15 +130,16 @@ def preempting(missed: Missed) -> Iterator[str]:
 
 def beside_simpy(missed: Missed) -> Iterator[str]:
     yield "\n## Beside SimPy\n"
-    yield "The event loop of jobs on an M/M/1 queue, the same arrivals and services (`python -m benchmarks.event_loop`).\n"
+    yield "The event loop of jobs on an M/M/1 queue, with the same arrivals and services; `benchmarks.event_loop`.\n"
     yield from event_loop.lines()
 
 
 def beside_vidur(interpreter: Path | None) -> Iterator[str]:
     yield "\n## Beside Vidur\n"
     yield "A logged server once more, iteration by iteration, from the same arrivals, lengths, kernel times and limits"
-    yield "(`python -m benchmarks.vidur_peer`); Vidur with its Sarathi scheduler, which cuts prompts into chunks. Errors against the"
-    yield "log, on which one constant, the host's time, is calibrated with ours. Only the loops are timed.\n"
+    yield "(`benchmarks.vidur_peer`); Vidur with its Sarathi scheduler, which cuts prompts into chunks. Errors are those of"
+    yield "means, against the log; one constant, the host's time, is calibrated on half of it with ours. Only the loops"
+    yield "are timed.\n"
     yield from vidur_peer.lines(interpreter)
 
 
