@@ -117,8 +117,8 @@ def long_run(requests: int, missed: Missed) -> Iterator[str]:
 def preempting(missed: Missed) -> Iterator[str]:
     yield "\n## Memory that runs out\n"
     yield "A million requests, Poisson at 10/s, on L4s whose KV memory holds 42,000 tokens; five are too few for the"
-    yield "load, six just enough. Reserved: a request starts where all of it has room. Preempting: memory is taken by the"
-    yield "token.\n"
+    yield "load, six just enough. Reserved: a request starts where all of it has room. Preempting: memory is taken"
+    yield "token by token.\n"
     yield from headed("memory", "workers", "requests/s by the processor", "preemptions", "mean latency, s")
     for workers in (5, 6):
         for name, preempts in (("reserved", False), ("preempting", True)):
@@ -137,8 +137,9 @@ def beside_simpy(missed: Missed) -> Iterator[str]:
 def beside_vidur(interpreter: Path | None) -> Iterator[str]:
     yield "\n## Beside Vidur\n"
     yield "A logged server once more, iteration by iteration, from the same arrivals, lengths, kernel times and limits"
-    yield "(`benchmarks.vidur_peer`); Vidur with its Sarathi scheduler, which cuts prompts into chunks. Errors are of means,"
-    yield "against the log; one constant, the host's time, is calibrated on half of it with ours. Only the loops are timed.\n"
+    yield "(`benchmarks.vidur_peer`); Vidur with its Sarathi scheduler, which cuts prompts into chunks. Errors are"
+    yield "of means, against the log; one constant, the host's time, is calibrated on half of it with ours. Only the"
+    yield "loops are timed.\n"
     yield from vidur_peer.lines(interpreter)
 
 
