@@ -23,12 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from shaping.prefixes import Prefix, PrefixIndex
+from shaping.first_token import STEP_TOKENS
+from shaping.prefixes import Prefix
 from simulations.power_trace import PowerTrace, Recorder
+from simulations.prompt_cache import PromptCache
 from simulations.token_clock import IDLE, STEP_TOLERANCE, Span, steps_in_room
 
-# Prompt tokens per step, all prompts together: vLLM's default of `max_num_batched_tokens` for online serving.
-PREFILL_CHUNK_TOKENS = 2048
+# Prompt tokens per step, all prompts together.
+PREFILL_CHUNK_TOKENS = STEP_TOKENS
 
 # A span is cut after so many steps, so that costs that bend with the context (sliding windows, power limits) are
 # followed; and the context at which costs are evaluated lies on a grid of this width, so that they can be kept.
@@ -129,7 +131,7 @@ class Worker:
         self._context_tokens = 0.0  # of those that decode; a step later each has one more
         self._reserved_tokens = 0
         self._output_tokens = 0  # of the running ones, at their end
-        self._prefixes = PrefixIndex(0)
+        self._cache = PromptCache(limits.prefix_block_tokens, limits.kv_tokens)
         self.cached_tokens = 0  # of all prompts so far
         self._known: dict[tuple[int, int], StepCost] = {}
         self._trace = Recorder(start_at_s)
@@ -213,7 +215,7 @@ class Worker:
             self._context_tokens += work.read_tokens + 1
             if self._limits.preempts:
                 self._reserved_tokens -= work.read_tokens
-            self._keep_prefix(work)
+            self._cache.keep(work.prefix, self._output_tokens)
         self._prefilling = []
         return finished
 
@@ -258,7 +260,7 @@ class Worker:
         """The next prompts, first come first served: as many as fit into one step, or one longer than a step."""
         tokens, squared, step_tokens = 0, 0, self._limits.step_tokens
         while self._waiting and self._fits(work := self._waiting[0][1]):
-            work.cached_tokens = self._known_tokens(work)
+            work.cached_tokens = self._cache.spared_tokens(work.prefix, work.prompt_tokens)
             new_tokens = work.read_tokens - work.cached_tokens
             if self._prefilling and tokens + new_tokens > step_tokens:
                 break
@@ -314,20 +316,6 @@ class Worker:
         self._prefill_squared_tokens -= work.read_tokens**2 - work.cached_tokens**2
 
     # -- costs ------------------------------------------------------------------------------------------------------
-
-    def _known_tokens(self, work: Work) -> int:
-        """Prompt tokens that the cache spares; the last one is always read, for the first of the answer."""
-        if not work.prefix:
-            return 0
-        known = self._prefixes.known(work.prefix)
-        self._prefixes.touch(work.prefix[:known])
-        return min(known * self._limits.prefix_block_tokens, work.prompt_tokens - 1)
-
-    def _keep_prefix(self, work: Work) -> None:
-        """A prompt has been read: its blocks are there for others as long as generated tokens leave room."""
-        if block_tokens := self._limits.prefix_block_tokens:
-            self._prefixes.limit(int((self._limits.kv_tokens - self._output_tokens) // block_tokens))
-            self._prefixes.touch(work.prefix)
 
     def _mixed_span(self, steps: float) -> Span:
         decoding = len(self._decoding)
