@@ -12,7 +12,7 @@ import argparse
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,25 +29,31 @@ EVENTS_PER_CUSTOMER = 2
 
 def main() -> None:
     asked = _arguments()
+    for line in lines(asked.customers, asked.runs):
+        print(line)
+
+
+def lines(customers: int = 200_000, runs: int = 5) -> Iterator[str]:
+    """The table."""
     rng = np.random.default_rng(0)
-    gaps_s = rng.exponential(1.0, asked.customers).tolist()
-    services_s = rng.exponential(LOAD_RATIO, asked.customers).tolist()
+    gaps_s = rng.exponential(1.0, customers).tolist()
+    services_s = rng.exponential(LOAD_RATIO, customers).tolist()
     sides: dict[str, Callable[[Sequence[float], Sequence[float]], list[float]]] = {"Slacktide": on_our_loop}
     try:
         import simpy  # noqa: F401  is it there?
     except ModuleNotFoundError:
-        print("SimPy: not run, it is not installed (pip install simpy)")
+        yield "SimPy: not run, it is not installed (pip install simpy)"
     else:
         sides["SimPy"] = on_simpy
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     left: dict[str, list[float]] = {}
-    for _ in range(asked.runs):
+    for _ in range(runs):
         for name, side in sides.items():
             began_s = time.process_time()
             left[name] = side(gaps_s, services_s)
             seconds[name].append(time.process_time() - began_s)
     _check(left)
-    _show(seconds, asked.customers)
+    yield from _table(seconds, customers)
 
 
 def on_our_loop(gaps_s: Sequence[float], services_s: Sequence[float]) -> list[float]:
@@ -118,14 +124,14 @@ def _check(left: dict[str, list[float]]) -> None:
         np.testing.assert_allclose(first, other, rtol=1e-12)
 
 
-def _show(seconds: dict[str, list[float]], customers: int) -> None:
+def _table(seconds: dict[str, list[float]], customers: int) -> Iterator[str]:
     per_s = {name: customers / statistics.median(runs_s) for name, runs_s in seconds.items()}
-    print("| | customers/s | events/s |\n| :--- | ---: | ---: |")
+    yield "| | customers/s | events/s |\n| :--- | ---: | ---: |"
     for name, rate in per_s.items():
         events = f"{EVENTS_PER_CUSTOMER * rate:,.0f}" if name == "Slacktide" else ""
-        print(f"| {name} | {rate:,.0f} | {events} |")
+        yield f"| {name} | {rate:,.0f} | {events} |"
     if "SimPy" in per_s:
-        print(f"\n{per_s['Slacktide'] / per_s['SimPy']:.1f} times SimPy's customers per second.")
+        yield f"\n{per_s['Slacktide'] / per_s['SimPy']:.1f} times SimPy's customers per second."
 
 
 def _arguments() -> argparse.Namespace:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import event_loop, vidur_peer
 from benchmarks.simulator_runs import (
     ADAPTIVE,
     DAYS,
@@ -27,6 +28,7 @@ from benchmarks.simulator_runs import (
     Took,
     alone,
     plain,
+    short_of_memory,
     warm,
     write_parquet,
 )
@@ -112,13 +114,42 @@ def long_run(requests: int, missed: Missed) -> Iterator[str]:
         missed.append(f"{requests:,} streamed in {took.wall_s:.0f} s and {took.peak_bytes / _GIB:.1f} GiB")
 
 
-# The job event loop beside SimPy is benchmarks/event_loop.py's; its section belongs here.
-SECTIONS: tuple[Callable[[Missed], Iterator[str]], ...] = (rates, growth, starts)
+def preempting(missed: Missed) -> Iterator[str]:
+    yield "\n## Memory that runs out\n"
+    yield "A million requests, Poisson at 10/s, on L4s whose KV memory holds 42,000 tokens; five are too few for the"
+    yield "load, six just enough. Reserved: a request starts where all of it has room. Preempting: memory is taken"
+    yield "token by token.\n"
+    yield from headed("memory", "workers", "requests/s by the processor", "preemptions", "mean latency, s")
+    for workers in (5, 6):
+        for name, preempts in (("reserved", False), ("preempting", True)):
+            took, found = short_of_memory(workers, preempts, 1_000_000)
+            yield cells(
+                name, workers, f"{took.cpu_per_s:,.0f}", f"{found.preemptions:,}", f"{found.latency.mean_s:,.1f}"
+            )
+
+
+def beside_simpy(missed: Missed) -> Iterator[str]:
+    yield "\n## Beside SimPy\n"
+    yield "The event loop of jobs on an M/M/1 queue, with the same arrivals and services; `benchmarks.event_loop`.\n"
+    yield from event_loop.lines()
+
+
+def beside_vidur(interpreter: Path | None) -> Iterator[str]:
+    yield "\n## Beside Vidur\n"
+    yield "A logged server once more, iteration by iteration, from the same arrivals, lengths, kernel times and limits"
+    yield "(`benchmarks.vidur_peer`); Vidur with its Sarathi scheduler, which cuts prompts into chunks. Errors are"
+    yield "of means, against the log; one constant, the host's time, is calibrated on half of it with ours. Only the"
+    yield "loops are timed.\n"
+    yield from vidur_peer.lines(interpreter)
+
+
+SECTIONS: tuple[Callable[[Missed], Iterator[str]], ...] = (rates, preempting, growth, starts, beside_simpy)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streamed", type=int, default=0, metavar="N", help="also stream a trace of so many requests")
+    parser.add_argument("--vidur", type=Path, metavar="PYTHON", help="an interpreter that has vidur 0.0.26")
     asked = parser.parse_args()
     missed: Missed = []
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}"
@@ -127,6 +158,8 @@ def main() -> int:
     for section in SECTIONS:
         for line in section(missed):
             print(line, flush=True)
+    for line in beside_vidur(asked.vidur):
+        print(line, flush=True)
     if asked.streamed:
         for line in long_run(asked.streamed, missed):
             print(line, flush=True)

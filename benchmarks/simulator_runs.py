@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +167,15 @@ def warm(name: str, policy: ShapingPolicy, workers: int, requests: int, rounds: 
         assert streamed(iter(chunks), policy, workers).arrived == requests
         found.append(watch.took(requests))
     return min(found, key=lambda took: took.cpu_s)
+
+
+def short_of_memory(workers: int, preempts: bool, requests: int) -> tuple[Took, StreamTotals]:
+    """The Poisson trace on L4s, whose memory holds 42,000 tokens, compiled."""
+    spec = replace(a_pool(workers), deployment=deployment(gpu="l4", model="llama-3.1-8b"), preempts=preempts)
+    chunks, grid, run, fold = list(poisson_chunks(requests)), a_grid(), compiled_run(), compiled_fold()
+    watch = Watch()
+    found = stream(iter(chunks), spec, PASS_THROUGH, start_at_s=START_S, grid=grid, run=run, fold=fold)
+    return watch.took(requests), found
 
 
 def plain(name: str, policy: ShapingPolicy, workers: int, requests: int) -> Took:

@@ -16,9 +16,9 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.ledger import emissions_gco2e
 from scheduler.planning.plan import power_w_of
 from simulations.launcher import parts_of
+from simulations.power_trace import PowerTrace
 from simulations.runs import PoolRun, Side
 from simulations.scenario import RegionSettings
-from simulations.workers import PowerTrace
 
 Floats = NDArray[np.float64]
 J_PER_KWH = 3.6e6
@@ -87,6 +87,9 @@ def pool_accounts(run: PoolRun, pue: float, series: IntensitySeries) -> PoolAcco
         first, last = run.record.first_span[mine], run.record.last_span[mine]
         energy_j[mine] = _shares(power.energy_j, power.sequences, first, last)
         grams[mine] = _shares(emitted, power.sequences, first, last)
+        who, first, last = run.record.stays_on(place)
+        np.add.at(energy_j, who, _shares(power.energy_j, power.sequences, first, last))
+        np.add.at(grams, who, _shares(emitted, power.sequences, first, last))
         is_idle = power.sequences == 0
         idle_j += float(power.energy_j[is_idle].sum())
         idle_g += float(emitted[is_idle].sum())

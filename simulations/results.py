@@ -74,6 +74,7 @@ class SideResult:
     jobs_never_run: int
     requests: int
     requests_dropped: int
+    preemptions: int
     prompt_tokens: int
     output_tokens: int
     late_jobs: int
@@ -276,6 +277,7 @@ def _side_result(
         jobs_never_run=jobs - len(side.finished_at_s),
         requests=sum(len(run.traffic.trace) for run in side.pools) - dropped,
         requests_dropped=dropped,
+        preemptions=sum(len(run.record.earlier_stays) for run in side.pools),
         prompt_tokens=sum(int(run.traffic.trace.prompt_tokens[~run.record.is_dropped].sum()) for run in side.pools),
         output_tokens=sum(int(run.traffic.trace.output_tokens[~run.record.is_dropped].sum()) for run in side.pools),
         late_jobs=int(late[:jobs].sum()),
@@ -412,6 +414,7 @@ def _plain_side(side: SideResult) -> dict[str, Any]:
         "jobs_never_run": side.jobs_never_run,
         "requests": side.requests,
         "requests_dropped": side.requests_dropped,
+        "preemptions": side.preemptions,
         "prompt_tokens": side.prompt_tokens,
         "output_tokens": side.output_tokens,
         "deadline_misses": side.deadline_misses,

@@ -268,6 +268,8 @@ def pool_spec(inputs: Inputs, settings: RequestSettings, place: int) -> PoolSpec
         deployment=inputs.deployments[place],
         workers=settings.workers,
         max_sequences=settings.max_sequences,
+        preempts=settings.preempts,
+        has_priorities=settings.has_priorities,
     )
 
 

@@ -141,6 +141,12 @@ class RequestSettings:
     ] = 30.0
     gpus_per_worker: Annotated[int, Field(ge=1, description="GPUs that one worker uses together.")] = 1
     max_sequences: Annotated[int, Field(ge=1, description="Requests that one worker runs at once.")] = 128
+    preempts: Annotated[
+        bool, Field(description="Workers take KV memory token by token and preempt when it runs out, as vLLM does.")
+    ] = False
+    has_priorities: Annotated[
+        bool, Field(description="A worker's own queue serves interactive requests first and preempts them last.")
+    ] = False
     flex_ratio: Annotated[Ratio, Field(description="Share of requests that may wait.")] = 0.0
     flex_deadline_s: Annotated[Duration, Field(gt=0, description="A flex request is answered within this.")] = 43200.0
     flex_margin_s: Annotated[Duration, Field(description="Time kept free before a flex deadline.")] = 600.0

@@ -24,9 +24,10 @@ from shaping.shaper import Holding, Shaper, ShapingPolicy
 from shaping.sharing import LatestStarts
 from simulations.followed import Followed
 from simulations.loop import Loop, Priority
+from simulations.power_trace import PowerTrace
 from simulations.roster import Roster, SleepSpec
 from simulations.shared_gpus import Seat, SharedGpus
-from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace, StepCost, Work, Worker, WorkerLimits
+from simulations.workers import PREFILL_CHUNK_TOKENS, StepCost, Work, Worker, WorkerLimits
 from simulations.workloads import RequestTrace
 
 # A held request's service is estimated as if it decoded in a batch of this size: mid-sized, for any load.
@@ -44,7 +45,9 @@ class PoolSpec:
 
     `expected_output_tokens` is what the shaper believes of every output; None means that it knows each one's length.
     `prefix_block_tokens` is the block of the workers' prefix caches, 0 where they have none; `follows_prefixes` is
-    whether requests line up with those that begin alike, and go to the worker that knows their prompt.
+    whether requests line up with those that begin alike, and go to the worker that knows their prompt. Workers that
+    `preempts` look after their KV memory themselves, and the shaper counts their sequences only. With `has_priorities`
+    interactive requests go before deferred ones in a worker's own queue too, and are preempted last.
     """
 
     name: str
@@ -58,6 +61,8 @@ class PoolSpec:
     prefix_block_tokens: int = 0
     step_tokens: int = PREFILL_CHUNK_TOKENS
     follows_prefixes: bool = True
+    preempts: bool = False
+    has_priorities: bool = False
 
     @property
     def limits(self) -> WorkerLimits:
@@ -66,6 +71,7 @@ class PoolSpec:
             kv_tokens=kv_capacity_tokens(self.deployment),
             prefix_block_tokens=self.prefix_block_tokens,
             step_tokens=self.step_tokens,
+            preempts=self.preempts,
         )
 
     @property
@@ -76,7 +82,7 @@ class PoolSpec:
         """What so many of the workers hold. Nobody is too large for a pool just because all of it sleeps."""
         return PoolCapacity(
             sequences=awake * self.max_sequences,
-            kv_tokens=max(1, awake) * kv_capacity_tokens(self.deployment),
+            kv_tokens=None if self.preempts else max(1, awake) * kv_capacity_tokens(self.deployment),
             workers=max(1, awake),
         )
 
@@ -102,7 +108,8 @@ class Traffic:
 class ServingRecord:
     """What happened to each request, all of shape (n,), NaN where it did not happen; and the pool's power.
 
-    `first_span` and `last_span` say which spans of its worker's power trace a request took part in.
+    `first_span` and `last_span` say which spans of its worker's power trace a request took part in, since it was last
+    preempted; `earlier_stays` (m, 3) has the request and the two spans of each time before, in that order.
     """
 
     released_at_s: Floats
@@ -111,6 +118,7 @@ class ServingRecord:
     worker: NDArray[np.int64]
     first_span: NDArray[np.int64]
     last_span: NDArray[np.int64]
+    earlier_stays: NDArray[np.int64] = field(default_factory=lambda: stays_in_order([]))
     power: list[PowerTrace] = field(default_factory=list)
 
     @classmethod
@@ -131,6 +139,17 @@ class ServingRecord:
     @property
     def is_dropped(self) -> Booleans:
         return np.isnan(self.finished_at_s)
+
+    def stays_on(self, worker: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Requests and spans of the stays on one worker that ended in preemption, each of shape (m,)."""
+        rows = self.earlier_stays[self.worker[self.earlier_stays[:, 0]] == worker]
+        return rows[:, 0], rows[:, 1], rows[:, 2]
+
+
+def stays_in_order(rows: Sequence[tuple[int, int, int]] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Requests and the spans of a stay that ended in preemption, shape (m, 3), by request and span."""
+    found = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
 class DeploymentSteps:
@@ -201,6 +220,7 @@ class Pool:
         self.open_requests = len(traffic.trace)
         self.ended_at_s = loop.now_s
         self.record = ServingRecord.empty(len(traffic.trace))
+        self._earlier_stays: list[tuple[int, int, int]] = []
         if shared is not None:
             worker, idle_w = self._workers[0], self._steps.idle_power_w
             self.roster = shared.seat(worker, idle_w, demand=self._demand, hasten=self._hasten, changed=self._on_roster)
@@ -213,6 +233,7 @@ class Pool:
     def close(self, end_at_s: float) -> None:
         """Keep the workers warm until `end_at_s` and take down their power."""
         self.record.power = [worker.power_trace(end_at_s) for worker in self._workers]
+        self.record.earlier_stays = stays_in_order(self._earlier_stays)
 
     @property
     def cached_tokens(self) -> int:
@@ -339,15 +360,21 @@ class Pool:
                 self._latest_starts.gone(request.id)
             place = self._place(request, loads)
             loads[place] += 1
-            output_tokens = self._columns[2][index]
-            prefix = self._prefixes[index] if self._prefixes else ()
-            work = Work(index=index, prompt_tokens=request.prompt_tokens, output_tokens=output_tokens, prefix=prefix)
-            given.setdefault(place, []).append(work)
+            given.setdefault(place, []).append(self._work(index, request))
             self.record.released_at_s[index], self.record.worker[index] = now_s, place
         for place, works in given.items():
             before_s = self._workers[place].next_change_at_s
             self._workers[place].accept(works, now_s)
             self._follow(place, before_s)
+
+    def _work(self, index: int, request: Request) -> Work:
+        return Work(
+            index=index,
+            prompt_tokens=request.prompt_tokens,
+            output_tokens=self._columns[2][index],
+            priority=request.priority if self.spec.has_priorities else 0,
+            prefix=self._prefixes[index] if self._prefixes else (),
+        )
 
     def _place(self, request: Request, loads_requests: Sequence[float]) -> int:
         if self._followed is None:
@@ -390,6 +417,7 @@ class Pool:
         record, index = self.record, work.index
         record.first_token_at_s[index], record.finished_at_s[index] = work.first_token_at_s, now_s
         record.first_span[index], record.last_span[index] = work.first_span, work.last_span
+        self._earlier_stays += [(index, *stay) for stay in work.earlier_stays]
         self._shaper.finish(str(index), now_s)
         self._forecast_load.answered(now_s - float(record.released_at_s[index]))
 

@@ -91,6 +91,8 @@ def _request_rows(sides: tuple[SideResult, SideResult]) -> list[Row]:
     rows: list[Row] = [("requests answered", *(f"{side.requests:,}" for side in sides))]
     if any(side.requests_dropped for side in sides):
         rows.append(("requests too large for a worker", *(f"{side.requests_dropped:,}" for side in sides)))
+    if any(side.preemptions for side in sides):
+        rows.append(("preemptions", *(f"{side.preemptions:,}" for side in sides)))
     for name in sides[0].latency_by_class:
         spreads = [side.latency_by_class[name] for side in sides]
         rows.append((f"{name}: latency p50 / p99", *(_pair(spread) for spread in spreads)))

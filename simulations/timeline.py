@@ -13,9 +13,9 @@ import numpy as np
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.planning.plan import power_w_of
 from simulations.launcher import parts_of
+from simulations.power_trace import PowerTrace
 from simulations.results import FLEX, IDLE, INTERACTIVE, Results, classes
 from simulations.runs import PoolRun, Side
-from simulations.workers import PowerTrace
 
 # The finest of these that cuts the run into at most MAX_STEPS is used.
 STEPS_S = tuple(minutes * 60.0 for minutes in (1, 5, 15, 30, 60, 120, 180, 360, 720, 1440, 10080))
@@ -134,6 +134,9 @@ def _flex_ratio(run: PoolRun, place: int, trace: PowerTrace) -> Floats:
     changes = np.zeros(len(trace.energy_j) + 1)
     np.add.at(changes, run.record.first_span[mine], 1.0)
     np.add.at(changes, run.record.last_span[mine], -1.0)
+    who, first, last = run.record.stays_on(place)
+    np.add.at(changes, first[run.traffic.is_flex[who]], 1.0)
+    np.add.at(changes, last[run.traffic.is_flex[who]], -1.0)
     ratio = np.zeros(len(trace.energy_j))
     np.divide(np.cumsum(changes[:-1]), trace.sequences, out=ratio, where=trace.sequences > 0)
     return ratio

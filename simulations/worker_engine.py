@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from shaping.attribution import step_shares_ratio
 from shaping.energy import Deployment, Step, idle_energy_j, kv_capacity_tokens, step
-from shaping.prefixes import Prefix, PrefixIndex
+from shaping.first_token import STEP_TOKENS
+from shaping.prefixes import Prefix
+from simulations.prompt_cache import PromptCache
 
-PREFILL_TOKENS_PER_STEP = 2048  # vLLM's budget of new tokens per step for online serving
 PREFIX_BLOCK_TOKENS = 16  # vLLM's block
 
 
@@ -88,11 +89,10 @@ class WorkerEngine:
     def __init__(
         self, deployment: Deployment, *, max_sequences: int, started_at_s: float = 0.0, has_prefix_cache: bool = False
     ) -> None:
-        self._has_prefix_cache = has_prefix_cache
-        self._prefixes = PrefixIndex(0)
         self.deployment = deployment
         self.max_sequences = max_sequences
         self.kv_capacity_tokens = kv_capacity_tokens(deployment)
+        self._cache = PromptCache(PREFIX_BLOCK_TOKENS if has_prefix_cache else 0, self.kv_capacity_tokens)
         self.account = Account()
         self.now_s = started_at_s
         self._waiting: deque[Sequence] = deque()
@@ -161,21 +161,11 @@ class WorkerEngine:
 
     def _spare(self, sequence: Sequence) -> None:
         """What is in the cache of its prompt need not be read; the last token is, for the first of the answer."""
-        if self._has_prefix_cache:
-            known = self._prefixes.known(sequence.prefix)
-            self._prefixes.touch(sequence.prefix[:known])
-            sequence.cached_tokens = max(0, min(known * PREFIX_BLOCK_TOKENS, sequence.prompt_tokens - 1))
+        spared_tokens = self._cache.spared_tokens(sequence.prefix, sequence.prompt_tokens)
         received_tokens = min(sequence.received_tokens, sequence.prompt_tokens - 1)
-        sequence.cached_tokens = max(sequence.cached_tokens, received_tokens)
+        sequence.cached_tokens = max(0, spared_tokens, received_tokens)
         sequence.prefilled_tokens = sequence.cached_tokens
         self.account.cached_tokens += sequence.cached_tokens
-
-    def _keep_prefix(self, sequence: Sequence) -> None:
-        """A prompt is read: its blocks stay for others, as long as what is generated leaves room."""
-        if self._has_prefix_cache:
-            room_tokens = self.kv_capacity_tokens - self._running_output_tokens
-            self._prefixes.limit(room_tokens // PREFIX_BLOCK_TOKENS)
-            self._prefixes.touch(sequence.prefix)
 
     def _idle_until(self, until_s: float) -> bool:
         """Idle to the next arrival or to `until_s`; whether there was an arrival."""
@@ -191,7 +181,7 @@ class WorkerEngine:
     def _composed(self) -> _PendingStep:
         """The next step: one token for each decoding sequence, and prompts in order up to the budget."""
         decoding, prefilling = [], []
-        budget_tokens = PREFILL_TOKENS_PER_STEP
+        budget_tokens = STEP_TOKENS
         for sequence in self._running.values():
             missing = sequence.prompt_tokens - sequence.prefilled_tokens
             if missing <= 0:
@@ -221,7 +211,7 @@ class WorkerEngine:
             sequence.prefilled_tokens += chunk
             self.account.prompt_tokens += chunk
             if sequence.prefilled_tokens == sequence.prompt_tokens:
-                self._keep_prefix(sequence)
+                self._cache.keep(sequence.prefix, self._running_output_tokens)
                 self._emit(sequence, progress)  # the last chunk of a prompt yields the first token
         progress.step_tokens.append(len(pending.decoding) + sum(chunk for _, chunk in pending.prefilling))
         self._retire(progress)

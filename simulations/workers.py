@@ -4,41 +4,38 @@ Between two changes of its batch every running sequence advances one token per s
 as a clock and the finish points of its sequences on it: a request costs O(log n), not O(tokens). Within such a span a
 step's duration and energy are linear in the context, which grows by one token a step; their sums are closed forms.
 
-Prompts are processed in chunks beside the running decodes (chunked prefill). Where this is coarser than an engine: a
-request that arrives while nothing is prefilled starts at once rather than at the next step, and KV memory is reserved
-for a request's full length, so nothing is ever preempted. Blocks of prompts stay where generated tokens leave room, and
-a prompt that begins with them is read from there on; memory that prompts share is counted for each of them. Knows no
-policy, no grid and no clock of its own.
+Prompts are processed in chunks beside the running decodes (chunked prefill). The waiting go by priority, then as they
+came. KV memory is reserved for a request's full length, so that nothing is ever preempted; or, where the limits say so,
+taken as tokens are generated: when it runs out, the running request of the lowest priority, of equals the last to come,
+loses its memory, waits before all others of its priority, and is read once more with what it had generated.
+
+Where this is coarser than an engine: a request that arrives while nothing is prefilled starts at once rather than at
+the next step; memory is counted in tokens and not in blocks, and a prompt begins only where all of it has room. Blocks
+of prompts stay where generated tokens leave room, and a prompt that begins with them is read from there on; memory that
+prompts share is counted for each of them. Knows no policy, no grid and no clock of its own.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from array import array
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from shaping.first_token import STEP_TOKENS
+from shaping.prefixes import Prefix
+from simulations.power_trace import PowerTrace, Recorder
+from simulations.prompt_cache import PromptCache
+from simulations.token_clock import IDLE, STEP_TOLERANCE, Span, steps_in_room
 
-from shaping.prefixes import Prefix, PrefixIndex
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-# Prompt tokens per step, all prompts together: vLLM's default of `max_num_batched_tokens` for online serving.
-PREFILL_CHUNK_TOKENS = 2048
+# Prompt tokens per step, all prompts together.
+PREFILL_CHUNK_TOKENS = STEP_TOKENS
 
 # A span is cut after so many steps, so that costs that bend with the context (sliding windows, power limits) are
 # followed; and the context at which costs are evaluated lies on a grid of this width, so that they can be kept.
 REFRESH_STEPS = 1024.0
 CONTEXT_GRID_TOKENS = 512
-
-# Steps are counted in floats; a finish point that is nearer than this has been reached.
-STEP_TOLERANCE = 1e-6
 
 
 class StepCost(NamedTuple):
@@ -65,50 +62,58 @@ class StepModel(Protocol):
 class WorkerLimits:
     """What one worker holds at once, and how many prompt tokens it reads in one step, of all prompts together.
 
-    `prefix_block_tokens` is the block of its prefix cache; 0 where it has none.
+    `prefix_block_tokens` is the block of its prefix cache; 0 where it has none. Where it `preempts`, KV memory is taken
+    token by token and can run out.
     """
 
     sequences: int
     kv_tokens: float
     prefix_block_tokens: int = 0
     step_tokens: int = PREFILL_CHUNK_TOKENS
+    preempts: bool = False
+
+
+class Stay(NamedTuple):
+    """The spans [first, last) of a worker's power trace in which a request ran, until it was preempted."""
+
+    first_span: int
+    last_span: int
 
 
 @dataclass(slots=True, kw_only=True)
 class Work:
     """One request on a worker. `index` is its caller's; spans count intervals of the worker's power trace.
 
-    `cached_tokens` of its prompt were read for another one before.
+    A lower `priority` goes first and is preempted last. `cached_tokens` of its prompt were read for another one before.
+    `generated_tokens` were there when it was last preempted; `first_span` and `last_span` are of its stay since then.
     """
 
     index: int
     prompt_tokens: int
     output_tokens: int
+    priority: int = 0
     prefix: Prefix = ()
     cached_tokens: int = 0
+    generated_tokens: int = 0
     first_token_at_s: float = math.nan
     first_span: int = 0
     last_span: int = 0
+    earlier_stays: tuple[Stay, ...] = ()
+    turn: int = 0  # as it came to the worker
 
     @property
     def kv_tokens(self) -> int:
         return self.prompt_tokens + self.output_tokens
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PowerTrace:
-    """Piecewise constant: energy_j[i] (n,) is spent evenly over [edges_at_s[i], edges_at_s[i + 1]) (n + 1,).
-
-    `sequences` (n,) says how many shared it; 0 is an idle worker.
-    """
-
-    edges_at_s: Floats
-    energy_j: Floats
-    sequences: Integers
+    @property
+    def read_tokens(self) -> int:
+        """What has to be read before the next token: its prompt, and what it had generated when it was preempted."""
+        return self.prompt_tokens + self.generated_tokens
 
     @property
-    def power_w(self) -> Floats:
-        return self.energy_j / np.diff(self.edges_at_s)
+    def rank(self) -> tuple[int, int]:
+        """The least starts first, the greatest is preempted first."""
+        return self.priority, self.turn
 
 
 class Worker:
@@ -116,19 +121,21 @@ class Worker:
 
     def __init__(self, model: StepModel, limits: WorkerLimits, start_at_s: float) -> None:
         self._model, self._limits = model, limits
-        self._waiting: deque[Work] = deque()
+        self._waiting: list[tuple[tuple[int, int], Work]] = []  # heap by rank
+        self._turns = 0
         self._prefilling: list[Work] = []
         self._decoding: list[tuple[float, int, Work]] = []  # heap by finish point on the step clock
         self._clock_steps = 0.0
         self._prefill_steps = math.inf
         self._prefill_tokens = self._prefill_squared_tokens = 0.0
-        self._context_tokens = self._kv_tokens = 0.0
+        self._context_tokens = 0.0  # of those that decode; a step later each has one more
+        self._reserved_tokens = 0
         self._output_tokens = 0  # of the running ones, at their end
-        self._prefixes = PrefixIndex(0)
+        self._cache = PromptCache(limits.prefix_block_tokens, limits.kv_tokens)
         self.cached_tokens = 0  # of all prompts so far
         self._known: dict[tuple[int, int], StepCost] = {}
-        self._trace = _Recorder(start_at_s)
-        self._span = _IDLE
+        self._trace = Recorder(start_at_s)
+        self._span = IDLE
         self._idle_power_w = model.idle_power_w
         self.next_change_at_s = math.inf
         self.busy_energy_j = 0.0  # up to the last change, while it had requests
@@ -152,8 +159,10 @@ class Worker:
 
     def accept(self, works: Sequence[Work], now_s: float) -> None:
         """Queue requests that come together; each starts when its prompt's turn comes and its KV memory is free."""
-        self._waiting.extend(works)
-        if not self._prefilling and self._fits(self._waiting[0]):
+        for work in works:
+            work.turn, self._turns = self._turns, self._turns + 1
+            heapq.heappush(self._waiting, (work.rank, work))
+        if not self._prefilling and self._fits(self._waiting[0][1]):
             self._pass_time(now_s)
             self._plan(now_s)
 
@@ -193,86 +202,129 @@ class Worker:
         self._span = span.after(steps)
 
     def _take_first_tokens(self, now_s: float) -> list[Work]:
-        """The prompts of the batch are done and have their first token; those that wanted no more are finished."""
+        """The prompts of the batch are done and have their next token; those that wanted no more are finished."""
         finished = []
         for work in self._prefilling:
-            work.first_token_at_s = now_s
-            if work.output_tokens == 1:
+            if work.generated_tokens == 0:
+                work.first_token_at_s = now_s
+            if work.output_tokens - work.generated_tokens == 1:
                 finished.append(work)
             else:
-                entry = (self._clock_steps + work.output_tokens - 1, work.index, work)
-                heapq.heappush(self._decoding, entry)
-            self._context_tokens += work.prompt_tokens + 1
-            self._keep_prefix(work)
+                end_steps = self._clock_steps + work.output_tokens - work.generated_tokens - 1
+                heapq.heappush(self._decoding, (end_steps, work.index, work))
+            self._context_tokens += work.read_tokens + 1
+            if self._limits.preempts:
+                self._reserved_tokens -= work.read_tokens
+            self._cache.keep(work.prefix, self._output_tokens)
         self._prefilling = []
         return finished
 
     def _leave(self, work: Work) -> None:
         self._context_tokens -= work.kv_tokens
-        self._kv_tokens -= work.kv_tokens
+        if not self._limits.preempts:
+            self._reserved_tokens -= work.kv_tokens
         self._output_tokens -= work.output_tokens
         work.last_span = self._trace.spans
 
+    def _reservation_tokens(self, work: Work) -> int:
+        """Memory that is set aside when its prompt is read: for all of it, or while it is read."""
+        return work.read_tokens if self._limits.preempts else work.kv_tokens
+
+    @property
+    def _held_tokens(self) -> float:
+        return self._reserved_tokens + self._context_tokens if self._limits.preempts else self._reserved_tokens
+
     def _fits(self, work: Work) -> bool:
         running = len(self._prefilling) + len(self._decoding)
-        return running < self._limits.sequences and self._kv_tokens + work.kv_tokens <= self._limits.kv_tokens
+        has_room = self._held_tokens + self._reservation_tokens(work) <= self._limits.kv_tokens
+        return running < self._limits.sequences and has_room
 
     def _plan(self, now_s: float) -> None:
         """What runs until the next change, and when that is."""
-        if not self._prefilling:
+        has_preempted = self._limits.preempts and self._make_room()
+        if not self._prefilling and not has_preempted:
             self._begin_prefill()
         if not self._prefilling and not self._decoding:
             self._context_tokens = 0.0  # rounding of many sums ends here
-            self._span, self.next_change_at_s = _IDLE, math.inf
+            self._span, self.next_change_at_s = IDLE, math.inf
             return
         steps = min(self._prefill_steps, REFRESH_STEPS)
         if self._decoding:
             steps = min(steps, self._decoding[0][0] - self._clock_steps)
+            if self._limits.preempts:
+                steps = min(steps, steps_in_room(self._limits.kv_tokens - self._held_tokens, len(self._decoding)))
         self._span = self._mixed_span(steps) if self._prefilling else self._decode_span(steps)
         self.next_change_at_s = now_s + self._span.duration_s(steps)
 
     def _begin_prefill(self) -> None:
         """The next prompts, first come first served: as many as fit into one step, or one longer than a step."""
         tokens, squared, step_tokens = 0, 0, self._limits.step_tokens
-        while self._waiting and self._fits(work := self._waiting[0]):
-            work.cached_tokens = self._known_tokens(work)
-            new_tokens = work.prompt_tokens - work.cached_tokens
+        while self._waiting and self._fits(work := self._waiting[0][1]):
+            work.cached_tokens = self._cache.spared_tokens(work.prefix, work.prompt_tokens)
+            new_tokens = work.read_tokens - work.cached_tokens
             if self._prefilling and tokens + new_tokens > step_tokens:
                 break
-            self._prefilling.append(self._waiting.popleft())
+            heapq.heappop(self._waiting)
+            self._prefilling.append(work)
             self.cached_tokens += work.cached_tokens
             tokens += new_tokens
             # New tokens look back on the cached ones as well.
-            squared += work.prompt_tokens**2 - work.cached_tokens**2
-            self._kv_tokens += work.kv_tokens
+            squared += work.read_tokens**2 - work.cached_tokens**2
+            self._reserved_tokens += self._reservation_tokens(work)
             self._output_tokens += work.output_tokens
             work.first_span = self._trace.spans
         self._prefill_steps = max(1.0, tokens / step_tokens) if self._prefilling else math.inf
         self._prefill_tokens = min(tokens, step_tokens)
         self._prefill_squared_tokens = squared / self._prefill_steps
 
-    def _known_tokens(self, work: Work) -> int:
-        """Prompt tokens that the cache spares; the last one is always read, for the first of the answer."""
-        if not work.prefix:
-            return 0
-        known = self._prefixes.known(work.prefix)
-        self._prefixes.touch(work.prefix[:known])
-        return min(known * self._limits.prefix_block_tokens, work.prompt_tokens - 1)
+    # -- preemption -------------------------------------------------------------------------------------------------
 
-    def _keep_prefix(self, work: Work) -> None:
-        """A prompt has been read: its blocks are there for others as long as generated tokens leave room."""
-        if block_tokens := self._limits.prefix_block_tokens:
-            self._prefixes.limit(int((self._limits.kv_tokens - self._output_tokens) // block_tokens))
-            self._prefixes.touch(work.prefix)
+    def _make_room(self) -> bool:
+        """Preempt until the next step has room, but never the last one; whether anybody was."""
+        has_preempted = False
+        while self._held_tokens > self._limits.kv_tokens + STEP_TOLERANCE:
+            running = [*self._prefilling, *(entry[2] for entry in self._decoding)]
+            if len(running) == 1:
+                break
+            self._preempt(max(running, key=lambda work: work.rank))
+            has_preempted = True
+        return has_preempted
 
-    def _mixed_span(self, steps: float) -> _Span:
+    def _preempt(self, work: Work) -> None:
+        """Its memory is free; it waits before the others of its priority, and is read once more."""
+        entry = next((entry for entry in self._decoding if entry[2] is work), None)
+        if entry is None:
+            self._stop_reading(work)
+        else:
+            self._decoding.remove(entry)
+            heapq.heapify(self._decoding)
+            left_steps = entry[0] - self._clock_steps
+            self._context_tokens -= work.kv_tokens - left_steps
+            # A token that is not complete is lost.
+            work.generated_tokens = work.output_tokens - math.ceil(left_steps - STEP_TOLERANCE)
+        self._output_tokens -= work.output_tokens
+        work.earlier_stays += (Stay(work.first_span, self._trace.spans),)
+        heapq.heappush(self._waiting, (work.rank, work))
+
+    def _stop_reading(self, work: Work) -> None:
+        """Take one out of the prompts that are read: one of several shares their step, or it is the only one."""
+        self._prefilling = [one for one in self._prefilling if one is not work]
+        self._reserved_tokens -= work.read_tokens
+        if not self._prefilling:
+            self._prefill_steps = math.inf
+        self._prefill_tokens -= work.read_tokens - work.cached_tokens
+        self._prefill_squared_tokens -= work.read_tokens**2 - work.cached_tokens**2
+
+    # -- costs ------------------------------------------------------------------------------------------------------
+
+    def _mixed_span(self, steps: float) -> Span:
         decoding = len(self._decoding)
         # The mean over the steps of the span: each of its sequences grows by one token a step.
         context_tokens = self._context_tokens / decoding + max(0.0, steps - 1.0) / 2.0 if decoding else 0.0
         cost = self._model.step(decoding, context_tokens, self._prefill_tokens, self._prefill_squared_tokens)
-        return _Span(steps, cost.duration_s, 0.0, cost.energy_j, 0.0)
+        return Span(steps, cost.duration_s, 0.0, cost.energy_j, 0.0)
 
-    def _decode_span(self, steps: float) -> _Span:
+    def _decode_span(self, steps: float) -> Span:
         decoding = len(self._decoding)
         # Half a token back, the integral over n steps is the sum over n steps.
         context_tokens = max(0.0, self._context_tokens / decoding - 0.5)
@@ -281,7 +333,7 @@ class Worker:
         longer_s = (high.duration_s - low.duration_s) / CONTEXT_GRID_TOKENS
         more_j = (high.energy_j - low.energy_j) / CONTEXT_GRID_TOKENS
         beyond_tokens = context_tokens - place * CONTEXT_GRID_TOKENS
-        return _Span(
+        return Span(
             steps, low.duration_s + longer_s * beyond_tokens, longer_s, low.energy_j + more_j * beyond_tokens, more_j
         )
 
@@ -290,76 +342,3 @@ class Worker:
         if key not in self._known:
             self._known[key] = self._model.step(decoding, float(place * CONTEXT_GRID_TOKENS), 0.0, 0.0)
         return self._known[key]
-
-
-def sum_of_steps(steps: float, first_cost: float, more_cost: float) -> float:
-    """Of so many steps, each of which takes `more_cost` more than the one before, in seconds or joules."""
-    return steps * (first_cost + more_cost * steps / 2.0)
-
-
-def steps_in(elapsed_s: float, step_s: float, longer_s: float) -> float:
-    """The inverse of `sum_of_steps`, in the form that survives longer_s = 0."""
-    root_s = math.sqrt(step_s * step_s + 2.0 * longer_s * elapsed_s)
-    return 2.0 * elapsed_s / (step_s + root_s)
-
-
-class _Span(NamedTuple):
-    """Steps of one batch: step k (from 0) takes step_s + longer_s * k and step_j + more_j * k."""
-
-    steps: float
-    step_s: float
-    longer_s: float
-    step_j: float
-    more_j: float
-
-    def duration_s(self, steps: float) -> float:
-        return sum_of_steps(steps, self.step_s, self.longer_s)
-
-    def energy_j(self, steps: float) -> float:
-        return sum_of_steps(steps, self.step_j, self.more_j)
-
-    def steps_within(self, elapsed_s: float) -> float:
-        return min(self.steps, steps_in(elapsed_s, self.step_s, self.longer_s))
-
-    def after(self, steps: float) -> _Span:
-        return _Span(
-            self.steps - steps,
-            self.step_s + self.longer_s * steps,
-            self.longer_s,
-            self.step_j + self.more_j * steps,
-            self.more_j,
-        )
-
-
-_IDLE = _Span(0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-class _Recorder:
-    """The power trace as it grows. A span too short for the clock's resolution adds its energy to the next one."""
-
-    def __init__(self, start_at_s: float) -> None:
-        self._edges_at_s = array("d", [start_at_s])
-        self._energy_j = array("d")
-        self._sequences = array("l")
-        self._carried_j = 0.0
-        self.end_at_s = start_at_s
-
-    @property
-    def spans(self) -> int:
-        return len(self._energy_j)
-
-    def add(self, end_at_s: float, energy_j: float, sequences: int) -> None:
-        if end_at_s <= self.end_at_s:
-            self._carried_j += energy_j
-            return
-        self._edges_at_s.append(end_at_s)
-        self._energy_j.append(energy_j + self._carried_j)
-        self._sequences.append(sequences)
-        self.end_at_s, self._carried_j = end_at_s, 0.0
-
-    def finished(self) -> PowerTrace:
-        return PowerTrace(
-            edges_at_s=np.array(self._edges_at_s),
-            energy_j=np.array(self._energy_j),
-            sequences=np.array(self._sequences, dtype=np.int64),
-        )

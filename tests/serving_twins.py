@@ -29,7 +29,14 @@ class Twins(NamedTuple):
     fast: ServingRecord
 
 
-def a_spec(*, workers: int = 1, sequences: int = 256, expected_output_tokens: int | None = None) -> PoolSpec:
+def a_spec(
+    *,
+    workers: int = 1,
+    sequences: int = 256,
+    expected_output_tokens: int | None = None,
+    preempts: bool = False,
+    has_priorities: bool = False,
+) -> PoolSpec:
     """Workers whose KV memory holds 42,266 tokens."""
     return PoolSpec(
         name="chat",
@@ -39,6 +46,8 @@ def a_spec(*, workers: int = 1, sequences: int = 256, expected_output_tokens: in
         workers=workers,
         max_sequences=sequences,
         expected_output_tokens=expected_output_tokens,
+        preempts=preempts,
+        has_priorities=has_priorities,
     )
 
 
@@ -127,6 +136,7 @@ def assert_same(twins: Twins) -> None:
     """To the last bit: instants, places, and every span of power."""
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(twins.fast, name), getattr(twins.plain, name), err_msg=name)
+    np.testing.assert_array_equal(twins.fast.earlier_stays, twins.plain.earlier_stays)
     for fast, plain in zip(twins.fast.power, twins.plain.power, strict=True):
         np.testing.assert_array_equal(fast.edges_at_s, plain.edges_at_s)
         np.testing.assert_array_equal(fast.energy_j, plain.energy_j)

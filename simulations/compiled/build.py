@@ -18,8 +18,8 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
-from shaping import correction, deployment, energy, hold_arithmetic, learning
-from simulations import workers
+from shaping import correction, deployment, energy, first_token, hold_arithmetic, learning
+from simulations import token_clock, workers
 from simulations.compiled import heap, holding, lessons, loop, totals, worker
 from simulations.compiled.layout import Arrivals, KnownGrid, State
 
@@ -29,7 +29,16 @@ Run = Callable[[State, Arrivals, KnownGrid, float], int]
 Fold = Callable[[State, totals.Sums, float], None]
 
 _MODULES: tuple[ModuleType, ...] = (heap, worker, lessons, holding, loop, totals)
-_RULES: tuple[ModuleType, ...] = (hold_arithmetic, learning, energy, correction, deployment, workers)
+_RULES: tuple[ModuleType, ...] = (
+    hold_arithmetic,
+    learning,
+    energy,
+    correction,
+    deployment,
+    first_token,
+    token_clock,
+    workers,
+)
 # No test for division by zero, which plain Python would have raised. No counting of references and everything in one
 # piece: the loop allocates nothing, and counting the arrays of each call made it a hundred times slower (73 us a
 # request instead of 0.5).

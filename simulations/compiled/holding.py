@@ -207,7 +207,7 @@ def has_room_for(state: State, number: int) -> bool:
         return False
     slot = state.slots[number]
     kv_tokens = state.pool[0].running_kv_tokens + slot.prompt_tokens + slot.expected_tokens
-    return kv_tokens <= state.settings.workers * state.settings.worker_kv_tokens
+    return kv_tokens <= state.settings.pool_kv_tokens
 
 
 def is_served(state: State, lane: int) -> bool:

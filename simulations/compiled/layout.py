@@ -48,6 +48,9 @@ class Settings(NamedTuple):
     worker_kv_tokens: int
     idle_power_w: float
     expected_output_tokens: int  # what the shaper believes of each output; 0 when it knows
+    pool_kv_tokens: int  # what the shaper counts on
+    preempts: bool
+    has_priorities: bool
 
 
 class PoolState:
@@ -69,6 +72,7 @@ class PoolState:
     free: int
     spans: int
     done: int
+    stays: int
     ended: int
     ended_at_s: float
     finished: int
@@ -106,13 +110,16 @@ class WorkerState:
     prefill_tokens: float
     prefill_squared_tokens: float
     context_tokens: float
-    kv_tokens: int
+    reserved_tokens: int
     decoding: int
     prefilling: int
     prefilling_first: int
     prefilling_last: int
     waiting_first: int
     waiting_last: int
+    yielding_first: int  # those of the lower priority
+    yielding_last: int
+    turns: int
     span_steps: float
     step_s: float
     longer_s: float
@@ -142,6 +149,8 @@ class Slot:
     first_token_at_s: float
     first_span: int
     worker: int
+    generated_tokens: int
+    turn: int
     behind: int
     longer_before: int
     longer_behind: int
@@ -160,6 +169,14 @@ class Done:
     released_at_s: float
     first_token_at_s: float
     finished_at_s: float
+
+
+class Stay:
+    """Spans in which a request ran until it was preempted."""
+
+    index: int
+    first_span: int
+    last_span: int
 
 
 class Span:
@@ -202,6 +219,7 @@ class State(NamedTuple):
     finished_slots: Integers
     spans: Sequence[Span]
     done: Sequence[Done]
+    stays: Sequence[Stay]
 
 
 class Arrivals(NamedTuple):
@@ -259,6 +277,7 @@ def new_state(settings: Settings, rates: Rates, start_at_s: float, *, spans: int
         finished_slots=np.zeros(width, dtype=np.int64),
         spans=records(Span, spans),
         done=records(Done, done),
+        stays=records(Stay, done + workers * width if settings.preempts else 0),
     )
     _rest(state, start_at_s)
     return state
@@ -276,6 +295,7 @@ def _rest(state: State, start_at_s: float) -> None:
         lane.again_at_s = np.inf
     for worker in state.workers:
         worker.waiting_first = worker.waiting_last = NOWHERE
+        worker.yielding_first = worker.yielding_last = NOWHERE
         worker.prefilling_first = worker.prefilling_last = NOWHERE
         worker.prefill_steps, worker.traced_to_s = np.inf, start_at_s
 

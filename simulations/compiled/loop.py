@@ -45,8 +45,10 @@ def run(state: State, arrivals: Arrivals, grid: KnownGrid, until_s: float) -> in
 
 
 def has_room_for_outputs(state: State) -> bool:
-    """Whether any one event fits: a span of each worker, and a full batch that finishes."""
+    """Whether any one event fits: a span of each worker, a full batch that finishes, all that run preempted."""
     pool, settings = state.pool[0], state.settings
+    if settings.preempts and pool.stays + settings.workers * settings.worker_sequences > len(state.stays):
+        return False
     has_spans = pool.spans + settings.workers < len(state.spans)
     return has_spans and pool.done + settings.worker_sequences < len(state.done)
 
@@ -81,6 +83,7 @@ def arrive(state: State, arrivals: Arrivals, now_s: float) -> None:
     slot.expected_tokens = settings.expected_output_tokens if settings.expected_output_tokens > 0 else output_tokens
     slot.lane = FLEX if arrivals.is_flex[row] else INTERACTIVE
     slot.arrived_at_s, slot.not_before_s = now_s, arrivals.not_before_s[row]
+    slot.generated_tokens = 0
     slot.latest_at_s = arrivals.release_by_s[row]
     offer(state, number, now_s)
     pool.release_at_s = min(pool.release_at_s, now_s)

@@ -33,8 +33,9 @@ from simulations.compiled.layout import (
     with_room,
 )
 from simulations.compiled.loop import FULL
-from simulations.serving import DeploymentSteps, PoolSpec, ServingRecord, Traffic, estimated_service_s
-from simulations.workers import PREFILL_CHUNK_TOKENS, PowerTrace
+from simulations.power_trace import PowerTrace
+from simulations.serving import DeploymentSteps, PoolSpec, ServingRecord, Traffic, estimated_service_s, stays_in_order
+from simulations.workers import PREFILL_CHUNK_TOKENS
 
 Run = Callable[[State, Arrivals, KnownGrid, float], int]
 
@@ -72,6 +73,9 @@ def settings_of(spec: PoolSpec, policy: ShapingPolicy) -> Settings:
         worker_kv_tokens=kv_capacity_tokens(spec.deployment),
         idle_power_w=DeploymentSteps(spec.deployment).idle_power_w,
         expected_output_tokens=spec.expected_output_tokens or 0,
+        pool_kv_tokens=UNLIMITED if spec.capacity.kv_tokens is None else spec.capacity.kv_tokens,
+        preempts=spec.preempts,
+        has_priorities=spec.has_priorities,
     )
 
 
@@ -114,6 +118,7 @@ class CompiledPool:
         self._state = pool_state(spec, policy, start_at_s)
         self._arrivals = self._all_arrivals()
         self._planned = self._told = 0
+        self._stays: list[NDArray[np.int64]] = []
         self._traces = [_Trace(start_at_s) for _ in range(spec.workers)]
         self.record = ServingRecord.empty(len(traffic.trace))
 
@@ -145,6 +150,7 @@ class CompiledPool:
             trace.finished(end_at_s, self._state.settings.idle_power_w, float(worker.carried_j))
             for trace, worker in zip(self._traces, self._state.workers, strict=True)
         ]
+        self.record.earlier_stays = stays_in_order(np.concatenate([stays_in_order([]), *self._stays]))
 
     def _all_arrivals(self) -> Arrivals:
         traffic, trace = self._traffic, self._traffic.trace
@@ -181,7 +187,10 @@ class CompiledPool:
             getattr(record, name)[index] = done[name]
         for place, trace in enumerate(self._traces):
             trace.add(spans[spans["worker"] == place])
-        pool.done = pool.spans = 0
+        stays: Any = self._state.stays
+        rows = stays[: pool.stays]
+        self._stays.append(np.stack([rows[name] for name in ("index", "first_span", "last_span")], axis=1))
+        pool.done = pool.spans = pool.stays = 0
         self._progressed(int(pool.ended) - self._told)
         self._told = int(pool.ended)
 

@@ -21,6 +21,7 @@ from simulations.compiled.totals import (
     FIRST_TOKEN,
     LATENCY,
     OUTPUT_TOKENS,
+    PREEMPTIONS,
     PROMPT_TOKENS,
     REQUESTS,
     SPANS,
@@ -58,6 +59,7 @@ class StreamTotals:
     prompt_tokens: int
     output_tokens: int
     spans: int
+    preemptions: int
     start_at_s: float
     ended_at_s: float
     busy_j: NDArray[np.float64]
@@ -169,6 +171,7 @@ def _totals(sums: Sums, arrived: int, start_at_s: float, ended_at_s: float) -> S
         prompt_tokens=int(sums.counts[PROMPT_TOKENS]),
         output_tokens=int(sums.counts[OUTPUT_TOKENS]),
         spans=int(sums.counts[SPANS]),
+        preemptions=int(sums.counts[PREEMPTIONS]),
         start_at_s=start_at_s,
         ended_at_s=ended_at_s,
         busy_j=sums.busy_j,

@@ -20,7 +20,7 @@ _FIRST_S = 1e-4
 _DECADES = 10
 
 WAIT, FIRST_TOKEN, LATENCY = range(3)
-REQUESTS, PROMPT_TOKENS, OUTPUT_TOKENS, SPANS = range(4)
+REQUESTS, PROMPT_TOKENS, OUTPUT_TOKENS, SPANS, PREEMPTIONS = range(5)
 
 
 class Sums(NamedTuple):
@@ -42,7 +42,7 @@ def new_sums(bin_edges_s: NDArray[np.float64], workers: int, start_at_s: float) 
         bin_edges_s,
         np.zeros(bins),
         np.zeros(bins),
-        np.zeros(4, dtype=np.int64),
+        np.zeros(5, dtype=np.int64),
         np.zeros(3),
         np.zeros(3),
         np.zeros((3, BUCKETS_PER_DECADE * _DECADES), dtype=np.int64),
@@ -67,7 +67,8 @@ def fold(state: State, sums: Sums, bin_s: float) -> None:
     for number in range(pool.done):
         fold_done(state, sums, number)
     sums.counts[SPANS] += pool.spans
-    pool.spans, pool.done = 0, 0
+    sums.counts[PREEMPTIONS] += pool.stays
+    pool.spans, pool.done, pool.stays = 0, 0, 0
 
 
 def fold_span(state: State, sums: Sums, number: int, bin_s: float) -> None:

@@ -48,6 +48,10 @@ class LoggedRequest:
         return self.prompt_tokens + self.generated_tokens - self.computed_tokens
 
 
+# Requests of a batch, and how many tokens of each.
+Chosen = list[tuple[LoggedRequest, int]]
+
+
 @dataclass(slots=True, kw_only=True)
 class Engine:
     """`run` plays all requests, which come in order of their arrival."""
@@ -56,6 +60,7 @@ class Engine:
     iteration_s: Callable[[Batch], float]
     waiting: deque[LoggedRequest] = field(default_factory=deque)
     running: list[LoggedRequest] = field(default_factory=list)
+    now_s: float = 0.0
     preemptions: int = 0
     free_blocks: int = 0
     _taken: int = 0  # blocks ever taken from the front of the queue of free ones
@@ -64,20 +69,37 @@ class Engine:
     _cached: dict[str, int] = field(default_factory=dict)  # the same, held by nobody -> place in the order of release
 
     def run(self, requests: Sequence[LoggedRequest]) -> None:
+        self.empty(requests)
+        for request in requests:
+            self.run_until(request.queued_at_s)
+            self.queue(request)
+        self.run_until(math.inf)
+
+    def empty(self, requests: Sequence[LoggedRequest]) -> None:
+        """All memory is free. Raises PackError for a request among those to come that it can never hold."""
         self._refuse_too_long(requests)
         self.free_blocks = self._released = self.limits.kv_blocks
-        arrivals = deque(requests)
-        now_s = 0.0
-        while arrivals or self.waiting or self.running:
-            if not self.waiting and not self.running:
-                now_s = max(now_s, arrivals[0].queued_at_s)
-            while arrivals and arrivals[0].queued_at_s <= now_s:
-                self.waiting.append(arrivals.popleft())
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def queue(self, request: LoggedRequest) -> None:
+        """A request has come; everything before was run."""
+        if not self.has_work:
+            self.now_s = max(self.now_s, request.queued_at_s)
+        self.waiting.append(request)
+
+    def run_until(self, at_s: float) -> None:
+        """All iterations that begin before an instant, at which somebody comes."""
+        while self.now_s < at_s and self.has_work:
             if quiet := self._quiet_iterations():
                 is_full = len(self.running) == self.limits.sequences
-                now_s = self._decode(quiet, now_s, arrivals[0].queued_at_s if arrivals and not is_full else math.inf)
+                self.now_s = self._decode(quiet, self.now_s, math.inf if is_full else at_s)
             else:
-                now_s = self._iterate(now_s)
+                chosen = self.choose()
+                self.now_s += self.iteration_s(self.batch(chosen))
+                self.absorb(chosen)
 
     def _refuse_too_long(self, requests: Sequence[LoggedRequest]) -> None:
         most_tokens = self.limits.kv_blocks * self.limits.block_tokens
@@ -110,21 +132,20 @@ class Engine:
             one.generated_tokens += made
         return now_s
 
-    def _iterate(self, now_s: float) -> float:
-        chosen = self._choose()
-        now_s += self.iteration_s(self._batch(chosen))
+    def absorb(self, chosen: Chosen) -> None:
+        """What was chosen is computed by now."""
         for request, tokens in chosen:
             request.computed_tokens += tokens
             if request.computed_tokens == request.prompt_tokens + request.generated_tokens:
-                self._emit(request, now_s)
-        return now_s
+                self._emit(request, self.now_s)
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
-    def _choose(self) -> list[tuple[LoggedRequest, int]]:
+    def choose(self) -> Chosen:
+        """Who is computed next, and how many tokens of each."""
         budget, preempted = self.limits.batch_tokens, self.preemptions
         block_tokens = self.limits.block_tokens
-        chosen: list[tuple[LoggedRequest, int]] = []
+        chosen: Chosen = []
         index = 0
         while index < len(self.running) and budget > 0:
             request = self.running[index]
@@ -149,7 +170,7 @@ class Engine:
                 return False
         return True
 
-    def _admit(self, chosen: list[tuple[LoggedRequest, int]], budget: int) -> None:
+    def _admit(self, chosen: Chosen, budget: int) -> None:
         while self.waiting and budget > 0 and len(self.running) < self.limits.sequences:
             request = self.waiting[0]
             tokens = self._begin(request, budget)
@@ -159,7 +180,7 @@ class Engine:
             chosen.append((request, tokens))
             budget -= tokens
 
-    def _batch(self, chosen: Sequence[tuple[LoggedRequest, int]]) -> Batch:
+    def batch(self, chosen: Chosen) -> Batch:
         chunk = context = prompts = decodes = decode_context = emitted = 0
         for request, tokens in chosen:
             if tokens == 1 and request.generated_tokens and request.pending_tokens == 1:

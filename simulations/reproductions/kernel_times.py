@@ -16,15 +16,10 @@ from intensity_feeds.series import Floats
 from simulations.reproductions.tables import PackError, Row, number
 
 # Layers of one block, at the tokens of the batch; a block has two norms.
-_PER_BLOCK = {
-    "qkv_proj": 1,
-    "rotary_emb": 1,
-    "o_proj": 1,
-    "gate_up_proj": 1,
-    "act_fn": 1,
-    "down_proj": 1,
-    "layernorm": 2,
-}
+_PER_BLOCK = {"qkv_proj": 1, "rotary_emb": 1, "o_proj": 1, "layernorm": 2}
+_SOME_MODELS = {"qk_norm": 1}
+_DENSE = {"gate_up_proj": 1, "act_fn": 1, "down_proj": 1}
+_EXPERTS = "moe"
 _ONCE = ("embedding", "final_layernorm")
 _PER_SEQUENCE = ("lm_head", "sampler")
 _US = 1e-6
@@ -41,6 +36,10 @@ class Batch(NamedTuple):
     decodes: int
     decode_context_tokens: float
     emitted: int  # sequences that get a token
+
+    @property
+    def tokens(self) -> int:
+        return self.chunk_tokens + self.decodes
 
 
 class _Axis:
@@ -68,18 +67,33 @@ class _Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KernelTimes:
-    """Times of a model on a GPU. The first two map a count to its time, by index."""
+    """Times of a model on a GPU. The first three map a count to its time, by index.
+
+    `experts_s` is of the layers of experts; zero for a model that has none.
+    """
 
     by_tokens_s: Sequence[float]
+    experts_s: Sequence[float]
     by_sequences_s: Sequence[float]
     attention_us: _Axis
     layers: int
 
     def iteration_s(self, batch: Batch) -> float:
-        tokens = batch.chunk_tokens + batch.decodes
+        return self._own_s(batch) + self.experts_s[batch.tokens]
+
+    def joint_s(self, batches: Sequence[Batch]) -> float:
+        """An iteration of replicas that share their experts: the slowest one's own layers, and all one's experts.
+
+        Each GPU has its part of the experts for the tokens of all, which is taken to cost as much as all experts would
+        for its part of the tokens.
+        """
+        tokens = sum(batch.tokens for batch in batches)
+        return max(map(self._own_s, batches)) + self.experts_s[-(-tokens // len(batches))]
+
+    def _own_s(self, batch: Batch) -> float:
         place = (batch.chunk_tokens, batch.chunk_context_tokens, batch.decodes, batch.decode_context_tokens)
         attention_s = self.layers * self.attention_us.at(place) * _US
-        return self.by_tokens_s[tokens] + self.by_sequences_s[batch.emitted] + attention_s
+        return self.by_tokens_s[batch.tokens] + self.by_sequences_s[batch.emitted] + attention_s
 
 
 def kernel_times(
@@ -88,11 +102,16 @@ def kernel_times(
     """From the two profile tables of a pack. Raises PackError, CellError."""
     curves = _curves(layer_rows)
     counts = np.arange(most_tokens + 1, dtype=np.float64)
-    per_block = sum(times * _interpolated(curves, name, counts) for name, times in _PER_BLOCK.items())
+    has_experts = _EXPERTS in curves
+    names = {**_PER_BLOCK, **({} if has_experts else _DENSE)}
+    names |= {name: times for name, times in _SOME_MODELS.items() if name in curves}
+    per_block = sum(times * _interpolated(curves, name, counts) for name, times in names.items())
+    experts = _interpolated(curves, _EXPERTS, counts) if has_experts else np.zeros(len(counts))
     once = sum(_interpolated(curves, name, counts) for name in _ONCE)
     per_sequence = sum(_interpolated(curves, name, counts) for name in _PER_SEQUENCE)
     return KernelTimes(
         by_tokens_s=np.asarray((layers * per_block + once) * _US).tolist(),
+        experts_s=np.where(counts > 0, layers * experts * _US, 0.0).tolist(),
         by_sequences_s=np.where(counts > 0, per_sequence * _US, 0.0).tolist(),
         attention_us=_attention(attention_rows),
         layers=layers,

@@ -1,19 +1,19 @@
 """Logs of a real vLLM server, request by request, beside an iteration-level simulation of it.
 
-Source: LLMServingSim 2.0, arXiv 2602.23036, and the logs it ships. Decides what is calibrated (one constant: the host's
-time between two iterations, on every other request) and what is compared. Covers one engine on one GPU.
+Source: LLMServingSim 2.0, arXiv 2602.23036, and the logs it ships. Decides what is read from its files and what is
+compared. Covers one engine, layers that are cut over several GPUs, replicas, and experts spread over replicas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from intensity_feeds.series import Floats
-from simulations.reproductions.iterations import Engine, EngineLimits, LoggedRequest
-from simulations.reproductions.kernel_times import KernelTimes, kernel_times
+from simulations.reproductions.iterations import EngineLimits, LoggedRequest
+from simulations.reproductions.kernel_times import kernel_times
+from simulations.reproductions.logged_server import Latencies, ServerLog, calibrated, simulate_log
 from simulations.reproductions.tables import (
     CellError,
     Pack,
@@ -26,81 +26,21 @@ from simulations.reproductions.tables import (
     whole,
 )
 
-_MS = 1000.0
-# Two guesses of the host's time, from which the root of the error is sought.
-_GUESSES_S = (0.0, 0.002)
-_SECANT_STEPS = 4
-_CLOSE_RATIO = 1e-4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Latencies:
-    """Of each request, shape (n,)."""
-
-    ttft_ms: Floats
-    tpot_ms: Floats
-    e2e_ms: Floats
-
-    def of(self, metric: str) -> Floats:
-        known = {"ttft_ms": self.ttft_ms, "tpot_ms": self.tpot_ms, "e2e_ms": self.e2e_ms}
-        if metric not in known:
-            raise CellError(f"{metric!r} is not one of {', '.join(known)}", "metric")
-        return known[metric]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ServerLog:
-    """A server's settings, its requests in order of arrival, and what was measured."""
-
-    limits: EngineLimits
-    times: KernelTimes
-    requests: Sequence[LoggedRequest]
-    request_ids: Sequence[str]
-    real: Latencies
-
-
-def simulate_log(log: ServerLog, host_s: float) -> Latencies:
-    """Every request of the log once more, with `host_s` between two iterations."""
-    requests = [replace(request) for request in log.requests]
-    Engine(limits=log.limits, iteration_s=lambda batch: log.times.iteration_s(batch) + host_s).run(requests)
-    columns = [(one.queued_at_s, one.first_token_at_s, one.finished_at_s, one.output_tokens) for one in requests]
-    queued, first, finished, tokens = np.array(columns, dtype=np.float64).T
-    between = np.maximum(tokens - 1, 1)
-    return Latencies(
-        ttft_ms=_MS * (first - queued), tpot_ms=_MS * (finished - first) / between, e2e_ms=_MS * (finished - queued)
-    )
-
-
-def calibrated_host_s(log: ServerLog) -> float:
-    """The host's time at which the mean latency of every other request is the measured one; never negative."""
-    real_ms = float(log.real.e2e_ms[::2].mean())
-
-    def error_ratio(host_s: float) -> float:
-        return float(simulate_log(log, host_s).e2e_ms[::2].mean()) / real_ms - 1
-
-    (low_s, high_s), (low, high) = _GUESSES_S, tuple(map(error_ratio, _GUESSES_S))
-    for _ in range(_SECANT_STEPS):
-        if abs(high) < _CLOSE_RATIO or high == low:
-            break
-        next_s = max(0.0, high_s - high * (high_s - low_s) / (high - low))
-        low_s, low, high_s, high = high_s, high, next_s, error_ratio(next_s)
-    return high_s
+_METRICS = ("ttft_ms", "tpot_ms", "e2e_ms")
+_EXCHANGES_PER_LAYER = 2  # after attention and after the layers behind it; or to the experts and back
+_ACTIVATION_BYTES = 2
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def server_log(pack: Pack, system: str) -> ServerLog:
-    """A system of systems.csv with its requests and profile. Raises PackError for what is not covered."""
+    """A system of systems.csv with its requests and profile. Raises PackError, CellError."""
     settings = _settings(pack, system)
-    for key in ("num_gpus", "tensor_parallel", "data_parallel"):
-        if int(settings.get(key) or 1) > 1:
-            raise PackError(
-                f"{system}: {key} is {settings[key]}; one engine on one GPU is covered, nothing between GPUs"
-            )
     rows = sorted(pack.table(f"requests_{system}"), key=lambda row: number(row, "queued_s"))
     batch_tokens, block_tokens = whole(settings, "max_num_batched_tokens", 1), whole(settings, "block_size", 1)
     layers, attention = (pack.table(f"profile_{part}_{system}") for part in ("layers", "attention"))
+    replicas, in_step = _several(settings, "data_parallel"), _several(settings, "expert_parallel", 0) > 0
     return ServerLog(
         limits=EngineLimits(
             batch_tokens=batch_tokens,
@@ -111,8 +51,31 @@ def server_log(pack: Pack, system: str) -> ServerLog:
         times=kernel_times(layers, attention, whole(settings, "layers", 1), batch_tokens),
         requests=[_request(row) for row in rows],
         request_ids=[row["request_id"] for row in rows],
-        real=Latencies(**{name: _column(rows, name) for name in ("ttft_ms", "tpot_ms", "e2e_ms")}),
+        real=Latencies(**{name: _column(rows, name) for name in _METRICS}),
+        replicas=replicas,
+        in_step=in_step and replicas > 1,
+        exchange_s_per_token=_exchange_s_per_token(settings, replicas if in_step else 1),
     )
+
+
+def _several(settings: Row, key: str, least: int = 1) -> int:
+    return whole(settings, key, least) if settings.get(key) else least
+
+
+def _exchange_s_per_token(settings: Row, ranks: int) -> float:
+    """What one token of a batch costs on the link, at its nominal rate, in all layers.
+
+    GPUs that share each layer add up their parts in a ring; `ranks` that share experts send each token to all of them.
+    """
+    cut = _several(settings, "tensor_parallel")
+    if cut == 1 and ranks == 1:
+        return 0.0
+    gpus = _several(settings, "num_gpus")
+    if cut * _several(settings, "data_parallel") != gpus:
+        raise PackError(f"{gpus} GPUs are not tensor_parallel {cut} times data_parallel: pipelines are not covered")
+    sent = 2.0 * (cut - 1) / cut + (ranks - 1)
+    token_bytes = whole(settings, "layers", 1) * whole(settings, "hidden_size", 1) * _ACTIVATION_BYTES
+    return _EXCHANGES_PER_LAYER * sent * token_bytes / (1e9 * number(settings, "gpu_link_gb_per_s"))
 
 
 def _settings(pack: Pack, system: str) -> Row:
@@ -155,7 +118,7 @@ def _simulated(pack: Pack, cells: Sequence[Row]) -> dict[str, tuple[ServerLog, L
     found = {}
     for system in dict.fromkeys(_system(pack, row) for row in cells):
         log = server_log(pack, system)
-        found[system] = (log, simulate_log(log, calibrated_host_s(log)))
+        found[system] = (log, simulate_log(log, calibrated(log)))
     return found
 
 
@@ -196,7 +159,7 @@ def _one_request(log: ServerLog, ours: Latencies, request_id: str) -> dict[str, 
     if request_id not in log.request_ids:
         raise CellError(f"{request_id!r} is not in the log", "request_id")
     place = log.request_ids.index(request_id)
-    return {name: float(ours.of(name)[place]) for name in ("ttft_ms", "tpot_ms", "e2e_ms")}
+    return {name: float(ours.of(name)[place]) for name in _METRICS}
 
 
 REPRODUCTION = Reproduction(
@@ -215,7 +178,7 @@ REPRODUCTION = Reproduction(
             expected="requests",
             keys=("request_id",),
             answer=_requests,
-            tolerances=dict.fromkeys(("ttft_ms", "tpot_ms", "e2e_ms"), "inf"),
+            tolerances=dict.fromkeys(_METRICS, "inf"),
             parameters=("system_id",),
         ),
     ),

@@ -38,6 +38,8 @@ ARRIVALS = st.lists(
     st.sampled_from([0.0, 10.0]),
     st.sampled_from([None, 1, 5]),
     st.integers(0, 2),
+    st.booleans(),
+    st.booleans(),
 )
 def test_every_rule_every_tie_and_every_limit_give_the_same_to_the_last_bit(
     gaps: list[tuple[float, int, int, bool]],
@@ -48,6 +50,8 @@ def test_every_rule_every_tie_and_every_limit_give_the_same_to_the_last_bit(
     interactive_hold_s: float,
     max_group: int | None,
     reserved_sequences: int,
+    preempts: bool,
+    has_priorities: bool,
 ) -> None:
     at_s, arrivals = 0.0, []
     for gap_s, prompt_tokens, output_tokens, is_flex in gaps:
@@ -59,7 +63,13 @@ def test_every_rule_every_tie_and_every_limit_give_the_same_to_the_last_bit(
         max_group=max_group,
         reserved_sequences=min(reserved_sequences, workers * sequences - 1),
     )
-    spec = a_spec(workers=workers, sequences=sequences, expected_output_tokens=expected_output_tokens)
+    spec = a_spec(
+        workers=workers,
+        sequences=sequences,
+        expected_output_tokens=expected_output_tokens,
+        preempts=preempts,
+        has_priorities=has_priorities,
+    )
     assert_same(served(loop.run, spec, some_traffic(arrivals), policy))
 
 
@@ -69,6 +79,19 @@ def test_a_busy_pool_gives_the_same_with_and_without_ticks(holding: Holding) -> 
     for ticks_s in (0.0, 1.0):
         traffic = drawn_traffic(1, 120, 3.0, flex_ratio=0.4, ticks_s=ticks_s)
         assert_same(served(loop.run, a_spec(workers=2, sequences=24), traffic, a_policy(holding)))
+
+
+def assert_same_where_memory_is_short(run: Run) -> None:
+    """Two workers whose memory holds some 13 requests each, and 60 of them at once."""
+    spec = a_spec(workers=2, sequences=60, preempts=True, has_priorities=True)
+    twins = served(run, spec, drawn_traffic(3, 300, 4.0, flex_ratio=0.4), a_policy(Holding.PASS_THROUGH))
+    assert len(twins.plain.earlier_stays) > 20
+    assert_same(twins)
+
+
+@pytest.mark.slow
+def test_who_is_preempted_when_memory_runs_out_is_the_same() -> None:
+    assert_same_where_memory_is_short(loop.run)
 
 
 def assert_same_where_adaptive_holds_most(run: Run) -> None:
@@ -114,3 +137,4 @@ def test_compiled_it_still_gives_the_same() -> None:
             traffic = drawn_traffic(seed, 400, rate_per_s, flex_ratio=flex_ratio, ticks_s=0.5 * (workers - 1))
             assert_same(served(run, a_spec(workers=workers, sequences=24), traffic, a_policy(holding)))
     assert_same_where_adaptive_holds_most(run)
+    assert_same_where_memory_is_short(run)

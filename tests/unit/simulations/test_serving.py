@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from intensity_feeds.series import IntensitySeries
+from simulations.accounts import pool_accounts
 from simulations.results import Results, results_of
 from simulations.runs import run_both
 from simulations.scenario import PolicySettings, RequestSettings
@@ -43,6 +45,20 @@ def test_a_worker_never_runs_more_sequences_than_it_may() -> None:
     together = a_request_trace(*[(0.0, 100, 50) for _ in range(30)])
     (trace,) = served(together, max_sequences=4).runs.baseline.pools[0].record.power
     assert trace.sequences.max() == 4
+
+
+def test_energy_of_preempted_requests_is_theirs_and_none_is_lost() -> None:
+    # Two of 250,000 tokens together are more than the 427,000 that an H100 holds beside an 8B model.
+    long = a_request_trace((0.0, 200_000, 50_000), (0.0, 200_000, 50_000), (0.0, 100, 10))
+    results = served(long, preempts=True)
+    (pool,) = results.runs.baseline.pools
+    assert pool.record.earlier_stays[:, 0].tolist() == [1]
+    assert (results.baseline.preemptions, results.baseline.requests) == (1, 3)
+    accounts = pool_accounts(pool, 1.0, IntensitySeries.regular("Z", 0.0, 3600.0, [100.0] * 48))
+    held_kwh = sum(float(trace.energy_j.sum()) for trace in pool.record.power) / 3.6e6
+    first_kwh, second_kwh, _ = accounts.requests.energy_kwh
+    assert accounts.requests.energy_kwh.sum() + accounts.idle.energy_kwh.sum() == pytest.approx(held_kwh, rel=1e-9)
+    assert second_kwh > first_kwh  # it was read twice
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from simulations.power_trace import PowerTrace
 from simulations.results import Results, results_of
 from simulations.runs import run_both
 from simulations.scenario import PolicySettings, RequestSettings, Scenario
-from simulations.workers import PowerTrace
 from tests.unit.simulations.scenarios import a_request_trace, some_inputs
 
 J_PER_KWH = 3.6e6

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaping.energy import step
+from shaping.first_token import STEP_TOKENS
 from shaping.prefixes import named_blocks
 from shaping.profiles import deployment
-from simulations.worker_engine import PREFILL_TOKENS_PER_STEP, Progress, Sequence, WorkerEngine
+from simulations.worker_engine import Progress, Sequence, WorkerEngine
 
 H100_8B = deployment(gpu="h100-sxm", model="llama-3.1-8b")
 
@@ -83,9 +84,9 @@ def test_no_more_sequences_run_than_allowed_and_the_others_wait_their_turn() -> 
 
 def test_a_long_prompt_is_read_in_pieces() -> None:
     engine = an_engine()
-    engine.submit(a_sequence(prompt_tokens=2 * PREFILL_TOKENS_PER_STEP + 1, output_tokens=1))
+    engine.submit(a_sequence(prompt_tokens=2 * STEP_TOKENS + 1, output_tokens=1))
     progress = engine.advance(10.0)
-    assert progress.step_tokens == [PREFILL_TOKENS_PER_STEP, PREFILL_TOKENS_PER_STEP, 1]
+    assert progress.step_tokens == [STEP_TOKENS, STEP_TOKENS, 1]
 
 
 def test_a_sequence_larger_than_the_cache_is_refused() -> None:
