@@ -20,6 +20,8 @@ from scheduler.daemon.metering import Booking, KeptShare
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.outliers import Peer, fault_of
+from scheduler.daemon.upstream_connection import CallError, NotConnectedError, Reply, SilentError
+from scheduler.daemon.upstream_pool import ConnectionPool
 from scheduler.daemon.workers import Failure, Worker, choose
 from scheduler.outlier_settings import OutlierSettings
 from shaping.metered_shares import Share
@@ -32,7 +34,7 @@ _MAX_SENT_ATTEMPTS = 2
 # Embeddings of a large batch are some ten megabytes; more than this is no answer.
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _RETRY_AFTER_S = 2.0
-_IDLE_CONNECTION_S = 30.0
+_CONNECT_S = 5.0
 
 
 class WorkerCallError(Exception):
@@ -54,8 +56,8 @@ class Answer:
         "_is_open",
         "_kept",
         "_metering",
+        "_reply",
         "_request",
-        "_response",
         "_share",
         "asked_at_s",
         "began_beside",
@@ -70,7 +72,7 @@ class Answer:
         self.body: bytes | None = None
         self.read_by: Answer | None = None  # the prefill worker's, where another was asked to read the prompt
         self.has_taken_over = False  # the KV cache that the other made
-        self._response: aiohttp.ClientResponse | None = None
+        self._reply: Reply | None = None
         self._is_open = True
         worker.began(request.adapter)
         self.asked_at_s = env.monotonic_s()
@@ -81,22 +83,22 @@ class Answer:
             self._share = self._metering.began(env.monotonic_s(), request.prompt_tokens, request.output_tokens)
         self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
 
-    def began(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def began(self, reply: Reply) -> None:
+        self._reply = reply
 
     @property
-    def response(self) -> aiohttp.ClientResponse:
-        if self._response is None:
+    def reply(self) -> Reply:
+        if self._reply is None:
             raise RuntimeError("the answer has not begun")
-        return self._response
+        return self._reply
 
     @property
     def status(self) -> int:
-        return self.response.status
+        return self.reply.status
 
     @property
     def is_event_stream(self) -> bool:
-        return self.response.headers.get("Content-Type", "").startswith("text/event-stream")
+        return self.reply.headers.get("Content-Type", "").startswith("text/event-stream")
 
     def book(self, booking: Booking) -> None:
         """Make the booking now, or once the worker's meter knows the energy, where it has one."""
@@ -121,13 +123,12 @@ class Answer:
             self.worker.ended(self._request.adapter)
             if self._metering is not None and self._share is not None:
                 self._metering.ended(self._share, self._env.monotonic_s())
-            if self._response is not None:
-                # A no-op for one read to its end, whose connection is already back in the pool.
-                self._response.close()
+            if self._reply is not None:
+                self._reply.close()
 
 
 class Upstream:
-    """The one client session of the gateway."""
+    """The gateway's way to its workers: connections for calls, a session for whoever asks after their health."""
 
     def __init__(
         self,
@@ -140,20 +141,20 @@ class Upstream:
         self.outliers = outliers or OutlierSettings()
         self._env, self._metrics, self.hand_over = env, metrics, hand_over
         self._session: aiohttp.ClientSession | None = None
+        self._connections: ConnectionPool | None = None
         self._is_closed = False
 
     async def start(self) -> None:
         # No limit of its own: the shaper bounds what is under way, by workers that may come and go.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S)
+        self._connections = ConnectionPool(connect_s=_CONNECT_S)
         self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
 
     async def stop(self) -> None:
         self._is_closed = True
+        if self._connections is not None:
+            self._connections.close()
         if self._session is not None:
             await self._session.close()
 
@@ -290,21 +291,19 @@ class Upstream:
         streams: bool,
         request: Request,
     ) -> Answer:
+        assert self._connections is not None, "started"
         answer = Answer(worker, request, self._env)
         body = with_priority(body, worker.priority, request.latency_class)
         try:
-            answer.began(
-                await self.session.post(
-                    worker.urls[endpoint], data=body, headers=headers, timeout=worker.timeout, allow_redirects=False
-                )
-            )
+            sent = worker.target.head(endpoint, headers, len(body)) + body
+            answer.began(await self._connections.ask(worker.target.origin, sent, worker.settings.timeout_s))
             if answer.status >= 500 or 300 <= answer.status < 400:  # a redirect is a wrong address in the settings
                 raise WorkerCallError(_failure_by_status(answer.status), worker, f"status {answer.status}")
             if not (streams and answer.status == 200 and answer.is_event_stream):
                 answer.body = await _read(answer)
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+        except CallError as error:
             answer.close()
-            raise WorkerCallError(_failure_of(error), worker, _said(error)) from None
+            raise WorkerCallError(_failure_of(error), worker, str(error)) from None
         except BaseException:
             answer.close()
             raise
@@ -342,9 +341,9 @@ class Upstream:
         fields = {"worker": worker.name, "fault": fault, "rest_s": rest_s}
         log.warning("worker is worse than its peers", extra={"action": "worker_rests", **fields})
 
-    def note_broken_stream(self, worker: Worker, error: Exception) -> None:
+    def note_broken_stream(self, worker: Worker, error: CallError) -> None:
         """A stream that ended before its end, after some of it had reached the client."""
-        self._note_failure(WorkerCallError(_failure_of(error), worker, _said(error)))
+        self._note_failure(WorkerCallError(_failure_of(error), worker, str(error)))
 
 
 def _as_peer(worker: Worker, now_s: float) -> Peer:
@@ -352,35 +351,32 @@ def _as_peer(worker: Worker, now_s: float) -> Peer:
     return Peer(settings=worker.settings, recent=worker.recent, is_up=is_up)
 
 
-def _said(error: Exception) -> str:
-    """One line for the log; a timeout has no words of its own."""
-    return str(error) or type(error).__name__
-
-
 async def _read(answer: Answer) -> bytes:
-    response = answer.response
-    length = response.content_length
-    if length is not None and length <= _MAX_ANSWER_BYTES:
-        return await response.read()
-    pieces, size = [], 0
-    async for piece in response.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
+    """The whole body; its connection is free for others then."""
+    content = answer.reply.content
+    pieces = [await content.readany()]
+    size = len(pieces[0])
+    while not content.at_eof():
         if size > _MAX_ANSWER_BYTES:
             raise WorkerCallError(Failure.ERROR, answer.worker, f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
-    return b"".join(pieces)
+        pieces.append(await content.readany())
+        size += len(pieces[-1])
+    answer.reply.close()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _failure_by_status(status: int) -> Failure:
     return Failure.OVERLOADED if status == 503 else Failure.ERROR
 
 
-def _failure_of(error: Exception) -> Failure:
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return Failure.UNREACHABLE
-    if isinstance(error, TimeoutError):
-        return Failure.SILENT
-    return Failure.BROKEN_OFF
+def _failure_of(error: CallError) -> Failure:
+    match error:
+        case NotConnectedError():
+            return Failure.UNREACHABLE
+        case SilentError():
+            return Failure.SILENT
+        case _:
+            return Failure.BROKEN_OFF
 
 
 def _told_to_client(last: WorkerCallError | None, workers: Sequence[Worker], now_s: float) -> ApiError:
