@@ -183,9 +183,13 @@ class Upstream:
         tried: list[Worker] = []
         sent = 0
         last: WorkerCallError | None = None
-        handed, read = await self._handed_over(workers, endpoint, body, headers, streams=streams, request=request)
-        if handed is not None:
-            return handed
+        read: Answer | None = None
+        if self.hand_over is not None and self.hand_over.has_readers(request.model):
+            handed, read = await self._handed_over(
+                self.hand_over, workers, endpoint, body, headers, streams=streams, request=request
+            )
+            if handed is not None:
+                return handed
         while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, request)) is not None:
             tried.append(worker)
             worker.prefixes.touch(request.prefix)
@@ -209,6 +213,7 @@ class Upstream:
 
     async def _handed_over(
         self,
+        hand_over: HandOver,
         workers: Sequence[Worker],
         endpoint: Endpoint,
         body: bytes,
@@ -221,12 +226,10 @@ class Upstream:
 
         Without the first the call is still to be made; the second is there whenever energy went into reading.
         """
-        if self.hand_over is None or not self.hand_over.has_readers(request.model):
-            return None, None
         writer = self._next(workers, [], None, request)
         if writer is None:
             return None, None
-        reader = self.hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
+        reader = hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
         asked = None if reader is None else body_to_read(body)
         if reader is None or asked is None:
             return None, None
@@ -328,10 +331,10 @@ class Upstream:
 
     def _judge(self, worker: Worker, workers: Sequence[Worker], *, is_failed: bool) -> None:
         """A call is over: one that is worse than the others of its model rests."""
-        now_s = self._env.monotonic_s()
-        worker.recent.ended(now_s, is_failed=is_failed)
         if len(workers) == 1:
             return  # there is nobody to be worse than
+        now_s = self._env.monotonic_s()
+        worker.recent.ended(now_s, is_failed=is_failed)
         others = [_as_peer(one, now_s) for one in workers if one is not worker]
         fault = fault_of(_as_peer(worker, now_s), others, self.outliers, now_s)
         if fault is None:
