@@ -185,7 +185,7 @@ class BatchPath:
                     ticket,
                     answer,
                     usage,
-                    reported_j=worker_energy_j(answer.reply.headers.get(WORKER_ENERGY_HEADER)),
+                    reported_j=worker_energy_j(answer.headers.get(WORKER_ENERGY_HEADER)),
                     asked_at_s=asked_s,
                     at_once_at_s=submitted_at_s,
                     tenant=tenant,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -153,7 +154,7 @@ class Gateway:
 
     def add_routes(self, app: web.Application) -> None:
         for endpoint in Endpoint:
-            app.router.add_post(endpoint, self._handler(endpoint))
+            app.router.add_post(endpoint, partial(self._serve, endpoint=endpoint))
         app.router.add_get("/v1/models", self._list_models, allow_head=False)
         app.router.add_get("/v1/models/{model:.+}", self._show_model, allow_head=False)
 
@@ -259,12 +260,6 @@ class Gateway:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def _handler(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def handle(http: web.Request) -> web.StreamResponse:
-            return await self._serve(http, endpoint)
-
-        return handle
-
     async def _serve(self, http: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
@@ -307,7 +302,12 @@ class Gateway:
         whose = self._account_of(http, endpoint, call, asked_model)
         status, headers = _CLIENT_LEFT, _NO_HEADERS
         try:
-            response = await self._routed(http, endpoint, body, call, began_s, whose, route)
+            if route is None:
+                response, _ = await self._served_by(http, endpoint, body, call, began_s, whose)
+            elif route.cascade is None:
+                response, _ = await self._served_by(http, endpoint, route.body, call, began_s, whose, route)
+            else:
+                response = await self._escalated(http, endpoint, call, began_s, whose, route, route.cascade)
             status, headers = response.status, response.headers
         except ApiError as error:
             status = error.status
@@ -344,22 +344,6 @@ class Gateway:
                 arrived_at_s=self._env.now_s(),
             )
         )
-
-    async def _routed(
-        self,
-        http: web.Request,
-        endpoint: Endpoint,
-        body: bytes,
-        call: Call,
-        began_s: float,
-        whose: _Account,
-        route: Route | None,
-    ) -> web.StreamResponse:
-        if route is None:
-            return (await self._served_by(http, endpoint, body, call, began_s, whose))[0]
-        if route.cascade is None:
-            return (await self._served_by(http, endpoint, route.body, call, began_s, whose, route))[0]
-        return await self._escalated(http, endpoint, call, began_s, whose, route, route.cascade)
 
     async def _escalated(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import aiohttp
+from aiohttp import StreamReader, hdrs
 
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.engine_priority import with_priority
@@ -35,6 +36,7 @@ _MAX_SENT_ATTEMPTS = 2
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _RETRY_AFTER_S = 2.0
 _CONNECT_S = 5.0
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class WorkerCallError(Exception):
@@ -63,7 +65,9 @@ class Answer:
         "began_beside",
         "body",
         "has_taken_over",
+        "headers",
         "read_by",
+        "status",
         "worker",
     )
 
@@ -73,6 +77,8 @@ class Answer:
         self.read_by: Answer | None = None  # the prefill worker's, where another was asked to read the prompt
         self.has_taken_over = False  # the KV cache that the other made
         self._reply: Reply | None = None
+        self.status = 0  # until it begins
+        self.headers: Mapping[str, str] = _NO_HEADERS
         self._is_open = True
         worker.began(request.adapter)
         self.asked_at_s = env.monotonic_s()
@@ -84,21 +90,37 @@ class Answer:
         self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
 
     def began(self, reply: Reply) -> None:
-        self._reply = reply
+        self._reply, self.status, self.headers = reply, reply.status, reply.headers
 
     @property
-    def reply(self) -> Reply:
-        if self._reply is None:
-            raise RuntimeError("the answer has not begun")
-        return self._reply
-
-    @property
-    def status(self) -> int:
-        return self.reply.status
+    def content(self) -> StreamReader:
+        """Of a stream, what is still to be read."""
+        assert self._reply is not None, "asked of one that has begun"
+        return self._reply.content
 
     @property
     def is_event_stream(self) -> bool:
-        return self.reply.headers.get("Content-Type", "").startswith("text/event-stream")
+        return self.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/event-stream")
+
+    async def read(self) -> None:
+        """Its whole body; the connection is free for others then. Raises CallError, WorkerCallError."""
+        assert self._reply is not None, "asked of one that has begun"
+        content = self._reply.content
+        body = await content.readany()
+        if not content.at_eof():
+            body = await self._read_on(content, body)
+        self._reply.close()
+        self.body = body
+
+    async def _read_on(self, content: StreamReader, first: bytes) -> bytes:
+        pieces, size = [first], len(first)
+        while not content.at_eof():
+            if size > _MAX_ANSWER_BYTES:
+                what = f"the answer is larger than {_MAX_ANSWER_BYTES} bytes"
+                raise WorkerCallError(Failure.ERROR, self.worker, what)
+            pieces.append(await content.readany())
+            size += len(pieces[-1])
+        return b"".join(pieces)
 
     def book(self, booking: Booking) -> None:
         """Make the booking now, or once the worker's meter knows the energy, where it has one."""
@@ -192,7 +214,8 @@ class Upstream:
                 return handed
         while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, request)) is not None:
             tried.append(worker)
-            worker.prefixes.touch(request.prefix)
+            if request.prefix:
+                worker.prefixes.touch(request.prefix)
             try:
                 answer = await self._attempt(worker, endpoint, body, headers, streams=streams, request=request)
             except WorkerCallError as error:
@@ -303,7 +326,7 @@ class Upstream:
             if answer.status >= 500 or 300 <= answer.status < 400:  # a redirect is a wrong address in the settings
                 raise WorkerCallError(_failure_by_status(answer.status), worker, f"status {answer.status}")
             if not (streams and answer.status == 200 and answer.is_event_stream):
-                answer.body = await _read(answer)
+                await answer.read()
         except CallError as error:
             answer.close()
             raise WorkerCallError(_failure_of(error), worker, str(error)) from None
@@ -352,20 +375,6 @@ class Upstream:
 def _as_peer(worker: Worker, now_s: float) -> Peer:
     is_up = worker.is_up(now_s) and not worker.is_asleep
     return Peer(settings=worker.settings, recent=worker.recent, is_up=is_up)
-
-
-async def _read(answer: Answer) -> bytes:
-    """The whole body; its connection is free for others then."""
-    content = answer.reply.content
-    pieces = [await content.readany()]
-    size = len(pieces[0])
-    while not content.at_eof():
-        if size > _MAX_ANSWER_BYTES:
-            raise WorkerCallError(Failure.ERROR, answer.worker, f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
-        pieces.append(await content.readany())
-        size += len(pieces[-1])
-    answer.reply.close()
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _failure_by_status(status: int) -> Failure:
