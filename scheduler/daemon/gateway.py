@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -79,8 +79,7 @@ class UnknownRegionError(ValueError):
         super().__init__(f"worker {worker} is in region {region!r}, which no [[region]] names: add one")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Account:
+class _Account(NamedTuple):
     """On whose account a call is: its tenant, the batch job it belongs to, and its place in the quota."""
 
     tenant: str

@@ -6,7 +6,7 @@ Pure. Decides how an address of the settings is spelled on the wire; knows no so
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import encode_basic_auth
 from yarl import URL
@@ -20,8 +20,7 @@ _OF_ALL = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(NamedTuple):
     """What a connection is made to, and shared by: two workers on one address share their idle ones."""
 
     host: str
