@@ -103,7 +103,8 @@ class Connection(BaseProtocol):
 
         Whoever stops waiting aborts the connection.
         """
-        assert self.transport is not None and self._parser is None, "asked of a connection that is usable"
+        if self.transport is None or not self.is_usable:  # closed in the instant in which it was made
+            raise BrokenOffError("the connection was closed at once")
         # A parser for each answer: bytes that a worker sends beyond one never become a part of the next.
         self._parser = HttpResponseParser(self, self._loop, _BUFFER_BYTES, read_until_eof=True, auto_decompress=False)
         waiter: asyncio.Future[Reply] = self._loop.create_future()

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from scheduler.daemon import upstream_pool
-from scheduler.daemon.upstream_connection import BrokenOffError, NotConnectedError, Reply, SilentError
+from scheduler.daemon.upstream_connection import BrokenOffError, Connection, NotConnectedError, Reply, SilentError
 from scheduler.daemon.upstream_pool import ConnectionPool
 from scheduler.daemon.upstream_target import Origin, Target
 from tests.integration.gateway_stand import SOON_S, until
@@ -350,6 +350,28 @@ async def test_a_body_of_no_stated_length_that_is_reset_is_not_whole() -> None:
         with pytest.raises(BrokenOffError):
             await reply.content.readany()
         reply.close()
+
+
+async def test_a_worker_that_hangs_up_at_once_breaks_off() -> None:
+    async def behave(peer: Peer) -> None:
+        peer.writer.transport.abort()
+
+    async with a_pool_before(behave) as (pool, worker):
+        for _ in range(20):  # before the request is sent, or after
+            with pytest.raises(BrokenOffError):
+                await ask(pool, worker)
+        assert len(pool) == 0
+
+
+async def test_a_connection_that_is_gone_is_not_asked() -> None:
+    async with a_pool_before(answers(OK)) as (_, worker):
+        loop = asyncio.get_running_loop()
+        where = worker.origin.host, worker.origin.port
+        transport, connection = await loop.create_connection(lambda: Connection(loop, lambda _: None), *where)
+        transport.abort()
+        await until(lambda: connection.transport is None)
+        with pytest.raises(BrokenOffError):
+            await connection.ask(b"", LONG_S)
 
 
 async def test_nobody_there_is_no_connection() -> None:
