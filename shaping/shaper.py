@@ -171,6 +171,26 @@ class Shaper:
 
     def offer(self, request: Request, now_s: float) -> None:
         """Take a request in. Raises OfferError: DuplicateRequest, WrongModel or TooLarge."""
+        self._take_in(request, now_s)
+        self._hold(request, now_s)
+
+    def offer_at_once(self, request: Request, now_s: float) -> Group | None:
+        """Take a request in, and let it go where nobody is held before it and nothing keeps it.
+
+        What `offer` and a `release` after it come to, without the queues between them. None: it is held, and `release`
+        decides. Raises OfferError.
+        """
+        self._take_in(request, now_s)
+        reason = None if self._held else self._goes_at_once(request, now_s)
+        if reason is None:
+            self._hold(request, now_s)
+            return None
+        self._now_s, self._is_asked, self._blocked_by, self._read_at_s = now_s, True, None, math.inf
+        self._count_as_running(request, now_s)
+        self._groups += 1
+        return Group(requests=(request,), released_at_s=now_s, reason=reason)
+
+    def _take_in(self, request: Request, now_s: float) -> None:
         if request.id in self._held or request.id in self._running:
             raise DuplicateRequest(request.id)
         if request.model != self.model:
@@ -178,11 +198,31 @@ class Shaper:
         if self._capacity.kv_tokens is not None and request.kv_tokens > self._capacity.kv_tokens:
             raise TooLarge(request, self._capacity.kv_tokens)
         self._offered += 1
+        self._rule.offered(request, now_s)
+
+    def _hold(self, request: Request, now_s: float) -> None:
         self._held[request.id] = request
         self._sequence_of[request.id] = self._offered
-        self._rule.offered(request, now_s)
         self._enqueue(request)
         self._changed(now_s)
+
+    def _goes_at_once(self, request: Request, now_s: float) -> ReleaseReason | None:
+        """Why one that would be the only one held goes now; None where it does not, or by another rule than its own."""
+        if request.latency_class is not LatencyClass.INTERACTIVE or not self._has_room_for(request):
+            return None
+        ends_at_s = self._rule.hold_until_s(request, request.arrived_at_s)
+        if self._latest_at_s(request) <= now_s < ends_at_s or not self._adapters.takes(request.adapter):
+            return None
+        line = Line(
+            held=1,
+            ends_at_s=ends_at_s,
+            running=len(self._running),
+            sequences=self._capacity.sequences,
+            workers=self._capacity.workers,
+            longest_tokens=request.output_tokens,
+        )
+        verdict = self._rule.verdict(request.latency_class, line, now_s)
+        return verdict.reason if verdict.goes > 0 else None
 
     def release(self, now_s: float, ahead_s: float = 0.0) -> list[Group]:
         """The groups that go now; they count as running from here on.
@@ -290,10 +330,12 @@ class Shaper:
             self._enter_lane(request, request.arrived_at_s)
         else:
             self._waiting.put(request.id, (request.not_before_s, sequence))
+        self._latest_starts.put(request.id, (self._latest_at_s(request), sequence), request.adapter)
+
+    def _latest_at_s(self, request: Request) -> float:
         # The group rule lets the young ones go along when the first hold ends, in their own order.
         is_group = self.policy.holding is Holding.GROUP
-        latest_at_s = request.release_by_s if is_group else self.policy.budget_ends_at_s(request)
-        self._latest_starts.put(request.id, (latest_at_s, sequence), request.adapter)
+        return request.release_by_s if is_group else self.policy.budget_ends_at_s(request)
 
     def _enter_lane(self, request: Request, since_s: float) -> None:
         self._lane_of(request).put(request, self._sequence_of[request.id], self._rule.hold_until_s(request, since_s))
@@ -390,6 +432,9 @@ class Shaper:
     def _start(self, request: Request, now_s: float) -> None:
         self._forget(request.id)
         self._lane_of(request).granted -= 1
+        self._count_as_running(request, now_s)
+
+    def _count_as_running(self, request: Request, now_s: float) -> None:
         self._running[request.id] = request
         self._running_kv_tokens += request.kv_tokens
         self._released += 1

@@ -6,6 +6,7 @@ Decides widths only. Factors are taken as independent and log-normal, so their v
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 from shaping.deployment import ErrorClass
@@ -32,6 +33,7 @@ def factors(*sigmas_ratio: float) -> Band:
     return Band(math.exp(-spread_ratio), math.exp(spread_ratio))
 
 
+@cache
 def class_factors(error_class: ErrorClass) -> Band:
     """The same for a number that comes from one profile."""
     return factors(SIGMA_RATIO[error_class])

@@ -126,7 +126,7 @@ class BatchPath:
                 pool.workers,
                 endpoint,
                 sent,
-                _headers(request_id),
+                {REQUEST_ID_HEADER: request_id},
                 streams=False,
                 request=ticket.request,
             )
@@ -185,7 +185,7 @@ class BatchPath:
                     ticket,
                     answer,
                     usage,
-                    reported_j=worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER)),
+                    reported_j=worker_energy_j(answer.headers.get(WORKER_ENERGY_HEADER)),
                     asked_at_s=asked_s,
                     at_once_at_s=submitted_at_s,
                     tenant=tenant,
@@ -193,13 +193,3 @@ class BatchPath:
             return LineAnswer(status=answer.status, request_id=request_id, body=answer.body, tokens=tokens)
         finally:
             answer.close()
-
-
-def _headers(request_id: str) -> dict[str, str]:
-    return {
-        "Content-Type": "application/json",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "User-Agent": "slacktide",
-        REQUEST_ID_HEADER: request_id,
-    }

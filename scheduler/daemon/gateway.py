@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -79,8 +80,7 @@ class UnknownRegionError(ValueError):
         super().__init__(f"worker {worker} is in region {region!r}, which no [[region]] names: add one")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Account:
+class _Account(NamedTuple):
     """On whose account a call is: its tenant, the batch job it belongs to, and its place in the quota."""
 
     tenant: str
@@ -156,7 +156,7 @@ class Gateway:
 
     def add_routes(self, app: web.Application) -> None:
         for endpoint in Endpoint:
-            app.router.add_post(endpoint, self._handler(endpoint))
+            app.router.add_post(endpoint, partial(self._serve, endpoint=endpoint))
         app.router.add_get("/v1/models", self._list_models, allow_head=False)
         app.router.add_get("/v1/models/{model:.+}", self._show_model, allow_head=False)
 
@@ -262,12 +262,6 @@ class Gateway:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def _handler(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def handle(http: web.Request) -> web.StreamResponse:
-            return await self._serve(http, endpoint)
-
-        return handle
-
     async def _serve(self, http: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         began_s = self._env.monotonic_s()
         body = await read_json_body(http, max_bytes=self._settings.server.max_body_bytes)
@@ -310,7 +304,12 @@ class Gateway:
         whose = self._account_of(http, endpoint, call, asked_model)
         status, headers = _CLIENT_LEFT, _NO_HEADERS
         try:
-            response = await self._routed(http, endpoint, body, call, began_s, whose, route)
+            if route is None:
+                response, _ = await self._served_by(http, endpoint, body, call, began_s, whose)
+            elif route.cascade is None:
+                response, _ = await self._served_by(http, endpoint, route.body, call, began_s, whose, route)
+            else:
+                response = await self._escalated(http, endpoint, call, began_s, whose, route, route.cascade)
             status, headers = response.status, response.headers
         except ApiError as error:
             status = error.status
@@ -347,22 +346,6 @@ class Gateway:
                 arrived_at_s=self._env.now_s(),
             )
         )
-
-    async def _routed(
-        self,
-        http: web.Request,
-        endpoint: Endpoint,
-        body: bytes,
-        call: Call,
-        began_s: float,
-        whose: _Account,
-        route: Route | None,
-    ) -> web.StreamResponse:
-        if route is None:
-            return (await self._served_by(http, endpoint, body, call, began_s, whose))[0]
-        if route.cascade is None:
-            return (await self._served_by(http, endpoint, route.body, call, began_s, whose, route))[0]
-        return await self._escalated(http, endpoint, call, began_s, whose, route, route.cascade)
 
     async def _escalated(
         self,

@@ -21,7 +21,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.guard import Guard, caller_of, guard_of, refuse_single_tenants
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.request_context import REQUEST_IN_HAND
-from scheduler.daemon.traces import Traces
+from scheduler.daemon.traces import TRACE, UNTRACED, Traces
 from scheduler.keys import NOBODY, Asked
 from scheduler.keys import Scope as Scope
 
@@ -39,6 +39,7 @@ _BODY_MIN_BYTES_PER_S = 64 * 1024
 
 
 _CLIENT_LEFT = 499
+_NO_HEADERS: dict[str, str] = {}
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _USUAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})  # known without parsing
 
@@ -143,7 +144,7 @@ async def _finish_headers(request: web.BaseRequest, response: web.StreamResponse
     headers = response.headers
     headers.pop(hdrs.SERVER, None)
     headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
-    if (more := request.get(MORE_HEADERS)) is not None:
+    if more := request.get(MORE_HEADERS):
         headers.update(more)
 
 
@@ -174,6 +175,8 @@ class _Door:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request[REQUEST_ID] = self._env.new_id("req")
+        # All are there from the start: a request asked for what it lacks raises and catches an error inside.
+        request[TRACE], request[MORE_HEADERS] = UNTRACED, _NO_HEADERS
         in_hand = REQUEST_IN_HAND.set(request_id)  # not working_for(), which takes a microsecond
         try:
             if self._traces is None or _is_probe(request):

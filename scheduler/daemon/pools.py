@@ -139,9 +139,14 @@ class ModelPool:
 
     def admit(self, request: Request, now_s: float) -> Ticket:
         """Offer a request; its ticket is already released when nothing keeps it."""
-        ticket = self.held[request.id] = self._held_by_class[request.latency_class][request.id] = Ticket(request)
+        ticket = Ticket(request)
         self._load.arrived(now_s)
-        self._shaper.offer(request, now_s)
+        group = self._shaper.offer_at_once(request, now_s)
+        if group is not None:
+            self._count(group)
+            ticket.release(group.released_at_s, group.reason)
+            return ticket
+        self.held[request.id] = self._held_by_class[request.latency_class][request.id] = ticket
         if self._latest_starts is not None:
             self._latest_starts.held(request)
             self._blocked.set()  # whose turn it is may depend on it
@@ -281,10 +286,8 @@ class ModelPool:
 
     def _let_go(self, now_s: float, ahead_s: float = 0.0) -> None:
         for group in self._shaper.release(now_s, ahead_s):
-            self._group_sizes[group.reason].observe(len(group.requests))
-            self.released[group.reason].add(group)
+            self._count(group)
             for request in group.requests:
-                self.running += 1
                 if self._latest_starts is not None:
                     self._latest_starts.gone(request.id)
                 self.held[request.id].release(group.released_at_s, group.reason)
@@ -292,6 +295,11 @@ class ModelPool:
         if self._shaper.is_blocked:
             self._blocked.set()
         self._rouse(self._shaper.next_wakeup_at_s())
+
+    def _count(self, group: Group) -> None:
+        self._group_sizes[group.reason].observe(len(group.requests))
+        self.released[group.reason].add(group)
+        self.running += len(group.requests)
 
     def _rouse(self, wakeup_at_s: float | None) -> None:
         # Sleeping too short is harmless, so only an earlier instant is worth a switch of tasks.

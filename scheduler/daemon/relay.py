@@ -6,7 +6,9 @@ says inside a stream what went wrong once the status is sent.
 
 from __future__ import annotations
 
-from aiohttp import ClientError, web
+from collections.abc import Awaitable
+
+from aiohttp import hdrs, web
 
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.energy_use import (
@@ -36,6 +38,7 @@ from scheduler.daemon.openai_api import (
 from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.traces import Part, part_of
 from scheduler.daemon.upstream import Answer, Upstream
+from scheduler.daemon.upstream_connection import CallError
 from scheduler.jobs import Job
 from scheduler.ledger import EnergyBasis
 from shaping.deployment import ErrorClass
@@ -133,19 +136,11 @@ class Exchange:
             part.note(energy_j=None if self.used is None else self.used.energy_j)
             answer.close()
 
-    async def _ask(self, trace_headers: dict[str, str]) -> Answer:
+    def _ask(self, trace_headers: dict[str, str]) -> Awaitable[Answer]:
         self.ticket.must_be_released()
         self._asked_at_s = self._env.monotonic_s()
-        # All that the client library would add by itself stands here, which spares it finding out.
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            "User-Agent": "slacktide",
-            REQUEST_ID_HEADER: self.http[REQUEST_ID],
-            **trace_headers,
-        }
-        return await self._upstream.ask(
+        headers = {REQUEST_ID_HEADER: self.http[REQUEST_ID], **trace_headers}
+        return self._upstream.ask(
             self.pool.workers,
             self.endpoint,
             self.body,
@@ -186,7 +181,7 @@ class Exchange:
             usage = read_usage(body, self.endpoint) or Usage(
                 prompt_tokens=self.call.prompt_tokens, completion_tokens=self.call.output_tokens
             )
-            reported_j = worker_energy_j(answer.response.headers.get(WORKER_ENERGY_HEADER))
+            reported_j = worker_energy_j(answer.headers.get(WORKER_ENERGY_HEADER))
             used = self._book(answer, usage, reported_j)
         if committed is not None:
             comment = self._last_comment(used) if answer.status == 200 else b""
@@ -204,7 +199,7 @@ class Exchange:
     def _with_tier(self, answer: Answer, body: bytes) -> bytes:
         """Who names a service tier is told the one it got; the bytes of others are not touched."""
         asked = self.call.service_tier
-        is_told = self.endpoint in _TELLS_TIER and "Content-Encoding" not in answer.response.headers
+        is_told = self.endpoint in _TELLS_TIER and "Content-Encoding" not in answer.headers
         if asked is None or not is_told:
             return body
         return with_tier(body, tier_used(asked, self.ticket.request.latency_class))
@@ -214,12 +209,12 @@ class Exchange:
         if response is None:
             response = web.StreamResponse(headers=self._headers(answer))
             await response.prepare(self.http)
-        content = answer.response.content
+        content = answer.content
         events, tail, is_booked = 0, b"", False
         while True:
             try:
                 chunk = await content.readany()
-            except (ClientError, TimeoutError) as error:
+            except CallError as error:
                 self._upstream.note_broken_stream(answer.worker, error)
                 return await self._break_off(response, tail)
             if not chunk:
@@ -245,7 +240,7 @@ class Exchange:
         counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
         used = self._book(answer, read_stream_usage(tail, self.endpoint) or counted, stream_energy_j(tail))
         # Bytes of ours inside compressed ones would break them.
-        return b"" if "Content-Encoding" in answer.response.headers else self._last_comment(used)
+        return b"" if "Content-Encoding" in answer.headers else self._last_comment(used)
 
     def _last_comment(self, used: Used | None) -> bytes:
         """What a plain answer says in its headers and a stream cannot know before its end; clients pass over it."""
@@ -269,9 +264,9 @@ class Exchange:
         return await _end_with(response, error_event(error))
 
     def _headers(self, answer: Answer) -> dict[str, str]:
-        theirs = answer.response.headers
+        theirs = answer.headers
         headers = {
-            "Content-Type": theirs.get("Content-Type", "application/json"),
+            "Content-Type": theirs.get(hdrs.CONTENT_TYPE, "application/json"),
             "x-slacktide-held-ms": f"{self.ticket.held_s * 1000:.0f}",
             "x-slacktide-model": self.ticket.request.served_name,
             "x-slacktide-region": answer.worker.settings.region,
@@ -374,7 +369,7 @@ def book_answer(
 
 def _reading_j(bookkeeper: Bookkeeper, read: Answer, usage: Usage) -> float | None:
     """What a prefill worker spent on the prompt, by its own word or the model."""
-    reported_j = worker_energy_j(read.response.headers.get(WORKER_ENERGY_HEADER))
+    reported_j = worker_energy_j(read.headers.get(WORKER_ENERGY_HEADER))
     if reported_j is not None:
         return reported_j
     return bookkeeper.modelled_j(

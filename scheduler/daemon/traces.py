@@ -43,13 +43,12 @@ class Traces(Protocol):
         ...
 
 
-TRACE = web.RequestKey("trace", Trace)
+TRACE = web.RequestKey("trace", Trace)  # of every request behind the front door
 
 
 def part_of(http: web.Request, name: str) -> AbstractContextManager[Part]:
     """A part of the request, told to its tracer if it has one."""
-    trace = http.get(TRACE)
-    return _UNTOLD if trace is None else trace.part(name)
+    return http[TRACE].part(name)
 
 
 class _Untold:
@@ -75,5 +74,15 @@ class _Untold:
         return {name: value for name, value, longest in passed_on if 0 < len(value) <= longest and value.isascii()}
 
 
+class _Untraced:
+    """The trace of a request without a tracer."""
+
+    __slots__ = ()
+
+    def part(self, name: str) -> AbstractContextManager[Part]:
+        return _UNTOLD
+
+
 _UNTOLD = _Untold()
 _NOTHING: dict[str, str] = {}
+UNTRACED: Trace = _Untraced()

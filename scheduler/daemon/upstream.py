@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import aiohttp
+from aiohttp import StreamReader, hdrs
 
 from scheduler.daemon.api_errors import ApiError, failed_upstream, unavailable
 from scheduler.daemon.engine_priority import with_priority
@@ -20,6 +21,8 @@ from scheduler.daemon.metering import Booking, KeptShare
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.outliers import Peer, fault_of
+from scheduler.daemon.upstream_connection import CallError, NotConnectedError, Reply, SilentError
+from scheduler.daemon.upstream_pool import ConnectionPool
 from scheduler.daemon.workers import Failure, Worker, choose
 from scheduler.outlier_settings import OutlierSettings
 from shaping.metered_shares import Share
@@ -32,7 +35,8 @@ _MAX_SENT_ATTEMPTS = 2
 # Embeddings of a large batch are some ten megabytes; more than this is no answer.
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _RETRY_AFTER_S = 2.0
-_IDLE_CONNECTION_S = 30.0
+_CONNECT_S = 5.0
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class WorkerCallError(Exception):
@@ -54,14 +58,16 @@ class Answer:
         "_is_open",
         "_kept",
         "_metering",
+        "_reply",
         "_request",
-        "_response",
         "_share",
         "asked_at_s",
         "began_beside",
         "body",
         "has_taken_over",
+        "headers",
         "read_by",
+        "status",
         "worker",
     )
 
@@ -70,7 +76,9 @@ class Answer:
         self.body: bytes | None = None
         self.read_by: Answer | None = None  # the prefill worker's, where another was asked to read the prompt
         self.has_taken_over = False  # the KV cache that the other made
-        self._response: aiohttp.ClientResponse | None = None
+        self._reply: Reply | None = None
+        self.status = 0  # until it begins
+        self.headers: Mapping[str, str] = _NO_HEADERS
         self._is_open = True
         worker.began(request.adapter)
         self.asked_at_s = env.monotonic_s()
@@ -81,22 +89,38 @@ class Answer:
             self._share = self._metering.began(env.monotonic_s(), request.prompt_tokens, request.output_tokens)
         self.began_beside = worker.in_flight  # how many it ran with at its beginning, itself included
 
-    def began(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def began(self, reply: Reply) -> None:
+        self._reply, self.status, self.headers = reply, reply.status, reply.headers
 
     @property
-    def response(self) -> aiohttp.ClientResponse:
-        if self._response is None:
-            raise RuntimeError("the answer has not begun")
-        return self._response
-
-    @property
-    def status(self) -> int:
-        return self.response.status
+    def content(self) -> StreamReader:
+        """Of a stream, what is still to be read."""
+        assert self._reply is not None, "asked of one that has begun"
+        return self._reply.content
 
     @property
     def is_event_stream(self) -> bool:
-        return self.response.headers.get("Content-Type", "").startswith("text/event-stream")
+        return self.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/event-stream")
+
+    async def read(self) -> None:
+        """Its whole body; the connection is free for others then. Raises CallError, WorkerCallError."""
+        assert self._reply is not None, "asked of one that has begun"
+        content = self._reply.content
+        body = await content.readany()
+        if not content.at_eof():
+            body = await self._read_on(content, body)
+        self._reply.close()
+        self.body = body
+
+    async def _read_on(self, content: StreamReader, first: bytes) -> bytes:
+        pieces, size = [first], len(first)
+        while not content.at_eof():
+            if size > _MAX_ANSWER_BYTES:
+                what = f"the answer is larger than {_MAX_ANSWER_BYTES} bytes"
+                raise WorkerCallError(Failure.ERROR, self.worker, what)
+            pieces.append(await content.readany())
+            size += len(pieces[-1])
+        return b"".join(pieces)
 
     def book(self, booking: Booking) -> None:
         """Make the booking now, or once the worker's meter knows the energy, where it has one."""
@@ -121,13 +145,12 @@ class Answer:
             self.worker.ended(self._request.adapter)
             if self._metering is not None and self._share is not None:
                 self._metering.ended(self._share, self._env.monotonic_s())
-            if self._response is not None:
-                # A no-op for one read to its end, whose connection is already back in the pool.
-                self._response.close()
+            if self._reply is not None:
+                self._reply.close()
 
 
 class Upstream:
-    """The one client session of the gateway."""
+    """The gateway's way to its workers: connections for calls, a session for whoever asks after their health."""
 
     def __init__(
         self,
@@ -140,20 +163,20 @@ class Upstream:
         self.outliers = outliers or OutlierSettings()
         self._env, self._metrics, self.hand_over = env, metrics, hand_over
         self._session: aiohttp.ClientSession | None = None
+        self._connections: ConnectionPool | None = None
         self._is_closed = False
 
     async def start(self) -> None:
         # No limit of its own: the shaper bounds what is under way, by workers that may come and go.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S)
+        self._connections = ConnectionPool(connect_s=_CONNECT_S)
         self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
 
     async def stop(self) -> None:
         self._is_closed = True
+        if self._connections is not None:
+            self._connections.close()
         if self._session is not None:
             await self._session.close()
 
@@ -182,12 +205,17 @@ class Upstream:
         tried: list[Worker] = []
         sent = 0
         last: WorkerCallError | None = None
-        handed, read = await self._handed_over(workers, endpoint, body, headers, streams=streams, request=request)
-        if handed is not None:
-            return handed
+        read: Answer | None = None
+        if self.hand_over is not None and self.hand_over.has_readers(request.model):
+            handed, read = await self._handed_over(
+                self.hand_over, workers, endpoint, body, headers, streams=streams, request=request
+            )
+            if handed is not None:
+                return handed
         while sent < _MAX_SENT_ATTEMPTS and (worker := self._next(workers, tried, last, request)) is not None:
             tried.append(worker)
-            worker.prefixes.touch(request.prefix)
+            if request.prefix:
+                worker.prefixes.touch(request.prefix)
             try:
                 answer = await self._attempt(worker, endpoint, body, headers, streams=streams, request=request)
             except WorkerCallError as error:
@@ -208,6 +236,7 @@ class Upstream:
 
     async def _handed_over(
         self,
+        hand_over: HandOver,
         workers: Sequence[Worker],
         endpoint: Endpoint,
         body: bytes,
@@ -220,12 +249,10 @@ class Upstream:
 
         Without the first the call is still to be made; the second is there whenever energy went into reading.
         """
-        if self.hand_over is None or not self.hand_over.has_readers(request.model):
-            return None, None
         writer = self._next(workers, [], None, request)
         if writer is None:
             return None, None
-        reader = self.hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
+        reader = hand_over.reader(writer, endpoint, request, self._env.monotonic_s())
         asked = None if reader is None else body_to_read(body)
         if reader is None or asked is None:
             return None, None
@@ -290,21 +317,19 @@ class Upstream:
         streams: bool,
         request: Request,
     ) -> Answer:
+        assert self._connections is not None, "started"
         answer = Answer(worker, request, self._env)
         body = with_priority(body, worker.priority, request.latency_class)
         try:
-            answer.began(
-                await self.session.post(
-                    worker.urls[endpoint], data=body, headers=headers, timeout=worker.timeout, allow_redirects=False
-                )
-            )
+            sent = worker.target.head(endpoint, headers, len(body)) + body
+            answer.began(await self._connections.ask(worker.target.origin, sent, worker.settings.timeout_s))
             if answer.status >= 500 or 300 <= answer.status < 400:  # a redirect is a wrong address in the settings
                 raise WorkerCallError(_failure_by_status(answer.status), worker, f"status {answer.status}")
             if not (streams and answer.status == 200 and answer.is_event_stream):
-                answer.body = await _read(answer)
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+                await answer.read()
+        except CallError as error:
             answer.close()
-            raise WorkerCallError(_failure_of(error), worker, _said(error)) from None
+            raise WorkerCallError(_failure_of(error), worker, str(error)) from None
         except BaseException:
             answer.close()
             raise
@@ -329,10 +354,10 @@ class Upstream:
 
     def _judge(self, worker: Worker, workers: Sequence[Worker], *, is_failed: bool) -> None:
         """A call is over: one that is worse than the others of its model rests."""
-        now_s = self._env.monotonic_s()
-        worker.recent.ended(now_s, is_failed=is_failed)
         if len(workers) == 1:
             return  # there is nobody to be worse than
+        now_s = self._env.monotonic_s()
+        worker.recent.ended(now_s, is_failed=is_failed)
         others = [_as_peer(one, now_s) for one in workers if one is not worker]
         fault = fault_of(_as_peer(worker, now_s), others, self.outliers, now_s)
         if fault is None:
@@ -342,9 +367,9 @@ class Upstream:
         fields = {"worker": worker.name, "fault": fault, "rest_s": rest_s}
         log.warning("worker is worse than its peers", extra={"action": "worker_rests", **fields})
 
-    def note_broken_stream(self, worker: Worker, error: Exception) -> None:
+    def note_broken_stream(self, worker: Worker, error: CallError) -> None:
         """A stream that ended before its end, after some of it had reached the client."""
-        self._note_failure(WorkerCallError(_failure_of(error), worker, _said(error)))
+        self._note_failure(WorkerCallError(_failure_of(error), worker, str(error)))
 
 
 def _as_peer(worker: Worker, now_s: float) -> Peer:
@@ -352,35 +377,18 @@ def _as_peer(worker: Worker, now_s: float) -> Peer:
     return Peer(settings=worker.settings, recent=worker.recent, is_up=is_up)
 
 
-def _said(error: Exception) -> str:
-    """One line for the log; a timeout has no words of its own."""
-    return str(error) or type(error).__name__
-
-
-async def _read(answer: Answer) -> bytes:
-    response = answer.response
-    length = response.content_length
-    if length is not None and length <= _MAX_ANSWER_BYTES:
-        return await response.read()
-    pieces, size = [], 0
-    async for piece in response.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > _MAX_ANSWER_BYTES:
-            raise WorkerCallError(Failure.ERROR, answer.worker, f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
-    return b"".join(pieces)
-
-
 def _failure_by_status(status: int) -> Failure:
     return Failure.OVERLOADED if status == 503 else Failure.ERROR
 
 
-def _failure_of(error: Exception) -> Failure:
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return Failure.UNREACHABLE
-    if isinstance(error, TimeoutError):
-        return Failure.SILENT
-    return Failure.BROKEN_OFF
+def _failure_of(error: CallError) -> Failure:
+    match error:
+        case NotConnectedError():
+            return Failure.UNREACHABLE
+        case SilentError():
+            return Failure.SILENT
+        case _:
+            return Failure.BROKEN_OFF
 
 
 def _told_to_client(last: WorkerCallError | None, workers: Sequence[Worker], now_s: float) -> ApiError:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aiohttp import ClientTimeout
 from yarl import URL
 
 from scheduler.config import WorkerRole, WorkerSettings
@@ -19,6 +18,7 @@ from scheduler.daemon.engines import LoadReport, health_path
 from scheduler.daemon.metering import Metering, MeterSight
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
 from scheduler.daemon.outliers import RecentCalls
+from scheduler.daemon.upstream_target import Target
 from scheduler.engine_settings import priority_order
 from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
 from shaping.request import PoolCapacity
@@ -29,7 +29,6 @@ _FIRST_EJECTION_S = 1.0
 _LONGEST_EJECTION_S = 30.0
 # A probe is small and cheap: two silent ones in a row say more than three failed requests.
 FAILED_PROBES_TO_EJECT = 2
-CONNECT_TIMEOUT_S = 5.0
 # What an engine said of its load is worth nothing soon: requests last seconds.
 _LOAD_LASTS_S = 10.0
 # Above this an engine puts requests back into its queue, however few places are taken.
@@ -85,8 +84,7 @@ class Worker:
         "report",
         "served",
         "settings",
-        "timeout",
-        "urls",
+        "target",
     )
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -111,11 +109,10 @@ class Worker:
         base = settings.url.rstrip("/")
         self.settings = settings
         self.name = str(URL(base).with_user(None))  # for logs and metrics, without credentials
-        self.urls = {endpoint: URL(base + endpoint) for endpoint in Endpoint}  # parsed once, not per request
+        self.target = Target(base, Endpoint)
         self.base_url = base
         self.health_url = URL(base + health_path(settings.engine))
         self.priority = priority_order(settings)
-        self.timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.timeout_s)
         self.prefixes = PrefixIndex(settings.prefix_cache_tokens // PREFIX_BLOCK_TOKENS)  # of what it was sent
 
     def reported(self, report: LoadReport | None, now_s: float, *, ours: int) -> None:

@@ -22,9 +22,12 @@ def fail(worker: Worker, times: int, now_s: float) -> None:
         worker.failed(Failure.ERROR, now_s)
 
 
-def test_urls_are_made_once_and_names_hold_no_credentials() -> None:
+def test_calls_carry_the_credentials_of_the_address_and_names_hold_none() -> None:
     worker = a_worker("http://user:secret@w:1/base/")
-    assert str(worker.urls[Endpoint.CHAT]) == "http://user:secret@w:1/base/v1/chat/completions"
+    head = worker.target.head(Endpoint.CHAT, {}, 0)
+    assert head.startswith(
+        b"POST /base/v1/chat/completions HTTP/1.1\r\nHost: w:1\r\nAuthorization: Basic dXNlcjpzZWNyZXQ=\r\n"
+    )
     assert "secret" not in worker.name
 
 
