@@ -46,10 +46,10 @@ def least_left_out(case: FleetCase, rounds: int = ROUNDS) -> LeftOut:
         return LeftOut(fewest=0, first=())
     room = RoomPrices(case, jobs)
     proof = room.climbed(min(max(_COUNTED_PAIRS // room.pairs, _LEAST_ROUNDS), rounds))
-    rounds_out, fewest = Counter(proof.rounds_out), _whole(proof.least)
-    if len(parts := crowds(jobs, room.edges_at_s, room.priced_ratio(proof.prices))) > 1:
+    rounds_out, fewest = Counter(proof.rounds_out), _whole(proof.least_jobs)
+    if len(parts := crowds(jobs, room.edges_at_s, room.priced_ratio(proof.prices_per_s))) > 1:
         found = [RoomPrices(case, part).climbed(rounds) for part in parts]
-        fewest = max(fewest, sum(_whole(one.least) for one in found))
+        fewest = max(fewest, sum(_whole(one.least_jobs) for one in found))
     if case.power_caps_w:
         least, stay_out = _by_watts(case, jobs, rounds)
         rounds_out, fewest = rounds_out + stay_out, max(fewest, _whole(least))
@@ -57,8 +57,8 @@ def least_left_out(case: FleetCase, rounds: int = ROUNDS) -> LeftOut:
     return LeftOut(fewest=fewest, first=first)
 
 
-def _whole(least: float) -> int:
-    return max(math.ceil(least - _ROUNDING), 0)
+def _whole(least_jobs: float) -> int:
+    return max(math.ceil(least_jobs - _ROUNDING), 0)
 
 
 def _by_watts(case: FleetCase, jobs: Sequence[Job], rounds: int) -> tuple[float, Counter[str]]:

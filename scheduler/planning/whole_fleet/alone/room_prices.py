@@ -34,10 +34,10 @@ _ROUNDING_RATIO = 2 * float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Proof:
-    """No plan refuses fewer jobs than `least`, a fraction. `rounds_out` counts how often each job stayed out."""
+    """No plan refuses fewer jobs than `least_jobs`, a fraction. `rounds_out` counts how often each job stayed out."""
 
-    least: float
-    prices: Floats
+    least_jobs: float
+    prices_per_s: Floats
     rounds_out: Mapping[str, int]
 
 
@@ -73,9 +73,9 @@ class RoomPrices:
     def edges_at_s(self) -> Floats:
         return self._rates.edges_at_s
 
-    def priced_ratio(self, prices: Floats) -> Floats:
+    def priced_ratio(self, prices_per_s: Floats) -> Floats:
         """What all room costs in each cell beside the dearest cell, (cells,)."""
-        paid: Floats = (prices * self._capacity).sum(axis=(0, 1))
+        paid: Floats = (prices_per_s * self._capacity).sum(axis=(0, 1))
         return paid / max(float(paid.max(initial=0.0)), np.finfo(np.float64).tiny)
 
     def climbed(self, rounds: int) -> Proof:
@@ -91,17 +91,17 @@ class RoomPrices:
             if value > least:
                 least, best = value, prices
         rounds_out = {name: out for one in self._choices for name, out in one.rounds_out.items()}
-        return Proof(least=least, prices=best, rounds_out=rounds_out)
+        return Proof(least_jobs=least, prices_per_s=best, rounds_out=rounds_out)
 
-    def _answer(self, prices: Floats) -> tuple[float, Floats]:
+    def _answer(self, prices_per_s: Floats) -> tuple[float, Floats]:
         """What the prices prove, and by how much the jobs' choices exceed the room, in each way."""
-        ways, kinds, cells = prices.shape
-        of_width = np.einsum("fkc,fkcw->kwc", prices, self._weights).reshape(-1, cells)
+        ways, kinds, cells = prices_per_s.shape
+        of_width = np.einsum("fkc,fkcw->kwc", prices_per_s, self._weights).reshape(-1, cells)
         rates = self._rates.with_prices(of_width, self._rates.power_price_gco2e_per_j)
         held_s, unused = np.zeros_like(of_width), np.zeros_like(of_width)
         paid = sum(one.choose(rates, held_s, unused) for one in self._choices)
         lengths_s = self._rates.lengths_s
-        earned = float((prices * self._capacity * lengths_s).sum())
+        earned = float((prices_per_s * self._capacity * lengths_s).sum())
         over = np.einsum("kwc,fkcw->fkc", held_s.reshape(kinds, -1, cells), self._weights)
         jobs = len(self._rates.case.jobs)
         largest = jobs * float((of_width * lengths_s).sum(axis=1).max()) + abs(paid) + abs(earned)
@@ -173,5 +173,5 @@ def _weights(free_gpus: Floats, widths: Sequence[int]) -> tuple[Floats, Floats]:
     for gpus, some in by_gpus.items():
         here = free_gpus == gpus
         weights[: len(some), here] = some[:, None, :]
-        is_way[: len(some), here] = True
+        is_way[: len(some), here] = gpus > 0
     return weights, is_way
