@@ -161,7 +161,7 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
         search.run(cells, enough_gco2e)
     if len(case.jobs) <= _MOST_EXCHANGED:
-        Settling(plan, carbon, generator).run(SETTLED_CELLS, enough_gco2e)
+        Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough_gco2e)
     found = plan.assignment()
     rank = _rank(case, found)
     # A large fleet's plan is proved before it is compared: the proof is what the greedy rule is given up by.

@@ -5,26 +5,28 @@ one leaves a clean hour to a later one. Here the places of the handful are chose
 job's cheapest place in what is free, whoever else of the handful is there, sums up to a bound; where these places get
 along they are the best ones, else the largest run among them is tried at each of its starts that could still be better.
 A start is tried where one end of the run meets an edge of a forecast, of a job that stays, or of another of the
-handful that meets one. Jobs that may pause come last, one after another. Handfuls with a refused job count as well: any
-plan of all of them is better. Effort is counted in slots looked at.
+handful that meets one. Jobs that may pause come last, one after another in every order, by carbon or by prices of
+capacity. Handfuls with a refused job count as well: any plan of all of them is better. Effort is counted in slots
+looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.planning.whole_fleet.rates import Rates
-from scheduler.planning.whole_fleet.slots.grid import Ask, Indexes
+from scheduler.planning.whole_fleet.slots.grid import Ask, Indexes, View
 from scheduler.planning.whole_fleet.slots.plan import Place, SlotPlan
-from scheduler.planning.whole_fleet.slots.search import LOOK_CELLS
+from scheduler.planning.whole_fleet.slots.search import LOOK_CELLS, reinsert
 
 # All pairs, then all threes that meet, then larger handfuls by chance.
 _LARGEST_HANDFUL = 6
 _LEAST_GAIN_RATIO = 1e-9
+_DAMPED_RATIOS = (0.5, 0.95)
 # One handful takes no more than this share of the effort.
 _ONE_SHARE = 0.05
 
@@ -32,11 +34,13 @@ _ONE_SHARE = 0.05
 class Settling:
     """Handfuls of one plan, which only gets better."""
 
-    def __init__(self, plan: SlotPlan, carbon: Rates, generator: np.random.Generator) -> None:
+    def __init__(self, plan: SlotPlan, guide: Rates, generator: np.random.Generator) -> None:
         self.plan, self._generator = plan, generator
         self.looked_cells = 0
+        # By carbon alone jobs that pause take each other's hours; by a part of the prices they share them.
+        self.views = (plan.carbon, *(plan.view(guide.damped(ratio)) for ratio in _DAMPED_RATIOS))
         grid = plan.grid
-        edges = np.rint((carbon.edges_at_s - grid.start_at_s) / grid.slot_s).astype(np.intp)
+        edges = np.rint((guide.edges_at_s - grid.start_at_s) / grid.slot_s).astype(np.intp)
         self._edges = np.unique(np.clip(edges, 0, grid.slots))
         self._asks = [ask for ask in plan.asks if ask.is_plain and len(ask.rows)]
 
@@ -101,7 +105,7 @@ class _Handful:
 
     def _branch(self, asks: Sequence[Ask], paid_gco2e: float) -> None:
         """Every way to place these beside those of the handful that are placed already."""
-        places = [self._cheapest(ask) for ask in asks]
+        places = [self._cheapest(ask, self._plan.carbon) for ask in asks]
         known = [place for place in places if place is not None]
         if len(known) < len(asks) or not self._is_better(paid_gco2e + sum(place.gco2e for place in known)):
             return
@@ -110,8 +114,9 @@ class _Handful:
             self._remember(asks, known, least_gco2e)
             return
         if all(ask.pauses for ask in asks):
-            for order in permutations(asks):
-                self._one_by_one(order, paid_gco2e)
+            for order, view in product(permutations(asks), self._settling.views):
+                if self._settling.looked_cells < self._stop_cells:
+                    self._one_by_one(order, view, paid_gco2e)
             return
         ask = max((one for one in asks if not one.pauses), key=lambda one: one.size_gpu_s)
         rest = [one for one in asks if one is not ask]
@@ -141,9 +146,9 @@ class _Handful:
                 gco2e=float(flat[index]),
             )
 
-    def _cheapest(self, ask: Ask) -> Place | None:
+    def _cheapest(self, ask: Ask, view: View) -> Place | None:
         self._settling.looked_cells += LOOK_CELLS + ask.cells
-        return self._plan.cheapest(ask, self._plan.carbon)
+        return self._plan.cheapest(ask, view)
 
     def _get_along(self, asks: Sequence[Ask], places: Sequence[Place]) -> bool:
         put: list[Ask] = []
@@ -156,16 +161,16 @@ class _Handful:
             self._plan.take(ask)
         return len(put) == len(asks)
 
-    def _one_by_one(self, asks: Sequence[Ask], paid_gco2e: float) -> None:
-        found: list[Place] = []
+    def _one_by_one(self, asks: Sequence[Ask], view: View, paid_gco2e: float) -> None:
+        """In this order by the view, then each once more to its cleanest place while the others stay."""
+        plan = self._plan
         for ask in asks:
-            place = self._cheapest(ask)
-            if place is None:
-                break
-            self._plan.put(ask, place)
-            found.append(place)
-        for ask in asks[: len(found)]:
-            self._plan.take(ask)
+            if place := self._cheapest(ask, view):
+                plan.put(ask, place)
+        if view is not plan.carbon:
+            self._settling.looked_cells += sum(LOOK_CELLS + ask.cells for ask in asks)
+            reinsert(plan, asks)
+        found = [plan.take(ask) for ask in asks if plan.places[ask.number] is not None]
         total_gco2e = paid_gco2e + sum(place.gco2e for place in found)
         if len(found) == len(asks) and self._is_better(total_gco2e):
             self._remember(asks, found, total_gco2e)
