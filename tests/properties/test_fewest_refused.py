@@ -6,6 +6,8 @@ All times are whole hours, so some plan with the most jobs in time starts every 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.jobs import Job
+from scheduler.planning.plan import Hold
 from scheduler.planning.whole_fleet.alone.left_out import least_left_out
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import plan_fleet
@@ -40,20 +43,20 @@ def tight_jobs(draw: st.DrawFn) -> list[Job]:
     return jobs
 
 
-def fewest_refused(jobs: Sequence[Job], free: Sequence[int] = (GPUS,) * HOURS) -> int:
-    """By every choice for every job: nowhere, or any start with room."""
+def fewest_refused(jobs: Sequence[Job], free: Sequence[Sequence[int]] = ((GPUS,) * HOURS,)) -> int:
+    """By every choice for every job: nowhere, or any start with room in any region."""
     if not jobs:
         return 0
     job, rest = jobs[0], jobs[1:]
     found = 1 + fewest_refused(rest, free)
     first, length = (round(one / HOUR_S) for one in (job.earliest_start_at_s - MIDNIGHT_S, job.duration_s))
     last = round((job.deadline_at_s - MIDNIGHT_S) / HOUR_S) - length
-    for start in range(first, last + 1):
+    for row, start in product(range(len(free)), range(first, last + 1)):
         if found == 0:
             break
-        if min(free[start : start + length]) >= job.gpus:
-            held = [one - job.gpus * (start <= hour < start + length) for hour, one in enumerate(free)]
-            found = min(found, fewest_refused(rest, held))
+        if min(free[row][start : start + length]) >= job.gpus:
+            held = [one - job.gpus * (start <= hour < start + length) for hour, one in enumerate(free[row])]
+            found = min(found, fewest_refused(rest, [*free[:row], held, *free[row + 1 :]]))
     return found
 
 
@@ -62,6 +65,32 @@ def fewest_refused(jobs: Sequence[Job], free: Sequence[int] = (GPUS,) * HOURS) -
 @given(tight_jobs())
 def test_what_is_proved_is_no_more_than_what_the_best_plan_refuses(jobs: list[Job]) -> None:
     assert least_left_out(a_case(jobs), rounds=60).fewest <= fewest_refused(jobs)
+
+
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(tight_jobs(), tight_jobs(), st.integers(1, GPUS))
+def test_what_is_proved_of_regions_and_of_crowds_is_no_more_than_the_best_plan_refuses(
+    jobs: list[Job], later: list[Job], held: int
+) -> None:
+    some = [*jobs[:5], *(replace(job, id=f"later-{job.id}") for job in later[:3])]
+    hours_out = (Hold(start_at_s=MIDNIGHT_S + 2 * HOUR_S, end_at_s=MIDNIGHT_S + 4 * HOUR_S, gpus=held),)
+    regions = [a_region("DE", gpus=2), a_region("FR", gpus=2), replace(a_region("GB", gpus=GPUS), held=hours_out)]
+    free = [[2] * HOURS, [2] * HOURS, [GPUS - held * (2 <= hour < 4) for hour in range(HOURS)]]
+    hourly = {zone: a_series(*range(100, 100 + HOURS), zone=zone) for zone in ("DE", "FR", "GB")}
+    case = FleetCase(jobs=some, regions=regions, forecasts=hourly)
+    assert least_left_out(case, rounds=60).fewest <= fewest_refused(some, free)
+
+
+def test_crowds_far_apart_are_each_counted_as_whole_jobs() -> None:
+    # In each crowd two runs of 3 h within 4 h: half a job too many, twice.
+    jobs = [
+        a_job(f"{name}-{day}", duration_s=3 * HOUR_S, within_s=4 * HOUR_S, earliest_s=MIDNIGHT_S + day * 24 * HOUR_S)
+        for day in range(3)
+        for name in ("a", "b")
+    ]
+    case = FleetCase(jobs=jobs, regions=[a_region()], forecasts={"DE": a_series(*[100.0] * 72)})
+    assert least_left_out(case).fewest == 3
 
 
 @pytest.mark.slow

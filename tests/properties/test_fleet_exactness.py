@@ -119,8 +119,8 @@ def test_the_exact_optimum_lies_between_the_bound_and_the_plan(
     assert found.certificate.lower_bound_gco2e <= least * (1 + 1e-6)
     assert lower_bound(only.jobs, Rates.of(only)).lower_bound_gco2e <= least * (1 + 1e-6)
     assert least <= found.certificate.emissions_gco2e * (1 + 1e-6)
-    # What is asked of a fleet plan at the worst. Small fleets are hardest: one job is a large share of the whole.
-    assert found.certificate.emissions_gco2e <= 1.02 * least
+    # Small fleets are hardest: one job is a large share of the whole.
+    assert found.certificate.emissions_gco2e <= 1.01 * least
 
 
 def test_the_exact_solver_agrees_with_two_jobs_by_hand() -> None:

@@ -26,6 +26,7 @@ from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slots.fewest_refused import drafted
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
 from scheduler.planning.whole_fleet.slots.search import Search
+from scheduler.planning.whole_fleet.slots.settling import Settling
 from scheduler.planning.whole_fleet.token_pools import PoolRun
 from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, never_possible
 
@@ -39,6 +40,8 @@ _MOST_POLISHED, _MOST_EXCHANGED, TRIES = 4000, 100, 200
 # A plan this close to the bound is good enough; searching on would cost time and save nothing that can be measured.
 ENOUGH_GAP_RATIO = 0.002
 _POLISH_ROUNDS = 4
+# What it takes to settle a dozen jobs: about a second.
+SETTLED_CELLS = 120_000_000
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
@@ -153,9 +156,12 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     carbon = Rates.of(case)
     first = drafted(case, carbon, _guiding_rounds(case), generator)
     plan, guide = first.plan, first.guide
+    enough_gco2e = guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO)
     if (cells := _searched_cells(plan)) > 0:
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
-        search.run(cells, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
+        search.run(cells, enough_gco2e)
+    if len(case.jobs) <= _MOST_EXCHANGED:
+        Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough_gco2e)
     found = plan.assignment()
     rank = _rank(case, found)
     # A large fleet's plan is proved before it is compared: the proof is what the greedy rule is given up by.

@@ -24,6 +24,7 @@ import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
+from scheduler.planning.whole_fleet.alone.ascent import LAST_STEP_RATIO, Slopes
 from scheduler.planning.whole_fleet.alone.choices import OwnChoice, own_choices
 from scheduler.planning.whole_fleet.alone.pools import OwnPools
 from scheduler.planning.whole_fleet.rates import Rates
@@ -31,11 +32,8 @@ from scheduler.planning.whole_fleet.rates import Rates
 _J_PER_KWH = 3.6e6
 
 DEFAULT_ROUNDS = 200
-# The first step of a price, beside what a job pays for a GPU in the mean, and the last beside the first.
-FIRST_STEP_RATIO, _LAST_STEP_RATIO = 1.5, 0.01
-# How much of the slope, and of its square, is kept from round to round; measured in docs/decisions/0013 and 0016.
-_KEPT_RATIO, _KEPT_SQUARE_RATIO = 0.8, 0.99
-_FLAT_RATIO = 1e-2
+# The first step of a price, beside what a job pays for a GPU in the mean.
+FIRST_STEP_RATIO = 1.5
 # The bound is a difference of large sums. Twice their worst rounding for each cell that is summed, and this share of
 # the result, are given away, so that rounding never makes it too high.
 _ROUNDING_OF_SUMS_RATIO = 2 * float(np.finfo(np.float64).eps)
@@ -102,7 +100,7 @@ def _climbed(choices: _Jobs, rates: Rates, rounds: int, first_step_gco2e_per_s: 
     answer = choices.answer(rates)
     ascent = _Ascent(rates=rates, best=rates, best_gco2e=answer.value_gco2e, capacity=choices.capacity)
     for number in range(1, rounds + 1):
-        ascent.step(answer, first_step_gco2e_per_s * _LAST_STEP_RATIO ** (number / rounds))
+        ascent.step(answer, first_step_gco2e_per_s * LAST_STEP_RATIO ** (number / rounds))
         answer = choices.answer(ascent.rates)
         ascent.remember(answer)
     return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
@@ -117,40 +115,28 @@ def _mean_gco2e_per_s(rates: Rates, w_per_gpu: float) -> float:
 
 @dataclass(slots=True, kw_only=True)
 class _Ascent:
-    """Where the ascent is: the present prices, the best so far, and the slopes behind it, as shares of capacity."""
+    """Where the ascent is: the present prices, the best so far, and the slopes behind it."""
 
     rates: Rates
     best: Rates
     best_gco2e: float
     capacity: tuple[Floats, Floats]
-    slope_ratio: list[Floats] = field(init=False)
-    square_ratio: list[Floats] = field(init=False)
-    rounds: int = 0
+    gpu_slopes: Slopes = field(init=False)
+    power_slopes: Slopes = field(init=False)
 
     def __post_init__(self) -> None:
-        nothing = np.zeros_like(self.rates.carbon_g_per_kwh)
-        self.slope_ratio, self.square_ratio = [nothing, nothing], [nothing, nothing]
+        shape = self.rates.carbon_g_per_kwh.shape
+        self.gpu_slopes, self.power_slopes = Slopes(shape), Slopes(shape)
 
     def step(self, answer: _Answer, gpu_step_gco2e_per_s: float) -> None:
         """Move to the next prices."""
-        self.rounds += 1
         gpus, caps_w = self.capacity
-        gpu = self._aimed(0, answer.over_gpus / gpus)
-        power = self._aimed(1, answer.over_w / caps_w)
+        gpu = self.gpu_slopes.aimed(answer.over_gpus / gpus)
+        power = self.power_slopes.aimed(answer.over_w / caps_w)
         self.rates = self.rates.with_prices(
             np.maximum(self.rates.gpu_price_gco2e_per_s + gpu_step_gco2e_per_s * gpu, 0.0),
             np.maximum(self.rates.power_price_gco2e_per_j + gpu_step_gco2e_per_s * gpus / caps_w * power, 0.0),
         )
-
-    def _aimed(self, resource: int, slope_ratio: Floats) -> Floats:
-        """The slope so far beside its usual size, both averaged; no more than about one."""
-        keep, keep_square = _KEPT_RATIO, _KEPT_SQUARE_RATIO
-        self.slope_ratio[resource] = keep * self.slope_ratio[resource] + (1 - keep) * slope_ratio
-        self.square_ratio[resource] = keep_square * self.square_ratio[resource] + (1 - keep_square) * slope_ratio**2
-        mean = self.slope_ratio[resource] / (1 - keep**self.rounds)
-        usual = np.sqrt(self.square_ratio[resource] / (1 - keep_square**self.rounds) + _FLAT_RATIO**2)
-        aimed: Floats = mean / usual
-        return aimed
 
     def remember(self, answer: _Answer) -> None:
         if answer.value_gco2e > self.best_gco2e:

@@ -16,14 +16,11 @@ import numpy as np
 
 from scheduler.jobs import Job
 from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
-from scheduler.planning.whole_fleet.alone.left_out import ROUNDS, LeftOut, least_left_out
+from scheduler.planning.whole_fleet.alone.left_out import LeftOut, least_left_out
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slots.drafts import best_draft, insist, make_room
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
-
-# A fleet of 10,000 jobs in ten regions gets a quarter of the rounds: one takes some 30 ms there.
-_COUNTED_PAIRS, _LEAST_ROUNDS = 2_000_000, 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +38,7 @@ def drafted(case: FleetCase, carbon: Rates, rounds: int, generator: np.random.Ge
     plan = best_draft(case, carbon, guide, generator)
     if not plan.refused:
         return Drafted(plan=plan, guide=guide, fewest_refused=0)
-    counted = _COUNTED_PAIRS // (len(case.jobs) * len(case.regions))
-    out = least_left_out(case, min(max(counted, _LEAST_ROUNDS), ROUNDS))
+    out = least_left_out(case)
     if (rest := _rest(case, out, plan.refused)) is not None:
         guide = lower_bound(rest.jobs, carbon, rounds)
         fitting = best_draft(rest, carbon, guide, generator)

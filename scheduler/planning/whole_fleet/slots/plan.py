@@ -179,11 +179,7 @@ class SlotPlan:
         count = stop - first - ask.length + 1
         if count < 1:
             return None
-        costs = self._window_costs(ask, view, rows, first, stop)
-        if not is_open.all():
-            closed = np.zeros((len(is_open), stop - first + 1), dtype=np.int32)
-            np.cumsum(~is_open, axis=1, out=closed[:, 1:])
-            costs[closed[:, ask.length :] != closed[:, :count]] = np.inf
+        costs = self._open_costs(ask, view, is_open, rows, first, stop)
         row, start = divmod(int(costs.argmin()), count)
         cost = float(costs[row, start])
         if math.isinf(cost):
@@ -191,6 +187,20 @@ class SlotPlan:
         region = int(ask.rows[row]) if not isinstance(rows, slice) else row + (rows.start or 0)
         place = Place(region=region, begin=first + start, end=first + start + ask.length, gco2e=cost)
         return place if view is self.carbon else self._emitting(ask, place)
+
+    def start_costs(self, ask: Ask) -> Floats:
+        """What a plain job in one piece emits from each of its starts on, (its regions, starts); infinite where there
+        is no room."""
+        rows = self._rows(ask)
+        return self._open_costs(ask, self.carbon, self._has_room(ask), rows, ask.first, ask.stop)
+
+    def _open_costs(self, ask: Ask, view: View, is_open: Bools, rows: Indexes | slice, first: int, stop: int) -> Floats:
+        costs = self._window_costs(ask, view, rows, first, stop)
+        if not is_open.all():
+            closed = np.zeros((len(is_open), stop - first + 1), dtype=np.int32)
+            np.cumsum(~is_open, axis=1, out=closed[:, 1:])
+            costs[closed[:, ask.length :] != closed[:, : costs.shape[1]]] = np.inf
+        return costs
 
     def _window_costs(self, ask: Ask, view: View, rows: Indexes | slice, first: int, stop: int) -> Floats:
         """Of every start: everything up to the last slot's used part, less everything before the start."""
