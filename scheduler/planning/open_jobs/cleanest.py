@@ -94,7 +94,7 @@ def _mended(joint: Joint, order: Sequence[Need], hysteresis_ratio: float) -> Dra
     draft = Draft(joint=joint, board=joint.fresh_board())
     planned = {one.job.id: one.planned for one in joint.open_jobs}
     kept: list[Place] = []
-    for _, place in priced_places(draft.board, planned, order):
+    for place in priced_places(draft.board, planned, order):
         if place is not None and has_head_room(draft.board, place):
             kept.append(place)
             draft.put(place)

@@ -1,8 +1,8 @@
 """What the places of many jobs emit, told for all runs of one region together: as the board tells it one by one.
 
-A plan of a thousand jobs that is made again prices each place anew, and a call for two instants takes as long as one for
-a thousand. Jobs in several pieces, or with a power or a number of GPUs that changes, are left to the board. Chooses
-nothing.
+A plan of a thousand jobs that is made again prices each place anew, and to ask for two instants takes about as long as
+for a thousand. Jobs in several pieces, or with a power or a number of GPUs that changes, are left to the board.
+Chooses nothing.
 """
 
 from __future__ import annotations

@@ -37,20 +37,17 @@ _CHOSEN = (Cause.CLEANEST, Cause.NO_SLACK)
 
 def priced_places(
     board: Board, before: Mapping[str, Placement | None], needs: Sequence[Need]
-) -> Iterator[tuple[Need, Place | None]]:
+) -> Iterator[Place | None]:
     """The places so far at their newest price, whoever holds their room; None for one that is not to be kept."""
     ahead = [_to_keep(before[wanted.job.id], wanted) for wanted in needs]
-    runs = [(wanted.job, segments) for wanted, segments in zip(needs, ahead, strict=True) if segments]
-    prices = iter(integrals_g_s_per_kwh(board, runs))
-    for wanted, segments in zip(needs, ahead, strict=True):
-        placed, integral = before[wanted.job.id], next(prices) if segments else None
-        if placed is None or integral is None:
-            yield wanted, None
-            continue
-        yield (
-            wanted,
-            Place(need=wanted, segments=segments, cause=placed.cause, at_once=None, integral_g_s_per_kwh=integral),
-        )
+    runs = [(wanted.job, segments) for wanted, segments in zip(needs, ahead, strict=True)]
+    prices = integrals_g_s_per_kwh(board, runs)
+    for wanted, segments, integral in zip(needs, ahead, prices, strict=True):
+        placed = before[wanted.job.id]
+        if placed is None or not segments or integral is None:
+            yield None
+        else:
+            yield Place(need=wanted, segments=segments, cause=placed.cause, at_once=None, integral_g_s_per_kwh=integral)
 
 
 def has_head_room(board: Board, place: Place) -> bool:
