@@ -89,7 +89,13 @@ def test_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
 
 def from_loose_lines(patch: pytest.MonkeyPatch) -> None:
     """As on long lines: whole cells first, few places at a time, windows on the work done."""
-    for name, value in (("_FIRST_PLACES", 3), ("_MANY_COSTS", 25), ("_MOST_PLACES", 6)):
+    for name, value in (
+        ("_FEW_INSTANTS", 0),
+        ("_FEW_PLACES", 3),
+        ("_FIRST_PLACES", 3),
+        ("_MANY_COSTS", 25),
+        ("_MOST_PLACES", 6),
+    ):
         patch.setattr(piece_search, name, value)
     patch.setattr(piece_task, "MANY_VERTICES", 0)
 

@@ -31,10 +31,11 @@ from scheduler.planning.one_job.work_price import (
     sweep,
 )
 
-# Among so few places of a loose line the first choice is sought.
-_FEW_PLACES = 60
-# How many places the first limit leaves, to be searched or to be made tight; then so many times more. When no more than
-# the last lie below the cost of a choice that is known, all of them are searched at once.
+# A line of no more instants is searched in less time than a first choice takes, and so is one of single slots, where no
+# border lies inside a cell. Its first limit leaves few places; among so few of a loose line the first choice is sought.
+_FEW_INSTANTS, _FEW_PLACES = 700, 60
+# How many places the first limit of a longer line leaves, to be searched or to be made tight; then so many times more.
+# When no more than the last lie below the cost of a choice that is known, all of them are searched at once.
 _FIRST_PLACES, _FACTOR, _MOST_PLACES = 600, 3, 3000
 # Below a limit that held nothing lie so many times fewer than are tried next.
 _MORE_RATIO = 2
@@ -72,12 +73,13 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
 class _Limits:
     """Between what limits to search: no choice costs less than `least_cost`, and one that costs `most_cost` is known.
 
-    What costs more than `asked_cost` is of no interest yet.
+    What costs more than `asked_cost` is of no interest yet; `is_guessed` tells that the known one was sought.
     """
 
     most_cost: float
     asked_cost: float = INFINITE
     least_cost: float = -INFINITE
+    is_guessed: bool = False
 
 
 def _dearest_cost(task: PieceTask) -> float:
@@ -99,9 +101,11 @@ def _raised(
     offset_cost, is_tight = onward.offset_cost, onward.line.is_all
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
     most_places = through.places_below(limits.least_cost - offset_cost)
-    most_cost, known = _guessed(task, through, seen, limits.most_cost)
-    if through.count_below(most_cost - offset_cost) <= _MOST_PLACES:
-        most_places = _MOST_PLACES
+    most_cost, known = limits.most_cost, None
+    if limits.is_guessed or (task.cell > 1 and len(onward.line.instants) > _FEW_INSTANTS):
+        most_cost, known = _guessed(task, through, seen, most_cost)
+        is_near = through.count_below(most_cost - offset_cost) <= _MOST_PLACES
+        most_places = max(most_places, _MOST_PLACES if is_near else _FIRST_PLACES)
     while True:
         limit_cost = min(most_cost, limits.asked_cost, through.reach_cost(most_places) + offset_cost)
         places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_tight)
@@ -110,7 +114,8 @@ def _raised(
                 places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
             cost, found = _searched(task, onward, places, max_kept)
         else:
-            inner = replace(limits, most_cost=most_cost, asked_cost=limit_cost)
+            is_guessed = limits.is_guessed or known is not None
+            inner = replace(limits, most_cost=most_cost, asked_cost=limit_cost, is_guessed=is_guessed)
             cost, found = _tightened(task, places, onward, inner, max_kept)
             limits = replace(limits, least_cost=limit_cost)
         # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
@@ -194,7 +199,7 @@ class _Through:
 
     def places_below(self, limit_cost: float) -> int:
         """At least the first number of places to try that reaches above a limit."""
-        return max(_FIRST_PLACES, _MORE_RATIO * self.count_below(limit_cost))
+        return max(_FEW_PLACES, _MORE_RATIO * self.count_below(limit_cost))
 
     def places(self, task: PieceTask, limit_cost: float, *, between: bool) -> Places:
         line = self.onward.line
