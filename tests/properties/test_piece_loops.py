@@ -14,7 +14,8 @@ from scheduler.jobs import Interruption
 from scheduler.planning.one_job import piece_kernels
 from scheduler.planning.one_job.compiled_loops import compiled_loops
 from scheduler.planning.one_job.piece_loops import Loops
-from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
+from scheduler.planning.one_job.piece_search import cheapest_spans
+from scheduler.planning.one_job.piece_task import PieceTask
 from scheduler.planning.one_job.preemptible import Work, cheapest_pieces
 from scheduler.planning.one_job.region_search import RegionTask, cheapest_region_spans
 from scheduler.planning.one_job.work_price import PieceLine, sweep

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.trace import read_trace
-from scheduler.planning.one_job import piece_search
+from scheduler.planning.one_job import piece_search, piece_task
 from scheduler.planning.one_job.piece_rows import PieceRule
-from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
+from scheduler.planning.one_job.piece_search import cheapest_spans
+from scheduler.planning.one_job.piece_task import PieceTask
 from scheduler.planning.one_job.work_price import INFINITE, best_price, sweep
 from tests.piece_table import GridTask, cheapest_pieces_on_grid, total_cost
 from tests.real_data import real_data
@@ -88,8 +89,15 @@ def test_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
 
 def from_loose_lines(patch: pytest.MonkeyPatch) -> None:
     """As on long lines: whole cells first, few places at a time, windows on the work done."""
-    for name, value in (("_MANY_VERTICES", 0), ("_FIRST_PLACES", 3), ("_MANY_COSTS", 25)):
+    for name, value in (
+        ("_FEW_INSTANTS", 0),
+        ("_FEW_PLACES", 3),
+        ("_FIRST_PLACES", 3),
+        ("_MANY_COSTS", 25),
+        ("_MOST_PLACES", 6),
+    ):
         patch.setattr(piece_search, name, value)
+    patch.setattr(piece_task, "MANY_VERTICES", 0)
 
 
 @settings(max_examples=250, deadline=None)

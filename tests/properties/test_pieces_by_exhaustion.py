@@ -133,7 +133,7 @@ def _filled(rates: list[float], work: float) -> Pieces | None:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    rates=st.lists(rate, min_size=3, max_size=12),
+    rates=st.lists(rate, min_size=7, max_size=12),  # fewer fit into so few cells at their own unit
     from_min=st.integers(0, 7),
     work_min=st.integers(5, 30),
     checkpoint_min=st.integers(0, 4),

@@ -7,12 +7,10 @@ Knows slots, regions, one price for work and the places; how these were found, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
 from scheduler.planning.one_job.piece_kernels import BEGIN, END, RIPEN_FIRST, RIPEN_MIDDLE, Ints, Rows, Rule, Steps
@@ -66,79 +64,33 @@ class PieceRule:
         return self.work + self.first_restore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Places:
-    """Where pieces may begin and end below a limit.
+    """Where pieces may begin and end below a limit: keys that grow.
 
-    Where known, a window says which amounts of work may have been done by then: (least, one more than the most).
+    Where known, a window for each start and for each end, shape (places, 2), says which amounts of work may have been
+    done by then: the least, and one more than the most.
     """
 
-    first_starts: frozenset[Key]
-    starts: frozenset[Key]
-    last_starts: frozenset[Key]
-    ends: frozenset[Key]
-    last_ends: frozenset[Key] = frozenset()
-    start_windows: Mapping[Key, Span] = field(default_factory=dict)
-    end_windows: Mapping[Key, Span] = field(default_factory=dict)
+    first_starts: Ints
+    starts: Ints
+    last_starts: Ints
+    ends: Ints
+    last_ends: Ints | None = None
+    start_windows: Ints | None = None
+    end_windows: Ints | None = None
 
     @property
     def count(self) -> int:
         return len(self.first_starts) + len(self.starts) + len(self.ends)
-
-    def start_window(self, key: Key, wide: int) -> Span:
-        return self.start_windows.get(key, (0, wide))
-
-    def end_window(self, key: Key, wide: int) -> Span:
-        return self.end_windows.get(key, (0, wide))
-
-    def kept(self, wide: int) -> int:
-        """How many costs a search keeps."""
-        if not self.end_windows and not self.start_windows:
-            return wide * (len(self.starts) + len(self.ends))
-        windows = [self.end_window(at, wide) for at in self.ends] + [self.start_window(at, wide) for at in self.starts]
-        return sum(upto - least for least, upto in windows)
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Kept:
-    """Rows as arrays, and the steps that filled them."""
-
-    steps: Steps
-    starts: Ints
-    start_rows: Rows
-    ends: Ints
-    end_rows: Rows
-
-    def before_cost(self) -> dict[Key, tuple[int, Floats]]:
-        begun = self.steps.row[self.steps.kind == BEGIN].tolist()
-        return {int(self.starts[row]): _row(self.start_rows, row) for row in begun}
-
-    def ended_at(self) -> list[tuple[Key, int, Floats]]:
-        ended = self.steps.row[self.steps.kind == END].tolist()
-        return [(int(self.ends[row]), *_row(self.end_rows, row)) for row in ended]
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Begun:
-    """The starts that have a row, and the amounts of work that it is kept for: shape (starts,)."""
-
-    key: Ints
-    least: Ints
-    upto: Ints
-
-    @classmethod
-    def of(cls, before_cost: Mapping[Key, tuple[int, Floats]]) -> Self:
-        spans = [(key, least, least + len(row)) for key, (least, row) in before_cost.items()]
-        key, least, upto = np.array(spans, dtype=np.int64).reshape(-1, 3).T
-        return cls(key=key, least=least, upto=upto)
 
 
 @dataclass(slots=True)
 class RowSearch:
     """Least costs at one price for each amount of work done, and what tells how the best came about.
 
-    `sums_cost` has shape (regions, slots + 1): running sums of cost less price. Rows are kept as (least work done,
-    costs from there on), as far as the places say they matter. Raises TooWideError.
+    `sums_cost` has shape (regions, slots + 1): running sums of cost less price. Rows are kept from the least work done
+    on, as far as the places say they matter. Raises TooWideError.
     """
 
     rule: PieceRule
@@ -148,35 +100,30 @@ class RowSearch:
     places: Places
     max_kept: int
     loops: Loops | None = None
-    earned_cost: dict[Key, float] = field(init=False)  # the sums where a piece may begin or end
     fee_cost: float = field(init=False)
-    paused_cost: Floats = field(init=False)  # by work done, now
-    running_cost: Floats = field(init=False)  # by region and work done less the instant plus all slots, less `earned`
-    stretch: list[Span] = field(init=False)  # of each region, now or next
-    rest: list[list[Span]] = field(init=False)  # the later ones, the next one last
-    before_cost: dict[Key, tuple[int, Floats]] = field(init=False, default_factory=dict)  # by start: the row before it
-    ended_at: list[tuple[Key, int, Floats]] = field(init=False, default_factory=list)  # end, and its row
-    best_cost: float = field(init=False, default=INFINITE)
-    best: tuple[Key, int] = field(init=False, default=(0, 0))  # start of the last piece, work done before
-    kept: _Kept | None = field(init=False, default=None)  # rows that compiled loops have filled
-    begun: _Begun = field(init=False)  # of `before_cost`, for the walk back
+    best_cost: float = field(init=False)
+    steps: Steps = field(init=False)
+    start_rows: Rows = field(init=False)  # costs before each start, and with each end
+    end_rows: Rows = field(init=False)
+    best: tuple[int, int] = field(init=False)  # row of the start of the last piece, work done before
 
     def __post_init__(self) -> None:
-        wide = self.rule.work - self.rule.shortest + 1
-        if (kept := self.places.kept(wide)) > self.max_kept:
-            raise TooWideError(kept)
+        places, wide = self.places, self.rule.work - self.rule.shortest + 1
+        self.start_rows = _rows(len(places.starts), places.start_windows, wide, self.max_kept)
+        self.end_rows = _rows(len(places.ends), places.end_windows, wide, self.max_kept - self.start_rows.offset[-1])
         self.fee_cost = self.rule.pause_cost + self.price_cost * self.rule.overhead
-        self.paused_cost = np.full(wide, INFINITE)
-        self.running_cost = np.full((self.regions, wide + self.slots), INFINITE)
-        self.rest = [list(reversed(stretches)) for stretches in self.stretches]
-        self.stretch = [rest.pop() if rest else (0, -1) for rest in self.rest]
-        places = np.array(sorted(self.places.first_starts | self.places.starts | self.places.ends), dtype=np.int64)
-        sums_cost = self.sums_cost[places % self.regions, places // self.regions]
-        self.earned_cost = dict(zip(places.tolist(), sums_cost.tolist(), strict=True))
-        if self.loops is None:
-            self._run_through()
-        else:
-            self._run_compiled(self.loops)
+        self.steps = self._steps_in_turn()
+        kernel_rule = Rule(self.rule.work, self.rule.shortest, self.rule.restore, self.slots, self.fee_cost)
+        self.best_cost, row, done = (fill_rows if self.loops is None else self.loops.fill_rows)(
+            kernel_rule,
+            self.steps,
+            self.start_rows,
+            self.end_rows,
+            np.ascontiguousarray(self.sums_cost),
+            np.full(wide, INFINITE),
+            np.full((self.regions, wide + self.slots), INFINITE),
+        )
+        self.best = row, done
 
     @property
     def regions(self) -> int:
@@ -186,129 +133,129 @@ class RowSearch:
     def slots(self) -> int:
         return len(self.sums_cost[0]) - 1
 
-    def _run_through(self) -> None:
-        """At each instant pieces end before others begin: those may be in another region."""
-        regions, places = self.regions, self.places
-        ripe = {start + self.rule.first * regions for start in places.first_starts}
-        ripe |= {start + self.rule.middle * regions for start in places.starts}
-        for _, together in groupby(sorted(ripe | places.starts | places.ends), lambda key: key // regions):
-            keys = list(together)
-            for key in keys:
-                if self._is_open(key):
-                    self._ripen(key)
-                    if key in places.ends:
-                        self._end(key)
-            for key in keys:
-                # A bound on whole cells may leave places where nothing is open.
-                if key in places.starts and self._is_open(key):
-                    self._begin(key)
-
-    def _run_compiled(self, loops: Loops) -> None:
-        """The same in one call: first everything that happens in turn, then what comes of it."""
-        rule, places, wide = self.rule, self.places, len(self.paused_cost)
-        line = _Line(regions=self.regions, slots=self.slots, stretches=self.stretches)
-        starts, ends, first_starts = (_sorted(one) for one in (places.starts, places.ends, places.first_starts))
-        start_rows, end_rows = _rows(starts, places.start_windows, wide), _rows(ends, places.end_windows, wide)
-        steps = _steps(self.rule, line, self.sums_cost, first_starts, starts, ends, _sorted(places.last_starts))
-        kernel_rule = Rule(rule.work, rule.shortest, rule.restore, self.slots, self.fee_cost)
-        sums_cost = np.ascontiguousarray(self.sums_cost)
-        self.best_cost, row, done = loops.fill_rows(
-            kernel_rule, steps, start_rows, end_rows, sums_cost, self.paused_cost, self.running_cost
+    def _steps_in_turn(self) -> Steps:
+        """At each instant pieces ripen and end, by region, before others begin."""
+        rule, regions = self.rule, self.regions
+        line = _Line(regions=regions, slots=self.slots, stretches=self.stretches)
+        first_starts, starts, ends = self.places.first_starts, self.places.starts, self.places.ends
+        origins = (first_starts, starts, ends, starts)  # where it begins, or ends
+        numbers = [np.arange(len(one), dtype=np.int64) for one in origins]
+        # A row of no costs changes nothing.
+        kept = [numbers[0]] + [
+            one[np.diff(rows.offset) > 0]
+            for one, rows in zip(numbers[1:], (self.start_rows, self.end_rows, self.start_rows), strict=True)
+        ]
+        row, origin = np.concatenate(kept), np.concatenate([one[at] for one, at in zip(origins, kept, strict=True)])
+        kind = np.repeat((RIPEN_FIRST, RIPEN_MIDDLE, END, BEGIN), [len(one) for one in kept])
+        keys = origin + regions * np.array((rule.first, rule.middle, 0, 0))[kind]
+        stretch, reach = line.stretch_of(keys)
+        begun, _ = line.stretch_of(origin)
+        at, region = np.divmod(keys, regions)
+        order = np.lexsort((kind, region, kind == BEGIN, at))
+        order = order[(stretch[order] >= 0) & (begun[order] == stretch[order])]
+        origin, is_last = origin[order], np.zeros(len(keys), dtype=np.bool_)
+        is_last[kind == BEGIN] = _is_among(starts[kept[3]], self.places.last_starts)
+        earned_cost = self.sums_cost[origin % regions, origin // regions]
+        return Steps(
+            kind[order], region[order], at[order], stretch[order], reach[order], row[order], earned_cost, is_last[order]
         )
-        if row < 0:
-            return
-        self.best = (int(starts[row]), done)
-        self.kept = _Kept(steps=steps, starts=starts, start_rows=start_rows, ends=ends, end_rows=end_rows)
-
-    def _is_open(self, key: Key) -> bool:
-        """Whether a piece may be under way there; moves on to the stretch of that instant."""
-        at, region = divmod(key, self.regions)
-        while at > self.stretch[region][1] and self.rest[region]:
-            self.stretch[region] = self.rest[region].pop()
-            self.running_cost[region].fill(INFINITE)
-        since, to = self.stretch[region]
-        return since <= at <= to
-
-    def _ripen(self, key: Key) -> None:
-        """Pieces that have now run long enough to end."""
-        rule, (at, region) = self.rule, divmod(key, self.regions)
-        since, running_cost = self.stretch[region][0] * self.regions, self.running_cost[region]
-        done = rule.shortest - at + self.slots
-        if (start := key - rule.first * self.regions) >= since and start in self.places.first_starts:
-            running_cost[done] = min(running_cost[done], -self.earned_cost[start])
-        if (start := key - rule.middle * self.regions) >= since and start in self.places.starts:
-            least, before = self.before_cost[start]
-            now = running_cost[done + least : done + least + len(before)]
-            np.minimum(now, before[: len(now)] + (self.fee_cost - self.earned_cost[start]), out=now)
-
-    def _begin(self, key: Key) -> None:
-        """A further piece; as the last one it runs until all the work is done."""
-        least, upto = self.places.start_window(key, len(self.paused_cost))
-        before = self.paused_cost[least:upto].copy()
-        self.before_cost[key] = least, before
-        if key not in self.places.last_starts:
-            return
-        at, region = divmod(key, self.regions)
-        most_end = at + self.rule.restore + self.rule.work - least  # of a last piece with the least done before it
-        first_end, last_end = most_end - len(before) + 1, min(self.stretch[region][1], most_end)
-        if last_end < first_end:
-            return
-        cost = before[most_end - last_end :][::-1] + self.sums_cost[region, first_end : last_end + 1]
-        end = int(cost.argmin())  # among equals the earliest
-        total_cost = float(cost[end]) + self.fee_cost - self.earned_cost[key]
-        if total_cost < self.best_cost:
-            self.best_cost, self.best = total_cost, (key, least + most_end - first_end - end)
-
-    def _end(self, key: Key) -> None:
-        least, upto = self.places.end_window(key, len(self.paused_cost))
-        at, region = divmod(key, self.regions)
-        running = self.slots - at
-        now = self.running_cost[region, running + least : running + upto] + self.earned_cost[key]
-        paused = self.paused_cost[least:upto]
-        np.minimum(paused, now, out=paused)
-        self.ended_at.append((key, least, now))
 
     def pieces(self) -> list[RegionSpan]:
         """The best choice, walked back by which sums its costs are equal to."""
-        if self.kept is not None:
-            self.before_cost, self.ended_at = self.kept.before_cost(), self.kept.ended_at()
-        self.begun = _Begun.of(self.before_cost)
-        key, done = self.best
-        start, region = divmod(key, self.regions)
+        row, done = self.best
+        start, region = divmod(int(self.places.starts[row]), self.regions)
         found = [(region, start, start + self.rule.restore + self.rule.work - done)]
+        ended = self.steps.row[self.steps.kind == END]
         while True:
-            least, row = self.before_cost[key]
-            cost = row[done - least]
-            end = next(
-                at for at, first, now in self.ended_at if 0 <= done - first < len(now) and now[done - first] == cost
-            )
-            key, before = self._begun(end, done, cost)
-            found.insert(0, (end % self.regions, key // self.regions, end // self.regions))
-            if before == 0:
+            cost = float(self.start_rows.cost[self.start_rows.offset[row] + done - self.start_rows.least[row]])
+            end_row = int(ended[_where(self.end_rows, ended, done, cost)[0]])
+            end, region = divmod(int(self.places.ends[end_row]), self.regions)
+            if (first_start := self._begun_first(end, region, done, cost)) is not None:
+                found.insert(0, (region, first_start, end))
                 return found
+            row, before = self._begun(end, region, done, cost)
+            found.insert(0, (region, int(self.places.starts[row]) // self.regions, end))
             done = before
 
-    def _begun(self, end: Key, done: int, cost: float) -> tuple[Key, int]:
-        """Where the piece that ends there with so much done began, and the work done before it."""
-        rule, earned, regions = self.rule, self.earned_cost, self.regions
-        region = end % regions
-        since = max(since for since, _ in self.stretches[region] if since <= end // regions) * regions
-        start = end - (done + rule.first_restore + rule.checkpoint) * regions
-        if start >= since and start in self.places.first_starts and -earned[start] + earned[end] == cost:
-            return start, 0
-        before = done - ((end - self.begun.key) // regions - rule.overhead)
-        fits = (self.begun.key % regions == region) & (self.begun.key >= since)
-        fits &= self.begun.key <= end - rule.middle * regions
-        fits &= (before >= self.begun.least) & (before < self.begun.upto)
-        for index in fits.nonzero()[0].tolist():
-            start, done_before = int(self.begun.key[index]), int(before[index])
-            least, paused = self.before_cost[start]
-            if paused[done_before - least] + (self.fee_cost - earned[start]) + earned[end] == cost:
-                return start, done_before
-        raise AssertionError("every cost kept is one of these sums")
+    def _begun_first(self, end: int, region: int, done: int, cost: float) -> int | None:
+        """Where the piece that ends there with so much done began, if it is the first."""
+        start = end - (done + self.rule.first_restore + self.rule.checkpoint)
+        key = np.array((start * self.regions + region,))
+        if start < self._since(end, region) or not _is_among(key, self.places.first_starts)[0]:
+            return None
+        sums_cost = self.sums_cost[region]
+        return start if -sums_cost[start] + sums_cost[end] == cost else None
+
+    def _begun(self, end: int, region: int, done: int, cost: float) -> tuple[int, int]:
+        """The start of the piece that ends there with so much done, and the work done before it."""
+        begun = self.steps.row[self.steps.kind == BEGIN]
+        start, of_region = np.divmod(self.places.starts[begun], self.regions)
+        fits = (of_region == region) & (start >= self._since(end, region)) & (start <= end - self.rule.middle)
+        begun, start = begun[fits], start[fits]
+        before = done - (end - start - self.rule.overhead)
+        rows, sums_cost = self.start_rows, self.sums_cost[region]
+        place = rows.offset[begun] + before - rows.least[begun]
+        held = ((before >= rows.least[begun]) & (place < rows.offset[begun + 1])).nonzero()[0]
+        costs = rows.cost[place[held]] + (self.fee_cost - sums_cost[start[held]]) + sums_cost[end]
+        index = int(held[(costs == cost).argmax()])
+        return int(begun[index]), int(before[index])
+
+    def _since(self, end: int, region: int) -> int:
+        return max(since for since, _ in self.stretches[region] if since <= end)
 
 
-# -- the same as arrays ----------------------------------------------------------------------------------------------
+def fill_rows(
+    rule: Rule, steps: Steps, starts: Rows, ends: Rows, sums_cost: Floats, paused_cost: Floats, running_cost: Floats
+) -> tuple[float, int, int]:
+    """As the kernel of that name, a row at a time.
+
+    `paused_cost` is by work done, now; `running_cost` by region and work done less the instant plus all slots, less
+    what was earned.
+    """
+    best_cost, best_row, best_done = INFINITE, -1, 0
+    shift, current = rule.slots + rule.shortest, [-1] * len(running_cost)
+    least, offset, cost = starts.least.tolist(), starts.offset.tolist(), starts.cost
+    end_least, end_offset, end_cost = ends.least.tolist(), ends.offset.tolist(), ends.cost
+    for kind, region, at, stretch, reach, row, earned, is_last in zip(*(one.tolist() for one in steps), strict=True):
+        running = running_cost[region]
+        if current[region] != stretch:
+            current[region] = stretch
+            running.fill(INFINITE)
+        if kind == RIPEN_MIDDLE:
+            before = cost[offset[row] : offset[row + 1]]
+            place = shift - at + least[row]
+            now = running[place : place + len(before)]
+            np.minimum(now, before + (rule.fee_cost - earned), out=now)
+        elif kind == END:
+            low, upto = end_offset[row], end_offset[row + 1]
+            first, ended = end_least[row], end_cost[low:upto]
+            place = rule.slots - at + first
+            np.add(running[place : place + upto - low], earned, out=ended)
+            paused = paused_cost[first : first + upto - low]
+            np.minimum(paused, ended, out=paused)
+        elif kind == RIPEN_FIRST:
+            running[shift - at] = min(running[shift - at], -earned)
+        else:
+            before = cost[offset[row] : offset[row + 1]]
+            before[:] = paused_cost[least[row] : least[row] + len(before)]
+            most_end = at + rule.restore + rule.work - least[row]  # of a last piece with the least done before it
+            first_end, last_end = most_end - len(before) + 1, min(reach, most_end)
+            if not is_last or last_end < first_end:
+                continue
+            finished = before[most_end - last_end :][::-1] + sums_cost[region, first_end : last_end + 1]
+            end = int(finished.argmin())  # among equals the earliest
+            total_cost = float(finished[end]) + rule.fee_cost - earned
+            if total_cost < best_cost:
+                best_cost, best_row, best_done = total_cost, row, least[row] + most_end - first_end - end
+    return best_cost, best_row, best_done
+
+
+def _where(rows: Rows, chosen: Ints, done: int, cost: float) -> Ints:
+    """Which of the chosen rows have that cost for so much work done."""
+    place = rows.offset[chosen] + done - rows.least[chosen]
+    held = ((done >= rows.least[chosen]) & (place < rows.offset[chosen + 1])).nonzero()[0]
+    found: Ints = held[rows.cost[place[held]] == cost]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,38 +281,19 @@ class _Line:
         return np.where(inside, index, -1), borders[index, 1] - region * wide
 
 
-def _sorted(keys: frozenset[Key]) -> Ints:
-    return np.sort(np.fromiter(keys, dtype=np.int64, count=len(keys)))
+def _is_among(keys: Ints, others: Ints) -> NDArray[np.bool_]:
+    """Which of the keys are among others that grow."""
+    place = others.searchsorted(keys)
+    is_one: NDArray[np.bool_] = np.append(others, -1)[place] == keys
+    return is_one
 
 
-def _rows(keys: Ints, windows: Mapping[Key, Span], wide: int) -> Rows:
-    """Room for a row for each key, as far as its window says that it matters."""
-    if not windows:
-        return Rows(np.zeros_like(keys), wide * np.arange(len(keys) + 1), np.empty(wide * len(keys)))
-    spans = np.array([windows.get(key, (0, wide)) for key in keys.tolist()], dtype=np.int64).reshape(-1, 2)
-    offset = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(spans[:, 1] - spans[:, 0])))
-    return Rows(np.ascontiguousarray(spans[:, 0]), offset, np.empty(int(offset[-1])))
-
-
-def _row(rows: Rows, row: int) -> tuple[int, Floats]:
-    return int(rows.least[row]), rows.cost[rows.offset[row] : rows.offset[row + 1]]
-
-
-def _steps(
-    rule: PieceRule, line: _Line, sums_cost: Floats, first_starts: Ints, starts: Ints, ends: Ints, last_starts: Ints
-) -> Steps:
-    """At each instant pieces ripen and end, by region, before others begin."""
-    regions = line.regions
-    numbers = [np.arange(len(one), dtype=np.int64) for one in (first_starts, starts, ends, starts)]
-    keys = np.concatenate((first_starts + rule.first * regions, starts + rule.middle * regions, ends, starts))
-    origin = np.concatenate((first_starts, starts, ends, starts))  # where it begins, or ends
-    kind = np.repeat((RIPEN_FIRST, RIPEN_MIDDLE, END, BEGIN), [len(one) for one in numbers])
-    stretch, reach = line.stretch_of(keys)
-    begun, _ = line.stretch_of(origin)
-    at, region = np.divmod(keys, regions)
-    order = np.lexsort((kind, region, kind == BEGIN, at))
-    order = order[(stretch[order] >= 0) & (begun[order] == stretch[order])]
-    row, origin = np.concatenate(numbers)[order], origin[order]
-    is_last = np.isin(origin, last_starts) & (kind[order] == BEGIN)
-    earned_cost = sums_cost[origin % regions, origin // regions]
-    return Steps(kind[order], region[order], at[order], stretch[order], reach[order], row, earned_cost, is_last)
+def _rows(count: int, windows: Ints | None, wide: int, max_kept: int) -> Rows:
+    """Room for so many rows, as far as their windows say that they matter. Raises TooWideError."""
+    if windows is None:
+        windows = np.tile(np.array((0, wide), dtype=np.int64), (count, 1))
+    least, upto = np.ascontiguousarray(windows.T)
+    offset = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(upto - least)))
+    if (kept := int(offset[-1])) > max_kept:
+        raise TooWideError(kept)
+    return Rows(least, offset, np.empty(kept))

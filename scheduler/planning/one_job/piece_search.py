@@ -4,19 +4,22 @@ The bound of work_price.py is taken on a looser line, of whole cells of constant
 may be shorter. It leaves out every instant at which no choice below a limit begins or ends a piece; between two borders
 of a cell such costs are concave, so a straight line between them is below them. Over the few instants that remain, the
 least cost is kept for each amount of work done: once for the job paused, once for it running, where a row is shifted
-and offset instead of being extended slot by slot. The limit starts just above the bound and is raised until a choice
-is found below it; that choice is the optimum, since none below the limit was left out.
+and offset instead of being extended slot by slot. The limit is what a first choice costs, mended of what the bound was
+found with; where that leaves too many instants, it starts just above the bound and is raised until a choice is found
+below it. The cheapest choice below a limit is the optimum, since none below it was left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from intensity_feeds.series import Floats
-from scheduler.planning.one_job.piece_loops import Loops
-from scheduler.planning.one_job.piece_rows import PieceRule, Places, RowSearch
+from scheduler.planning.one_job.piece_mending import mended
+from scheduler.planning.one_job.piece_rows import Places, RowSearch
+from scheduler.planning.one_job.piece_task import PieceTask
 from scheduler.planning.one_job.work_price import (
     INFINITE,
     Ints,
@@ -28,8 +31,12 @@ from scheduler.planning.one_job.work_price import (
     sweep,
 )
 
-# How many places the first limit leaves, to be searched or to be made tight; then so many times more.
-_FIRST_PLACES, _FACTOR = 60, 3
+# A line of no more instants is searched in less time than a first choice takes, and so is one of single slots, where no
+# border lies inside a cell. Its first limit leaves few places; among so few of a loose line the first choice is sought.
+_FEW_INSTANTS, _FEW_PLACES = 700, 60
+# How many places the first limit of a longer line leaves, to be searched or to be made tight; then so many times more.
+# When no more than the last lie below the cost of a choice that is known, all of them are searched at once.
+_FIRST_PLACES, _FACTOR, _MOST_PLACES = 600, 3, 3000
 # Below a limit that held nothing lie so many times fewer than are tried next.
 _MORE_RATIO = 2
 # Windows on the work done are worth their sweeps, at these prices beside the best, above so many costs to be kept:
@@ -37,124 +44,11 @@ _MORE_RATIO = 2
 _MANY_COSTS = 300_000
 _OTHER_PRICES = (-0.01, 0.01)
 _SLOT_ROUNDING = 1e-6
-# A tight line of more instants than these takes longer than a loose one saves.
-_MANY_VERTICES = 2500
+# A choice that is walked back only when it is the last.
+Found = Callable[[], list[Span]]
+
 # What sums of some thousand slots lose, as a share of them.
 _ROUNDING_RATIO = 1e-12
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class PieceTask:
-    """What to place. `slot_cost` has shape (slots,) and is not below zero; the rest counts slots.
-
-    The cost is the same within each cell of `cell` slots, the first of which ends after `first_cell` of them. A piece
-    stays within one of `stretches`, which grow and lie apart. Each pause costs its overheads at the slots' own cost,
-    and `pause_cost` besides.
-    """
-
-    slot_cost: Floats
-    stretches: tuple[Span, ...]
-    rule: PieceRule
-    cell: int = 1
-    first_cell: int = 1
-    loops: Loops | None = None
-    sums_cost: Floats = field(init=False)  # what all slots up to each instant cost
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sums_cost", np.concatenate(([0.0], np.cumsum(self.slot_cost))))
-
-    @property
-    def slots(self) -> int:
-        return len(self.slot_cost)
-
-    @property
-    def early(self) -> int:
-        """Slots of the first cell that lie before the line."""
-        return self.cell - self.first_cell
-
-    @property
-    def suits_cells(self) -> bool:
-        """Whether a line in cells tells enough: no pause for nothing."""
-        return self.rule.overhead > 0 or self.rule.pause_cost > 0
-
-    def line(self) -> PieceLine:
-        """The one on which a bound comes fastest."""
-        if self.cell == 1:
-            return self.among(np.arange(self.slots + 1), is_all=True)
-        lengths = (0, self.rule.first, self.rule.middle, self.rule.last)
-        off = {way * length % self.cell for length in lengths for way in (-1, 1)}
-        is_long = len(off) * self.slots > _MANY_VERTICES * self.cell
-        return self.in_cells() if self.suits_cells and is_long else self.at_vertices()
-
-    def in_cells(self) -> PieceLine:
-        """A looser line: stretches reach to the borders of their cells, pieces may touch and be shorter by part of one.
-
-        A pause that is shorter than a cell lies between one that is a cell long and none.
-        """
-        cell, early = self.cell, self.early
-        borders = np.arange(-(-(self.slots + early) // cell) + 1) * cell - early
-        rates_cost = self.slot_cost[np.clip(borders[:-1], 0, None)]
-        stretches: list[Span] = []
-        for since, to in self.stretches:
-            looser = (since + early) // cell, -(-(to + early) // cell)
-            if stretches and looser[0] <= stretches[-1][1]:
-                looser = stretches.pop()[0], looser[1]
-            stretches.append(looser)
-        return PieceLine(
-            instants=borders,
-            sums_cost=np.concatenate(([0.0], np.cumsum(rates_cost * cell))),
-            stretches=tuple(stretches),
-            first=self.rule.first // cell * cell,
-            middle=self.rule.middle // cell * cell,
-            last=self.rule.last // cell * cell,
-            held_steps=self.rule.held,
-            overhead_steps=self.rule.overhead,
-            pause_cost=self.rule.pause_cost,
-            cell=cell,
-            may_touch=cell > 1,
-            loops=self.loops,
-        )
-
-    def at_vertices(self) -> PieceLine:
-        """The tight line: the borders of cells and stretches, and what lies a shortest piece off them.
-
-        At any price some cheapest choice has all its borders there, and the others would only be between two of them.
-        """
-        edges = np.arange(self.first_cell - self.cell, self.slots + self.cell, self.cell)
-        edges = np.concatenate((edges, np.array(self.stretches).ravel()))
-        lengths = {0, self.rule.first, self.rule.middle, self.rule.last}
-        return self.among(np.concatenate([edges + way * length for length in lengths for way in (-1, 1)]), is_all=False)
-
-    def among(self, instants: Ints, *, is_all: bool) -> PieceLine:
-        """The tight line with borders at some instants only."""
-        is_one = np.zeros(self.slots + 1, dtype=np.bool_)
-        is_one[instants[(instants >= 0) & (instants <= self.slots)]] = True
-        inside = np.flatnonzero(is_one)
-        spans = [inside.searchsorted((since, to + 1)).tolist() for since, to in self.stretches]
-        return PieceLine(
-            instants=inside,
-            sums_cost=self.sums_cost[inside],
-            stretches=tuple((since, upto - 1) for since, upto in spans if upto - 1 > since),
-            first=self.rule.first,
-            middle=self.rule.middle,
-            last=self.rule.last,
-            held_steps=self.rule.held,
-            overhead_steps=self.rule.overhead,
-            pause_cost=self.rule.pause_cost,
-            may_touch=not is_all,  # what ends between two instants is less than half of what ends at either
-            is_all=is_all,
-            loops=self.loops,
-        )
-
-    def is_kept_by(self, pieces: list[Span]) -> bool:
-        """Whether the pieces do exactly the work and break no rule."""
-        last = len(pieces) - 1
-        least = [self.rule.first, *[self.rule.middle] * (last - 1), self.rule.last]
-        return (
-            sum(end - start for start, end in pieces) == self.rule.held + last * self.rule.overhead
-            and all(end - start >= length for (start, end), length in zip(pieces, least, strict=True))
-            and all(any(since <= start and end <= to for since, to in self.stretches) for start, end in pieces)
-        )
 
 
 def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Span] | None:
@@ -164,27 +58,28 @@ def cheapest_spans(task: PieceTask, most_cost: float, max_kept: int) -> list[Spa
     """
     if task.rule.work < 2 * task.rule.shortest or not task.stretches:
         return None
-    most_cost = min(most_cost, _dearest_cost(task))
-    priced = best_price(task.line(), most_cost)
+    most_cost, seen = min(most_cost, _dearest_cost(task)), list[list[Span]]()
+    priced = best_price(task.line(), most_cost, seen)
     if priced is None:
         return None
     pieces = priced.pieces()
     if task.is_kept_by(pieces):
         return pieces
-    _, found = _raised(task, priced, _Limits(most_cost=most_cost), max_kept)
-    return None if found is None else [(start, end) for _, start, end in found.pieces()]
+    _, found = _raised(task, priced, seen, _Limits(most_cost=most_cost), max_kept)
+    return None if found is None else found()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Limits:
     """Between what limits to search: no choice costs less than `least_cost`, and one that costs `most_cost` is known.
 
-    What costs more than `asked_cost` is of no interest yet.
+    What costs more than `asked_cost` is of no interest yet; `is_guessed` tells that the known one was sought.
     """
 
     most_cost: float
     asked_cost: float = INFINITE
     least_cost: float = -INFINITE
+    is_guessed: bool = False
 
 
 def _dearest_cost(task: PieceTask) -> float:
@@ -194,18 +89,23 @@ def _dearest_cost(task: PieceTask) -> float:
     return 1.0 + 2.0 * (slots_cost + pauses * task.rule.pause_cost)
 
 
-def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> tuple[float, RowSearch | None]:
-    """The search below one limit after another, or of what a tight line leaves there: the least cost and what found it.
+def _raised(
+    task: PieceTask, onward: Sweep, seen: list[list[Span]], limits: _Limits, max_kept: int
+) -> tuple[float, Found | None]:
+    """The search below one limit after another, or of what a tight line leaves there: the least cost and its pieces.
 
-    None when the pieces known before are the best; what costs more than asked may not be the best.
+    None when the pieces known before are the best; what costs more than asked may not be the best. `seen` are pieces
+    that do too much or too little.
     """
     through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
     offset_cost, is_tight = onward.offset_cost, onward.line.is_all
     slip_cost = _ROUNDING_RATIO * (float(np.abs(onward.earned_cost).max()) + abs(offset_cost))
-    most_cost, known = limits.most_cost, None
     most_places = through.places_below(limits.least_cost - offset_cost)
-    if not is_tight:
-        most_cost, known = _guessed(task, through, most_cost, max_kept)
+    most_cost, known = limits.most_cost, None
+    if limits.is_guessed or (task.cell > 1 and len(onward.line.instants) > _FEW_INSTANTS):
+        most_cost, known = _guessed(task, through, seen, most_cost)
+        is_near = through.count_below(most_cost - offset_cost) <= _MOST_PLACES
+        most_places = max(most_places, _MOST_PLACES if is_near else _FIRST_PLACES)
     while True:
         limit_cost = min(most_cost, limits.asked_cost, through.reach_cost(most_places) + offset_cost)
         places = through.places(task, limit_cost + slip_cost - offset_cost, between=not is_tight)
@@ -214,7 +114,8 @@ def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> t
                 places = _windowed(task, through, places, limit_cost + slip_cost - offset_cost)
             cost, found = _searched(task, onward, places, max_kept)
         else:
-            inner = replace(limits, most_cost=most_cost, asked_cost=limit_cost)
+            is_guessed = limits.is_guessed or known is not None
+            inner = replace(limits, most_cost=most_cost, asked_cost=limit_cost, is_guessed=is_guessed)
             cost, found = _tightened(task, places, onward, inner, max_kept)
             limits = replace(limits, least_cost=limit_cost)
         # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
@@ -225,29 +126,38 @@ def _raised(task: PieceTask, onward: Sweep, limits: _Limits, max_kept: int) -> t
         most_places *= _FACTOR
 
 
-def _guessed(task: PieceTask, through: _Through, most_cost: float, max_kept: int) -> tuple[float, RowSearch | None]:
-    """A good choice below a cost, if a few places hold one."""
-    places = through.places(task, through.reach_cost(_FIRST_PLACES), between=False)
-    cost, found = _searched(task, through.onward, places, max_kept)
-    return (cost, found) if cost < most_cost else (most_cost, None)
+def _guessed(
+    task: PieceTask, through: _Through, seen: list[list[Span]], most_cost: float
+) -> tuple[float, Found | None]:
+    """A good choice below a cost, mended of what was seen; of a looser line only once a few places of it are tight."""
+    if through.onward.line.cell > 1:
+        places, seen = through.places(task, through.reach_cost(_FEW_PLACES), between=False), []
+        price_near(_tight(task, places), through.onward.price_cost, most_cost, seen)
+    cost, found = mended(task, seen, through.onward.price_cost) or (INFINITE, None)
+    return (most_cost, None) if found is None or cost >= most_cost else (cost, lambda: found)
 
 
-def _searched(task: PieceTask, onward: Sweep, places: Places, max_kept: int) -> tuple[float, RowSearch | None]:
+def _searched(task: PieceTask, onward: Sweep, places: Places, max_kept: int) -> tuple[float, Found | None]:
     sums_cost = (task.sums_cost - onward.price_cost * np.arange(task.slots + 1))[None]
     search = RowSearch(task.rule, (task.stretches,), onward.price_cost, sums_cost, places, max_kept, task.loops)
     if search.best_cost == INFINITE:
         return INFINITE, None
-    return search.best_cost + onward.offset_cost, search
+    return search.best_cost + onward.offset_cost, lambda: [(start, end) for _, start, end in search.pieces()]
 
 
 def _tightened(
     task: PieceTask, places: Places, loose: Sweep, limits: _Limits, max_kept: int
-) -> tuple[float, RowSearch | None]:
+) -> tuple[float, Found | None]:
     """The search of the tight line of the places that are left below the cost asked for."""
-    left = places.first_starts | places.starts | places.ends | places.last_ends
-    line = task.among(np.fromiter(left, dtype=np.int64, count=len(left)), is_all=True)
-    priced = price_near(line, loose.price_cost, limits.asked_cost)
-    return (limits.most_cost, None) if priced is None else _raised(task, priced, limits, max_kept)
+    seen: list[list[Span]] = []
+    priced = price_near(_tight(task, places), loose.price_cost, limits.asked_cost, seen)
+    return (limits.most_cost, None) if priced is None else _raised(task, priced, seen, limits, max_kept)
+
+
+def _tight(task: PieceTask, places: Places) -> PieceLine:
+    assert places.last_ends is not None, "one region tells them"
+    left = np.concatenate((places.first_starts, places.starts, places.ends, places.last_ends))
+    return task.among(left, is_all=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -283,10 +193,13 @@ class _Through:
         costs = costs[np.isfinite(costs)]
         return float(np.partition(costs, places)[places]) if places < len(costs) else INFINITE
 
+    def count_below(self, limit_cost: float) -> int:
+        costs = (self.first_start_cost, self.start_cost, self.end_cost)
+        return sum(int((cost <= limit_cost).sum()) for cost in costs)
+
     def places_below(self, limit_cost: float) -> int:
         """At least the first number of places to try that reaches above a limit."""
-        costs = (self.first_start_cost, self.start_cost, self.end_cost)
-        return max(_FIRST_PLACES, _MORE_RATIO * sum(int((cost <= limit_cost).sum()) for cost in costs))
+        return max(_FEW_PLACES, _MORE_RATIO * self.count_below(limit_cost))
 
     def places(self, task: PieceTask, limit_cost: float, *, between: bool) -> Places:
         line = self.onward.line
@@ -330,22 +243,21 @@ def _windowed(task: PieceTask, through: _Through, places: Places, limit_cost: fl
         least, most = np.fmax(least, lower), np.fmin(most, upper)
     spans = np.stack((np.ceil(least - _SLOT_ROUNDING), np.floor(most + _SLOT_ROUNDING) + 1), axis=2)
     spans[:, :, 1] = np.fmax(spans[:, :, 0], spans[:, :, 1])
-    windows = []
-    for chosen, span in zip((places.starts, places.ends), spans, strict=True):
-        at = np.array(sorted(chosen), dtype=np.int64)
-        rows = span[onward.line.instants.searchsorted(at)].astype(np.int64).tolist()
-        windows.append({instant: (low, upto) for instant, (low, upto) in zip(at.tolist(), rows, strict=True)})
-    return replace(places, start_windows=windows[0], end_windows=windows[1])
+    start_windows, end_windows = (
+        span[onward.line.instants.searchsorted(chosen)].astype(np.int64)
+        for chosen, span in zip((places.starts, places.ends), spans, strict=True)
+    )
+    return replace(places, start_windows=start_windows, end_windows=end_windows)
 
 
-def _at_most(cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, *, between: bool) -> frozenset[int]:
+def _at_most(cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, *, between: bool) -> Ints:
     """The slots below a limit, on straight lines between the instants of a line that leaves some out.
 
     Where an instant is impossible, so is what lies next to it.
     """
     if line.is_all or not between:
         chosen = line.instants[cost <= limit_cost]
-        return frozenset(chosen[(chosen >= 0) & (chosen <= task.slots)].tolist())
+        return chosen[(chosen >= 0) & (chosen <= task.slots)]
     # Between two instants above the limit, or next to an impossible one, nothing is below it.
     is_low = cost <= limit_cost
     cells = (np.isfinite(cost[:-1]) & np.isfinite(cost[1:]) & (is_low[:-1] | is_low[1:])).nonzero()[0]
@@ -354,5 +266,5 @@ def _at_most(cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, 
     into = np.arange(len(before)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     ratio = into / np.repeat(lengths, lengths)
     lines: Floats = cost[before] * (1 - ratio) + cost[before + 1] * ratio
-    chosen = np.concatenate(((line.instants[before] + into)[lines <= limit_cost], line.instants[is_low]))
-    return frozenset(chosen[(chosen >= 0) & (chosen <= task.slots)].tolist())
+    chosen = np.unique(np.concatenate(((line.instants[before] + into)[lines <= limit_cost], line.instants[is_low])))
+    return chosen[(chosen >= 0) & (chosen <= task.slots)]

@@ -27,7 +27,8 @@ from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, overlap
 from scheduler.planning.one_job.piece_bound import TICK_S, pieces_bound_g_s_per_kwh
 from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.piece_rows import PieceRule, TooWideError
-from scheduler.planning.one_job.piece_search import PieceTask, cheapest_spans
+from scheduler.planning.one_job.piece_search import cheapest_spans
+from scheduler.planning.one_job.piece_task import PieceTask
 from scheduler.planning.one_job.region_price import RegionSpan, spans_within
 from scheduler.planning.one_job.region_search import RegionTask, cheapest_region_spans
 from scheduler.planning.one_job.window import TIE_RATIO, cheapest_window

@@ -162,7 +162,5 @@ class _Through:
     def places(self, limit_cost: float) -> Places:
         costs = (self.first_start_cost, self.start_cost, self.last_start_cost, self.end_cost)
         # Transposed, the flat index of an instant and a region is its key.
-        first_starts, starts, last_starts, ends = (
-            frozenset(np.flatnonzero(limit_cost >= cost.T).tolist()) for cost in costs
-        )
+        first_starts, starts, last_starts, ends = (np.flatnonzero(limit_cost >= cost.T) for cost in costs)
         return Places(first_starts=first_starts, starts=starts, last_starts=last_starts, ends=ends)

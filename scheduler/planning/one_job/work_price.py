@@ -293,8 +293,11 @@ def _swept(line: PieceLine, price_cost: float) -> Sweep:
     )
 
 
-def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
-    """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less."""
+def best_price(line: PieceLine, most_cost: float, seen: list[list[Span]] | None = None) -> Sweep | None:
+    """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less.
+
+    The pieces of the prices tried on this very line are added to `seen`.
+    """
     if not line.stretches:
         return None
     price_cost, width_cost = _guess(line)
@@ -304,14 +307,16 @@ def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
         rough = climb(thin, price_cost, width_cost, most_cost) if thin.stretches else None
         if rough is not None:
             price_cost, width_cost = rough.price_cost, width_cost / 16
-    return climb(line, price_cost, width_cost, most_cost)
+    return climb(line, price_cost, width_cost, most_cost, seen)
 
 
-def price_near(line: PieceLine, price_cost: float, most_cost: float) -> Sweep | None:
+def price_near(
+    line: PieceLine, price_cost: float, most_cost: float, seen: list[list[Span]] | None = None
+) -> Sweep | None:
     """As `best_price`, sought from a price that is about it."""
     if not line.stretches:
         return None
-    return climb(line, price_cost, _NEAR_WIDTH_RATIO * abs(price_cost) or 1.0, most_cost)
+    return climb(line, price_cost, _NEAR_WIDTH_RATIO * abs(price_cost) or 1.0, most_cost, seen)
 
 
 def _guess(line: PieceLine) -> tuple[float, float]:

@@ -17,7 +17,13 @@ from dataclasses import replace
 from scheduler.planning.open_jobs.draft import Draft, Joint, fill, least_latest_start
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions
 from scheduler.planning.open_jobs.prospects import Prospects
-from scheduler.planning.open_jobs.replanning import better_place, enough_g_s_per_kwh, is_worth_moving, kept_place
+from scheduler.planning.open_jobs.replanning import (
+    better_place,
+    enough_g_s_per_kwh,
+    has_head_room,
+    is_worth_moving,
+    priced_places,
+)
 
 # Searches for one plan of all jobs up to which new plans are made: 0.2 s for all of it. A search for a job in one piece
 # takes 0.05 to 0.1 ms, for one that may pause some milliseconds.
@@ -88,8 +94,8 @@ def _mended(joint: Joint, order: Sequence[Need], hysteresis_ratio: float) -> Dra
     draft = Draft(joint=joint, board=joint.fresh_board())
     planned = {one.job.id: one.planned for one in joint.open_jobs}
     kept: list[Place] = []
-    for wanted in order:
-        if (place := kept_place(draft.board, planned[wanted.job.id], wanted)) is not None:
+    for place in priced_places(draft.board, planned, order):
+        if place is not None and has_head_room(draft.board, place):
             kept.append(place)
             draft.put(place)
     fill(draft, [one for one in order if one.job.id not in draft.places], draft.board.cheapest, postpones_late=True)

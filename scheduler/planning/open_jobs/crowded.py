@@ -19,7 +19,7 @@ def least_late(joint: Joint, in_turn: Draft) -> Draft:
     late = (wanted for wanted in joint.needs if wanted.job.id in in_turn.late and wanted.job.interruption is None)
     if in_turn.broken == 0 and any(_is_beyond_help(joint.board, wanted) for wanted in late):
         return in_turn
-    kept, urgent = _kept(joint), packed(joint, sorted(joint.needs, key=by_deadline), postpones_late=False)
+    kept, urgent = _kept(joint), packed(joint, sorted(joint.needs, key=by_deadline))
     for one in (urgent, kept):
         if not one.is_crowded:
             return one
@@ -30,7 +30,7 @@ def least_late(joint: Joint, in_turn: Draft) -> Draft:
         lambda one: (one.job.id not in met, *first_come(one)),
         lambda one: (one.job.id not in met, *by_deadline(one)),
     )
-    owed_first = (packed(joint, sorted(joint.needs, key=order), postpones_late=False) for order in orders)
+    owed_first = (packed(joint, sorted(joint.needs, key=order)) for order in orders)
     return min((in_turn, *owed_first, kept, urgent), key=lambda one: (one.broken, one is not in_turn, len(one.late)))
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler.planning.curve import ROUNDING_S
+from scheduler.planning.open_jobs.front import Front
 from scheduler.planning.open_jobs.job_room import occupied
-from scheduler.planning.open_jobs.needs import Need, Place, need
+from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, need
 from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Region, Segment
 from scheduler.planning.planner import OpenJob
@@ -82,12 +83,16 @@ class Draft:
 
     def put_late(self, wanted: Need, place: Place | None) -> None:
         """The earliest place though it is too late; nowhere when no region is large enough."""
-        at_once = place.at_once if place is not None else None
-        self.late[wanted.job.id] = at_once
-        self.is_crowded = self.is_crowded or is_crowded_out(self.board, wanted, at_once)
         if place is not None:
-            late = Place(need=wanted, segments=place.segments, cause=Cause.LATE, at_once=at_once)
-            self.put(late)
+            self.put(self.note_late(wanted, place))
+        else:
+            self.late[wanted.job.id] = None
+
+    def note_late(self, wanted: Need, place: Place) -> Place:
+        """The same place as one that is late."""
+        self.late[wanted.job.id] = place.at_once
+        self.is_crowded = self.is_crowded or is_crowded_out(self.board, wanted, place.at_once)
+        return Place(need=wanted, segments=place.segments, cause=Cause.LATE, at_once=place.at_once)
 
     @property
     def broken(self) -> int:
@@ -115,7 +120,7 @@ class Draft:
 
 def run_now_draft(joint: Joint) -> Draft:
     """Higher priority first, then by submission, everything as early as possible; a late job keeps its turn."""
-    return packed(joint, sorted(joint.needs, key=first_come), postpones_late=False)
+    return packed(joint, sorted(joint.needs, key=first_come))
 
 
 def is_in_time(placement: Placement, wanted: Need) -> bool:
@@ -133,9 +138,36 @@ def is_crowded_out(board: Board, wanted: Need, at_once: Segment | None) -> bool:
     return is_waiting or board.obstacle(wanted, at_once) in (Obstacle.CAPACITY, Obstacle.POWER_CAP)
 
 
-def packed(joint: Joint, order: Iterable[Need], *, postpones_late: bool) -> Draft:
+def packed(joint: Joint, order: Sequence[Need]) -> Draft:
+    """Everything as early as possible in that order; a late job keeps its turn."""
+    if (draft := _packed_by_front(joint, order)) is not None:
+        return draft
     draft = Draft(joint=joint, board=joint.fresh_board())
-    fill(draft, order, draft.earliest, postpones_late=postpones_late)
+    fill(draft, order, draft.earliest, postpones_late=False)
+    return draft
+
+
+def _packed_by_front(joint: Joint, order: Sequence[Need]) -> Draft | None:
+    """The same sooner; None where room is more than GPUs, or a job that would be late might not be in pieces."""
+    board = joint.board
+    if board.occupancy.counts_power or any(wanted.job.elastic for wanted in order):
+        return None
+    draft, front = Draft(joint=joint, board=board), Front.of(board.occupancy, board.regions, joint.now_s)
+    for wanted in order:
+        regions = [region.name for region in allowed_regions(wanted.job, board.regions)]
+        at_once = front.taken(wanted.earliest_s, wanted.whole_s, wanted.job.gpus, regions)
+        if at_once is None:
+            draft.put_late(wanted, None)
+            continue
+        place = Place(need=wanted, segments=(at_once,), cause=Cause.RUN_NOW, at_once=at_once)
+        if not place.is_in_time:
+            if wanted.job.interruption is not None:
+                return None
+            place = draft.note_late(wanted, place)
+        draft.places[wanted.job.id] = place
+    held = [(one.job, (one.running,)) for one in joint.open_jobs if one.running is not None]
+    placed = ((place.need.job, place.segments) for place in draft.places.values())
+    draft.board = replace(board, occupancy=occupied(board.regions, (*held, *placed)))
     return draft
 
 

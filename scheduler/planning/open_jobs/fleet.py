@@ -32,7 +32,7 @@ from scheduler.planning.open_jobs.replanning import (
     DEFAULT_HYSTERESIS_RATIO,
     NewRoom,
     better_place,
-    priced_place,
+    priced_places,
 )
 from scheduler.planning.open_jobs.standing import Standing, held_segments
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
@@ -75,7 +75,7 @@ class FleetPlanner:
         board = with_others_taken(open_jobs, regions, forecasts, self.reserve_ratio)
         waiting = {one.job.id: one.planned for one in open_jobs if one.running is None and one.planned is not None}
         needs = [wanted for one in open_jobs if one.job.id in waiting and (wanted := need(one, now_s)) is not None]
-        kept = [priced_place(board, waiting[wanted.job.id], wanted) for wanted in sorted(needs, key=least_latest_start)]
+        kept = list(priced_places(board, waiting, sorted(needs, key=least_latest_start)))
         if not all(kept) or _counts_power(needs, regions):  # who has no place that holds, or gains by more than GPUs
             return self.plan(open_jobs, regions, forecasts, now_s)
         room = _new_room(board, freed, now_s)

@@ -44,7 +44,7 @@ def fits(occupancy: Occupancy, region: Region, job: Job, piece: Segment, reserve
     kept_free = int(region.gpus * reserve_ratio)
     if not occupancy.fits(region.name, piece.start_at_s, piece.end_at_s, gpus_of(job, piece), kept_free):
         return False
-    return is_powered(occupancy, job, piece, reserve_ratio)
+    return region.power_cap_w is None or is_powered(occupancy, job, piece, reserve_ratio)
 
 
 def is_powered(occupancy: Occupancy, job: Job, piece: Segment, reserve_ratio: float = 0.0) -> bool:

@@ -199,7 +199,9 @@ class Board:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _has_room(self, piece: Segment, job: Job, reserve_ratio: float) -> bool:
-        region = next((one for one in allowed_regions(job, self.regions) if one.name == piece.region), None)
+        if job.regions and piece.region not in job.regions:
+            return False
+        region = next((one for one in self.regions if one.name == piece.region), None)
         return region is not None and job_room.fits(self.occupancy, region, job, piece, reserve_ratio)
 
     def _over_counts(

@@ -14,7 +14,7 @@ places together are held to the same margin. Knows no order of jobs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.draft import Draft
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions
 from scheduler.planning.open_jobs.placing import Board
+from scheduler.planning.open_jobs.pricing import integrals_g_s_per_kwh
 from scheduler.planning.plan import Cause, Placement, Region, Segment
 
 # Half as many moves as without a margin, for a tenth of a point of savings.
@@ -34,23 +35,24 @@ DEFAULT_HYSTERESIS_RATIO = 0.02
 _CHOSEN = (Cause.CLEANEST, Cause.NO_SLACK)
 
 
-def kept_place(board: Board, before: Placement | None, wanted: Need) -> Place | None:
-    """The place so far, not taken on the board, at its newest price; None when it does not hold any more."""
-    place = priced_place(board, before, wanted)
-    if place is None or not all(board.has_head_room(one, wanted.job) for one in place.segments):
-        return None
-    return place
+def priced_places(
+    board: Board, before: Mapping[str, Placement | None], needs: Sequence[Need]
+) -> Iterator[Place | None]:
+    """The places so far at their newest price, whoever holds their room; None for one that is not to be kept."""
+    ahead = [_to_keep(before[wanted.job.id], wanted) for wanted in needs]
+    runs = [(wanted.job, segments) for wanted, segments in zip(needs, ahead, strict=True)]
+    prices = integrals_g_s_per_kwh(board, runs)
+    for wanted, segments, integral in zip(needs, ahead, prices, strict=True):
+        placed = before[wanted.job.id]
+        if placed is None or not segments or integral is None:
+            yield None
+        else:
+            yield Place(need=wanted, segments=segments, cause=placed.cause, at_once=None, integral_g_s_per_kwh=integral)
 
 
-def priced_place(board: Board, before: Placement | None, wanted: Need) -> Place | None:
-    """The place so far at its newest price, whoever holds its room; None when it is not one to keep."""
-    if before is None or before.cause not in _CHOSEN:
-        return None
-    segments = _ahead(before.segments, wanted)
-    integral = board.integral_g_s_per_kwh(wanted.job, segments) if _is_whole(segments, wanted) else None
-    if integral is None:
-        return None
-    return Place(need=wanted, segments=segments, cause=before.cause, at_once=None, integral_g_s_per_kwh=integral)
+def has_head_room(board: Board, place: Place) -> bool:
+    """Whether its room is free on the board, with head-room beside it."""
+    return all(board.has_head_room(one, place.need.job) for one in place.segments)
 
 
 def better_place(
@@ -163,6 +165,14 @@ def _widened(stretches: Intervals, reach_s: float, from_s: float, to_s: float) -
     return tuple(joined)
 
 
+def _to_keep(before: Placement | None, wanted: Need) -> tuple[Segment, ...]:
+    """What of a place is still to come, when it was chosen for its carbon and is whole; else nothing."""
+    if before is None or before.cause not in _CHOSEN:
+        return ()
+    segments = _ahead(before.segments, wanted)
+    return segments if _is_whole(segments, wanted) else ()
+
+
 def _ahead(segments: Sequence[Segment], wanted: Need) -> tuple[Segment, ...]:
     """The pieces that are still to come; of a job that runs, those after the running piece."""
     return tuple(one for one in segments if one.end_at_s > wanted.earliest_s + ROUNDING_S)
@@ -177,5 +187,6 @@ def _is_whole(segments: Sequence[Segment], wanted: Need) -> bool:
             return False
         wanted = wanted.at_count(segments[0].gpus)
     held_s = sum(one.duration_s for one in segments)
-    as_long = abs(held_s - wanted.work.held_s(len(segments))) <= len(segments) * ROUNDING_S
+    whole_s = wanted.whole_s if len(segments) == 1 else wanted.work.held_s(len(segments))
+    as_long = abs(held_s - whole_s) <= len(segments) * ROUNDING_S
     return as_long and segments[-1].end_at_s <= wanted.job.deadline_at_s + ROUNDING_S
