@@ -45,7 +45,8 @@ def least_left_out(case: FleetCase, rounds: int = ROUNDS) -> LeftOut:
     if not jobs:
         return LeftOut(fewest=0, first=())
     room = RoomPrices(case, jobs)
-    proof = room.climbed(min(max(_COUNTED_PAIRS // room.pairs, _LEAST_ROUNDS), rounds))
+    rounds = min(max(_COUNTED_PAIRS // room.pairs, _LEAST_ROUNDS), rounds)
+    proof = room.climbed(rounds)
     rounds_out, fewest = Counter(proof.rounds_out), _whole(proof.least_jobs)
     if len(parts := crowds(jobs, room.edges_at_s, room.priced_ratio(proof.prices_per_s))) > 1:
         found = [RoomPrices(case, part).climbed(rounds) for part in parts]
