@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 MAX_BUFFERED = 100_000
+# A transaction of some milliseconds: submissions wait for the one under way.
+_WRITTEN_AT_ONCE = 200
 
 
 class Accounts:
@@ -59,15 +61,17 @@ class Accounts:
         self._on_use(use)
 
     async def flush(self) -> None:
-        """Write what is booked; what cannot be written now is kept for the next time."""
-        taken, self._unwritten = self._unwritten, []
-        if not taken:
-            return
-        try:
-            await self._writer.write(lambda store: store.record_uses(taken))
-        except (StoreBusyError, DiskFullError) as error:
-            self._unwritten = taken + self._unwritten
-            log.warning("uses not written", extra={"action": "uses_kept", "why": str(error), "uses": len(taken)})
+        """Write what is booked, some at a time; what cannot be written now is kept for the next time."""
+        while self._unwritten:
+            # The others stay where a daemon that stops finds them.
+            taken, self._unwritten = self._unwritten[:_WRITTEN_AT_ONCE], self._unwritten[_WRITTEN_AT_ONCE:]
+            try:
+                await self._writer.write(lambda store, some=taken: store.record_uses(some))  # type: ignore[misc]
+            except (StoreBusyError, DiskFullError) as error:
+                self._unwritten = taken + self._unwritten
+                fields = {"action": "uses_kept", "why": str(error), "uses": len(self._unwritten)}
+                log.warning("uses not written", extra=fields)
+                return
 
     async def run(self) -> None:
         """Flush until cancelled."""
