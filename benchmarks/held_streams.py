@@ -22,9 +22,8 @@ import aiohttp
 
 from benchmarks.http_load import post
 from benchmarks.processes import Process, started
-from benchmarks.scale_servers import prompt, streamed
+from benchmarks.scale_servers import MODEL, prompt, streamed
 
-MODEL = "llama-3.1-8b"
 CHAT = "/v1/chat/completions"
 # Nine in the morning on a sunny grid: the next hour is cleaner.
 CLEANER_AT_S = 1_640_995_200.0 + 9 * 3600.0

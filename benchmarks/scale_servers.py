@@ -1,10 +1,11 @@
-"""The servers of the benchmark of scale, each a process of its own: a worker that answers at once, and a whole daemon.
+"""The servers of the benchmark of scale, each a process of its own: workers, and a whole daemon.
 
     python -m benchmarks.scale_servers worker
+    python -m benchmarks.scale_servers simulated --speed 240
     python -m benchmarks.scale_servers daemon --settings FILE.json --epoch 1640995200 --speed 1
 
-Each prints its port and serves until its standard input closes. What the worker says follows from the prompt alone, so
-that whoever asked knows every byte that must come.
+Each prints its port and serves until its standard input closes. What `worker` says, at once, follows from the prompt
+alone, so that whoever asked knows every byte that must come; `simulated` takes the time of the energy model.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scheduler.daemon.app import Daemon
 from scheduler.daemon.env import Env
 from scheduler.daemon.garbage import look_seldom
 
+MODEL = "llama-3.1-8b"
 _NUMBER = re.compile(rb"tide ([0-9]+)")
 _WORDS = 16
 # A stream takes a moment, so that answers overlap as those of an engine do.
@@ -97,6 +99,13 @@ async def serve_worker() -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
+async def serve_simulated(speed: float) -> int:
+    from simulations.worker_server import WorkerOptions, build_app, start
+
+    _, port = await start(build_app(WorkerOptions(model=MODEL, speed=speed)))
+    return port
+
+
 async def serve_daemon(settings: Settings, epoch_s: float, speed: float) -> Daemon:
     daemon = Daemon(settings, Env(epoch_s=epoch_s, speed=speed), {})
     await daemon.start()
@@ -116,7 +125,7 @@ def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def main(chosen: argparse.Namespace, settings: Settings | None) -> None:
     until_closed = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     if settings is None:
-        print(await serve_worker(), flush=True)
+        print(await (serve_worker() if chosen.role == "worker" else serve_simulated(chosen.speed)), flush=True)
         await until_closed
         return
     daemon = await serve_daemon(settings, chosen.epoch, chosen.speed)
@@ -127,10 +136,10 @@ async def main(chosen: argparse.Namespace, settings: Settings | None) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("role", choices=["worker", "daemon"])
+    parser.add_argument("role", choices=["worker", "simulated", "daemon"])
     parser.add_argument("--settings", type=Path, help="settings of the daemon as JSON")
     parser.add_argument("--epoch", type=float, default=0.0, help="the instant at which its policy clock starts")
-    parser.add_argument("--speed", type=float, default=1.0, help="how much faster than the real one that clock is")
+    parser.add_argument("--speed", type=float, default=1.0, help="how much faster than the real one its clock is")
     arguments = parser.parse_args()
     chosen = validate(json.loads(arguments.settings.read_text())) if arguments.role == "daemon" else None
     with asyncio.Runner(loop_factory=None if chosen is None else fastest_loop()) as runner:
