@@ -31,7 +31,7 @@ from scheduler.daemon.request_records import MAX_RECORDS
 HOUR_S = 3600.0
 WARM_HOURS = 4.0
 _SAMPLES_PER_HOUR = 8
-_REMEMBERED = MAX_RECORDS + 500
+REMEMBERED = MAX_RECORDS + 500
 _CALLERS = 16
 # A second of the real clock sees so many of each.
 PLAIN_PER_S, STREAMED_PER_S, HELD_PER_S = 20.0, 10.0, 5.0
@@ -207,7 +207,7 @@ async def warm_up(day: Day) -> None:
         for _ in range(count):
             await day.plain()
 
-    await asyncio.gather(*(caller(_REMEMBERED // _CALLERS) for _ in range(_CALLERS)))
+    await asyncio.gather(*(caller(REMEMBERED // _CALLERS) for _ in range(_CALLERS)))
 
 
 async def sampled(daemon: Process, speed: float, samples: list[tuple[float, float]]) -> Never:
