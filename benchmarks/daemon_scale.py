@@ -147,7 +147,10 @@ def main() -> int:
     for name in chosen.parts or PARTS:
         title, part = PARTS[name]
         text, is_met = part(chosen)
-        found[title] = f"{text.strip()}\n\nMeasured with {os.cpu_count()} cores, Python {platform.python_version()}."
+        # Over one, somebody else wanted the same processors.
+        load_ratio = os.getloadavg()[1] / (os.cpu_count() or 1)
+        machine = f"{os.cpu_count()} cores with a load of {load_ratio:.1f} each, Python {platform.python_version()}"
+        found[title] = f"{text.strip()}\n\nMeasured on {machine}."
         found[title] += "" if is_met else " **Missed.**"
         print(f"## {title}\n\n{found[title]}\n", flush=True)
         PAGE.write_text(page_of(found))

@@ -29,7 +29,8 @@ from benchmarks.scale_servers import MODEL, prompt
 from scheduler.daemon.request_records import MAX_RECORDS
 
 HOUR_S = 3600.0
-WARM_HOURS = 4.0
+# A batch may wait for six hours: before that the traffic is not yet what it stays.
+WARM_HOURS = 8.0
 _SAMPLES_PER_HOUR = 8
 REMEMBERED = MAX_RECORDS + 500
 _CALLERS = 16
