@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event
 from benchmarks.batches import lines
 from tests.batch_files import CHAT, MODEL
 from tests.daemons import a_daemon, a_submission, posted, until
+from tests.integration.gateway_stand import FakeWorker, Gate
 
 LINES = 20_000
 Submit = Callable[[], Awaitable[None]]
@@ -78,3 +79,36 @@ async def test_a_submission_asks_no_more_of_the_database_with_twenty_thousand_li
         after = await fewest_statements(batch), await fewest_statements(job)
         assert min(before) > 0
         assert after == before
+
+
+class OneATurn:
+    """A rate that never lets two lines go in one turn; keeps what it granted."""
+
+    per_s = 1000.0
+
+    def __init__(self) -> None:
+        self._room = 1
+
+    def turned(self, asked_s: float, took_s: float) -> None:
+        self._room = 1
+
+    def granted(self, wanted: int) -> int:
+        lines = min(wanted, self._room)
+        self._room -= lines
+        return lines
+
+
+@pytest.mark.slow
+async def test_lines_that_may_not_go_in_this_turn_go_in_the_next_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.daemon.batches.LineRate", OneATurn)
+    gate = Gate()
+    async with FakeWorker(gate).listening() as worker:
+        table = {"url": worker.url, "models": [MODEL], "region": "here", "max_sequences": 64}
+        async with a_daemon(tmp_path, {"worker": [table]}, speed=1.0) as (_, client):
+            fields = {"input_file_id": await uploaded(client, 30), "endpoint": CHAT, "completion_window": "1h"}
+            await posted(client, "/v1/batches", fields)
+            # Nothing is answered yet, so nothing but the turns calls the feeder.
+            await until(lambda: len(worker.requests) == 30)
+            gate.opened.set()
