@@ -55,12 +55,15 @@ class Verdict:
 
 
 class Pace:
-    """How long one line takes while others run beside it: a guess at first, then a mean that forgets."""
+    """How long one line takes while others run beside it: a guess at first, then a mean that forgets.
 
-    __slots__ = ("is_measured", "line_s")
+    `gap_s` is the least time between the sending of two lines.
+    """
 
-    def __init__(self, guess_s: float) -> None:
-        self.line_s = guess_s
+    __slots__ = ("gap_s", "is_measured", "line_s")
+
+    def __init__(self, guess_s: float, gap_s: float = 0.0) -> None:
+        self.line_s, self.gap_s = guess_s, gap_s
         self.is_measured = False
 
     def observe(self, took_s: float) -> None:
@@ -70,7 +73,7 @@ class Pace:
 
     def need_s(self, lines: int, places: int) -> float:
         """Time for so many lines when all places are theirs; the last round is as long as any."""
-        return self.line_s * -(-lines // places)
+        return max(self.line_s * -(-lines // places), self.gap_s * lines)
 
 
 def decide(

@@ -19,10 +19,14 @@ Release = Callable[[IntensitySeries | None, float, float, float], float]
 # A client that waits should get something for it: forecasts are wrong by 7 to 9% (mean absolute, day ahead), so a
 # promise of less than 2% is noise.
 MIN_SAVINGS_RATIO = 0.02
+# Windows within one step differ by the rounding of their prefix sums: nobody waits longer for that.
+_SAME_RATIO = 1e-9
 
 
 def release_at_s(series: IntensitySeries | None, now_s: float, duration_s: float, release_by_s: float) -> float:
-    """The cleanest instant in [now_s, release_by_s] to start `duration_s` of work; now when nothing is known."""
+    """The cleanest instant in [now_s, release_by_s] to start `duration_s` of work, the earliest of equally clean ones;
+    now when nothing is known.
+    """
     if series is None or release_by_s <= now_s or not series.covers(now_s, now_s + duration_s):
         return now_s
     if _is_one_value(series, now_s, release_by_s + duration_s):
@@ -30,10 +34,10 @@ def release_at_s(series: IntensitySeries | None, now_s: float, duration_s: float
     latest_s = min(release_by_s, series.end_at_s - duration_s)
     starts = series.candidate_starts_at_s(duration_s, now_s, latest_s)
     integrals = series.window_integrals_g_s_per_kwh(starts, duration_s)
-    best = int(np.nanargmin(integrals))  # the window from now is known, so one number is there
-    if integrals[best] > integrals[0] * (1.0 - MIN_SAVINGS_RATIO):
+    least_g_s = float(np.nanmin(integrals))  # the window from now is known, so one number is there
+    if least_g_s > integrals[0] * (1.0 - MIN_SAVINGS_RATIO):
         return now_s
-    return float(starts[best])
+    return float(starts[int(np.argmax(integrals <= least_g_s * (1.0 + _SAME_RATIO)))])
 
 
 def fluid_release_at_s(series: IntensitySeries | None, now_s: float, duration_s: float, release_by_s: float) -> float:

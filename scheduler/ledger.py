@@ -111,20 +111,35 @@ def realised_then_expected(history: IntensitySeries | None, forecast: IntensityS
 
 def settle(uses: Iterable[EnergyUse], intensity: Mapping[str, IntensitySeries]) -> Account:
     """Price every use on `intensity` (by zone), beside its counterfactual, in total and by category."""
-    total = _Sum()
-    categories: dict[str, _Sum] = {}
-    for use in uses:
-        actual = emissions_gco2e(use.energy_kwh, use.pue, intensity.get(use.zone), use.started_at_s, use.ended_at_s)
-        at_once = emissions_gco2e(
-            use.energy_kwh if use.at_once_energy_kwh is None else use.at_once_energy_kwh,
-            use.at_once_pue,
-            intensity.get(use.at_once_zone),
-            use.at_once_at_s,
-            use.at_once_end_at_s,
-        )
-        for one in (total, categories.setdefault(use.category, _Sum())):
-            one.add(use, actual, at_once)
-    return total.account({name: one.account({}) for name, one in sorted(categories.items())})
+    settling = Settling(intensity)
+    settling.add(uses)
+    return settling.account()
+
+
+class Settling:
+    """The same for uses that come a page at a time: what is kept of them are sums."""
+
+    def __init__(self, intensity: Mapping[str, IntensitySeries]) -> None:
+        self._intensity = intensity
+        self._total = _Sum()
+        self._categories: dict[str, _Sum] = {}
+
+    def add(self, uses: Iterable[EnergyUse]) -> None:
+        intensity = self._intensity
+        for use in uses:
+            actual = emissions_gco2e(use.energy_kwh, use.pue, intensity.get(use.zone), use.started_at_s, use.ended_at_s)
+            at_once = emissions_gco2e(
+                use.energy_kwh if use.at_once_energy_kwh is None else use.at_once_energy_kwh,
+                use.at_once_pue,
+                intensity.get(use.at_once_zone),
+                use.at_once_at_s,
+                use.at_once_end_at_s,
+            )
+            for one in (self._total, self._categories.setdefault(use.category, _Sum())):
+                one.add(use, actual, at_once)
+
+    def account(self) -> Account:
+        return self._total.account({name: one.account({}) for name, one in sorted(self._categories.items())})
 
 
 class _Sum:

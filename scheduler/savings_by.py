@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from intensity_feeds.series import IntensitySeries
-from scheduler.ledger import Account, EnergyUse, Subject, settle
+from scheduler.ledger import Account, EnergyUse, Settling, Subject
 
 
 class By(StrEnum):
@@ -35,21 +35,54 @@ def settled_by(by: By, uses: Iterable[EnergyUse], intensity: Mapping[str, Intens
 
     What has no model, a job, is under the empty name.
     """
-    heaps: dict[str, list[EnergyUse]] = {}
-    for use in uses:
-        heaps.setdefault(_NAMES[by](use), []).append(use)
-    return {name: _heap(found, intensity) for name, found in sorted(heaps.items())}
+    sorting = Sorting(by, intensity)
+    sorting.add(uses)
+    return sorting.heaps()
 
 
-def _heap(uses: list[EnergyUse], intensity: Mapping[str, IntensitySeries]) -> Heap:
-    requests = [use for use in uses if use.subject is Subject.REQUEST]
-    return Heap(
-        account=settle(uses, intensity),
-        requests=len(requests),
-        prompt_tokens=sum(use.prompt_tokens for use in requests),
-        output_tokens=sum(use.output_tokens for use in requests),
-        request_kwh=sum(use.energy_kwh for use in requests),
-    )
+class Sorting:
+    """The same for uses that come a page at a time: what is kept of them are sums."""
+
+    def __init__(self, by: By, intensity: Mapping[str, IntensitySeries]) -> None:
+        self._name_of, self._intensity = _NAMES[by], intensity
+        self._heaps: dict[str, _Growing] = {}
+
+    def add(self, uses: Iterable[EnergyUse]) -> None:
+        for use in uses:
+            name = self._name_of(use)
+            heap = self._heaps.get(name)
+            if heap is None:
+                heap = self._heaps[name] = _Growing(settling=Settling(self._intensity))
+            heap.add(use)
+
+    def heaps(self) -> dict[str, Heap]:
+        return {name: heap.whole() for name, heap in sorted(self._heaps.items())}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Growing:
+    settling: Settling
+    requests: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    request_kwh: float = 0.0
+
+    def add(self, use: EnergyUse) -> None:
+        self.settling.add((use,))
+        if use.subject is Subject.REQUEST:
+            self.requests += 1
+            self.prompt_tokens += use.prompt_tokens
+            self.output_tokens += use.output_tokens
+            self.request_kwh += use.energy_kwh
+
+    def whole(self) -> Heap:
+        return Heap(
+            account=self.settling.account(),
+            requests=self.requests,
+            prompt_tokens=self.prompt_tokens,
+            output_tokens=self.output_tokens,
+            request_kwh=self.request_kwh,
+        )
 
 
 def _day(use: EnergyUse) -> str:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.poller import Poller
-from scheduler.ledger import Account, EnergyUse, realised_then_expected, settle
-from scheduler.savings_by import By, Heap, settled_by
+from scheduler.ledger import Account, EnergyUse, Settling, realised_then_expected, settle
+from scheduler.savings_by import By, Heap, Sorting
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
+from scheduler.store.uses_contract import UsesMark, UsesReach
 from scheduler.store.writer import Writing
 
 log = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 MAX_BUFFERED = 100_000
+# A transaction of some milliseconds: submissions wait for the one under way.
+_WRITTEN_AT_ONCE = 200
 
 
 class Accounts:
@@ -59,15 +62,17 @@ class Accounts:
         self._on_use(use)
 
     async def flush(self) -> None:
-        """Write what is booked; what cannot be written now is kept for the next time."""
-        taken, self._unwritten = self._unwritten, []
-        if not taken:
-            return
-        try:
-            await self._writer.write(lambda store: store.record_uses(taken))
-        except (StoreBusyError, DiskFullError) as error:
-            self._unwritten = taken + self._unwritten
-            log.warning("uses not written", extra={"action": "uses_kept", "why": str(error), "uses": len(taken)})
+        """Write what is booked, some at a time; what cannot be written now is kept for the next time."""
+        while self._unwritten:
+            # The others stay where a daemon that stops finds them.
+            taken, self._unwritten = self._unwritten[:_WRITTEN_AT_ONCE], self._unwritten[_WRITTEN_AT_ONCE:]
+            try:
+                await self._writer.write(lambda store, some=taken: store.record_uses(some))  # type: ignore[misc]
+            except (StoreBusyError, DiskFullError) as error:
+                self._unwritten = taken + self._unwritten
+                fields = {"action": "uses_kept", "why": str(error), "uses": len(self._unwritten)}
+                log.warning("uses not written", extra=fields)
+                return
 
     async def run(self) -> None:
         """Flush until cancelled."""
@@ -77,35 +82,54 @@ class Accounts:
 
     async def settled(self, since_s: float, until_s: float, *, tenant: str | None = None) -> Account:
         """The account of uses that started in [since_s, until_s), of all tenants or of one."""
-        await self.flush()
-        uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
-        return await self.priced(uses)
+        settling = Settling(await self._intensity_of(since_s, until_s, tenant))
+        await self._folded(settling.add, since_s, until_s, tenant)
+        return settling.account()
 
     async def priced(self, uses: Sequence[EnergyUse]) -> Account:
-        """The account of these uses."""
-        intensity = await self._intensity(uses)
-        return await self._env.in_thread(settle, uses, intensity)  # seconds, for the requests of a busy month
+        """The account of these few uses."""
+        return settle(uses, await self._intensity(_reach(uses)) if uses else {})
 
     async def settled_by(self, by: By, since_s: float, until_s: float, *, tenant: str | None = None) -> dict[str, Heap]:
         """The same sorted into heaps."""
-        await self.flush()
-        uses = await self._env.in_thread(self._reads.uses, since_s, until_s, tenant=tenant)
-        intensity = await self._intensity(uses)
-        return await self._env.in_thread(settled_by, by, uses, intensity)
+        sorting = Sorting(by, await self._intensity_of(since_s, until_s, tenant))
+        await self._folded(sorting.add, since_s, until_s, tenant)
+        return sorting.heaps()
 
     async def settled_jobs(self, job_ids: Collection[str], since_s: float, until_s: float) -> Account:
         """The account of these jobs' uses that started in [since_s, until_s)."""
         if not job_ids:
             return Account()
-        found = await self._env.in_thread(self._reads.uses, since_s, until_s)
-        uses = [use for use in found if use.subject_id in job_ids]
-        return await self._env.in_thread(settle, uses, await self._intensity(uses))
+        settling = Settling(await self._intensity_of(since_s, until_s, None))
 
-    async def _intensity(self, uses: Sequence[EnergyUse]) -> dict[str, IntensitySeries]:
-        if not uses:
-            return {}
-        start_s, end_s, zones = await self._env.in_thread(_reach, uses)
-        known = {zone: await self._known(zone, start_s, end_s) for zone in sorted(zones)}
+        def add(uses: Iterable[EnergyUse]) -> None:
+            settling.add(use for use in uses if use.subject_id in job_ids)
+
+        await self._folded(add, since_s, until_s, None)
+        return settling.account()
+
+    async def _folded(
+        self, add: Callable[[Iterable[EnergyUse]], None], since_s: float, until_s: float, tenant: str | None
+    ) -> None:
+        """Every use of that time, a page after the other: a month of a busy gateway is gigabytes."""
+
+        def one_page(after: UsesMark | None) -> UsesMark | None:
+            page = self._reads.uses_page(since_s, until_s, after=after, tenant=tenant)
+            add(page.uses)
+            return page.ends_at
+
+        after = await self._env.in_thread(one_page, None)
+        while after is not None:
+            after = await self._env.in_thread(one_page, after)
+
+    async def _intensity_of(self, since_s: float, until_s: float, tenant: str | None) -> dict[str, IntensitySeries]:
+        """What has to be known to price the uses of that time, those included that are still to be written."""
+        await self.flush()
+        reach = await self._env.in_thread(self._reads.uses_reach, since_s, until_s, tenant=tenant)
+        return {} if reach is None else await self._intensity(reach)
+
+    async def _intensity(self, reach: UsesReach) -> dict[str, IntensitySeries]:
+        known = {zone: await self._known(zone, reach.start_at_s, reach.end_at_s) for zone in sorted(reach.zones)}
         return {zone: series for zone, series in known.items() if series is not None}
 
     async def _known(self, zone: str, start_s: float, end_s: float) -> IntensitySeries | None:
@@ -114,8 +138,10 @@ class Accounts:
         return realised_then_expected(history, self._poller.forecasts().get(zone))
 
 
-def _reach(uses: Sequence[EnergyUse]) -> tuple[float, float, set[str]]:
-    """From when to when, and of which zones, the intensity has to be known."""
-    start_s = min(min(use.started_at_s, use.at_once_at_s) for use in uses)
-    end_s = max(max(use.ended_at_s, use.at_once_end_at_s) for use in uses)
-    return start_s, end_s, {use.zone for use in uses} | {use.at_once_zone for use in uses}
+def _reach(uses: Sequence[EnergyUse]) -> UsesReach:
+    """Of at least one use."""
+    return UsesReach(
+        start_at_s=min(min(use.started_at_s, use.at_once_at_s) for use in uses),
+        end_at_s=max(max(use.ended_at_s, use.at_once_end_at_s) for use in uses),
+        zones=frozenset(zone for use in uses for zone in (use.zone, use.at_once_zone)),
+    )

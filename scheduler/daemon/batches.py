@@ -4,8 +4,8 @@
                       |-> cancelling -> cancelled               every answer is on the disk before it is counted
                       '-> expired
 
-Decides nothing of when: batch_flow.py says which lines may go, batch_lines.py what a line must be. One task feeds; a
-line on its way, a check and a closing are tasks of their own.
+Decides nothing of when: batch_flow.py says which lines may go, line_rate.py how fast, batch_lines.py what a line must
+be. One task feeds; a line on its way, a check and a closing are tasks of their own.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.open_batch import OpenBatch, Result
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.pools import ModelPool
+from scheduler.line_rate import LineRate
 from scheduler.store.contract import DiskFullError, Reads, Store, StoreBusyError
 from scheduler.store.writer import Writing
 
@@ -84,6 +85,7 @@ class Batches:
         self._open: dict[str, OpenBatch] = {}
         self._outdated: list[OpenBatch] = []  # whose waiting was decided on an older forecast
         self._paces: dict[str, Pace] = {}
+        self._rate = LineRate()
         self._changed = asyncio.Event()
         self._checking = asyncio.Semaphore(1)  # a file at a time: a check keeps a processor busy
         self._group: asyncio.TaskGroup | None = None
@@ -130,7 +132,9 @@ class Batches:
         self._changed.set()
 
     async def _sleep(self, until_s: float) -> None:
+        slept_from_s = self._env.monotonic_s()
         await self._env.sleep_s(_SHORTEST_SLEEP_S * self._env.speed)
+        self._rate.turned(_SHORTEST_SLEEP_S, self._env.monotonic_s() - slept_from_s)
         left_s = self._env.real_s(until_s - self._env.now_s())
         try:
             async with asyncio.timeout(max(0.0, min(_LONGEST_SLEEP_S, left_s))):
@@ -295,12 +299,17 @@ class Batches:
             if verdict.waits_until_s is not None:
                 wake_at_s = min(wake_at_s, verdict.waits_until_s)
             elif verdict.lines:
-                await self._send(one, verdict.lines)
+                granted = self._rate.granted(verdict.lines)
+                if granted < verdict.lines:
+                    wake_at_s = now_s
+                if granted:
+                    await self._send(one, granted)
         return wake_at_s
 
     def _pace(self, pool: ModelPool, some: list[OpenBatch]) -> Pace:
         """Until an answer has come, as slow as the slowest guess: to begin too early costs grams, too late a window."""
         pace = self._paces.setdefault(pool.model, Pace(0.0))
+        pace.gap_s = self._env.speed / self._rate.per_s
         if not pace.is_measured:
             guess_s = max(pool.service.expected_s, *(one.batch.line_s for one in some))
             pace.line_s = guess_s * self._env.speed

@@ -36,6 +36,7 @@ from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.objective import Components, Sites, components
 from scheduler.planning.whole_fleet.rules.budgets import EVERYBODY, Budget, Per
 from scheduler.store.contract import Reads, UnknownJobError
+from scheduler.store.uses_contract import every_use
 
 # A run that began so long before a period may reach into it.
 _LONGEST_RUN_S = 7 * 86_400.0
@@ -161,7 +162,7 @@ class TenantBudgets:
         gpus: dict[str, int] = {}
         # What everybody spends holds what each tenant does.
         for tenant in [None] if EVERYBODY in self._tenants else sorted(self._tenants):
-            for use in reads.uses(begin_s - _LONGEST_RUN_S, now_s, tenant=tenant):
+            for use in every_use(reads, begin_s - _LONGEST_RUN_S, now_s, tenant=tenant):
                 if use.subject is Subject.JOB and use.subject_id not in gpus:
                     gpus[use.subject_id] = _gpus_of(reads, use.subject_id)
                 self._spending.add(use, gpus.get(use.subject_id, 0))

@@ -27,7 +27,7 @@ from typing import Protocol
 from scheduler.events import Outcome
 from scheduler.jobs import Job, JobState
 from scheduler.ledger import EnergyUse, Subject
-from scheduler.store import access_contract, filing_contract
+from scheduler.store import access_contract, filing_contract, uses_contract
 from scheduler.store.standing import Standing
 
 Json = Mapping[str, object]
@@ -140,7 +140,7 @@ class JobFilter:
     id_prefix: str | None = None
 
 
-class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
+class Reads(filing_contract.FilingReads, access_contract.AccessReads, uses_contract.UsePages, Protocol):
     """What may be asked at any time, beside the writer."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -161,7 +161,7 @@ class Reads(filing_contract.FilingReads, access_contract.AccessReads, Protocol):
         """Every state, those without jobs too; of all tenants or of one."""
 
     def uses(self, since_at_s: float, until_at_s: float, *, tenant: str | None = None) -> Sequence[EnergyUse]:
-        """Uses that started in [since, until), by start."""
+        """Uses that started in [since, until), by start; all in memory, so ask for pages of a long time."""
 
     def uses_of(self, subject: Subject, subject_id: str) -> Sequence[EnergyUse]:
         """Uses of one request or one job, by start."""

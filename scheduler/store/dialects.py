@@ -67,7 +67,8 @@ def reader_engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         engine = create_engine(url, pool_size=4, pool_pre_ping=True)
         return engine.execution_options(postgresql_readonly=True)
-    return _sqlite_engine(url, QueuePool, pragmas=("query_only = ON",), begin="BEGIN")
+    # The system keeps the pages of the file as well: a cache of its own for each connection only grows with the ledger.
+    return _sqlite_engine(url, QueuePool, pragmas=("query_only = ON", "cache_size = -512"), begin="BEGIN")
 
 
 def _sqlite_engine(url: str, pool: type[NullPool] | type[QueuePool], pragmas: Sequence[str], begin: str) -> Engine:

@@ -35,13 +35,14 @@ from scheduler.store.migrating import bring_up_to_date
 from scheduler.store.rows import record_of, row_of_job, row_of_standing, row_of_use, standing_of, text_of, use_of
 from scheduler.store.standing import Standing
 from scheduler.store.tables import ENERGY_USES, JOBS, LAUNCHED_PERIODS, META
+from scheduler.store.use_pages import UsePages
 
 _OPEN = sorted(set(JobState) - TERMINAL_STATES)
 _HELD = sorted(HOLDING_STATES)
 _LISTED = [column for column in JOBS.c if column is not JOBS.c.payload]
 
 
-class SqlReads(FilingReads, AccessReads):
+class SqlReads(FilingReads, AccessReads, UsePages):
     """The questions, over whatever connection the subclass lends."""
 
     def job(self, job_id: str) -> JobRecord:

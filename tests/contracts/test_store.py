@@ -21,6 +21,7 @@ from scheduler.store.contract import (
     UnstorableError,
 )
 from scheduler.store.sql import SqlReader, open_store
+from scheduler.store.uses_contract import UsesMark, UsesReach, every_use
 from tests.stores import a_job
 
 
@@ -390,6 +391,32 @@ def a_use(subject_id: str, started_at_s: float, *, tenant: str = "default") -> E
         at_once_zone="FR",
         at_once_pue=1.1,
     )
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
+def test_pages_of_uses_are_all_of_them_once_in_their_order(store: Store, limit: int) -> None:
+    # Several start at one instant, and a page may end between them.
+    uses = [a_use(f"use-{number}", 100.0 * (number % 3), tenant="red" if number % 2 else "blue") for number in range(7)]
+    store.record_uses(uses)
+    for tenant in (None, "red"):
+        found: list[EnergyUse] = []
+        after: UsesMark | None = None
+        while True:
+            page = store.uses_page(0.0, 150.0, after=after, limit=limit, tenant=tenant)
+            assert len(page.uses) <= limit
+            found += page.uses
+            if (after := page.ends_at) is None:
+                break
+        assert found == store.uses(0.0, 150.0, tenant=tenant) == list(every_use(store, 0.0, 150.0, tenant=tenant))
+
+
+def test_the_reach_of_uses_holds_what_they_are_compared_with(store: Store) -> None:
+    assert store.uses_reach(0.0, 1e9) is None
+    plain = replace(a_use("plain", 200.0), at_once_at_s=50.0, zone="DE", at_once_zone="FR")
+    longer = replace(a_use("longer", 300.0), at_once_at_s=300.0, at_once_lasted_s=500.0, zone="DE", at_once_zone="DE")
+    store.record_uses([plain, longer])
+    assert store.uses_reach(0.0, 300.0) == UsesReach(start_at_s=50.0, end_at_s=260.0, zones=frozenset({"DE", "FR"}))
+    assert store.uses_reach(250.0, 1e9) == UsesReach(start_at_s=300.0, end_at_s=800.0, zones=frozenset({"DE"}))
 
 
 def test_uses_read_back_exactly_by_their_start(store: Store) -> None:

@@ -118,6 +118,12 @@ def test_a_pace_starts_with_a_guess_takes_the_first_answer_whole_and_forgets_slo
     assert pace.line_s == pytest.approx(10.4)
 
 
+def test_lines_that_may_not_be_sent_faster_need_that_time_whatever_places_there_are() -> None:
+    assert Pace(2.0).need_s(1000, 100) == 20.0
+    assert Pace(2.0, gap_s=0.1).need_s(1000, 100) == 100.0
+    assert Pace(2.0, gap_s=0.001).need_s(1000, 100) == 20.0
+
+
 @given(
     st.lists(st.tuples(st.floats(1.0, 1e5), st.integers(1, 5000), st.integers(0, 64)), min_size=1, max_size=6),
     st.integers(1, 64),

@@ -84,3 +84,14 @@ def test_asked_hour_by_hour_fluid_work_emits_the_least_there_is(values: list[flo
 def test_a_wait_within_one_step_of_the_grid_is_no_wait() -> None:
     assert release_at_s(a_series([400.0, 100.0]), 10.0, 60.0, HOUR_S - 60.0) == 10.0
     assert release_at_s(a_series([400.0, 100.0]), 10.0, 60.0, HOUR_S) == HOUR_S
+
+
+@given(st.floats(0.0, 3000.0), st.floats(0.5, 500.0), st.floats(1.0, 3000.0))
+def test_of_equally_clean_instants_the_earliest_is_taken_whatever_sums_are_rounded_to(
+    now_s: float, duration_s: float, later_s: float
+) -> None:
+    # A prefix sum of days is large beside the integral of a second.
+    series = a_series([431.7] * 30 + [399.9, 271.3, 271.3], start_at_s=1_640_995_200.0)
+    clean_at_s = series.start_at_s + 31 * HOUR_S
+    at_s = clean_at_s - 3600.0 + now_s
+    assert release_at_s(series, at_s, duration_s, clean_at_s + later_s) == clean_at_s
