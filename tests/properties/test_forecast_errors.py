@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from itertools import pairwise
 
 import numpy as np
@@ -87,4 +88,5 @@ def test_a_correction_knows_no_unit_and_no_calendar(record: Record, hour: int, f
 @given(record=records())
 def test_a_record_is_the_same_after_a_restart(record: Record) -> None:
     errors = remembered(record, MIDNIGHT_S + DAYS * DAY_S)
-    assert by_horizon(from_text(as_text(errors))) == by_horizon(errors)
+    for found, kept in zip(by_horizon(from_text(as_text(errors))), by_horizon(errors), strict=True):
+        assert astuple(found) == pytest.approx(astuple(kept), abs=1e-3)  # the text rounds to a thousandth of a gram
