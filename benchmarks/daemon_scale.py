@@ -95,9 +95,11 @@ def day(chosen: argparse.Namespace) -> tuple[str, bool]:
     growth = f"""
         From hour {long_day.WARM_HOURS:.0f} on memory grows by {slope.mb_per_hour:+.3f} MB an hour, ±
         {slope.half_width_mb_per_hour:.3f} (95%, by as many looks as are independent); the daemon used
-        {found.cpu_ratio:.0%} of a core. The target is no growth: an interval that does not lie above zero.
+        {found.cpu_ratio:.0%} of a core. The target is no growth: an interval that does not lie above zero, and is no
+        wider than ± {long_day.MOST_HALF_WIDTH_MB_PER_HOUR:.0f} MB.
     """
-    return "\n\n".join((paragraph(about), day_table(found, chosen.hours), paragraph(growth))), not slope.is_growth
+    is_met = slope.is_known and not slope.is_growth
+    return "\n\n".join((paragraph(about), day_table(found, chosen.hours), paragraph(growth))), is_met
 
 
 def day_table(found: long_day.DayFigures, hours: float) -> str:

@@ -41,6 +41,7 @@ BATCHES_PER_HOUR, JOBS_PER_HOUR, LOOKS_PER_HOUR = 1.0, 4.0, 4.0
 _LINES, _WINDOW, _HELD_FOR, _JOB_MINUTES = 100, "6h", "3h", 20
 _PAGES = ("/metrics", "/api/v1/jobs?limit=100", "/v1/batches", "/api/v1/savings", "/api/v1/plan")
 _CONFIDENCE_RATIO = 0.95
+MOST_HALF_WIDTH_MB_PER_HOUR = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,11 @@ class Slope:
     def is_growth(self) -> bool:
         """Whether zero is below the whole interval."""
         return self.mb_per_hour - self.half_width_mb_per_hour > 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the interval is narrow enough to say anything."""
+        return self.half_width_mb_per_hour < MOST_HALF_WIDTH_MB_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ def test_a_steady_rise_is_growth_and_a_wandering_memory_is_none() -> None:
     # Steps up and down again: neighbours are alike, so that hardly any of the looks are independent.
     wandering = slope_of([(hour, 100.0 + 3.0 * np.sin(hour)) for hour in hours])
     assert not wandering.is_growth
+    assert rising.is_known
+    assert not wandering.is_known
 
 
 def test_a_chunked_body_is_put_together_again() -> None:
