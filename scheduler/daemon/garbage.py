@@ -1,4 +1,4 @@
-"""How often a process that serves, or simulates, looks for garbage. A shell: it sets what belongs to the whole process."""
+"""How often a process that serves or simulates looks for garbage. A shell: it sets what belongs to all of it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from scheduler.planning.open_jobs import board_kernels, cleanest
 from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.glance import least_beside
-from scheduler.planning.open_jobs.grid_rows import GridRows
+from scheduler.planning.open_jobs.grid_rows import GridRows, is_surely_above
 from scheduler.planning.open_jobs.needs import Need
 from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
@@ -65,7 +65,7 @@ def test_the_loops_change_no_place(
 
 @settings(max_examples=300, deadline=None)
 @given(table=tables, taken=st.lists(pieces, max_size=12), numbers=needs, gpus=st.integers(1, 5))
-def test_the_loops_tell_of_each_region_what_a_glance_tells(
+def test_the_loops_tell_of_each_region_that_may_be_cleanest_what_a_glance_tells(
     table: list[list[float]],
     taken: list[tuple[int, int, int, int]],
     numbers: tuple[int, float, float, float],
@@ -83,7 +83,10 @@ def test_the_loops_tell_of_each_region_what_a_glance_tells(
         least_beside(board.occupancy, region, gpus, board.reserve_ratio, least, place)
         for place, region in enumerate(PLAIN)
     ]
-    assert np.transpose(told) == pytest.approx(np.array(glances), rel=1e-9, abs=1e-3)
+    best = min(min(both) for both in glances)
+    for glance, seen in zip(np.array(glances), told.T, strict=True):
+        is_left_out = np.isinf(seen).all() and is_surely_above(float(glance.min()), best)
+        assert is_left_out or seen == pytest.approx(glance, rel=1e-9, abs=1e-3)
 
 
 def a_stand(draws: Random) -> tuple[list[OpenJob], list[list[float]]]:
@@ -145,4 +148,4 @@ def test_compiled_they_tell_the_same() -> None:
 def told(board: Board, wanted: Need) -> Floats:
     both = board.least_beside(wanted)
     assert both is not None
-    return np.array(both)
+    return both

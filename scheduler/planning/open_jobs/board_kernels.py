@@ -16,7 +16,9 @@ from intensity_feeds.series import Floats
 from scheduler.planning.curve import ROUNDING_S
 
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+
+# A bound this much above a price is above it whatever was rounded; as wide again as where the bounds are compared.
+_SURE_RATIO = 2e-6
 
 
 class Taken(NamedTuple):
@@ -71,22 +73,41 @@ def least_everywhere(
     run: Run,
     reserve_ratio: float,
     held: Held,
-    now_g_s_per_kwh: Floats,
-    later_g_s_per_kwh: Floats,
+    enough_g_s_per_kwh: float,
+    told_g_s_per_kwh: Floats,
 ) -> None:
     """The least that the run emits at the first instant with room, and later with head-room; infinite: not in time.
 
-    Fills `now_g_s_per_kwh` and `later_g_s_per_kwh`, shape (regions,).
+    Fills `told_g_s_per_kwh`, shape (2, regions). Infinite too where it is surely above `enough_g_s_per_kwh`, or above
+    what a region before can have, whoever holds the GPUs.
     """
     for place in range(len(board.gpus)):
-        now_g_s_per_kwh[place], later_g_s_per_kwh[place] = math.inf, math.inf
+        now, later = math.inf, math.inf
         most = board.gpus[place] - run.gpus
-        if most >= 0:
+        if most >= 0 and not _is_above(_least_ever(grid, run, place), enough_g_s_per_kwh):
             spare = max(most - int(board.gpus[place] * reserve_ratio), 0)
             own_gpus = held.gpus if held.place == place else 0
-            now_g_s_per_kwh[place], later_g_s_per_kwh[place] = _least_in(
-                board, grid, run, place, most, spare, held, own_gpus
-            )
+            now, later = _least_in(board, grid, run, place, most, spare, held, own_gpus)
+        told_g_s_per_kwh[0, place], told_g_s_per_kwh[1, place] = now, later
+        enough_g_s_per_kwh = min(enough_g_s_per_kwh, now, later)
+
+
+def _is_above(bound_g_s_per_kwh: float, enough_g_s_per_kwh: float) -> bool:
+    if math.isinf(enough_g_s_per_kwh):
+        return False
+    margin = _SURE_RATIO * (abs(bound_g_s_per_kwh) + abs(enough_g_s_per_kwh))
+    return bound_g_s_per_kwh > enough_g_s_per_kwh + margin
+
+
+def _least_ever(grid: GridSums, run: Run, place: int) -> float:
+    """All of the run in the cleanest step of its time."""
+    rates = grid.rates_gco2e_per_kwh[place]
+    step, upto = _grid_step(grid.edges_at_s, run.from_s), _grid_step(grid.edges_at_s, run.until_s)
+    least = rates[step]
+    while step < upto:
+        step += 1
+        least = min(least, rates[step])
+    return float(least * run.whole_s)
 
 
 def _has_room_from(times_s: Floats, taken: Ints, most: int, from_s: float, whole_s: float) -> bool:

@@ -12,7 +12,7 @@ from intensity_feeds.series import Floats
 from scheduler.planning.open_jobs.board_kernels import GridSums, Held, Run, Taken
 
 FirstLoop = Callable[[Taken, int, float, float], int]
-LeastLoop = Callable[[Taken, GridSums, Run, float, Held, Floats, Floats], None]
+LeastLoop = Callable[[Taken, GridSums, Run, float, Held, float, Floats], None]
 
 NOBODY = Held(place=-1, start_at_s=0.0, end_at_s=0.0, gpus=0)
 

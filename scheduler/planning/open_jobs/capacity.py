@@ -95,11 +95,12 @@ class Occupancy:
         for one in segments:
             if one.region in self._steps and one.end_at_s > one.start_at_s:
                 self._steps[one.region].add(one.start_at_s, one.end_at_s, gpus)
-                self._draw(one, power_w, times=1)
+                if self._power:
+                    self._draw(one, power_w, times=1)
 
     def give_back(self, segments: Sequence[Segment], gpus: int, power_w: float = 0.0) -> None:
         self.take(segments, -gpus)
-        for one in segments:
+        for one in segments if self._power else ():
             self._draw(one, power_w, times=-1)
 
     def _draw(self, one: Segment, power_w: float, times: int) -> None:

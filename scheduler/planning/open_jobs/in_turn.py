@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-import numpy as np
-
 from scheduler.planning.open_jobs.board_kernels import Held
-from scheduler.planning.open_jobs.grid_rows import as_cheap
+from scheduler.planning.open_jobs.grid_rows import as_cheap, is_surely_above
 from scheduler.planning.open_jobs.needs import Place
 from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Segment
+
+_NOWHERE = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,12 @@ class InTurn:
         place = self.kept[index]
         (run,) = place.segments
         held = Held(self._places[run.region], run.start_at_s, run.end_at_s, place.need.job.gpus)
-        if (beside := self.board.least_beside(place.need, held)) is None:
+        enough = self.enough_g_s_per_kwh[index]
+        if (beside := self.board.least_beside(place.need, held, enough)) is None:
             return self._everywhere
-        found = as_cheap(np.minimum(*beside), self.enough_g_s_per_kwh[index])
+        if is_surely_above(float(beside.min()), enough):
+            return _NOWHERE
+        found = as_cheap(beside.min(axis=0), enough)
         return frozenset(self.board.regions[one].name for one in found)
 
     def left(self, index: int, segments: Sequence[Segment]) -> None:

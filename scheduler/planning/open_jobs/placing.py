@@ -243,10 +243,11 @@ class Board:
             return None
         return self.rows.least(need.whole_s, need.earliest_s, need.job.deadline_at_s)
 
-    def least_beside(self, need: Need, held: Held = NOBODY) -> tuple[Floats, Floats] | None:
-        """What the job emits at the least in each region at the first instant with room, and later with head-room.
+    def least_beside(self, need: Need, held: Held = NOBODY, enough_g_s_per_kwh: float = math.inf) -> Floats | None:
+        """What the job emits at the least at the first instant with room, and later with head-room: (2, regions).
 
-        Infinite where it is not in time; None where compiled loops do not tell it. What is `held` counts as free.
+        Infinite where it is not in time, or surely above what is enough or what another region has; None where
+        compiled loops do not tell it. What is `held` counts as free.
         """
         if self.loops is None or self.rows is None or not self._is_plain(need):
             return None
@@ -254,9 +255,10 @@ class Board:
         run = self.rows.run(need.job.gpus, need.whole_s, need.earliest_s, need.job.deadline_at_s)
         if taken is None or run is None:
             return None
-        now, later = np.empty((2, len(self.regions)))
-        self.loops.least_everywhere(taken, self.rows.by_region, run, self.reserve_ratio, held, now, later)
-        return now, later
+        told = np.empty((2, len(self.regions)))
+        grid, reserve_ratio = self.rows.by_region, self.reserve_ratio
+        self.loops.least_everywhere(taken, grid, run, reserve_ratio, held, enough_g_s_per_kwh, told)
+        return told
 
     def looks_everywhere(self, need: Need) -> bool:
         """Whether compiled loops tell of the job, in so far as its time is known."""
@@ -275,7 +277,7 @@ class Board:
         looked at first, and those not at all that cannot be as cheap whoever holds them.
         """
         if (beside := self.least_beside(need)) is not None:
-            best_g_s_per_kwh = min(float(one.min()) for one in beside)
+            best_g_s_per_kwh = float(beside.min())
             if math.isinf(best_g_s_per_kwh):
                 return None
             by_index = [[self.regions[place] for place in as_cheap(one, best_g_s_per_kwh)] for one in beside]
