@@ -50,7 +50,10 @@ class Run(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A piece that counts as free; `place` is the index of its region, or negative for none."""
+    """The run as it is placed so far, which counts as free; `place` is the index of its region, negative for none.
+
+    Another place begins this instant, or has head-room: one without it that begins later is none.
+    """
 
     place: int
     start_at_s: float
@@ -147,7 +150,8 @@ def _least_in(
         begin_s = times_s[step] if step < len(times_s) else math.inf
     if run.until_s - stretch_s >= enough_s:
         least = min(least, _cheapest_in(grid, place, run, stretch_s, run.until_s))
-    if first_s + run.whole_s > run.until_s + ROUNDING_S:
+    is_too_late = first_s + run.whole_s > run.until_s + ROUNDING_S
+    if is_too_late or (held.place >= 0 and first_s > run.from_s):
         return math.inf, least
     return _cheapest_in(grid, place, run, first_s, first_s + run.whole_s), least
 

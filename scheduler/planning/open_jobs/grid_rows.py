@@ -77,7 +77,7 @@ class GridRows:
     rate_gco2e_per_kwh: Floats
     _edges_s: list[float]
     by_region: GridSums  # the same sums and rates, region by region
-    _by_region: list[tuple[list[float], list[float]]]  # and for one number at a time
+    _numbers: dict[int, tuple[list[float], list[float]]]  # and for one number at a time, made when asked for
 
     @classmethod
     def of(cls, regions: Sequence[Region], forecasts: Forecasts) -> Self | None:
@@ -100,7 +100,7 @@ class GridRows:
                 rates_gco2e_per_kwh=np.ascontiguousarray(rates.T),
             ),
             _edges_s=found[0].edges_at_s.tolist(),
-            _by_region=list(zip(sums.T.tolist(), rates.T.tolist(), strict=True)),
+            _numbers={},
         )
 
     def answers_for(self, regions: Sequence[Region], forecasts: Forecasts) -> bool:
@@ -141,7 +141,13 @@ class GridRows:
     def until(self, place: int, instant_s: float) -> float:
         """The integral of one region up to an instant."""
         step = bisect_right(self._edges_s, instant_s, 1, len(self._edges_s) - 1) - 1
-        sums, rates = self._by_region[place]
+        if place not in self._numbers:
+            columns = self.by_region
+            self._numbers[place] = (
+                columns.sums_g_s_per_kwh[place].tolist(),
+                columns.rates_gco2e_per_kwh[place].tolist(),
+            )
+        sums, rates = self._numbers[place]
         return sums[step] + (instant_s - self._edges_s[step]) * rates[step]
 
     def _until(self, instants_s: Floats) -> Floats:
@@ -155,6 +161,12 @@ def is_surely_above(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
     """Whether it is dearer whatever was rounded; what is not to be had at all is."""
     margin = SURE_RATIO * (abs(price_g_s_per_kwh) + abs(least_g_s_per_kwh))
     return math.isinf(least_g_s_per_kwh) or least_g_s_per_kwh > price_g_s_per_kwh + margin
+
+
+def may_be_less(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
+    """Whether it could be cheaper by some rounding; nothing is less than the nothing of a grid without emissions."""
+    margin = SURE_RATIO * (abs(price_g_s_per_kwh) + abs(least_g_s_per_kwh))
+    return not math.isinf(least_g_s_per_kwh) and least_g_s_per_kwh < price_g_s_per_kwh + margin
 
 
 def as_cheap(least_g_s_per_kwh: Floats, price_g_s_per_kwh: float) -> list[int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from scheduler.planning.open_jobs.board_kernels import Held
-from scheduler.planning.open_jobs.grid_rows import as_cheap, is_surely_above
+from scheduler.planning.open_jobs.grid_rows import may_be_less
 from scheduler.planning.open_jobs.needs import Place
 from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.plan import Segment
@@ -48,10 +48,10 @@ class InTurn:
         enough = self.enough_g_s_per_kwh[index]
         if (beside := self.board.least_beside(place.need, held, enough)) is None:
             return self._everywhere
-        if is_surely_above(float(beside.min()), enough):
+        if not may_be_less(float(beside.min()), enough):
             return _NOWHERE
-        found = as_cheap(beside.min(axis=0), enough)
-        return frozenset(self.board.regions[one].name for one in found)
+        found = enumerate(beside.min(axis=0).tolist())
+        return frozenset(self.board.regions[one].name for one, least in found if may_be_less(least, enough))
 
     def left(self, index: int, segments: Sequence[Segment]) -> None:
         """The job of that index moved from there: whoever asks after it sees the board as it is then."""

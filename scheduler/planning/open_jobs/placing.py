@@ -478,10 +478,9 @@ class Board:
 
     def _weighed(self, segments: Sequence[Segment], factor: float) -> float | None:
         """The sum over segments of their integral, PUE included, times their own power, or the factor."""
-        by_name = {region.name: region for region in self.regions}
         total = 0.0
         for one in segments:
-            region = by_name.get(one.region)
+            region = next((region for region in self.regions if region.name == one.region), None)
             series = None if region is None else self.forecasts.get(region.zone)
             if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
                 return None
