@@ -49,7 +49,8 @@ def chosen_run(kind: LoopKind, requests: int) -> Run | None:
 
 def chosen_board(kind: LoopKind, jobs: int) -> BoardLoops | None:
     """The compiled looks at a fleet, or None for plain Python: where there are few jobs, or no numba."""
-    if kind is LoopKind.PLAIN or jobs < WORTH_JOBS or find_spec("numba") is None:
+    is_worth_it = jobs >= WORTH_JOBS if kind is LoopKind.AUTO else kind is LoopKind.COMPILED and jobs > 0
+    if not is_worth_it or find_spec("numba") is None:
         return None
     from simulations.compiled.build import compiled_board
 

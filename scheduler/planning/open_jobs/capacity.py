@@ -28,6 +28,7 @@ _ROUNDING_W = 1e-6
 # Steps that fit before the arrays of the regions grow for the first time; then they double.
 FIRST_ROOM = 64
 _WIDER = 2
+_STEPS_OF_A_PIECE = 2
 
 
 class Occupancy:
@@ -94,7 +95,10 @@ class Occupancy:
         """Count the segments in; a region that is gone, or a piece without length, takes nothing."""
         for one in segments:
             if one.region in self._steps and one.end_at_s > one.start_at_s:
-                self._steps[one.region].add(one.start_at_s, one.end_at_s, gpus)
+                steps = self._steps[one.region]
+                if steps.count + _STEPS_OF_A_PIECE > len(steps.times_s):
+                    self._table.widen()
+                steps.add(one.start_at_s, one.end_at_s, gpus)
                 if self._power:
                     self._draw(one, power_w, times=1)
 
@@ -248,7 +252,7 @@ class _Table:
         other.times_s, other.taken = self.times_s.copy(), self.taken.copy()
         other.every = [_Steps(*row) for row in zip(other.times_s, other.taken, strict=True)]
         for mine, theirs in zip(self.every, other.every, strict=True):
-            theirs.count, theirs.table = mine.count, other
+            theirs.count = mine.count
         return other
 
     def widen(self) -> None:
@@ -259,22 +263,21 @@ class _Table:
         self.taken = np.zeros((len(self.every), room), dtype=np.int64)
         for one, times_s, taken in zip(self.every, self.times_s, self.taken, strict=True):
             times_s[: one.count], taken[: one.count] = one.times_s[: one.count], one.taken[: one.count]
-            one.times_s, one.taken, one.table = times_s, taken, self
+            one.times_s, one.taken = times_s, taken
 
 
 class _Steps:
     """What is taken of one thing: `taken[i]` from `times_s[i]` to the next; the first `count` of each are in use.
 
-    After the last step `times_s` is infinite. Both arrays may be a row of a `_Table`.
+    After the last step `times_s` is infinite. Both arrays may be a row of a `_Table`, which then is to grow in time.
     """
 
-    __slots__ = ("count", "table", "taken", "times_s")
+    __slots__ = ("count", "taken", "times_s")
 
     def __init__(self, times_s: Floats | None = None, taken: Whole | None = None) -> None:
         self.count = 1 if times_s is None else len(times_s)
         self.times_s = np.array([-np.inf]) if times_s is None else times_s
         self.taken = np.zeros(1, dtype=np.int64) if taken is None else taken
-        self.table: _Table | None = None
 
     @classmethod
     def of(cls, pieces: Sequence[tuple[float, float, int]]) -> _Steps:
@@ -372,9 +375,6 @@ class _Steps:
         return index
 
     def _grow(self) -> None:
-        if self.table is not None:
-            self.table.widen()
-            return
         room = np.full(len(self.times_s), np.inf)
         self.times_s = np.concatenate((self.times_s, room))
         self.taken = np.concatenate((self.taken, np.zeros_like(self.taken)))
