@@ -50,6 +50,7 @@ from scheduler.open_entry import (
     run_now,
 )
 from scheduler.placement_text import explain
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.job_room import is_powered, occupied
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
 from scheduler.planning.open_jobs.standing import Standing
@@ -65,11 +66,12 @@ _ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
 
 @dataclass(slots=True)
 class Engine:
-    """`decide` is its only verb that changes anything; the rest are questions."""
+    """`decide` is its only verb that changes anything; the rest are questions. With `loops` it says the same sooner."""
 
     regions: Sequence[Region]
     planner: Planner
     forecasts: dict[str, IntensitySeries] = field(default_factory=dict)
+    loops: BoardLoops | None = None
     _jobs: dict[str, OpenEntry] = field(default_factory=dict)
     _newcomers: list[str] = field(default_factory=list)
     _at_once: RunNowQueue = field(init=False)
@@ -78,10 +80,12 @@ class Engine:
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
     _watched: Watched[OpenEntry] = field(init=False)
+    _holding: list[Region] = field(init=False)  # the regions that hold GPUs themselves at some time
 
     def __post_init__(self) -> None:
-        self._at_once = RunNowQueue(self.regions)
+        self._at_once = RunNowQueue(self.regions, self.loops)
         self._watched = Watched(self.regions)
+        self._holding = [region for region in self.regions if region.held]
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -158,11 +162,8 @@ class Engine:
 
     def free_gpus(self) -> dict[str, int]:
         """GPUs that no run occupies, by region; never negative unless capacity was taken away under running work."""
-        free = {region.name: region.gpus for region in self.regions}
-        for entry in self._watched.held.values():
-            if entry.running is not None and entry.running.region in free:
-                free[entry.running.region] -= gpus_of(entry.job, entry.running)
-        return free
+        held = self._watched.gpus_held
+        return {region.name: region.gpus - held.get(region.name, 0) for region in self.regions}
 
     def gpus_held(self, job_id: str) -> int | None:
         """GPUs that the job's run holds; None where it does not run, or is not known."""
@@ -193,7 +194,8 @@ class Engine:
                 entry = self._jobs.get(event.job_id)
                 if entry is not None and entry.attempt == event.attempt:  # else a report of an attempt long replaced
                     self._take_in_run(entry, event, now_s)
-                    self._watch(entry)
+                    if not isinstance(event, RunStarted):  # it holds what it held
+                        self._watch(entry)
 
     def _take_in_run(
         self, entry: OpenEntry, event: RunStarted | RunFinished | RunLost | RunPaused, now_s: float
@@ -252,6 +254,7 @@ class Engine:
         self.regions = kept if region in kept else [*kept, region]
         self._at_once.resize(self.regions)
         self._watched.holdings.resize(self.regions)
+        self._holding = [known for known in self.regions if known.held]
         self._wants_plan = True
 
     def _cancel(self, job_id: str, now_s: float) -> None:
@@ -319,19 +322,23 @@ class Engine:
         return [self._as_open(entry, now_s) for _, entry in sorted(self._jobs.items()) if entry.is_planned]
 
     def _as_open(self, entry: OpenEntry, now_s: float) -> OpenJob:
-        return replace(entry.as_open(now_s), met_at_once=self._at_once.meets(entry.job))
+        return entry.as_open(now_s, met_at_once=self._at_once.meets(entry.job))
 
     def _late_ids(self) -> set[str]:
         return {job_id for job_id, entry in self._jobs.items() if entry.is_reported_late}
 
     def _admit_newcomers(self, now_s: float) -> None:
         """To the queue that runs everything at once: what runs already holds its GPUs, the rest comes in turn."""
+        if not self._newcomers:
+            return
         unknown = [self._jobs[name] for name in self._newcomers if name in self._jobs]
         unknown = [entry for entry in unknown if self._at_once.meets(entry.job) is None]
         for entry in sorted(unknown, key=lambda one: (one.running is None, precedence(one))):
             self._at_once.admit(entry.job, now_s, entry.running)
 
     def _place_newcomers(self, now_s: float) -> None:
+        if not self._newcomers:
+            return
         newcomers = [self._jobs[job_id] for job_id in self._newcomers if job_id in self._jobs]
         for entry in sorted(newcomers, key=precedence):
             if entry.running is not None or not entry.is_planned:
@@ -418,7 +425,7 @@ class Engine:
         yield from (run_now(entry, region, planned.gpus, now_s) for region in regions)
 
     def _has_room(self, entry: OpenEntry, run: Segment, free: dict[str, int]) -> bool:
-        held = held_at_start(entry, run, self.regions)
+        held = held_at_start(entry, run, self._holding)
         has_gpus = free.get(run.region, 0) - held.get(run.region, 0) >= gpus_of(entry.job, run)
         return has_gpus and self._has_power(entry, run)
 
@@ -472,7 +479,7 @@ class Engine:
             if (end_at_s := watched.ends.next_after_s(decided_at_s)) is not None:
                 yield end_at_s
             yield from self._phase_ends_at_s()
-            yield from (hold.end_at_s for region in self.regions for hold in region.held)
+            yield from (hold.end_at_s for region in self._holding for hold in region.held)
 
     def _phase_ends_at_s(self) -> Iterable[float]:
         for entry in self._watched.profiled.values():

@@ -61,8 +61,11 @@ class OpenEntry:
         """When it must start whatever the plan says, on as many GPUs as it says; never before it may."""
         return max(self.job.deadline_at_s - self.whole_s(self.gpus), self.job.earliest_start_at_s)
 
-    def as_open(self, now_s: float) -> OpenJob:
-        return OpenJob(job=self.job, done_s=self.done_s, running=expected_run(self, now_s), planned=self.placement)
+    def as_open(self, now_s: float, met_at_once: bool | None = None) -> OpenJob:
+        running = expected_run(self, now_s)
+        return OpenJob(
+            job=self.job, done_s=self.done_s, running=running, planned=self.placement, met_at_once=met_at_once
+        )
 
 
 def precedence(entry: OpenEntry) -> tuple[int, float, float, str]:

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from scheduler.agenda import Agenda
 from scheduler.jobs import Job
 from scheduler.planning.open_jobs.standing import Holdings
-from scheduler.planning.plan import Placement, Region, Segment
+from scheduler.planning.plan import Placement, Region, Segment, gpus_of
 from scheduler.planning.planner import OpenJob
 
 # Instants that differ by less are the same: forecasts and plans are floats of about 1e9 seconds.
@@ -52,6 +52,8 @@ class Watched(Generic[EntryT]):
     def __init__(self, regions: Sequence[Region]) -> None:
         self.holdings = Holdings(regions)
         self.held: dict[str, EntryT] = {}
+        self.gpus_held: dict[str, int] = {}  # by region, of all runs
+        self._runs: dict[str, tuple[str, int]] = {}
         self.pausable: dict[str, EntryT] = {}
         self.profiled: dict[str, EntryT] = {}
         self.waiting: dict[str, EntryT] = {}
@@ -71,6 +73,7 @@ class Watched(Generic[EntryT]):
             self.holdings.drop(name)
         if entry.running is not None:
             self.held[name] = entry
+            self._hold(name, entry.running.region, gpus_of(entry.job, entry.running))
             self.ends.put(name, (entry.running.end_at_s,))
             self._overruns.put(name, (entry.running.end_at_s,))
             if entry.job.interruption is not None:
@@ -84,6 +87,8 @@ class Watched(Generic[EntryT]):
     def drop(self, name: str, *, is_gone: bool = True) -> None:
         for some in (self.held, self.pausable, self.profiled, self.waiting, self.in_pieces):
             some.pop(name, None)
+        if (run := self._runs.pop(name, None)) is not None:
+            self.gpus_held[run[0]] -= run[1]
         for agenda in (self.starts, self.ends, self._dues, self._overruns):
             agenda.drop(name)
         self._due.discard(name)
@@ -105,6 +110,10 @@ class Watched(Generic[EntryT]):
         self._overrun.update(self._overruns.take_until(now_s))
         for name in self._overrun:
             self.holdings.put(self.held[name].as_open(now_s))
+
+    def _hold(self, name: str, region: str, gpus: int) -> None:
+        self._runs[name] = region, gpus
+        self.gpus_held[region] = self.gpus_held.get(region, 0) + gpus
 
     def _wait(self, entry: EntryT) -> None:
         must_s, name = entry.latest_start_at_s, entry.job.id

@@ -12,6 +12,7 @@ from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
 from scheduler.deferral import Release, release_at_s
 from scheduler.objective_settings import sites_of, weighed
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.planner import Planner
@@ -48,18 +49,22 @@ class Conduct:
     keeps_budgets: bool = False
 
 
-def run_now() -> Conduct:
+def run_now(loops: BoardLoops | None = None) -> Conduct:
     """The baseline: every job as early as there is room, every request straight to a worker."""
-    return _shifting(RunNowPlanner(), None)
+    return _shifting(RunNowPlanner(loops=loops), None)
 
 
 def carbon_aware(
-    scenario: Scenario, prices: Mapping[str, PriceSeries] | None = None, *, knows_the_grid: bool = False
+    scenario: Scenario,
+    prices: Mapping[str, PriceSeries] | None = None,
+    *,
+    knows_the_grid: bool = False,
+    loops: BoardLoops | None = None,
 ) -> Conduct:
     """The daemon's own policy with the scenario's settings; `prices` by zone."""
     sites = sites_of(scenario.region, prices or {})
     return Conduct(
-        planner=weighed(FleetPlanner(), scenario.objective.weights, sites),
+        planner=weighed(FleetPlanner(loops=loops), scenario.objective.weights, sites),
         shaping=scenario.policy.hold_policy,
         release=release_at_s,
         lets_workers_sleep=True,
@@ -84,16 +89,17 @@ def conduct_of(
     scenario: Scenario,
     prices: Mapping[str, PriceSeries] | None = None,
     realised: Mapping[str, IntensitySeries] | None = None,
+    loops: BoardLoops | None = None,
 ) -> Conduct:
     """The policy of that name; `realised` by zone is only asked for regions' averages."""
     clean_ratio = scenario.policy.gate_ratio
     match kind:
         case PolicyKind.CARBON_AWARE:
-            return carbon_aware(scenario, prices)
+            return carbon_aware(scenario, prices, loops=loops)
         case PolicyKind.ORACLE:
-            return carbon_aware(scenario, prices, knows_the_grid=True)
+            return carbon_aware(scenario, prices, knows_the_grid=True, loops=loops)
         case PolicyKind.RUN_NOW:
-            return run_now()
+            return run_now(loops)
         case PolicyKind.STATIC_REGION:
             return static_region(scenario, realised or {})
         case PolicyKind.THRESHOLD:

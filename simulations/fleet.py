@@ -90,7 +90,7 @@ class Fleet:
         if job is None:
             self._progressed(1)
             return None
-        return replace(event, job=job)
+        return event if job is event.job else replace(event, job=job)
 
     def _note(self, event: Event) -> None:
         match event:

@@ -18,7 +18,7 @@ from intensity_feeds.trace import TraceError, read_forecast_trace, read_trace
 from scheduler.objective_settings import price_zones
 from shaping.energy import Deployment, ProfileError
 from shaping.profiles import deployment
-from simulations.compiled.choice import LoopKind, NoCompilerError, chosen_run
+from simulations.compiled.choice import LoopKind, NoCompilerError, chosen_board, chosen_run
 from simulations.grid import Grid, blind, perfect, recorded, seasonal
 from simulations.outages import Forecaster, Outages
 from simulations.routed_requests import route_requests
@@ -39,17 +39,18 @@ def gather_inputs(loaded: LoadedScenario, loop: LoopKind = LoopKind.AUTO) -> Inp
         deployments = tuple(_deployment(settings) for settings in scenario.requests)
         asked = tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests))
         requests, chosen = route_requests(scenario, asked, deployments, grid)
+        jobs = tuple(
+            grown(_jobs(loaded, settings, place), settings.growth_ratio) for place, settings in enumerate(scenario.jobs)
+        )
         return Inputs(
             scenario=scenario,
             grid=grid,
             requests=requests,
-            jobs=tuple(
-                grown(_jobs(loaded, settings, place), settings.growth_ratio)
-                for place, settings in enumerate(scenario.jobs)
-            ),
+            jobs=jobs,
             deployments=deployments,
             prices=_prices(loaded),
             run_requests=chosen_run(loop, sum(len(trace) for trace in requests)),
+            board_loops=chosen_board(loop, sum(len(trace) for trace in jobs)),
             chosen=chosen,
         )
     except (WorkloadError, TraceError, ProfileError, NoCompilerError) as error:

@@ -22,6 +22,7 @@ from scheduler.held_settings import holds_between
 from scheduler.jobs import Interruption, Job, JobKind, Phase
 from scheduler.journal import Decision
 from scheduler.objective_settings import sites_of
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.plan import Region
 from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from shaping.consolidation import ConsolidationPolicy
@@ -51,7 +52,8 @@ HELD_AHEAD_S = 396 * 86_400.0
 class Inputs:
     """A scenario with everything it names, in the order of its tables.
 
-    `run_requests` is the compiled loop for pools that it covers; without it they run in plain Python.
+    `run_requests` is the compiled loop for pools that it covers; without it they run in plain Python. So are
+    `board_loops` for places of jobs.
     """
 
     scenario: Scenario
@@ -61,6 +63,7 @@ class Inputs:
     deployments: tuple[Deployment, ...]
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
     run_requests: Run | None = None
+    board_loops: BoardLoops | None = None
     chosen: tuple[Chosen, ...] = ()
 
 
@@ -100,13 +103,13 @@ def run_both(
 ) -> Runs:
     """The baseline, then the policy, whose decisions `watch` sees. `progress` is told the share of work ended."""
     policy = named_conduct(inputs, inputs.scenario.policy.kind)
-    sides, end_at_s = run_sides(inputs, (run_now(), policy), progress, watch)
+    sides, end_at_s = run_sides(inputs, (run_now(inputs.board_loops), policy), progress, watch)
     return Runs(inputs=inputs, baseline=sides[0], policy=sides[1], end_at_s=end_at_s)
 
 
 def named_conduct(inputs: Inputs, kind: PolicyKind) -> Conduct:
     """How a policy behaves on these inputs."""
-    return conduct_of(kind, inputs.scenario, inputs.prices, inputs.grid.realised)
+    return conduct_of(kind, inputs.scenario, inputs.prices, inputs.grid.realised, inputs.board_loops)
 
 
 def run_sides(
@@ -189,14 +192,14 @@ class _Running:
         )
 
     def _fleet_of(self, conduct: Conduct, watch: Callable[[Decision], None] | None) -> Fleet:
-        scenario, works = self._inputs.scenario, self._works
+        scenario, works, loops = self._inputs.scenario, self._works, self._inputs.board_loops
         regions = regions_for_jobs(scenario)
         if not (conduct.keeps_budgets and scenario.budget):
-            engine = Engine(regions=regions, planner=conduct.planner)
+            engine = Engine(regions=regions, planner=conduct.planner, loops=loops)
             return Fleet(self.loop, engine, works, watch=watch, progressed=self._count)
         sites = sites_of(scenario.region, self._inputs.prices)
         budgets = JobBudgets(budgets_of(scenario.budget), sites, works, self._inputs.grid.realised, self._forecasts)
-        engine = Engine(regions=regions, planner=budgets.kept_by(conduct.planner))
+        engine = Engine(regions=regions, planner=budgets.kept_by(conduct.planner), loops=loops)
         fleet = Fleet(self.loop, engine, works, watch=watch, progressed=self._count, accepted=budgets.accepted)
         budgets.watch(engine, fleet.launcher.stretches)
         return fleet

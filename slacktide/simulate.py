@@ -175,12 +175,14 @@ def _inputs(loaded: LoadedScenario, loop: LoopKind, seeds: int) -> Iterator[Inpu
 
 
 def _found(name: str, every: Iterator[Inputs], others: list[PolicyKind], seeds: int, *, with_parts: bool) -> _Found:
+    from scheduler.daemon.garbage import look_seldom
     from simulations.comparison import compared
     from simulations.fleet import StalledError
     from simulations.results import results_of
     from simulations.runs import run_both
     from simulations.savings_parts import savings_parts
 
+    look_seldom()  # objects of a simulation go by themselves; looking through them took a tenth of the time
     table = None
     try:
         with _progress(f"simulating {name}") as progress:

@@ -1,4 +1,4 @@
-"""How often a process that serves looks for garbage. A shell: it sets what belongs to the whole process."""
+"""How often a process that serves or simulates looks for garbage. A shell: it sets what belongs to all of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _YOUNG_LOOKS, _MIDDLE_LOOKS = 20, 50
 
 
 def look_seldom() -> None:
-    """To be called once the process is ready to serve.
+    """To be called once the process is ready to work.
 
     What was loaded stays for good: looking through it for garbage stopped all requests for 200 ms at a time.
     """

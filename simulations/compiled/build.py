@@ -1,4 +1,4 @@
-"""Compiles the fast loop with numba, once for each version of its sources, and keeps the result in the user's cache.
+"""Compiles the fast loops with numba, once for each version of their sources, and keeps the result in the user's cache.
 
 numba is an extra and takes long to import, so this module is imported only when a run is worth it. The functions
 compiled are the very objects that plain Python calls; numba is merely told that it may.
@@ -18,6 +18,8 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
+from scheduler.planning.open_jobs import board_kernels
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from shaping import correction, deployment, energy, first_token, hold_arithmetic, learning
 from simulations import token_clock, workers
 from simulations.compiled import heap, holding, lessons, loop, totals, worker
@@ -28,7 +30,7 @@ CACHE_VARIABLE = "SLACKTIDE_COMPILED"
 Run = Callable[[State, Arrivals, KnownGrid, float], int]
 Fold = Callable[[State, totals.Sums, float], None]
 
-_MODULES: tuple[ModuleType, ...] = (heap, worker, lessons, holding, loop, totals)
+_MODULES: tuple[ModuleType, ...] = (heap, worker, lessons, holding, loop, totals, board_kernels)
 _RULES: tuple[ModuleType, ...] = (
     hold_arithmetic,
     learning,
@@ -57,6 +59,15 @@ def compiled_fold() -> Fold:
     """`totals.fold`, compiled."""
     fold: Fold = _compiled(totals.fold)
     return fold
+
+
+@cache
+def compiled_board() -> BoardLoops:
+    """`board_kernels`, compiled."""
+    return BoardLoops(
+        first_with_room=_compiled(board_kernels.first_with_room),
+        least_everywhere=_compiled(board_kernels.least_everywhere),
+    )
 
 
 def cache_folder() -> Path:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
 from scheduler.planning.curve import ROUNDING_S, Intervals
+from scheduler.planning.open_jobs.board_kernels import Taken
 from scheduler.planning.plan import Region, Segment
 
 Whole = NDArray[np.int64]
@@ -24,8 +25,10 @@ Whole = NDArray[np.int64]
 _PER_WATT = 1000
 _ROUNDING_W = 1e-6
 
-# Steps that fit before the arrays of a region grow for the first time; then they double.
+# Steps that fit before the arrays of the regions grow for the first time; then they double.
 FIRST_ROOM = 64
+_WIDER = 2
+_STEPS_OF_A_PIECE = 2
 
 
 class Occupancy:
@@ -36,8 +39,8 @@ class Occupancy:
 
     def __init__(self, regions: Iterable[Region]) -> None:
         every = list(regions)
-        self._gpus = {region.name: region.gpus for region in every}
-        self._steps = {region.name: _Steps.of(_held_pieces(region)) for region in every}
+        self._regions, self._gpus = regions, {region.name: region.gpus for region in every}
+        self._lay_out({region.name: _Steps.of(_held_pieces(region)) for region in every})
         self._held = {region.name: _Steps.of(_held_pieces(region)) for region in every if region.held}
         self._power = {region.name: _Power.of(region) for region in every if region.power_cap_w is not None}
 
@@ -51,7 +54,7 @@ class Occupancy:
         """With all of this taken at once, sooner than by `take`: segments with their GPUs, and with their power."""
         every = list(regions)
         occupancy = cls(())
-        occupancy._gpus = {region.name: region.gpus for region in every}
+        occupancy._regions, occupancy._gpus = regions, {region.name: region.gpus for region in every}
         occupancy._held = {region.name: _Steps.of(_held_pieces(region)) for region in every if region.held}
         occupancy._power = {region.name: _Power.of(region) for region in every if region.power_cap_w is not None}
         pieces = {region.name: _held_pieces(region) for region in every}
@@ -59,11 +62,21 @@ class Occupancy:
             for one in segments:
                 if one.region in pieces and one.end_at_s > one.start_at_s:
                     pieces[one.region].append((one.start_at_s, one.end_at_s, gpus))
-        occupancy._steps = {name: _Steps.of(taken) for name, taken in pieces.items()}
+        occupancy._lay_out({name: _Steps.of(taken) for name, taken in pieces.items()})
         for segments, power_w in drawn if occupancy._power else ():
             for one in segments:
                 occupancy._draw(one, power_w, times=1)
         return occupancy
+
+    def _lay_out(self, steps: dict[str, _Steps]) -> None:
+        self._steps, self._table = steps, _Table(list(steps.values()))
+        self._row_gpus = np.array(list(self._gpus.values()), dtype=np.int64)
+
+    def table_of(self, regions: Iterable[Region]) -> Taken | None:
+        """As rows, to be read until the next change; None where made for others, or where more than GPUs counts."""
+        if regions is not self._regions or self._held or self._power:
+            return None
+        return Taken(times_s=self._table.times_s, taken=self._table.taken, gpus=self._row_gpus)
 
     @property
     def counts_power(self) -> bool:
@@ -72,8 +85,9 @@ class Occupancy:
 
     def copy(self) -> Occupancy:
         other = Occupancy(())
-        other._gpus, other._held = self._gpus, self._held
-        other._steps = {name: steps.copy() for name, steps in self._steps.items()}
+        other._regions, other._gpus, other._held = self._regions, self._gpus, self._held
+        other._table, other._row_gpus = self._table.copy(), self._row_gpus
+        other._steps = dict(zip(self._steps, other._table.every, strict=True))
         other._power = {name: power.copy() for name, power in self._power.items()}
         return other
 
@@ -81,12 +95,16 @@ class Occupancy:
         """Count the segments in; a region that is gone, or a piece without length, takes nothing."""
         for one in segments:
             if one.region in self._steps and one.end_at_s > one.start_at_s:
-                self._steps[one.region].add(one.start_at_s, one.end_at_s, gpus)
-                self._draw(one, power_w, times=1)
+                steps = self._steps[one.region]
+                if steps.count + _STEPS_OF_A_PIECE > len(steps.times_s):
+                    self._table.widen()
+                steps.add(one.start_at_s, one.end_at_s, gpus)
+                if self._power:
+                    self._draw(one, power_w, times=1)
 
     def give_back(self, segments: Sequence[Segment], gpus: int, power_w: float = 0.0) -> None:
         self.take(segments, -gpus)
-        for one in segments:
+        for one in segments if self._power else ():
             self._draw(one, power_w, times=-1)
 
     def _draw(self, one: Segment, power_w: float, times: int) -> None:
@@ -220,36 +238,66 @@ class _Power:
         return None if left_mw < 0 else max(left_mw - math.floor(self.cap_mw * reserve_ratio), 0)
 
 
+class _Table:
+    """The steps of all regions as rows of two arrays, for loops that look at every region at once."""
+
+    __slots__ = ("every", "taken", "times_s")
+
+    def __init__(self, every: Sequence[_Steps]) -> None:
+        self.every = every
+        self._lay_out(max((FIRST_ROOM, *(_WIDER * one.count for one in every))))
+
+    def copy(self) -> _Table:
+        other = _Table(())
+        other.times_s, other.taken = self.times_s.copy(), self.taken.copy()
+        other.every = [_Steps(*row) for row in zip(other.times_s, other.taken, strict=True)]
+        for mine, theirs in zip(self.every, other.every, strict=True):
+            theirs.count = mine.count
+        return other
+
+    def widen(self) -> None:
+        self._lay_out(_WIDER * self.times_s.shape[1])
+
+    def _lay_out(self, room: int) -> None:
+        self.times_s = np.full((len(self.every), room), np.inf)
+        self.taken = np.zeros((len(self.every), room), dtype=np.int64)
+        for one, times_s, taken in zip(self.every, self.times_s, self.taken, strict=True):
+            times_s[: one.count], taken[: one.count] = one.times_s[: one.count], one.taken[: one.count]
+            one.times_s, one.taken = times_s, taken
+
+
 class _Steps:
-    """What is taken of one thing: `taken[i]` from `times_s[i]` to the next; the first `count` of each are in use."""
+    """What is taken of one thing: `taken[i]` from `times_s[i]` to the next; the first `count` of each are in use.
+
+    After the last step `times_s` is infinite. Both arrays may be a row of a `_Table`, which then is to grow in time.
+    """
 
     __slots__ = ("count", "taken", "times_s")
 
-    def __init__(self) -> None:
-        self.count = 1
-        self.times_s = np.full(FIRST_ROOM, -np.inf)
-        self.taken = np.zeros(FIRST_ROOM, dtype=np.int64)
+    def __init__(self, times_s: Floats | None = None, taken: Whole | None = None) -> None:
+        self.count = 1 if times_s is None else len(times_s)
+        self.times_s = np.array([-np.inf]) if times_s is None else times_s
+        self.taken = np.zeros(1, dtype=np.int64) if taken is None else taken
 
     @classmethod
     def of(cls, pieces: Sequence[tuple[float, float, int]]) -> _Steps:
         """From the start, the end and the GPUs of each piece."""
-        steps = cls()
-        if pieces:
-            start_at_s, end_at_s, gpus = (np.array(column) for column in zip(*pieces, strict=True))
-            times_s, place = np.unique(np.concatenate(([-np.inf], start_at_s, end_at_s)), return_inverse=True)
-            change = np.zeros(len(times_s), dtype=np.int64)
-            np.add.at(change, place[1:], np.concatenate((gpus, -gpus)))
-            steps.count, steps.times_s, steps.taken = len(times_s), times_s, change.cumsum()
-        return steps
+        if not pieces:
+            return cls()
+        start_at_s, end_at_s, gpus = (np.array(column) for column in zip(*pieces, strict=True))
+        times_s, place = np.unique(np.concatenate(([-np.inf], start_at_s, end_at_s)), return_inverse=True)
+        change = np.zeros(len(times_s), dtype=np.int64)
+        np.add.at(change, place[1:], np.concatenate((gpus, -gpus)))
+        return cls(times_s, change.cumsum())
 
     def copy(self) -> _Steps:
-        other = _Steps()
-        other.count, other.times_s, other.taken = self.count, self.times_s.copy(), self.taken.copy()
+        other = _Steps(self.times_s.copy(), self.taken.copy())
+        other.count = self.count
         return other
 
     def index_at(self, instant_s: float) -> int:
         """The step in which the instant lies."""
-        return int(self.times_s[: self.count].searchsorted(instant_s, side="right")) - 1
+        return int(self.times_s.searchsorted(instant_s, side="right")) - 1
 
     def add(self, start_at_s: float, end_at_s: float, gpus: int) -> None:
         first = self._step_from(start_at_s)
@@ -258,9 +306,7 @@ class _Steps:
 
     def has_room(self, start_at_s: float, end_at_s: float, most_taken: int) -> bool:
         """Whether no more than `most_taken` GPUs are taken at any instant of the interval, but for rounding."""
-        first, last = (
-            self.times_s[: self.count].searchsorted((start_at_s, end_at_s - ROUNDING_S), side="right").tolist()
-        )
+        first, last = self.times_s.searchsorted((start_at_s, end_at_s - ROUNDING_S), side="right").tolist()
         if self.taken[first - 1] > most_taken:
             return False
         return not last > first or bool(self.taken[first:last].max() <= most_taken)
@@ -299,7 +345,7 @@ class _Steps:
         """Where no more than `most_taken` GPUs are taken, in growing order; it may depend on the begin of a step."""
         if from_s >= to_s:
             return ()
-        first, last = self.index_at(from_s), int(self.times_s[: self.count].searchsorted(to_s))
+        first, last = self.index_at(from_s), int(self.times_s.searchsorted(to_s))
         is_free = np.zeros(last - first + 2, dtype=np.int8)
         limit = most_taken(self.times_s[first:last]) if callable(most_taken) else most_taken
         is_free[1:-1] = self.taken[first:last] <= limit
@@ -317,14 +363,18 @@ class _Steps:
     def _step_from(self, instant_s: float) -> int:
         """The index of the step that begins at the instant, made where there is none."""
         count = self.count
-        index = int(self.times_s[:count].searchsorted(instant_s))
+        index = int(self.times_s.searchsorted(instant_s))
         if index < count and self.times_s[index] == instant_s:
             return index
         if count == len(self.times_s):
-            self.times_s = np.concatenate((self.times_s, self.times_s))
-            self.taken = np.concatenate((self.taken, self.taken))
+            self._grow()
         for values in (self.times_s, self.taken):
             values[index + 1 : count + 1] = values[index:count]
         self.times_s[index], self.taken[index] = instant_s, self.taken[index - 1]
         self.count = count + 1
         return index
+
+    def _grow(self) -> None:
+        room = np.full(len(self.times_s), np.inf)
+        self.times_s = np.concatenate((self.times_s, room))
+        self.taken = np.concatenate((self.taken, np.zeros_like(self.taken)))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scheduler.planning.open_jobs.draft import Draft, Joint, fill, least_latest_start
+from scheduler.planning.open_jobs.in_turn import InTurn
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions
 from scheduler.planning.open_jobs.prospects import Prospects
 from scheduler.planning.open_jobs.replanning import (
@@ -107,7 +108,9 @@ def _mended(joint: Joint, order: Sequence[Need], hysteresis_ratio: float) -> Dra
 def _move_where_it_pays(draft: Draft, kept: Sequence[Place], hysteresis_ratio: float) -> None:
     """Each of the kept places in turn, all of which are taken on the board, where another one may be better."""
     enough = [enough_g_s_per_kwh(place, hysteresis_ratio) for place in kept]
-    prospects = Prospects(board=draft.board, kept=kept, enough_g_s_per_kwh=enough)
+    prospects = InTurn.of(draft.board, kept, enough) or Prospects(
+        board=draft.board, kept=kept, enough_g_s_per_kwh=enough
+    )
     for index, place in enumerate(kept):
         if not (regions := prospects.regions_of(index)):
             continue

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler.planning.curve import ROUNDING_S
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.front import Front
 from scheduler.planning.open_jobs.job_room import occupied
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, need
@@ -42,10 +43,11 @@ class Joint:
         forecasts: Forecasts,
         now_s: float,
         reserve_ratio: float = 0.0,
+        loops: BoardLoops | None = None,
     ) -> Joint:
         occupancy = occupied(regions, ((one.job, (one.running,)) for one in open_jobs if one.running is not None))
         needs = [wanted for one in open_jobs if (wanted := need(one, now_s)) is not None]
-        board = Board(regions, forecasts, occupancy, reserve_ratio)
+        board = Board(regions, forecasts, occupancy, reserve_ratio, loops=loops)
         return cls(open_jobs=open_jobs, needs=needs, board=board, now_s=now_s)
 
     def fresh_board(self) -> Board:

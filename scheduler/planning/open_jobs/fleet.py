@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from scheduler.planning.curve import ROUNDING_S
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.cleanest import cleanest
 from scheduler.planning.open_jobs.crowded import least_late
 from scheduler.planning.open_jobs.draft import Joint, baseline, least_latest_start, run_now_draft
@@ -47,14 +48,15 @@ class FleetPlanner:
     """The carbon-aware planner.
 
     `reserve_ratio` of each region's GPUs is left to jobs that are not known yet; a job that waits moves to a place that
-    emits less by more than `hysteresis_ratio`, and so do several together.
+    emits less by more than `hysteresis_ratio`, and so do several together. With compiled `loops` plans are the same.
     """
 
     reserve_ratio: float = DEFAULT_RESERVE_RATIO
     hysteresis_ratio: float = DEFAULT_HYSTERESIS_RATIO
+    loops: BoardLoops | None = None
 
     def plan(self, open_jobs: Sequence[OpenJob], regions: Sequence[Region], forecasts: Forecasts, now_s: float) -> Plan:
-        joint = Joint.of(open_jobs, regions, forecasts, now_s, self.reserve_ratio)
+        joint = Joint.of(open_jobs, regions, forecasts, now_s, self.reserve_ratio, self.loops)
         in_turn = run_now_draft(joint)
         if in_turn.is_crowded:
             return least_late(joint, in_turn).plan()
@@ -72,7 +74,7 @@ class FleetPlanner:
         now_s: float,
     ) -> Plan:
         """Whoever gains by the room moves there, in the order of a plan, and then others to what that leaves."""
-        board = with_others_taken(open_jobs, regions, forecasts, self.reserve_ratio)
+        board = with_others_taken(open_jobs, regions, forecasts, self.reserve_ratio, self.loops)
         waiting = {one.job.id: one.planned for one in open_jobs if one.running is None and one.planned is not None}
         needs = [wanted for one in open_jobs if one.job.id in waiting and (wanted := need(one, now_s)) is not None]
         kept = list(priced_places(board, waiting, sorted(needs, key=least_latest_start)))
@@ -99,7 +101,7 @@ class FleetPlanner:
         now_s: float,
     ) -> Placement | Refusal:
         """Beside the others as they are. On a refusal ask `plan`, which may move those that wait."""
-        board = with_others_taken(others, regions, forecasts, self.reserve_ratio)
+        board = with_others_taken(others, regions, forecasts, self.reserve_ratio, self.loops)
         wanted = need(newcomer, now_s)
         assert wanted is not None, "a newcomer does not run yet"
         if _has_no_spare_time(others, regions, forecasts, now_s):
@@ -110,13 +112,17 @@ class FleetPlanner:
 
 
 def with_others_taken(
-    others: Iterable[OpenJob], regions: Sequence[Region], forecasts: Forecasts, reserve_ratio: float = 0.0
+    others: Iterable[OpenJob],
+    regions: Sequence[Region],
+    forecasts: Forecasts,
+    reserve_ratio: float = 0.0,
+    loops: BoardLoops | None = None,
 ) -> Board:
     """A board on which what the others hold and will hold is taken; that of a `Standing` is only to be read."""
     if isinstance(others, Standing) and others.holdings.regions is regions:
-        return Board(regions, forecasts, others.holdings.occupancy, reserve_ratio)
+        return Board(regions, forecasts, others.holdings.occupancy, reserve_ratio, loops=loops)
     occupancy = occupied(regions, ((one.job, held_segments(one)) for one in others))
-    return Board(regions, forecasts, occupancy, reserve_ratio)
+    return Board(regions, forecasts, occupancy, reserve_ratio, loops=loops)
 
 
 def _counts_power(needs: Iterable[Need], regions: Iterable[Region]) -> bool:

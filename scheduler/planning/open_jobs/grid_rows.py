@@ -17,6 +17,7 @@ import numpy as np
 
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.planning.curve import Intervals
+from scheduler.planning.open_jobs.board_kernels import GridSums, Run
 from scheduler.planning.plan import Forecasts, Region
 
 # For fewer regions a search in each is as fast.
@@ -75,7 +76,8 @@ class GridRows:
     cumulative_g_s_per_kwh: Floats
     rate_gco2e_per_kwh: Floats
     _edges_s: list[float]
-    _by_region: list[tuple[list[float], list[float]]]  # the same sums and rates, for one number at a time
+    by_region: GridSums  # the same sums and rates, region by region
+    _numbers: dict[int, tuple[list[float], list[float]]]  # and for one number at a time, made when asked for
 
     @classmethod
     def of(cls, regions: Sequence[Region], forecasts: Forecasts) -> Self | None:
@@ -92,8 +94,13 @@ class GridRows:
             edges_at_s=found[0].edges_at_s,
             cumulative_g_s_per_kwh=sums,
             rate_gco2e_per_kwh=rates,
+            by_region=GridSums(
+                edges_at_s=found[0].edges_at_s,
+                sums_g_s_per_kwh=np.ascontiguousarray(sums.T),
+                rates_gco2e_per_kwh=np.ascontiguousarray(rates.T),
+            ),
             _edges_s=found[0].edges_at_s.tolist(),
-            _by_region=list(zip(sums.T.tolist(), rates.T.tolist(), strict=True)),
+            _numbers={},
         )
 
     def answers_for(self, regions: Sequence[Region], forecasts: Forecasts) -> bool:
@@ -101,6 +108,14 @@ class GridRows:
         if regions is not self.regions:
             return False
         return all(forecasts.get(region.zone) is one for region, one in zip(regions, self.series, strict=True))
+
+    def run(self, gpus: int, whole_s: float, from_s: float, to_s: float) -> Run | None:
+        """A run of that length between two instants, for loops; None where no run is all in known time."""
+        edges = self._edges_s
+        until_s = min(to_s, edges[-1])
+        if from_s < edges[0] or from_s + whole_s > until_s:
+            return None
+        return Run(gpus=gpus, whole_s=whole_s, from_s=from_s, until_s=until_s)
 
     def least(self, whole_s: float, from_s: float, to_s: float) -> Least | None:
         """Of runs of that length between two instants; None where no run is all in known time."""
@@ -126,7 +141,13 @@ class GridRows:
     def until(self, place: int, instant_s: float) -> float:
         """The integral of one region up to an instant."""
         step = bisect_right(self._edges_s, instant_s, 1, len(self._edges_s) - 1) - 1
-        sums, rates = self._by_region[place]
+        if place not in self._numbers:
+            columns = self.by_region
+            self._numbers[place] = (
+                columns.sums_g_s_per_kwh[place].tolist(),
+                columns.rates_gco2e_per_kwh[place].tolist(),
+            )
+        sums, rates = self._numbers[place]
         return sums[step] + (instant_s - self._edges_s[step]) * rates[step]
 
     def _until(self, instants_s: Floats) -> Floats:
@@ -140,6 +161,19 @@ def is_surely_above(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
     """Whether it is dearer whatever was rounded; what is not to be had at all is."""
     margin = SURE_RATIO * (abs(price_g_s_per_kwh) + abs(least_g_s_per_kwh))
     return math.isinf(least_g_s_per_kwh) or least_g_s_per_kwh > price_g_s_per_kwh + margin
+
+
+def may_be_less(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
+    """Whether it could be cheaper by some rounding; nothing is less than the nothing of a grid without emissions."""
+    margin = SURE_RATIO * (abs(price_g_s_per_kwh) + abs(least_g_s_per_kwh))
+    return not math.isinf(least_g_s_per_kwh) and least_g_s_per_kwh < price_g_s_per_kwh + margin
+
+
+def as_cheap(least_g_s_per_kwh: Floats, price_g_s_per_kwh: float) -> list[int]:
+    """Which of them are not surely above, whatever was rounded; what is not to be had at all is."""
+    margin = SURE_RATIO * (abs(price_g_s_per_kwh) + np.abs(least_g_s_per_kwh))
+    found: list[int] = (np.isfinite(margin) & (least_g_s_per_kwh <= price_g_s_per_kwh + margin)).nonzero()[0].tolist()
+    return found
 
 
 def _are_alike(regions: Sequence[Region], found: Sequence[IntensitySeries]) -> bool:

@@ -16,7 +16,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from intensity_feeds.series import Basis, Signal
+import numpy as np
+
+from intensity_feeds.series import Basis, Floats, Signal
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, flat
 from scheduler.planning.gpu_counts import on_count
@@ -24,9 +26,11 @@ from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Pieces, cheapest_pieces
 from scheduler.planning.one_job.window import TIE_RATIO, Window, cheapest_window
 from scheduler.planning.open_jobs import job_room
+from scheduler.planning.open_jobs.board_kernels import Held
+from scheduler.planning.open_jobs.board_loops import NOBODY, BoardLoops
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.glance import least_beside
-from scheduler.planning.open_jobs.grid_rows import GridRows, Least, is_surely_above
+from scheduler.planning.open_jobs.grid_rows import GridRows, Least, as_cheap, is_surely_above
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, job_curve
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
 from scheduler.planning.run_phases import in_phases, most_w, phases_of
@@ -43,7 +47,7 @@ _ROUNDING_W = 1e-6
 class Board:
     """Regions, what is known of their grids, and what is taken; `reserve_ratio` of the GPUs is the head-room.
 
-    `rows` are the forecasts as one table, where they are alike.
+    `rows` are the forecasts as one table, where they are alike. Compiled `loops` look at all regions at once.
     """
 
     regions: Sequence[Region]
@@ -51,6 +55,7 @@ class Board:
     occupancy: Occupancy
     reserve_ratio: float = 0.0
     rows: GridRows | None = None
+    loops: BoardLoops | None = None
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -58,7 +63,7 @@ class Board:
         """The cheapest place in time; None when there is no room in time."""
         if need.job.elastic:
             return self._beside_own_count(need, self._over_counts(need, self.cheapest, _cleaner_first))
-        if (least := self.least(need)) is not None and (best := self._cheapest_by_bound(need, least)) is not None:
+        if (best := self._cheapest_by_bound(need)) is not None:
             integral = best.integral_g_s_per_kwh
             return Place(
                 need=need,
@@ -71,12 +76,12 @@ class Board:
         starts_at_s = self._first_starts(need, regions)
         at_once = _first_window(need, starts_at_s)
         curves = self._curves(need, regions)
-        found = self._cheapest_known(need, regions, curves, starts_at_s) if curves else None
-        if found is not None:
-            cause = _cause(need, found)
-            integral = found.integral_g_s_per_kwh
+        known = self._cheapest_known(need, regions, curves, starts_at_s) if curves else None
+        if known is not None:
+            cause = _cause(need, known)
+            integral = known.integral_g_s_per_kwh
             return Place(
-                need=need, segments=found.segments, cause=cause, at_once=at_once, integral_g_s_per_kwh=integral
+                need=need, segments=known.segments, cause=cause, at_once=at_once, integral_g_s_per_kwh=integral
             )
         place = self._earliest(need, regions, at_once, Cause.NO_FORECAST)
         if place is None or not place.is_in_time:
@@ -93,7 +98,9 @@ class Board:
             enough = than_g_s_per_kwh * need.job.gpus  # power grows with the number of GPUs
             return self._over_counts(need, lambda one: self.cheaper(one, enough / one.job.gpus), _cleaner_first)
         regions = allowed_regions(need.job, self.regions)
-        if (least := self.least(need)) is not None:
+        if where is not None and self._is_plain(need):
+            regions = [one for one in regions if one.name in where]
+        elif (least := self.least(need)) is not None:
             bounds = least.ever_g_s_per_kwh.tolist()
             regions = [
                 one for one, bound in zip(regions, bounds, strict=True) if not is_surely_above(bound, than_g_s_per_kwh)
@@ -234,16 +241,51 @@ class Board:
 
     def least(self, need: Need) -> Least | None:
         """What the job emits at the least in each region; None where that is not told at a glance."""
-        job = need.job
-        if self.rows is None or job.regions or job.interruption is not None or job.power_profile or job.elastic:
+        if self.rows is None or not self._is_plain(need):
             return None
-        return self.rows.least(need.whole_s, need.earliest_s, job.deadline_at_s)
+        return self.rows.least(need.whole_s, need.earliest_s, need.job.deadline_at_s)
 
-    def _cheapest_by_bound(self, need: Need, least: Least) -> Pieces | None:
-        """As `_cheapest_known`, looking only where something as cheap as what is found may be; None: look everywhere.
+    def least_beside(self, need: Need, held: Held = NOBODY, enough_g_s_per_kwh: float = math.inf) -> Floats | None:
+        """What the job emits at the least at the first instant with room, and later with head-room: (2, regions).
 
-        The cleanest regions first; what is as cheap as the cheapest is compared in the order of the regions.
+        Infinite where it is not in time, or surely above what is enough or what another region has; None where
+        compiled loops do not tell it. What is `held` counts as free.
         """
+        if self.loops is None or self.rows is None or not self._is_plain(need):
+            return None
+        taken = self.occupancy.table_of(self.regions)
+        run = self.rows.run(need.job.gpus, need.whole_s, need.earliest_s, need.job.deadline_at_s)
+        if taken is None or run is None:
+            return None
+        told = np.empty((2, len(self.regions)))
+        grid, reserve_ratio = self.rows.by_region, self.reserve_ratio
+        self.loops.least_everywhere(taken, grid, run, reserve_ratio, held, enough_g_s_per_kwh, told)
+        return told
+
+    def looks_everywhere(self, need: Need) -> bool:
+        """Whether compiled loops tell of the job, in so far as its time is known."""
+        return self.loops is not None and self._is_plain(need) and self.occupancy.table_of(self.regions) is not None
+
+    def _is_plain(self, need: Need) -> bool:
+        """Whether it is one run of one power in any region, and all regions are in one table."""
+        job = need.job
+        is_one_run = job.interruption is None and not job.power_profile and not job.elastic
+        return self.rows is not None and is_one_run and not job.regions
+
+    def _where_cheapest(self, need: Need) -> tuple[list[Region], list[Region]] | None:
+        """The regions whose first instant with room may be as cheap as anything, and those where that is later.
+
+        Both in their order; None where it is not told at a glance. Without compiled loops the cleanest regions are
+        looked at first, and those not at all that cannot be as cheap whoever holds them.
+        """
+        if (beside := self.least_beside(need)) is not None:
+            best_g_s_per_kwh = float(beside.min())
+            if math.isinf(best_g_s_per_kwh):
+                return None
+            by_index = [[self.regions[place] for place in as_cheap(one, best_g_s_per_kwh)] for one in beside]
+            return by_index[0], by_index[1]
+        if (least := self.least(need)) is None:
+            return None
         bounds = least.ever_g_s_per_kwh
         found: dict[int, tuple[float, float]] = {}
         best_g_s_per_kwh = math.inf
@@ -262,6 +304,16 @@ class Board:
         places = sorted(found)
         soon = [self.regions[one] for one in places if not is_surely_above(found[one][0], best_g_s_per_kwh)]
         late = [self.regions[one] for one in places if not is_surely_above(found[one][1], best_g_s_per_kwh)]
+        return soon, late
+
+    def _cheapest_by_bound(self, need: Need) -> Pieces | None:
+        """As `_cheapest_known`, looking only where something as cheap as what is found may be; None: look everywhere.
+
+        What is as cheap as the cheapest is compared in the order of the regions.
+        """
+        if (where := self._where_cheapest(need)) is None:
+            return None
+        soon, late = where
         first = _at_once(need, self._curves(need, soon), self._first_starts(need, soon)) if soon else None
         window = self._window(need, late, self._curves(need, late), self.reserve_ratio) if late else None
         return _sooner_if_as_cheap(first, None if window is None else _as_pieces(window))
@@ -289,11 +341,16 @@ class Board:
         """The start at the earliest instant in the first region with room; where power counts it is not told."""
         if self.occupancy.counts_power:
             return None
+        if self.loops is not None and not need.job.regions:
+            taken = self.occupancy.table_of(self.regions)
+            if taken is not None:
+                place = self.loops.first_with_room(taken, need.job.gpus, need.earliest_s, need.whole_s)
+                return None if place < 0 else _run_in(self.regions[place].name, need)
         regions = allowed_regions(need.job, self.regions) if need.job.regions else self.regions
         from_s, whole_s, gpus = need.earliest_s, need.whole_s, need.job.gpus
         has_room_from = self.occupancy.has_room_from
         name = next((one.name for one in regions if has_room_from(one.name, from_s, whole_s, gpus)), None)
-        return None if name is None else Segment(start_at_s=from_s, end_at_s=from_s + whole_s, region=name)
+        return None if name is None else _run_in(name, need)
 
     def _this_instant(self, need: Need, curves: Sequence[Curve], below_g_s_per_kwh: float) -> Iterator[Pieces]:
         """The start at the earliest instant in each region with room, where it costs less."""
@@ -423,10 +480,9 @@ class Board:
 
     def _weighed(self, segments: Sequence[Segment], factor: float) -> float | None:
         """The sum over segments of their integral, PUE included, times their own power, or the factor."""
-        by_name = {region.name: region for region in self.regions}
         total = 0.0
         for one in segments:
-            region = by_name.get(one.region)
+            region = next((region for region in self.regions if region.name == one.region), None)
             series = None if region is None else self.forecasts.get(region.zone)
             if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
                 return None
@@ -459,6 +515,11 @@ def _own_count_first(place: Place) -> tuple[float, ...]:
     """The job's own number of GPUs where that is in time, else whichever ends first."""
     has_own = place.is_in_time and place.segments[0].gpus == place.need.job.gpus
     return not has_own, place.end_at_s, place.segments[0].gpus or 0
+
+
+def _run_in(region: str, need: Need) -> Segment:
+    """The run that begins as early as it may."""
+    return Segment(start_at_s=need.earliest_s, end_at_s=need.earliest_s + need.whole_s, region=region)
 
 
 def run_integral_g_s_per_kwh(one: Curve, job: Job, run: Segment) -> float:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs import job_room
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.needs import need
 from scheduler.planning.open_jobs.placing import Board
@@ -26,8 +27,8 @@ _FORGET_EVERY = 256
 class RunNowQueue:
     """`admit` in the order of submission; `settle` when a job has ended or is gone."""
 
-    def __init__(self, regions: Sequence[Region]) -> None:
-        self._board = Board(regions, {}, Occupancy(regions))
+    def __init__(self, regions: Sequence[Region], loops: BoardLoops | None = None) -> None:
+        self._board = Board(regions, {}, Occupancy(regions), loops=loops)
         self._pieces: list[tuple[Job, Segment]] = []
         self._open: dict[str, Segment | None] = {}
         self._added = 0
@@ -77,4 +78,4 @@ class RunNowQueue:
 
     def _rebuild(self, regions: Sequence[Region]) -> None:
         held = ((job, (piece,)) for job, piece in self._pieces)
-        self._board = Board(regions, {}, job_room.occupied(regions, held))
+        self._board = Board(regions, {}, job_room.occupied(regions, held), loops=self._board.loops)

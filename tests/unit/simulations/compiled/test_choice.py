@@ -8,7 +8,14 @@ import pytest
 
 from shaping.policy import Holding
 from simulations.compiled import choice
-from simulations.compiled.choice import WORTH_REQUESTS, LoopKind, NoCompilerError, chosen_run
+from simulations.compiled.choice import (
+    WORTH_JOBS,
+    WORTH_REQUESTS,
+    LoopKind,
+    NoCompilerError,
+    chosen_board,
+    chosen_run,
+)
 from simulations.compiled.loop import run
 from simulations.compiled.pool import covers
 from simulations.results import plain_results, results_of
@@ -29,6 +36,13 @@ def test_few_requests_are_served_in_plain_python() -> None:
 def test_without_a_compiler_all_are_served_in_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "find_spec", without_compiler)
     assert chosen_run(LoopKind.AUTO, WORTH_REQUESTS) is None
+
+
+def test_few_jobs_are_placed_in_plain_python_and_so_are_all_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen_board(LoopKind.AUTO, WORTH_JOBS - 1) is None
+    assert chosen_board(LoopKind.PLAIN, WORTH_JOBS) is None
+    monkeypatch.setattr(choice, "find_spec", without_compiler)
+    assert chosen_board(LoopKind.COMPILED, WORTH_JOBS) is None
 
 
 def test_compiled_code_that_was_asked_for_and_cannot_be_made_says_what_to_install(
