@@ -15,6 +15,7 @@ from scheduler.planning.open_jobs.fleet import placed_or_refused, with_others_ta
 from scheduler.planning.open_jobs.head_room import waiting_room
 from scheduler.planning.open_jobs.needs import Need, Place, need
 from scheduler.planning.open_jobs.placing import Board
+from scheduler.planning.open_jobs.refusing import refusal
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import Freed, OpenJob
@@ -38,7 +39,7 @@ class PublishedPlanner:
         for one in sorted(wanted, key=first_come):
             place = self._place(board, one)
             if place is None or not place.is_in_time:
-                refusals[one.job.id] = board.refusal(one, board.at_once(one))
+                refusals[one.job.id] = refusal(board, one, board.at_once(one))
             if place is not None:
                 board.take(place)
                 before = open_[one.job.id].planned

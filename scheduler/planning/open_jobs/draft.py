@@ -15,6 +15,7 @@ from scheduler.planning.open_jobs.front import Front
 from scheduler.planning.open_jobs.job_room import occupied
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, need
 from scheduler.planning.open_jobs.placing import Board
+from scheduler.planning.open_jobs.refusing import alone_start_at_s, obstacle, refusal
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Region, Segment
 from scheduler.planning.planner import OpenJob
 
@@ -116,7 +117,7 @@ class Draft:
                 rest = placements.get(one.job.id)
                 placements[one.job.id] = _with_running_piece(one, one.running, rest, board)
         needs = {wanted.job.id: wanted for wanted in self.joint.needs}
-        refusals = {name: board.refusal(needs[name], at_once) for name, at_once in self.late.items()}
+        refusals = {name: refusal(board, needs[name], at_once) for name, at_once in self.late.items()}
         return Plan(made_at_s=self.joint.now_s, placements=placements, refusals=refusals)
 
 
@@ -136,8 +137,8 @@ def is_crowded_out(board: Board, wanted: Need, at_once: Segment | None) -> bool:
     """
     if at_once is None:
         return False
-    is_waiting = at_once.start_at_s > board.alone_start_at_s(wanted) + ROUNDING_S
-    return is_waiting or board.obstacle(wanted, at_once) in (Obstacle.CAPACITY, Obstacle.POWER_CAP)
+    is_waiting = at_once.start_at_s > alone_start_at_s(board, wanted) + ROUNDING_S
+    return is_waiting or obstacle(board, wanted, at_once) in (Obstacle.CAPACITY, Obstacle.POWER_CAP)
 
 
 def packed(joint: Joint, order: Sequence[Need]) -> Draft:

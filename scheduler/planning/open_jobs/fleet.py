@@ -29,6 +29,7 @@ from scheduler.planning.open_jobs.grid_rows import GridRows
 from scheduler.planning.open_jobs.job_room import occupied
 from scheduler.planning.open_jobs.needs import Need, Place, need
 from scheduler.planning.open_jobs.placing import Board
+from scheduler.planning.open_jobs.refusing import refusal
 from scheduler.planning.open_jobs.replanning import (
     DEFAULT_HYSTERESIS_RATIO,
     NewRoom,
@@ -142,7 +143,7 @@ def _new_room(board: Board, freed: Iterable[Freed], now_s: float) -> NewRoom:
 def placed_or_refused(board: Board, wanted: Need, place: Place | None) -> Placement | Refusal:
     if place is not None and place.is_in_time:
         return board.placement(place)
-    return board.refusal(wanted, board.at_once(wanted))
+    return refusal(board, wanted, board.at_once(wanted))
 
 
 def _has_no_spare_time(

@@ -1,4 +1,4 @@
-"""The place of one job beside what is placed already: cheapest, earliest, or why there is none.
+"""The place of one job beside what is placed already: cheapest or earliest.
 
 What the planners share. A job waits only for a window that is known to be cleaner and that leaves head-room for jobs
 that are not submitted yet; the earliest start in each region is always a choice and needs none. When no window is fully
@@ -21,10 +21,8 @@ import numpy as np
 from intensity_feeds.series import Basis, Floats, Signal
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, flat
-from scheduler.planning.gpu_counts import on_count
-from scheduler.planning.one_job.power_profile import cheapest_profiled_window
 from scheduler.planning.one_job.preemptible import Pieces, cheapest_pieces
-from scheduler.planning.one_job.window import TIE_RATIO, Window, cheapest_window
+from scheduler.planning.one_job.window import Window, cheapest_window
 from scheduler.planning.open_jobs import job_room
 from scheduler.planning.open_jobs.board_kernels import Held
 from scheduler.planning.open_jobs.board_loops import NOBODY, BoardLoops
@@ -32,15 +30,28 @@ from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.glance import least_beside
 from scheduler.planning.open_jobs.grid_rows import GridRows, Least, as_cheap, is_surely_above
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, job_curve
-from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Refusal, Region, Segment
-from scheduler.planning.run_phases import in_phases, most_w, phases_of
-from scheduler.quantities import format_instant
+from scheduler.planning.open_jobs.run_choices import (
+    as_pieces,
+    cause_of,
+    cleaner_first,
+    cleanest_as_far_as_known,
+    first_window,
+    in_words_of,
+    known_at_once,
+    may_cost_less,
+    own_count_first,
+    profiled,
+    run_in,
+    run_integral_g_s_per_kwh,
+    sooner_if_as_cheap,
+)
+from scheduler.planning.plan import Cause, Forecasts, Placement, Region, Segment
+from scheduler.planning.run_phases import in_phases
 
 # A table of a job among many: some milliseconds, at a quarter of an hour for two days of time.
 FLEET_MAX_CELLS = 20_000
 
 _W_S_PER_KWH = 3.6e6
-_ROUNDING_W = 1e-6
 
 
 @dataclass(slots=True)
@@ -62,23 +73,23 @@ class Board:
     def cheapest(self, need: Need) -> Place | None:
         """The cheapest place in time; None when there is no room in time."""
         if need.job.elastic:
-            return self._beside_own_count(need, self._over_counts(need, self.cheapest, _cleaner_first))
+            return self._beside_own_count(need, self._over_counts(need, self.cheapest, cleaner_first))
         if (best := self._cheapest_by_bound(need)) is not None:
             integral = best.integral_g_s_per_kwh
             return Place(
                 need=need,
                 segments=best.segments,
-                cause=_cause(need, best),
+                cause=cause_of(need, best),
                 at_once=self.at_once(need),
                 integral_g_s_per_kwh=integral,
             )
         regions = allowed_regions(need.job, self.regions)
         starts_at_s = self._first_starts(need, regions)
-        at_once = _first_window(need, starts_at_s)
+        at_once = first_window(need, starts_at_s)
         curves = self._curves(need, regions)
         known = self._cheapest_known(need, regions, curves, starts_at_s) if curves else None
         if known is not None:
-            cause = _cause(need, known)
+            cause = cause_of(need, known)
             integral = known.integral_g_s_per_kwh
             return Place(
                 need=need, segments=known.segments, cause=cause, at_once=at_once, integral_g_s_per_kwh=integral
@@ -86,7 +97,7 @@ class Board:
         place = self._earliest(need, regions, at_once, Cause.NO_FORECAST)
         if place is None or not place.is_in_time:
             return None
-        return _cleanest_as_far_as_known(place, curves, starts_at_s)
+        return cleanest_as_far_as_known(place, curves, starts_at_s)
 
     def cheaper(self, need: Need, than_g_s_per_kwh: float, where: frozenset[str] | None = None) -> Place | None:
         """The cheapest place this instant, or later with head-room, that costs less; for a job that has one already.
@@ -96,7 +107,7 @@ class Board:
         """
         if need.job.elastic:
             enough = than_g_s_per_kwh * need.job.gpus  # power grows with the number of GPUs
-            return self._over_counts(need, lambda one: self.cheaper(one, enough / one.job.gpus), _cleaner_first)
+            return self._over_counts(need, lambda one: self.cheaper(one, enough / one.job.gpus), cleaner_first)
         regions = allowed_regions(need.job, self.regions)
         if where is not None and self._is_plain(need):
             regions = [one for one in regions if one.name in where]
@@ -106,20 +117,20 @@ class Board:
                 one for one, bound in zip(regions, bounds, strict=True) if not is_surely_above(bound, than_g_s_per_kwh)
             ]
         curves = [one for one in self._curves(need, regions) if where is None or one.region in where]
-        curves = [one for one in curves if _may_cost_less(one, need, than_g_s_per_kwh)]
+        curves = [one for one in curves if may_cost_less(one, need, than_g_s_per_kwh)]
         regions = [one for one in regions if where is None or one.name in where]
         later = self._search(need, regions, curves, self.reserve_ratio) if curves else None
         choices = [*self._this_instant(need, curves, than_g_s_per_kwh), *([later] if later is not None else [])]
         found = min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
         if found is None or not found.integral_g_s_per_kwh < than_g_s_per_kwh:
             return None
-        cause, integral = _cause(need, found), found.integral_g_s_per_kwh
+        cause, integral = cause_of(need, found), found.integral_g_s_per_kwh
         return Place(need=need, segments=found.segments, cause=cause, at_once=None, integral_g_s_per_kwh=integral)
 
     def earliest(self, need: Need, cause: Cause) -> Place | None:
         """The place that ends first, in time or not; None when no allowed region has so many GPUs."""
         if need.job.elastic:
-            found = self._over_counts(need, lambda one: self.earliest(one, cause), _own_count_first)
+            found = self._over_counts(need, lambda one: self.earliest(one, cause), own_count_first)
             return self._beside_own_count(need, found)
         regions = allowed_regions(need.job, self.regions)
         at_once = self.at_once(need)
@@ -128,7 +139,7 @@ class Board:
     def at_once(self, need: Need) -> Segment | None:
         """The window in one piece that ends first, whatever the deadline; None when no region has so many GPUs."""
         if need.job.elastic:
-            window = self._over_counts(need, self._window_at_once, _own_count_first)
+            window = self._over_counts(need, self._window_at_once, own_count_first)
             return None if window is None else window.segments[0]
         if (this_instant := self._this_instant_anywhere(need)) is not None:
             return this_instant
@@ -137,39 +148,7 @@ class Board:
             starts_at_s |= self._first_starts(need, (region,))
             if starts_at_s[region.name] <= need.earliest_s:
                 break  # no other is earlier
-        return _first_window(need, starts_at_s)
-
-    def obstacle(self, need: Need, at_once: Segment | None) -> Obstacle:
-        """What keeps a job that could run `at_once` from being in time."""
-        need = self._at_widest(need)
-        if at_once is None:
-            return self._size_obstacle(need.job)
-        if need.earliest_s > need.latest_start_at_s + ROUNDING_S:
-            return Obstacle.DEADLINE
-        is_held = self.alone_start_at_s(need) > need.latest_start_at_s + ROUNDING_S
-        if is_held:
-            return Obstacle.HELD
-        return Obstacle.POWER_CAP if self._is_short_of_power(need) else Obstacle.CAPACITY
-
-    def alone_start_at_s(self, need: Need) -> float:
-        """When the job could start were nobody else there: later than it may only where regions hold GPUs."""
-        need = self._at_widest(need)
-        regions = allowed_regions(need.job, self.regions)
-        if not any(region.held for region in regions):
-            return need.earliest_s
-        empty = Occupancy(regions)
-        firsts = (job_room.first_start_at_s(empty, one, need.job, need.earliest_s, need.whole_s) for one in regions)
-        return min(firsts)
-
-    def refusal(self, need: Need, at_once: Segment | None) -> Refusal:
-        """Why the job has no place in time, and the first finish that has."""
-        obstacle = self.obstacle(need, at_once)
-        return Refusal(
-            job_id=need.job.id,
-            obstacle=obstacle,
-            what=self._refusal_text(self._at_widest(need).job, obstacle),
-            earliest_finish_at_s=None if at_once is None else at_once.end_at_s,
-        )
+        return first_window(need, starts_at_s)
 
     def placement(self, place: Place, baseline_gco2e: float | None = None) -> Placement:
         """The place with what it emits; `baseline_gco2e` of an earlier plan of the same job stays its baseline."""
@@ -215,7 +194,7 @@ class Board:
         self, need: Need, place_of: Callable[[Need], Place | None], preference: Callable[[Place], tuple[float, ...]]
     ) -> Place | None:
         """The best of the places of an elastic job on each number of GPUs, in the words of the job itself."""
-        found = [_on_count(need, one, place) for one in need.at_counts() if (place := place_of(one)) is not None]
+        found = [in_words_of(need, one, place) for one in need.at_counts() if (place := place_of(one)) is not None]
         return min(found, key=preference, default=None)
 
     def _beside_own_count(self, need: Need, place: Place | None) -> Place | None:
@@ -225,19 +204,6 @@ class Board:
     def _window_at_once(self, need: Need) -> Place | None:
         only = self.at_once(need)
         return None if only is None else Place(need=need, segments=(only,), cause=Cause.RUN_NOW, at_once=only)
-
-    def _at_widest(self, need: Need) -> Need:
-        """An elastic job on the most GPUs that some region it may run in has, with their power; else on the fewest."""
-        if not need.job.elastic:
-            return need
-        empty, regions = Occupancy(self.regions), allowed_regions(need.job, self.regions)
-        every = sorted(need.at_counts(), key=lambda one: one.job.gpus)
-        fitting = [
-            one
-            for one in every
-            if any(not math.isinf(job_room.first_start_at_s(empty, where, one.job, 0.0, 1.0)) for where in regions)
-        ]
-        return max(fitting or every[:1], key=lambda one: (-one.whole_s, one.job.gpus))
 
     def least(self, need: Need) -> Least | None:
         """What the job emits at the least in each region; None where that is not told at a glance."""
@@ -314,9 +280,9 @@ class Board:
         if (where := self._where_cheapest(need)) is None:
             return None
         soon, late = where
-        first = _at_once(need, self._curves(need, soon), self._first_starts(need, soon)) if soon else None
+        first = known_at_once(need, self._curves(need, soon), self._first_starts(need, soon)) if soon else None
         window = self._window(need, late, self._curves(need, late), self.reserve_ratio) if late else None
-        return _sooner_if_as_cheap(first, None if window is None else _as_pieces(window))
+        return sooner_if_as_cheap(first, None if window is None else as_pieces(window))
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
@@ -345,12 +311,12 @@ class Board:
             taken = self.occupancy.table_of(self.regions)
             if taken is not None:
                 place = self.loops.first_with_room(taken, need.job.gpus, need.earliest_s, need.whole_s)
-                return None if place < 0 else _run_in(self.regions[place].name, need)
+                return None if place < 0 else run_in(self.regions[place].name, need)
         regions = allowed_regions(need.job, self.regions) if need.job.regions else self.regions
         from_s, whole_s, gpus = need.earliest_s, need.whole_s, need.job.gpus
         has_room_from = self.occupancy.has_room_from
         name = next((one.name for one in regions if has_room_from(one.name, from_s, whole_s, gpus)), None)
-        return None if name is None else _run_in(name, need)
+        return None if name is None else run_in(name, need)
 
     def _this_instant(self, need: Need, curves: Sequence[Curve], below_g_s_per_kwh: float) -> Iterator[Pieces]:
         """The start at the earliest instant in each region with room, where it costs less."""
@@ -373,47 +339,15 @@ class Board:
             return Place(need=need, segments=packed, cause=cause, at_once=at_once)
         return place
 
-    def _size_obstacle(self, job: Job) -> Obstacle:
-        """Why not even an empty fleet could hold it."""
-        regions = allowed_regions(job, self.regions)
-        if not regions:
-            return Obstacle.REGION
-        return Obstacle.POWER_CAP if any(region.gpus >= job.gpus for region in regions) else Obstacle.GPUS
-
-    def _is_short_of_power(self, need: Need) -> bool:
-        """Whether the job could start in time were it not for what others draw."""
-        if all(region.power_cap_w is None for region in self.regions):
-            return False
-        first, whole_s, gpus = self.occupancy.earliest_start_at_s, need.whole_s, need.job.gpus
-        firsts = (first(one.name, need.earliest_s, whole_s, gpus) for one in allowed_regions(need.job, self.regions))
-        return min(firsts, default=math.inf) <= need.latest_start_at_s + ROUNDING_S
-
-    def _refusal_text(self, job: Job, obstacle: Obstacle) -> str:
-        match obstacle:
-            case Obstacle.REGION:
-                return f"no region of {', '.join(job.regions) or 'any'} exists"
-            case Obstacle.GPUS:
-                most = max(region.gpus for region in allowed_regions(job, self.regions))
-                return f"needs {job.gpus} GPUs at once, the largest allowed region has {most}"
-            case Obstacle.POWER_CAP:
-                return self._power_text(job)
-            case Obstacle.DEADLINE:
-                because = "there is not so much time"
-            case Obstacle.HELD:
-                because = "GPUs are reserved or in maintenance"
-            case Obstacle.CAPACITY:
-                because = f"the room for {job.gpus} GPUs is taken"
-        return f"cannot finish by {format_instant(job.deadline_at_s)}: {because}"
-
     def _cheapest_known(
         self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], starts_at_s: Mapping[str, float]
     ) -> Pieces | None:
         """At once anywhere, or later with head-room; later without it only when there is no other way in time."""
-        at_once = _at_once(need, curves, starts_at_s)
+        at_once = known_at_once(need, curves, starts_at_s)
         later = self._search(need, regions, curves, self.reserve_ratio)
         if at_once is None and later is None and self.reserve_ratio > 0:
             return self._search(need, regions, curves, 0.0)
-        return _sooner_if_as_cheap(at_once, later)
+        return sooner_if_as_cheap(at_once, later)
 
     def _search(
         self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
@@ -421,9 +355,9 @@ class Board:
         if need.job.interruption is not None:
             return cheapest_pieces(curves, need.work, self._free(need, regions, reserve_ratio), FLEET_MAX_CELLS)
         if need.job.power_profile:
-            return _profiled(need, curves, self._free(need, regions, reserve_ratio, at_least_s=need.whole_s))
+            return profiled(need, curves, self._free(need, regions, reserve_ratio, at_least_s=need.whole_s))
         window = self._window(need, regions, curves, reserve_ratio)
-        return None if window is None else _as_pieces(window)
+        return None if window is None else as_pieces(window)
 
     def _window(
         self, need: Need, regions: Sequence[Region], curves: Sequence[Curve], reserve_ratio: float
@@ -438,18 +372,6 @@ class Board:
         curves = [flat(region.name, need.earliest_s, need.job.deadline_at_s) for region in regions]
         packed = cheapest_pieces(curves, need.work, self._free(need, regions, 0.0), FLEET_MAX_CELLS)
         return packed.segments if packed else ()
-
-    def _power_text(self, job: Job) -> str:
-        regions = [one for one in allowed_regions(job, self.regions) if one.gpus >= job.gpus]
-        needs_w = {one.name: most_w(job) * one.facility_ratio for one in regions}
-        caps_w = {one.name: math.inf if one.power_cap_w is None else one.power_cap_w for one in regions}
-        widest = max(regions, key=lambda one: caps_w[one.name] - needs_w[one.name])
-        needs = f"{needs_w[widest.name] / 1000.0:.4g} kW"
-        cap = f"the power cap of {widest.name} is {caps_w[widest.name] / 1000.0:.4g} kW"
-        if needs_w[widest.name] > caps_w[widest.name] + _ROUNDING_W:
-            return f"draws {needs}, its share of cooling included, and {cap}"
-        by = format_instant(job.deadline_at_s)
-        return f"cannot finish by {by}: {cap}, and others draw too much of it beside the {needs} of the job"
 
     def _free(
         self, need: Need, regions: Sequence[Region], reserve_ratio: float, at_least_s: float = 0.0
@@ -489,129 +411,3 @@ class Board:
             integral = region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
             total += integral * (factor if one.power_w is None else one.power_w)
         return total
-
-
-def _on_count(need: Need, plain: Need, place: Place) -> Place:
-    """The place of a plain job as one of the elastic job; an integral is for each kW of the job's own power."""
-    integral, at_once = place.integral_g_s_per_kwh, place.at_once
-    if integral is not None:
-        integral *= plain.job.gpus / need.job.gpus
-    return replace(
-        place,
-        need=need,
-        segments=on_count(place.segments, plain.job),
-        at_once=None if at_once is None else on_count((at_once,), plain.job)[0],
-        integral_g_s_per_kwh=integral,
-    )
-
-
-def _cleaner_first(place: Place) -> tuple[float, ...]:
-    """What is known before what is not, then the least emissions; among equals, and in the dark, as if run at once."""
-    integral = place.integral_g_s_per_kwh
-    return (integral is None, integral or 0.0, *_own_count_first(place))
-
-
-def _own_count_first(place: Place) -> tuple[float, ...]:
-    """The job's own number of GPUs where that is in time, else whichever ends first."""
-    has_own = place.is_in_time and place.segments[0].gpus == place.need.job.gpus
-    return not has_own, place.end_at_s, place.segments[0].gpus or 0
-
-
-def _run_in(region: str, need: Need) -> Segment:
-    """The run that begins as early as it may."""
-    return Segment(start_at_s=need.earliest_s, end_at_s=need.earliest_s + need.whole_s, region=region)
-
-
-def run_integral_g_s_per_kwh(one: Curve, job: Job, run: Segment) -> float:
-    """What a whole run emits for each kW of the job's own power, times 3600; it must lie in what is known."""
-    return sum(
-        one.integral_g_s_per_kwh(part.start_at_s, part.end_at_s) * _share_ratio(job, part)
-        for part in in_phases(job, (run,))
-    )
-
-
-def _share_ratio(job: Job, part: Segment) -> float:
-    """Its power as a multiple of the job's own."""
-    return 1.0 if part.power_w is None or job.power_w == 0 else part.power_w / job.power_w
-
-
-def _profiled(need: Need, curves: Sequence[Curve], free: Mapping[str, Intervals]) -> Pieces | None:
-    job = need.job
-    found = cheapest_profiled_window(curves, phases_of(job), need.earliest_s, job.deadline_at_s, free)
-    if found is None:
-        return None
-    by_region = {one.region: one for one in curves}
-    integral = run_integral_g_s_per_kwh(by_region[found.segment.region], job, found.segment)
-    return Pieces(segments=(found.segment,), integral_g_s_per_kwh=integral)
-
-
-def _may_cost_less(one: Curve, need: Need, than_g_s_per_kwh: float) -> bool:
-    """No is certain: all of the work in the cleanest step of the region would cost as much. A gap says nothing."""
-    least = need.whole_s * one.pue * float(one.gco2e_per_kwh.min())
-    is_bound = least >= 0 or need.job.interruption is None  # where power is paid for, pauses that take time pay too
-    return not (is_bound and least >= than_g_s_per_kwh)
-
-
-def _cleanest_as_far_as_known(place: Place, curves: Sequence[Curve], starts_at_s: Mapping[str, float]) -> Place:
-    """The same run in the region that is cleanest in the part of it that is known, of those where it starts as early.
-
-    A run that outlasts the forecast has no known sum; but a region that is dirtier for as far as one sees is no better
-    a guess for being named first. A region of which nothing is known at the start is not compared with any.
-    """
-    if len(place.segments) > 1:
-        return place
-    (run,) = place.segments
-    as_early = [one for one in curves if starts_at_s[one.region] <= run.start_at_s + ROUNDING_S]
-    known_until_s = {one.region: _known_until_s(one, run) for one in as_early}
-    seen_until_s = min(known_until_s.values(), default=run.start_at_s)
-    if known_until_s.get(run.region) is None or seen_until_s <= run.start_at_s + ROUNDING_S:
-        return place
-
-    def cost(one: Curve) -> tuple[float, bool]:
-        return one.integral_g_s_per_kwh(run.start_at_s, seen_until_s), one.region != run.region
-
-    return replace(place, segments=(replace(run, region=min(as_early, key=cost).region),))
-
-
-def _known_until_s(one: Curve, run: Segment) -> float:
-    """How far the run is known without a gap; its start where that is not known."""
-    ends = (to_s for from_s, to_s in one.known if from_s <= run.start_at_s < to_s)
-    return min(next(ends, run.start_at_s), run.end_at_s)
-
-
-def _first_window(need: Need, starts_at_s: Mapping[str, float]) -> Segment | None:
-    """The first of the starts by region, in the region named first among equals."""
-    region = min(starts_at_s, key=lambda name: starts_at_s[name], default=None)
-    if region is None or math.isinf(starts_at_s[region]):
-        return None
-    return Segment(start_at_s=starts_at_s[region], end_at_s=starts_at_s[region] + need.whole_s, region=region)
-
-
-def _at_once(need: Need, curves: Sequence[Curve], starts_at_s: Mapping[str, float]) -> Pieces | None:
-    """The cheapest of the regions' earliest starts, where known and in time."""
-    choices = []
-    for one in curves:
-        start_at_s = starts_at_s[one.region]
-        end_at_s = min(start_at_s + need.whole_s, max(need.job.deadline_at_s, start_at_s))
-        if end_at_s - start_at_s >= need.whole_s - ROUNDING_S and one.knows(start_at_s, end_at_s):
-            only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=one.region)
-            integral = run_integral_g_s_per_kwh(one, need.job, only)
-            choices.append(Pieces(segments=(only,), integral_g_s_per_kwh=integral))
-    return min(choices, key=lambda choice: choice.integral_g_s_per_kwh, default=None)
-
-
-def _as_pieces(window: Window) -> Pieces:
-    only = Segment(start_at_s=window.start_at_s, end_at_s=window.end_at_s, region=window.region)
-    return Pieces(segments=(only,), integral_g_s_per_kwh=window.integral_g_s_per_kwh)
-
-
-def _sooner_if_as_cheap(at_once: Pieces | None, later: Pieces | None) -> Pieces | None:
-    if at_once is None or later is None:
-        return at_once or later
-    gain = at_once.integral_g_s_per_kwh - later.integral_g_s_per_kwh
-    return later if gain > TIE_RATIO * abs(at_once.integral_g_s_per_kwh) else at_once
-
-
-def _cause(need: Need, found: Pieces) -> Cause:
-    has_choice = need.latest_start_at_s - need.earliest_s > 1.0
-    return Cause.CLEANEST if has_choice or len(found.segments) > 1 else Cause.NO_SLACK

@@ -4,7 +4,8 @@ Whoever was accepted was charged for a place. A new forecast may make a place in
 then that period has to pay too. A job whose new place it cannot pay is held to the periods of the place that it has,
 and the plan is made again; several such jobs enter by priority, then by submission. No job becomes late for it, neither
 the one that is held nor another: then they move where all are in time, as what was accepted stays so. What a job costs
-in its own periods may grow with a forecast; that is nobody's move. Decides no place itself, and no price.
+in its own periods may grow with a forecast; that is nobody's move. Where more of it would move into one of them than
+that can pay, it is held to its place. Decides no place itself, and no price.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from typing import Protocol
 from scheduler.planning.plan import Forecasts, Placement, Plan, Refusal, Region
 from scheduler.planning.planner import Freed, OpenJob, Planner
 from scheduler.planning.weighed.admission import Bill, BudgetStanding, can_pay, charges
-from scheduler.planning.whole_fleet.rules.budgets import Budget
+from scheduler.planning.whole_fleet.rules.budgets import Budget, Per
 
 # Each round holds somebody to his periods or lets somebody go; two are the rule.
 _MOST_ROUNDS = 4
 
-# A job that entered a period which cannot pay for it.
+_ROUNDING_RATIO = 1e-9
+
+# A job of which more has moved into a period than that can pay.
 _Beyond = tuple[str, Budget, datetime]
 
 
@@ -113,7 +116,7 @@ def _beyond(
     standings: Sequence[BudgetStanding],
     bill: Bill,
 ) -> Iterator[_Beyond]:
-    """Who has entered a period that cannot pay, beside all that were in it before."""
+    """Who has moved more of its cost into a period than that can pay, beside all that were in it before."""
     for standing in standings:
         budget = standing.budget
         entering: list[tuple[tuple[int, float, str], datetime, float]] = []
@@ -124,23 +127,29 @@ def _beyond(
                 continue
             before = {} if one.planned is None else charges(budget, one.job, one.planned.segments, bill)
             for begin, own_cost in charges(budget, one.job, placement.segments, bill).items():
-                if begin in before or own_cost <= 0:
-                    used[begin] = used.get(begin, standing.used_cost(begin)) + own_cost
-                else:
-                    entering.append(((-one.job.priority, one.job.submitted_at_s, name), begin, own_cost))
-        for (_, _, name), begin, own_cost in sorted(entering):
-            spent_cost = used.get(begin, standing.used_cost(begin))
-            if can_pay(budget, spent_cost + own_cost):
-                used[begin] = spent_cost + own_cost
+                kept_cost = min(own_cost, before.get(begin, 0.0))
+                used[begin] = used.get(begin, standing.used_cost(begin)) + kept_cost
+                if own_cost > kept_cost + _ROUNDING_RATIO * abs(kept_cost):
+                    rank = (-one.job.priority, one.job.submitted_at_s, name)
+                    entering.append((rank, begin, own_cost - kept_cost))
+        for (_, _, name), begin, more_cost in sorted(entering):
+            if can_pay(budget, used[begin] + more_cost):
+                used[begin] += more_cost
             else:
                 yield name, budget, begin
 
 
 def _held_to_its_periods(one: OpenJob, budget: Budget, begin: datetime) -> OpenJob | None:
-    """With only the time of the periods in which it has its place; without one, before the period that cannot pay."""
+    """With only the time of the periods in which it has its place; without one, before the period that cannot pay.
+
+    Where the period that cannot pay is one of its own, only the time of its place is left: elsewhere in them more of it
+    may fall into that one.
+    """
     job, per = one.job, budget.per
     from_s, to_s = job.earliest_start_at_s, begin.timestamp()
-    if one.planned is not None:
+    if one.planned is not None and _lies_in(one.planned, per, begin):
+        from_s, to_s = one.planned.start_at_s, one.planned.end_at_s
+    elif one.planned is not None:
         from_s = per.begin(one.planned.start_at_s).timestamp()
         to_s = per.end(per.begin(one.planned.segments[-1].start_at_s)).timestamp()
         to_s = max(to_s, per.end(per.begin(one.planned.end_at_s - 1.0)).timestamp())
@@ -148,3 +157,9 @@ def _held_to_its_periods(one: OpenJob, budget: Budget, begin: datetime) -> OpenJ
     if not deadline_s > earliest_s:
         return None
     return replace(one, job=replace(job, earliest_start_at_s=earliest_s, deadline_at_s=deadline_s))
+
+
+def _lies_in(placement: Placement, per: Per, begin: datetime) -> bool:
+    """Whether some of it is in the period."""
+    from_s, to_s = begin.timestamp(), per.end(begin).timestamp()
+    return any(one.start_at_s < to_s and from_s < one.end_at_s for one in placement.segments)

@@ -13,7 +13,7 @@ from scheduler.engine import Engine
 from scheduler.events import ForecastUpdated, JobSubmitted, StartRun
 from scheduler.jobs import Job
 from scheduler.planning.open_jobs.fleet import FleetPlanner
-from scheduler.planning.plan import Segment
+from scheduler.planning.plan import Cause, Placement, Segment
 from scheduler.planning.planner import OpenJob
 from scheduler.planning.weighed.admission import Admitted, Bill, BudgetStanding, admitted, planned
 from scheduler.planning.weighed.kept_budgets import BudgetedPlanner
@@ -145,6 +145,16 @@ def test_the_planner_within_is_still_known() -> None:
     planner = BudgetedPlanner(inner=FleetPlanner(reserve_ratio=0.25), purse=Wallet(()))
     assert reserve_ratio_of(planner) == 0.25
     assert weighing(planner) is None
+
+
+def test_a_job_across_midnight_moves_no_more_of_itself_into_a_day_than_that_can_pay() -> None:
+    planner = BudgetedPlanner(inner=FleetPlanner(reserve_ratio=0.0), purse=Wallet((a_budget(3.0),)))
+    job = a_job(duration_s=4 * HOUR_S, deadline_at_s=2 * DAY_S)
+    three_and_one = Segment(start_at_s=21 * HOUR_S, end_at_s=25 * HOUR_S, region="here")
+    placed = Placement(job_id=job.id, segments=(three_and_one,), cause=Cause.CLEANEST)
+    cleaner_in_the_morning = {"DE": a_series([10.0] * 12 + [20.0] * 36)}
+    plan = planner.plan([OpenJob(job=job, planned=placed)], [a_region()], cleaner_in_the_morning, 0.0)
+    assert plan.placements[job.id].segments == (three_and_one,)
 
 
 @pytest.mark.slow
