@@ -322,7 +322,9 @@ class _Steps:
         return bool(not is_blocked[next_blocked] or lasts_s >= duration_s - ROUNDING_S)
 
     def first_stretch_at_s(self, from_s: float, duration_s: float, most_taken: int) -> float:
-        """The first instant from which no more than `most_taken` GPUs are taken for so long."""
+        """The first instant from which no more than `most_taken` GPUs are taken for so long; never is after never."""
+        if math.isinf(from_s):
+            return from_s
         first = self.index_at(from_s)
         is_blocked = self.taken[first : self.count] > most_taken
         next_blocked = int(is_blocked.argmax())

@@ -27,6 +27,8 @@ from scheduler.planning.whole_fleet.slots.search import LOOK_CELLS, reinsert
 _LARGEST_HANDFUL = 6
 _LEAST_GAIN_RATIO = 1e-9
 _DAMPED_RATIOS = (0.5, 0.95)
+# So many draws in a row that were settled since the plan last changed: few jobs make few handfuls.
+_MOST_REPEATS = 50
 # One handful takes no more than this share of the effort.
 _ONE_SHARE = 0.05
 
@@ -45,10 +47,19 @@ class Settling:
         self._asks = [ask for ask in plan.asks if ask.is_plain and len(ask.rows)]
 
     def run(self, cells: int, enough_gco2e: float) -> None:
-        """Look at so many slots, or fewer when every job is planned within `enough_gco2e`."""
+        """Look at so many slots, or fewer when every job is planned within `enough_gco2e` or nothing is left to try."""
+        tried: set[frozenset[int]] = set()
+        rank, repeats = self.plan.rank, 0
         for asks in self._handfuls():
-            if self.looked_cells >= cells or self.plan.rank <= (0, enough_gco2e):
+            if self.looked_cells >= cells or self.plan.rank <= (0, enough_gco2e) or repeats > _MOST_REPEATS:
                 return
+            if self.plan.rank != rank:
+                tried, rank = set(), self.plan.rank
+            handful = frozenset(ask.number for ask in asks)
+            repeats = repeats + 1 if handful in tried else 0
+            if handful in tried:
+                continue
+            tried.add(handful)
             self.looked_cells += LOOK_CELLS
             _Handful(self, asks, min(cells, self.looked_cells + int(_ONE_SHARE * cells))).settle()
 
