@@ -29,13 +29,13 @@ def a_browser() -> str:
 
 
 @asynccontextmanager
-async def a_tab(address: str, *, is_attacked: bool = False) -> AsyncIterator[Page]:
-    """A browser of its own that has opened the address. A test that attacks it breaks the policy on purpose."""
+async def a_tab(address: str, *, zone: str = "UTC", is_attacked: bool = False) -> AsyncIterator[Page]:
+    """A browser of its own, in a time zone, that has opened the address. An attack breaks the policy on purpose."""
     path = a_browser()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS, chromium_sandbox=False)
         try:
-            page = await browser.new_page(viewport=VIEW)
+            page = await browser.new_page(viewport=VIEW, timezone_id=zone)
             page.set_default_timeout(PATIENCE_MS)
             wrongs = _wrongs_of(page, address)
             await page.goto(address)

@@ -6,8 +6,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
+from scheduler.daemon.app import Daemon
+from scheduler.jobs import MAX_LOST_ATTEMPTS, Interruption
+from scheduler.quantities import parse_instant_s
+from scheduler.store.contract import Store
 from tests.browser import a_tab
 from tests.daemons import a_daemon, a_submission, got, posted
 from tests.integration.gateway_stand import FakeWorker, Gate
@@ -16,29 +20,134 @@ from tests.integration.test_batches_and_workers import a_batch, a_life, until_en
 pytestmark = pytest.mark.slow
 
 
+TWO_REGIONS = [{"name": name, "zone": "SUN", "gpus": 2, "pue": 1.0} for name in ("here", "there")]
+ASK, GO = "Show what it would save", "Submit it"
+
+
+async def presses(tab: Page, name: str) -> None:
+    await tab.get_by_role("button", name=name).click()
+
+
 async def test_a_job_is_appraised_then_submitted_and_opened(tmp_path: Path) -> None:
     async with a_daemon(tmp_path, speed=1.0) as (daemon, client):
         async with a_tab(f"{daemon.listener.base_url}/#/jobs") as tab:
-            await tab.get_by_role("button", name="Submit a job").click()
-            await tab.get_by_label("Runs for").fill("soon")
-            await tab.get_by_role("button", name="Show what it would save").click()
-            refused = await tab.locator("#submit-said .notice").inner_text()
-            await expect(tab.get_by_label("Runs for")).to_be_focused()
-            await expect(tab.get_by_label("Runs for")).to_have_attribute("aria-invalid", "true")
-            await tab.get_by_label("Runs for").fill("1h")
+            await presses(tab, "Submit a job")
             await tab.get_by_label("seconds").fill("0.1")
             await tab.get_by_label("Name").fill("from-the-page")
-            await tab.get_by_role("button", name="Show what it would save").click()
+            await presses(tab, ASK)
             appraised = await tab.locator("#submit-said .appraisal").inner_text()
             none_yet = (await got(client, "/api/v1/jobs"))[1]["data"]
-            await tab.get_by_role("button", name="Submit it").click()
+            await presses(tab, GO)
             await tab.locator("#job .facts").wait_for()
             await expect(tab.locator("#jobs tbody a")).to_have_text("from-the-page")
         _, listed = await got(client, "/api/v1/jobs")
-    assert "duration" in refused
     assert "instead of" in appraised
     assert none_yet == []
     assert [(job["label"], job["duration_s"]) for job in listed["data"]] == [("from-the-page", 3600.0)]
+
+
+async def test_what_is_wrong_is_said_at_its_field_by_the_page_and_by_the_daemon(tmp_path: Path) -> None:
+    async with (
+        a_daemon(tmp_path, {"region": TWO_REGIONS}, speed=1.0) as (daemon, _),
+        a_tab(f"{daemon.listener.base_url}/#/jobs") as tab,
+    ):
+        await presses(tab, "Submit a job")
+        runs_for, seconds = tab.get_by_label("Runs for"), tab.get_by_label("seconds")
+        await runs_for.fill("soon")
+        await tab.get_by_label("GPUs").fill("2.5")
+        await tab.get_by_label("here", exact=True).uncheck()
+        await tab.get_by_label("there", exact=True).uncheck()
+        await presses(tab, ASK)
+        await expect(seconds).to_be_focused()
+        await expect(seconds).to_have_accessible_description("seconds: the command needs it. argument of the command")
+        said = await tab.locator(".wrong:visible").all_inner_texts()
+
+        await seconds.fill("-1")  # an option, which only the daemon refuses
+        await expect(tab.locator(".wrong:visible")).to_have_count(0)
+        await runs_for.fill("1h")
+        await tab.get_by_label("GPUs").fill("1")
+        await tab.get_by_label("here", exact=True).check()
+        await presses(tab, ASK)
+        await expect(tab.locator(".wrong:visible")).to_have_text(
+            "seconds: may not begin with a dash or hold a zero byte."
+        )
+        await expect(seconds).to_be_focused()
+    assert said == [
+        "seconds: the command needs it.",
+        "Runs for: “soon” is no duration: write a number and a unit, such as 45m or 2h30m.",
+        "GPUs: “2.5” is no whole number.",
+        "May run in: choose one at least.",
+    ]
+
+
+async def test_a_local_deadline_regions_and_pauses_are_submitted_as_they_were_chosen(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, {"region": TWO_REGIONS}, speed=1.0) as (daemon, client):
+        async with a_tab(f"{daemon.listener.base_url}/#/jobs", zone="Asia/Kolkata") as tab:
+            await presses(tab, "Submit a job")
+            await tab.get_by_label("seconds").fill("0.1")
+            await tab.get_by_label("Date and time, Asia/").fill("2022-01-02T11:30")
+            await expect(tab.locator("#hint-until")).to_contain_text("that is 06:00 UTC, 2 Jan 2022")
+            await tab.get_by_label("here", exact=True).uncheck()
+            await tab.get_by_label("May be paused").check()
+            await tab.get_by_label("To save its state").fill("2m")
+            await tab.get_by_label("Shortest piece").fill("10m")
+            await presses(tab, ASK)
+            await presses(tab, GO)
+            await tab.locator("#job .facts").wait_for()
+        _, listed = await got(client, "/api/v1/jobs")
+        stored = daemon.reads.job(listed["data"][0]["id"]).job
+    assert stored.deadline_at_s == parse_instant_s("2022-01-02T06:00Z")
+    assert stored.regions == ("there",)
+    assert stored.interruption == Interruption(checkpoint_s=120.0, restore_s=0.0, min_run_s=600.0)
+
+
+async def test_a_refusal_offers_changes_that_fill_the_form_when_pressed(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (daemon, client):
+        async with a_tab(f"{daemon.listener.base_url}/#/jobs", zone="Asia/Kolkata") as tab:
+            await presses(tab, "Submit a job")
+            await tab.get_by_label("seconds").fill("0.1")
+            await tab.get_by_label("Runs for").fill("30h")
+            await presses(tab, ASK)
+            refusal = await tab.get_by_role("alert").inner_text()
+            await tab.get_by_role("list", name="What would help").get_by_role("button", name="Finish by").click()
+            await tab.locator("#submit-said .appraisal").wait_for()
+            await expect(tab.get_by_label("by", exact=True)).to_be_checked()
+            await presses(tab, GO)
+            await tab.locator("#job .facts").wait_for()
+        _, listed = await got(client, "/api/v1/jobs")
+    assert refusal.endswith("there is not so much time.")
+    assert [job["duration_s"] for job in listed["data"]] == [30 * 3600.0]
+
+
+async def test_a_job_is_held_let_go_and_queued_again_by_the_buttons_of_its_state(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (daemon, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission(within="30h"))
+        async with a_tab(f"{daemon.listener.base_url}/#job={job['id']}") as tab:
+            await presses(tab, "Put it on hold")
+            await expect(tab.locator("#job-title")).to_be_focused()
+            await expect(tab.locator("#job-title")).to_contain_text("on hold")
+            held = (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["on_hold_since"]
+            await presses(tab, "Let it go on")
+            await tab.get_by_role("button", name="Put it on hold").wait_for()
+            go_on = (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["on_hold_since"]
+            await quarantine(daemon, job["id"])
+            await tab.reload()
+            await presses(tab, "Queue it again")
+            await expect(tab.locator("#job-title")).to_contain_text("waiting")
+    assert held is not None
+    assert go_on is None
+
+
+async def quarantine(daemon: Daemon, job_id: str) -> None:
+    """As a job does whose runs were lost three times."""
+
+    def lose(store: Store) -> None:
+        for _ in range(MAX_LOST_ATTEMPTS):
+            claim = store.claim(job_id, holder="gone", region="here", now_s=daemon.env.now_s(), lease_s=60.0)
+            assert claim is not None
+            store.lose(job_id, claim.token, now_s=daemon.env.now_s(), reason="its host is gone")
+
+    await daemon.writer.write(lose)
 
 
 async def test_what_changes_elsewhere_is_seen_without_a_reload(tmp_path: Path) -> None:

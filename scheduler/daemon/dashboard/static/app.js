@@ -206,8 +206,8 @@ at("key-form").addEventListener("submit", (event) => {
 });
 at("forget").addEventListener("click", () => changeWho(logOut));
 window.addEventListener("hashchange", draw);
-watchJobs(at("job"));
-watchSubmitting(at("submit"), at("submit-open"), () => live.rows("template"));
+watchJobs(at("job"), () => mayDo("jobs"));
+watchSubmitting(at("submit"), at("submit-open"), () => ({ templates: live.rows("template"), regions: live.rows("region"), nowMs: live.nowMs }));
 new ResizeObserver(draw).observe(at("main"));
 setInterval(draw, CLOCK_MS);
 live.connect();

@@ -9,11 +9,12 @@ export class KeyWanted extends Error {}
 /** No answer, or one that is none. */
 export class NoAnswer extends Error {}
 
-/** The daemon does not do what it was told to; `param` is the field that it does not like. */
+/** The daemon does not do what it was told to; `param` is the field that it does not like, `suggestions` what would help. */
 export class Refused extends Error {
-  constructor({ message, param }) {
+  constructor({ message, param, suggestions }) {
     super(message);
     this.param = param ?? null;
+    this.suggestions = suggestions ?? [];
   }
 }
 
@@ -54,7 +55,8 @@ export async function askWhy(id) {
 }
 
 /** These raise KeyWanted, NoAnswer, Refused. */
-export const cancelJob = (id) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/cancel`, "POST");
+/** `action` is cancel, pause, resume or requeue. */
+export const changeJob = (id, action) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/${action}`, "POST");
 export const cancelBatch = (id) => asked(`/v1/batches/${encodeURIComponent(id)}/cancel`, "POST");
 export const appraise = (job) => asked("/api/v1/jobs?dry_run=1", "POST", job);
 
