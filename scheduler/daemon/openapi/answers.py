@@ -28,6 +28,7 @@ from scheduler.daemon.openapi.notation import (
 )
 from scheduler.daemon.request_records import Stage
 from scheduler.fine_tuning import PAUSED_BY_CLIENT, STATUS
+from scheduler.first_plans import PlannedBy
 from scheduler.jobs import JobKind, JobState, Purpose
 from scheduler.keys import GRANTABLE, KeyState
 from scheduler.quotas import What, Window
@@ -71,6 +72,11 @@ def _sum_of_account() -> dict[str, Json]:
 
 _ACCOUNT = _accounted(table_of(named("Account")))
 _SPAN: Json = {"since": INSTANT, "until": INSTANT}
+_BESIDE: Json = {
+    "jobs": WHOLE,
+    "planned": an_object(emissions_gco2e=NUMBER, at_once_emissions_gco2e=NUMBER),
+    "realised": an_object(**_sum_of_account()),
+}
 _KEY: Json = {
     "object": one_of("key"),
     "id": TEXT,
@@ -323,11 +329,12 @@ _ACCOUNTS: Mapping[str, Json] = {
         requests_alone_j=or_null(NUMBER),
     ),
     "SavingsBy": _list("SavingsOfOne", group=states_of(By), **_SPAN),
-    "SavingsPlanned": an_object(
-        jobs=WHOLE,
+    "SavingsPlanned": an_object(**_SPAN, **_BESIDE),
+    "SavingsPlannedBy": an_object(
+        object=one_of("list"),
+        group=states_of(PlannedBy),
         **_SPAN,
-        planned=an_object(emissions_gco2e=NUMBER, at_once_emissions_gco2e=NUMBER),
-        realised=an_object(**_sum_of_account()),
+        data=list_of(an_object(name=TEXT, **_BESIDE)),
     ),
     "Request": an_object(
         id=TEXT,

@@ -34,6 +34,7 @@ from scheduler.daemon.openapi.notation import (
 )
 from scheduler.daemon.session_api import LoginFields
 from scheduler.fine_tuning import FineTuningFields
+from scheduler.first_plans import PlannedBy
 from scheduler.jobs import JobState
 from scheduler.keys import GRANTABLE
 from scheduler.savings_by import By
@@ -243,8 +244,9 @@ _LOOKS: Mapping[str, Operation] = {
         refusals=_STORE,
     ),
     "GET /api/v1/savings/planned": Operation(
-        summary="What plans expected of jobs that succeeded, beside what became of them",
-        answers={200: named("SavingsPlanned")},
+        summary="What plans expected of jobs that succeeded, beside what became of them; sorted where `group` is given",
+        query={"group": states_of(PlannedBy)},
+        answers={200: {"anyOf": [named("SavingsPlanned"), named("SavingsPlannedBy")]}},
         refusals=_STORE,
     ),
     "GET /api/v1/requests/{id}": Operation(

@@ -47,6 +47,9 @@ export const askForSavings = async (group) => (await asked(`/api/v1/savings/by?g
 /** What plans expected of the jobs that have succeeded, beside what became of them. Raises KeyWanted, NoAnswer. */
 export const askForPlanned = () => asked("/api/v1/savings/planned");
 
+/** The same by day, month, tenant or model. Raises KeyWanted, NoAnswer. */
+export const askForPlannedBy = async (group) => ({ group, rows: (await asked(`/api/v1/savings/planned?group=${group}`)).data });
+
 /** One job, and why it is where it is. Raises KeyWanted, NoAnswer. */
 export async function askWhy(id) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
