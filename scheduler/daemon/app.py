@@ -27,6 +27,7 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
 from scheduler.daemon import (
+    batch_explain_api,
     batches_api,
     files_api,
     fine_tuning_api,
@@ -385,6 +386,9 @@ class Daemon:
         self.gateway.add_routes(app)
         self.files.add_routes(app)
         self.batches_api.add_routes(app)
+        batch_explain_api.BatchExplainApi(
+            env=self.env, api=self.batches_api, batches=self.batches, runner=self.runner, poller=self.poller
+        ).add_routes(app)
         self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
         keys_api.KeysApi(env=self.env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from scheduler.daemon.app import Daemon
 from scheduler.jobs import MAX_LOST_ATTEMPTS, Interruption
 from scheduler.quantities import parse_instant_s
 from scheduler.store.contract import Store
+from tests.batch_files import MODEL
 from tests.browser import a_tab
-from tests.daemons import a_daemon, a_submission, got, posted
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted
 from tests.integration.gateway_stand import FakeWorker, Gate
 from tests.integration.test_batches_and_workers import a_batch, a_life, until_ended
 
@@ -199,6 +201,31 @@ async def test_a_batch_is_seen_at_work_and_cancelled_after_a_second_question(tmp
         _, batch = await got(client, f"/v1/batches/{batch_id}")
     assert kept == "in_progress"
     assert batch["status"] in ("cancelling", "cancelled")
+
+
+async def test_a_batch_that_waits_says_until_when_and_why(tmp_path: Path) -> None:
+    async with FakeWorker().listening() as worker:
+        served = {"worker": [{"url": worker.url, "models": [MODEL], "region": "here"}]}
+        async with a_daemon(tmp_path, served, speed=1.0) as (daemon, client):
+            batch_id = await a_batch(client, lines=4)
+            path, told = f"/api/v1/batches/{batch_id}/explain", {}
+            async with asyncio.timeout(PATIENCE_S):
+                while told.get("phase") != "waiting":
+                    _, told = await got(client, path)
+            async with a_tab(f"{daemon.listener.base_url}/#/jobs") as tab:
+                await presses(tab, "Explain batch")
+                said = await tab.locator("#batch .facts").inner_text()
+                await tab.locator("#batch .close").click()
+                await expect(tab.get_by_role("button", name="Explain batch")).to_be_focused()
+            unknown, _ = await got(client, "/api/v1/batches/batch-nobody/explain")
+    assert told["waits_until"] < told["latest_start"] < told["deadline"]
+    assert told["intensity"]["then_gco2e_per_kwh"] < told["intensity"]["now_gco2e_per_kwh"]
+    assert told["lines"] == {"total": 4, "completed": 0, "failed": 0, "in_flight": 0}
+    assert (told["region"], told["zone"], told["done_ratio"]) == ("here", "SUN", 0.0)
+    assert told["forecast"]["feed"]
+    assert "when the grid is expected at" in said
+    assert "0 of 4 lines" in said.replace("\u00a0", " ")
+    assert unknown == 404
 
 
 async def test_models_and_workers_have_views_of_their_own(tmp_path: Path) -> None:

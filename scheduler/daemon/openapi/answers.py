@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scheduler.batch_standing import BatchPhase
 from scheduler.batches import BatchStatus, FilePurpose
 from scheduler.daemon.openapi.notation import (
     ANY_OBJECT,
@@ -276,6 +277,22 @@ _JOBS: Mapping[str, Json] = {
         plan=named("Placement"),
     ),
     "JobList": _list("Job", next_before=or_null(WHOLE)),
+    "BatchExplained": an_object(
+        batch=TEXT,
+        status=states_of(BatchStatus),
+        phase=states_of(BatchPhase),
+        why=TEXT,
+        deadline=INSTANT,
+        waits_until=or_null(INSTANT),
+        latest_start=or_null(INSTANT),
+        need_s=or_null(NUMBER),
+        done_ratio=or_null(NUMBER),
+        lines=an_object(total=WHOLE, completed=WHOLE, failed=WHOLE, in_flight=WHOLE),
+        region=or_null(TEXT),
+        zone=or_null(TEXT),
+        intensity=an_object(now_gco2e_per_kwh=or_null(NUMBER), then_gco2e_per_kwh=or_null(NUMBER)),
+        forecast=or_null(an_object(rung=TEXT, feed=TEXT, age_s=NUMBER)),
+    ),
     "JobExplained": an_object(
         job=TEXT,
         state=states_of(JobState),

@@ -140,6 +140,11 @@ _BATCHES: Mapping[str, Operation] = {
     ),
     "GET /v1/batches": Operation(summary="Batches, newest first", **_listed("BatchList", 100, 20)),
     "GET /v1/batches/{id}": Operation(summary="One batch", answers={200: named("Batch")}, refusals=_UNKNOWN),
+    "GET /api/v1/batches/{id}/explain": Operation(
+        summary="Why the lines of a batch wait or go, until when, and on which forecast",
+        answers={200: named("BatchExplained")},
+        refusals=_UNKNOWN,
+    ),
     "POST /v1/batches/{id}/cancel": Operation(
         summary="Cancel a batch; what has been answered is kept", answers={200: named("Batch")}, refusals=_UNKNOWN
     ),

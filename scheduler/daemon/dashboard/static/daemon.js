@@ -57,6 +57,9 @@ export async function askWhy(id) {
   return { job, why };
 }
 
+/** Why the lines of a batch wait or go. Raises KeyWanted, NoAnswer. */
+export const askBatchWhy = (id) => asked(`/api/v1/batches/${encodeURIComponent(id)}/explain`);
+
 /** These raise KeyWanted, NoAnswer, Refused. */
 /** `action` is cancel, pause, resume or requeue. */
 export const changeJob = (id, action) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/${action}`, "POST");

@@ -4,7 +4,7 @@ import { addressOf } from "./addresses.js";
 import { appraise, Refused, saidOf, submitJob } from "./daemon.js";
 import { element } from "./dom.js";
 import { fieldsOf, fill, jobOf, tell, untell, wrongsIn } from "./fields.js";
-import { day, fullInstant, instantMs, mass, percent, span, UNKNOWN } from "./format.js";
+import { day, instantMs, mass, percent, span, UNKNOWN, withDates } from "./format.js";
 
 /** Opens `dialog` at a click on `opener`. `offered()` says which templates and regions there are, and what time it is. */
 export function watchSubmitting(dialog, opener, offered) {
@@ -93,7 +93,6 @@ function refusal(form, text, suggestions, helps) {
     element("h3", { id: "submit-helps" }, "What would help"), element("ul", { class: "helps", "aria-labelledby": "submit-helps" }, buttons)];
 }
 
-const withDates = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z/g, (instant) => fullInstant(instantMs(instant)));
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 // Not crypto.randomUUID: browsers have it on encrypted pages and loopback only.
