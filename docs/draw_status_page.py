@@ -32,6 +32,7 @@ class Shot:
     height_px: int = 1000
     is_dark: bool = False
     is_submitting: bool = False
+    runs_for: str = "1h"
 
 
 SHOTS = (
@@ -40,9 +41,18 @@ SHOTS = (
         name="status-page-submit",
         view="jobs",
         once="#submit-said .appraisal",
-        height_px=1000,
+        height_px=900,
         is_dark=True,
         is_submitting=True,
+    ),
+    Shot(
+        name="status-page-refusal",
+        view="jobs",
+        once="#submit-said .helps",
+        width_px=400,
+        height_px=860,
+        is_submitting=True,
+        runs_for="30h",
     ),
     Shot(name="status-page-batching", view="batching", once="#batching .bars", width_px=400, height_px=860),
 )
@@ -56,6 +66,7 @@ async def drawn(tab: Page, shot: Shot) -> bytes:
     if shot.is_submitting:
         await tab.get_by_role("button", name="Submit a job").click()
         await tab.get_by_label("seconds").fill("30")
+        await tab.get_by_label("Runs for").fill(shot.runs_for)
         await tab.get_by_role("button", name="Show what it would save").click()
     await tab.locator(shot.once).first.wait_for()
     return await tab.screenshot(animations="disabled")

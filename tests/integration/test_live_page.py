@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
@@ -208,7 +209,8 @@ async def test_a_batch_that_waits_says_until_when_and_why(tmp_path: Path) -> Non
         served = {"worker": [{"url": worker.url, "models": [MODEL], "region": "here"}]}
         async with a_daemon(tmp_path, served, speed=1.0) as (daemon, client):
             batch_id = await a_batch(client, lines=4)
-            path, told = f"/api/v1/batches/{batch_id}/explain", {}
+            path = f"/api/v1/batches/{batch_id}/explain"
+            told: dict[str, Any] = {}
             async with asyncio.timeout(PATIENCE_S):
                 while told.get("phase") != "waiting":
                     _, told = await got(client, path)

@@ -26,12 +26,11 @@ function facts(told) {
 }
 
 function sayings(told) {
-  const said = [["why", withDates(told.why)], ["done", done(told)], ["deadline", fullInstant(instantMs(told.deadline))]];
+  const said = [["why", withDates(told.why).replaceAll("CO2e", "CO₂e")], ["done", done(told)], ["deadline", fullInstant(instantMs(told.deadline))]];
   if (told.phase === "ended") return said;
   if (told.need_s !== null) said.push(["left to do", `about ${duration(told.need_s)}, with the batches before it`]);
   if (told.latest_start !== null) said.push(["at the latest", `from ${fullInstant(instantMs(told.latest_start))} its lines go whatever the grid does`]);
   if (told.region !== null) said.push(["grid", `${intensity(told.intensity.now_gco2e_per_kwh)} now in ${told.region} (${told.zone})`]);
-  if (told.waits_until !== null) said.push(["expected then", intensity(told.intensity.then_gco2e_per_kwh)]);
   said.push(["forecast", told.forecast === null ? UNKNOWN : `${told.forecast.feed}, ${told.forecast.rung.replaceAll("_", " ")}, ${duration(told.forecast.age_s)} old`]);
   return said;
 }

@@ -71,7 +71,9 @@ async function trying(form, said, doing) {
     const isRefused = error instanceof Refused;
     const helps = isRefused ? error.suggestions.filter((one) => one.changes.every(({ field }) => form.elements.namedItem(field) !== null)) : [];
     if (helps.length) said.replaceChildren(...refusal(form, text, error.suggestions, helps));
-    else if (!(isRefused && error.param && tell(form, error.param, withoutName(text, error.param)))) said.replaceChildren(notice(text));
+    else if (isRefused && error.param && tell(form, error.param, withoutName(text, error.param))) return;
+    else said.replaceChildren(notice(text));
+    said.scrollIntoView({ block: "nearest" });
   }
 }
 
