@@ -171,7 +171,11 @@ async def test_a_browser_shows_the_numbers_the_jobs_and_the_grid_of_a_daemon(tmp
             await tab.get_by_role("navigation", name="Views").get_by_role("link", name="Jobs").click()
             await tab.locator("#jobs tbody").wait_for()
             dom = await tab.content()
+            await tab.get_by_role("link", name="Savings").click()
+            await tab.get_by_role("button", name="Tenant").click()
+            kept = await tab.get_by_role("table", name="Realised against planned by tenant").inner_text()
 
+    assert "default" in kept
     assert "CO₂e avoided" in dom
     assert "modelled, none of it metered" in dom
     assert "runs 14,400 times real time" in dom
