@@ -129,6 +129,7 @@ async def test_a_job_is_held_let_go_and_queued_again_by_the_buttons_of_its_state
             await presses(tab, "Put it on hold")
             await expect(tab.locator("#job-title")).to_be_focused()
             await expect(tab.locator("#job-title")).to_contain_text("on hold")
+            await expect(tab.locator("#open-jobs .held")).to_have_text("on hold")
             held = (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["on_hold_since"]
             await presses(tab, "Let it go on")
             await tab.get_by_role("button", name="Put it on hold").wait_for()
