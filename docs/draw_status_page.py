@@ -9,72 +9,75 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from playwright.async_api import Page, ViewportSize
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.browser import Tab, a_tab
+from tests.browser import a_tab
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One picture. It is taken once `once` is there, after a click on `click`."""
+    """One picture. It is taken once `once` is there."""
 
     name: str
     view: str
     once: str
-    click: str = ""
     width_px: int = 1180
     height_px: int = 1000
     is_dark: bool = False
+    is_submitting: bool = False
+    runs_for: str = "1h"
 
 
 SHOTS = (
-    Shot(name="status-page", view="now", once="document.querySelector('#regions .bar')", height_px=1040),
+    Shot(name="status-page", view="now", once="#regions .bar", height_px=1040),
     Shot(
         name="status-page-submit",
         view="jobs",
-        once="document.querySelector('#submit-said .appraisal')",
-        click="#submit-ask",
-        height_px=820,
+        once="#submit-said .appraisal",
+        height_px=900,
         is_dark=True,
+        is_submitting=True,
     ),
     Shot(
-        name="status-page-batching",
-        view="batching",
-        once="document.querySelector('#batching .bars')",
+        name="status-page-refusal",
+        view="jobs",
+        once="#submit-said .helps",
         width_px=400,
         height_px=860,
+        is_submitting=True,
+        runs_for="30h",
     ),
+    Shot(name="status-page-batching", view="batching", once="#batching .bars", width_px=400, height_px=860),
 )
 
 
-async def drawn(tab: Tab, shot: Shot) -> bytes:
+async def drawn(tab: Page, shot: Shot) -> bytes:
     """The picture as PNG."""
-    await tab.shows(shot.width_px, shot.height_px, is_dark=shot.is_dark)
-    await tab.says(f"location.hash = '#/{shot.view}'")
-    if shot.click:
-        await tab.until("document.querySelector('#submit-open')?.hidden === false")
-        await tab.says("document.querySelector('#submit-open').click()")
-        await tab.says("document.querySelector('[name=\"arguments.seconds\"]').value = '30'")
-        await tab.says(f"document.querySelector('{shot.click}').click()")
-    await tab.until(f"{shot.once} !== null")
-    # Two frames: what is in the document is on the screen then.
-    await tab.says("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => true)")
-    await tab.says("Promise.all(document.getAnimations().map((one) => one.finished)).then(() => true)")
-    return await tab.picture()
+    await tab.set_viewport_size(ViewportSize(width=shot.width_px, height=shot.height_px))
+    await tab.emulate_media(color_scheme="dark" if shot.is_dark else "light")
+    await tab.evaluate(f"location.hash = '#/{shot.view}'")
+    if shot.is_submitting:
+        await tab.get_by_role("button", name="Submit a job").click()
+        await tab.get_by_label("seconds").fill("30")
+        await tab.get_by_label("Runs for").fill(shot.runs_for)
+        await tab.get_by_role("button", name="Show what it would save").click()
+    await tab.locator(shot.once).first.wait_for()
+    return await tab.screenshot(animations="disabled")
 
 
 async def main(address: str) -> None:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        async with a_tab(address, Path(profile)) as tab:
-            for shot in SHOTS:
-                (PICTURES / f"{shot.name}.png").write_bytes(await drawn(tab, shot))
-                await tab.says("document.querySelector('dialog[open]')?.close()")
+    async with a_tab(address) as tab:
+        for shot in SHOTS:
+            (PICTURES / f"{shot.name}.png").write_bytes(await drawn(tab, shot))
+            if shot.is_submitting:
+                await tab.keyboard.press("Escape")
 
 
 if __name__ == "__main__":

@@ -46,10 +46,15 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How many more lines of a batch may go now, and until when it goes, or until when it waits."""
+    """How many more lines of a batch may go now, and until when it goes, or until when it waits.
+
+    `need_s` is the time for what is left of it and of those before it, which go at `latest_start_at_s` at the latest.
+    """
 
     batch_id: str
     lines: int
+    need_s: float
+    latest_start_at_s: float
     goes_until_s: float = float("-inf")
     waits_until_s: float | None = None
 
@@ -90,12 +95,24 @@ def decide(
         if until_s <= now_s:
             start_at_s = now_s if latest <= now_s else _start_at_s(backlog, need_s, latest, now_s, cleanest_start)
             if start_at_s > now_s:
-                verdicts.append(Verdict(batch_id=backlog.batch_id, lines=0, waits_until_s=start_at_s))
+                verdicts.append(
+                    Verdict(
+                        batch_id=backlog.batch_id,
+                        lines=0,
+                        need_s=need_s,
+                        latest_start_at_s=latest,
+                        waits_until_s=start_at_s,
+                    )
+                )
                 continue
             until_s = now_s + COMMITMENT_S
         lines = max(0, min(free, backlog.open_lines - backlog.in_flight))
         free -= lines
-        verdicts.append(Verdict(batch_id=backlog.batch_id, lines=lines, goes_until_s=until_s))
+        verdicts.append(
+            Verdict(
+                batch_id=backlog.batch_id, lines=lines, need_s=need_s, latest_start_at_s=latest, goes_until_s=until_s
+            )
+        )
     return verdicts
 
 

@@ -1,101 +1,64 @@
-"""A headless Chromium that is told what to do over its own debugging protocol: as much of it as the tests need."""
+"""A headless Chromium that Playwright drives: the system's own, none is downloaded.
+
+A page that breaks its content security policy, asks another server or lets an error out fails the test it is part of.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
+from playwright.async_api import ConsoleMessage, Page, Request, ViewportSize, async_playwright, expect
 
-PATIENCE_S = 60.0
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
+VIEW = ViewportSize(width=1180, height=900)
+PATIENCE_MS = 60_000.0
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
+_FLAGS = ("--disable-gpu", "--disable-quic", "--hide-scrollbars")
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def a_browser() -> str:
     """Chromium, or the test is skipped with the reason."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
-    found = next((path for name in names if (path := shutil.which(name))), None)
+    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if found is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
+        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is installed")
     return found
 
 
-class Tab:
-    """One open page."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket, self._calls = socket, 0
-
-    async def says(self, script: str) -> Any:
-        """What the script comes to in the page; None while the page is being loaded."""
-        answer = await self.answers("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if "error" in answer:
-            return None
-        assert "exceptionDetails" not in answer["result"], answer
-        return answer["result"]["result"].get("value")
-
-    async def answers(self, method: str, **told: Any) -> Any:
-        """What the browser answers to a method of its protocol."""
-        self._calls += 1
-        await self._socket.send_json({"id": self._calls, "method": method, "params": told})
-        async with asyncio.timeout(PATIENCE_S):
-            while (answer := json.loads(await self._socket.receive_str())).get("id") != self._calls:
-                pass
-        return answer
-
-    async def until(self, script: str) -> Any:
-        """Once the script comes to something true, that."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not (found := await self.says(script)):  # noqa: ASYNC110  what a page does tells nobody
-                await asyncio.sleep(0.05)
-        return found
-
-    async def shows(self, width_px: int, height_px: int, *, is_dark: bool = False) -> None:
-        """Be that wide and high, in that scheme of colours."""
-        size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
-        await self.answers("Emulation.setDeviceMetricsOverride", **size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        await self.answers("Emulation.setEmulatedMedia", features=[scheme])
-
-    async def picture(self) -> bytes:
-        """What is to be seen, as PNG."""
-        answer = await self.answers("Page.captureScreenshot", format="png")
-        return base64.b64decode(answer["result"]["data"])
-
-
 @asynccontextmanager
-async def a_tab(address: str, profile: Path) -> AsyncIterator[Tab]:
-    """A browser of its own that has opened the address."""
-    command = [a_browser(), *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", address]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
-    try:
-        port = await _port_of(profile / "DevToolsActivePort")
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/json/list") as listed:
-                page = next(one for one in await listed.json() if one["type"] == "page")
-            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                yield Tab(socket)
-    finally:
-        process.kill()
-        await process.wait()
+async def a_tab(address: str, *, zone: str = "UTC", is_attacked: bool = False) -> AsyncIterator[Page]:
+    """A browser of its own, in a time zone, that has opened the address. An attack breaks the policy on purpose."""
+    path = a_browser()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS, chromium_sandbox=False)
+        try:
+            page = await browser.new_page(viewport=VIEW, timezone_id=zone)
+            page.set_default_timeout(PATIENCE_MS)
+            wrongs = _wrongs_of(page, address)
+            await page.goto(address)
+            yield page
+            assert is_attacked or wrongs == []
+        finally:
+            await browser.close()
 
 
-async def _port_of(path: Path) -> int:
-    async with asyncio.timeout(PATIENCE_S):
-        while not (written := await asyncio.to_thread(_text_of, path)):  # noqa: ASYNC110  another process writes it
-            await asyncio.sleep(0.05)
-    return int(written.splitlines()[0])
+def _wrongs_of(page: Page, address: str) -> list[str]:
+    """What the page does that it must not; grows while it is open."""
+    wrongs: list[str] = []
+    origin = "/".join(address.split("/")[:3]) + "/"
 
+    def hear(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            wrongs.append(message.text)
 
-def _text_of(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    def see(request: Request) -> None:
+        if not request.url.startswith(origin):
+            wrongs.append(f"asks {request.url}")
+
+    page.on("console", hear)
+    page.on("request", see)
+    page.on("pageerror", lambda error: wrongs.append(str(error)))
+    return wrongs

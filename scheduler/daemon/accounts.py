@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.env import Env
@@ -90,23 +90,17 @@ class Accounts:
         """The account of these few uses."""
         return settle(uses, await self._intensity(_reach(uses)) if uses else {})
 
+    async def priced_each(self, heaps: Mapping[str, Sequence[EnergyUse]]) -> dict[str, Account]:
+        """The same for some heaps of them, by their names."""
+        every = [use for uses in heaps.values() for use in uses]
+        intensity = await self._intensity(_reach(every)) if every else {}
+        return {name: settle(uses, intensity) for name, uses in heaps.items()}
+
     async def settled_by(self, by: By, since_s: float, until_s: float, *, tenant: str | None = None) -> dict[str, Heap]:
         """The same sorted into heaps."""
         sorting = Sorting(by, await self._intensity_of(since_s, until_s, tenant))
         await self._folded(sorting.add, since_s, until_s, tenant)
         return sorting.heaps()
-
-    async def settled_jobs(self, job_ids: Collection[str], since_s: float, until_s: float) -> Account:
-        """The account of these jobs' uses that started in [since_s, until_s)."""
-        if not job_ids:
-            return Account()
-        settling = Settling(await self._intensity_of(since_s, until_s, None))
-
-        def add(uses: Iterable[EnergyUse]) -> None:
-            settling.add(use for use in uses if use.subject_id in job_ids)
-
-        await self._folded(add, since_s, until_s, None)
-        return settling.account()
 
     async def _folded(
         self, add: Callable[[Iterable[EnergyUse]], None], since_s: float, until_s: float, tenant: str | None

@@ -27,6 +27,7 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
 from scheduler.daemon import (
+    batch_explain_api,
     batches_api,
     files_api,
     fine_tuning_api,
@@ -44,7 +45,6 @@ from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import events_api, savings_api
 from scheduler.daemon.dashboard import page as status_page
 from scheduler.daemon.dashboard import status as status_api
-from scheduler.daemon.dashboard.first_plans import FirstPlans
 from scheduler.daemon.dashboard.sights import Sights
 from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
@@ -256,8 +256,7 @@ class Daemon:
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
-        self.first_plans = FirstPlans()
-        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal, self.first_plans.started)
+        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
         self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
         if interactive.is_learning:
             self._capacity_wanted.set()  # what is known already is read beside the first requests
@@ -282,7 +281,7 @@ class Daemon:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=settings.planning.lease_s,
             devices=Devices({region.name: region.devices for region in settings.region}),
-            on_success=self._count_success,
+            on_success=self.past.count,
         )
         self.pool_budgets = PoolBudgets(self._folder / "model_pools.json", env)
         self.gateway = Gateway(
@@ -387,6 +386,9 @@ class Daemon:
         self.gateway.add_routes(app)
         self.files.add_routes(app)
         self.batches_api.add_routes(app)
+        batch_explain_api.BatchExplainApi(
+            env=self.env, api=self.batches_api, batches=self.batches, runner=self.runner, poller=self.poller
+        ).add_routes(app)
         self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
         keys_api.KeysApi(env=self.env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(
@@ -402,7 +404,7 @@ class Daemon:
         self.events = self._events(self.status)
         self.events.add_routes(app)
         savings_api.SavingsApi(
-            env=self.env, accounts=self.accounts, alone_j=self.gateway.alone_j, first_plans=self.first_plans
+            env=self.env, accounts=self.accounts, alone_j=self.gateway.alone_j, reads=self.reads
         ).add_routes(app)
         status_page.Page().add_routes(app)
         openapi_api.OpenApi(POLICIES).add_routes(app)
@@ -500,10 +502,6 @@ class Daemon:
         if self.api.is_draining:
             found.append("the daemon is stopping")
         return found
-
-    def _count_success(self, job: Job, done_s: float, last_piece_s: float) -> None:
-        self.past.count(job, done_s, last_piece_s)
-        self.first_plans.succeeded(job)
 
     def _count_use(self, use: EnergyUse) -> None:
         self.budgets.count(use)

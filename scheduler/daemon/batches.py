@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Never
 
 from scheduler.batch_flow import Backlog, Pace, decide
+from scheduler.batch_standing import LineFlow
 from scheduler.batches import (
     Batch,
     BatchStatus,
@@ -150,6 +151,16 @@ class Batches:
     def live_counts(self) -> dict[str, LineCounts]:
         """Of the batches that have not ended, as they are now."""
         return {batch_id: one.counts for batch_id, one in self._open.items()}
+
+    def flow_of(self, batch_id: str) -> LineFlow:
+        """How the lines of a batch stand; of one that has ended, nothing is known."""
+        one = self._open.get(batch_id)
+        return LineFlow() if one is None else one.flow
+
+    def home_of(self, batch: Batch) -> str | None:
+        """The region whose workers answer its lines; None before they are checked, or where no worker has the model."""
+        pool = self._path.home(batch.model)
+        return None if pool is None else pool.home
 
     async def accept(self, batch: Batch) -> None:
         """Durable when this returns. Raises FileNotFoundError for a lost input, StoreBusyError, DiskFullError."""
@@ -296,6 +307,7 @@ class Batches:
         for verdict in verdicts:
             one = by_id[verdict.batch_id]
             one.goes_until_s, one.waits_until_s = verdict.goes_until_s, verdict.waits_until_s
+            one.latest_start_at_s, one.need_s = verdict.latest_start_at_s, verdict.need_s
             if verdict.waits_until_s is not None:
                 wake_at_s = min(wake_at_s, verdict.waits_until_s)
             elif verdict.lines:

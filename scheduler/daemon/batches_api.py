@@ -104,13 +104,13 @@ class BatchesApi:
     async def show(self, request: web.Request) -> web.Response:
         # Taken before the row is read: a batch that ends in between is shown with the counts of its row.
         live = self.batches.live_counts()
-        return json_answer(_described(await self._own(request), live))
+        return json_answer(_described(await self.own(request), live))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancelling at once; cancelled when what has been answered is in its files. The body is not looked at."""
         refuse_other_origins(request)
         try:
-            batch = await self.batches.cancel((await self._own(request)).id)
+            batch = await self.batches.cancel((await self.own(request)).id)
         except (UnknownBatchError, IllegalBatchMoveError, StoreBusyError, DiskFullError) as error:
             raise _refused(error) from None
         return json_answer(_described(batch, self.batches.live_counts()))
@@ -134,7 +134,7 @@ class BatchesApi:
             tenant=tenant,
         )
 
-    async def _own(self, request: web.Request) -> Batch:
+    async def own(self, request: web.Request) -> Batch:
         """The batch of the path, if it is the caller's. Raises ApiError 404."""
         batch_id = request.match_info["id"]
         try:

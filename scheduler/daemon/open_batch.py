@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from scheduler.batch_standing import LineFlow
 from scheduler.batches import Batch, BatchStatus, LineCounts
 from scheduler.daemon.batch_folder import BatchFolder
 from scheduler.daemon.batch_lines import Line, unanswered_line
@@ -46,12 +47,23 @@ class OpenBatch:
     closing: asyncio.Task[None] | None = None
     goes_until_s: float = float("-inf")
     waits_until_s: float | None = None
+    latest_start_at_s: float | None = None
+    need_s: float | None = None
     _answered: set[int] = field(default_factory=set)  # by an earlier life; each forgotten as it is passed
     _lines: Iterator[Line] | None = None
 
     @property
     def is_flowing(self) -> bool:
         return self.batch.status is BatchStatus.IN_PROGRESS and self.closing is None
+
+    @property
+    def flow(self) -> LineFlow:
+        return LineFlow(
+            in_flight=len(self.on_their_way),
+            waits_until_s=self.waits_until_s,
+            latest_start_at_s=self.latest_start_at_s,
+            need_s=self.need_s,
+        )
 
     def recover(self) -> None:
         """Read back what is answered. Blocks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduler.daemon import (
+    batch_explain_api,
     batches_api,
     files_api,
     fine_tuning_api,
@@ -22,6 +23,7 @@ POLICIES: Policies = {
     **gateway.POLICIES,
     **files_api.POLICIES,
     **batches_api.POLICIES,
+    **batch_explain_api.POLICIES,
     **events_api.POLICIES,
     **fine_tuning_api.POLICIES,
     **jobs_api.POLICIES,

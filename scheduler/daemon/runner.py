@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from scheduler.daemon.env import Env
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.engine import Engine
-from scheduler.events import Command, Event, RecordPlacement, ReportLate, StartRun
-from scheduler.jobs import Job
-from scheduler.planning.plan import Placement
+from scheduler.events import Command, Event, RecordPlacement, ReportLate
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +38,8 @@ class Runner:
         env: Env,
         engine: Engine,
         journal: JournalFile | None = None,
-        on_start: Callable[[Job, Placement, float], None] | None = None,
     ) -> None:
-        """`on_start` hears of each run that is ordered: its job, its place, and the seconds of it done before."""
         self.engine = engine
-        self._on_start = on_start
         self._env = env
         self._journal = journal
         self._inbox: list[Event] = []
@@ -74,16 +69,8 @@ class Runner:
             self._journal.append(now_s, taken, commands)
         for command in commands:
             self._log(command)
-            self._tell_start(command)
             hands.carry_out(command)
         return commands
-
-    def _tell_start(self, command: Command) -> None:
-        if self._on_start is None or not isinstance(command, StartRun):
-            return
-        job, placement = self.engine.job(command.job_id), self.engine.placement(command.job_id)
-        if job is not None and placement is not None:
-            self._on_start(job, placement, command.done_s)
 
     async def _sleep(self) -> None:
         if self._inbox:

@@ -36,6 +36,7 @@ from scheduler.events import (
     StartRun,
     StopRun,
 )
+from scheduler.first_plans import FirstPlan, first_plan
 from scheduler.job_energy import piece_uses
 from scheduler.jobs import InvalidJobError, Job, JobKind, JobState, counts_as_loss, done_after_pause_s
 from scheduler.launchers.contract import (
@@ -129,7 +130,10 @@ class Runs:
             case StartRun():
                 job = self._runner.engine.job(command.job_id)
                 assert job is not None, "the engine starts only what it knows"
-                self._chain(command.job_id, self._start(command, job))
+                # Now, because by the time of the claim it may be planned anew.
+                placement = self._runner.engine.placement(command.job_id)
+                plan = first_plan(job, placement, command.done_s, self._env.now_s())
+                self._chain(command.job_id, self._start(command, job, plan))
             case PauseRun():
                 self._chain(command.job_id, self._pause(command.job_id, command.attempt))
             case StopRun():
@@ -156,18 +160,18 @@ class Runs:
             for task in stuck:
                 task.cancel()
 
-    async def _start(self, command: StartRun, job: Job) -> None:
-        now_s = self._env.now_s()
-        claim = await self._durably(
-            lambda store: store.claim(
-                job.id,
-                holder=self._holder,
-                region=command.region,
-                now_s=now_s,
-                lease_s=self._lease_s,
-                gpus=command.gpus,
+    async def _start(self, command: StartRun, job: Job, plan: FirstPlan | None) -> None:
+        now_s, where = self._env.now_s(), command.region
+
+        def claimed(store: Store) -> Claim | None:
+            found = store.claim(
+                job.id, holder=self._holder, region=where, now_s=now_s, lease_s=self._lease_s, gpus=command.gpus
             )
-        )
+            if found is not None and plan is not None:
+                store.keep_plan(plan)
+            return found
+
+        claim = await self._durably(claimed)
         if claim is None:  # cancelled, or put on hold, while the command was on its way
             self._post(RunLost(at_s=self._env.now_s(), job_id=job.id, attempt=command.attempt, was_claimed=False))
             return

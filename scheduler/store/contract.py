@@ -27,7 +27,7 @@ from typing import Protocol
 from scheduler.events import Outcome
 from scheduler.jobs import Job, JobState
 from scheduler.ledger import EnergyUse, Subject
-from scheduler.store import access_contract, filing_contract, uses_contract
+from scheduler.store import access_contract, filing_contract, plans_contract, uses_contract
 from scheduler.store.standing import Standing
 
 Json = Mapping[str, object]
@@ -140,7 +140,13 @@ class JobFilter:
     id_prefix: str | None = None
 
 
-class Reads(filing_contract.FilingReads, access_contract.AccessReads, uses_contract.UsePages, Protocol):
+class Reads(
+    filing_contract.FilingReads,
+    access_contract.AccessReads,
+    uses_contract.UsePages,
+    plans_contract.PlanReads,
+    Protocol,
+):
     """What may be asked at any time, beside the writer."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -183,7 +189,7 @@ class Reads(filing_contract.FilingReads, access_contract.AccessReads, uses_contr
     def close(self) -> None: ...
 
 
-class Store(Reads, filing_contract.Filing, access_contract.Access, Protocol):
+class Store(Reads, filing_contract.Filing, access_contract.Access, plans_contract.Plans, Protocol):
     """The one writer's view. An operation outside `transaction()` is a transaction of its own."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Dialect, Engine, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.events import Outcome
+from scheduler.first_plans import FirstPlan
 from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, TRANSITIONS, Job, JobAction, JobState
 from scheduler.ledger import EnergyUse, Subject
 from scheduler.store import dialects, standing
@@ -32,9 +34,10 @@ from scheduler.store.contract import (
 from scheduler.store.dialects import DriverStatement
 from scheduler.store.filing import FilingReads, FilingWrites
 from scheduler.store.migrating import bring_up_to_date
+from scheduler.store.plans import PlanReads
 from scheduler.store.rows import record_of, row_of_job, row_of_standing, row_of_use, standing_of, text_of, use_of
 from scheduler.store.standing import Standing
-from scheduler.store.tables import ENERGY_USES, JOBS, LAUNCHED_PERIODS, META
+from scheduler.store.tables import ENERGY_USES, FIRST_PLANS, JOBS, LAUNCHED_PERIODS, META
 from scheduler.store.use_pages import UsePages
 
 _OPEN = sorted(set(JobState) - TERMINAL_STATES)
@@ -42,7 +45,7 @@ _HELD = sorted(HOLDING_STATES)
 _LISTED = [column for column in JOBS.c if column is not JOBS.c.payload]
 
 
-class SqlReads(FilingReads, AccessReads, UsePages):
+class SqlReads(FilingReads, AccessReads, UsePages, PlanReads):
     """The questions, over whatever connection the subclass lends."""
 
     def job(self, job_id: str) -> JobRecord:
@@ -305,6 +308,10 @@ class SqlStore(SqlReads, FilingWrites, AccessWrites):
         with self._connected() as connection:
             self._hot.insert_use.run_many(connection, rows)
 
+    def keep_plan(self, plan: FirstPlan) -> None:
+        with self._connected() as connection:
+            self._hot.insert_plan.run(connection, asdict(plan))
+
     def set_meta(self, key: str, value: str) -> None:
         with self._connected() as connection:
             if connection.execute(update(META).where(META.c.key == key).values(value=value)).rowcount == 0:
@@ -358,6 +365,7 @@ class _HotStatements:
         self.insert_job = DriverStatement(dialects.insert_unless_there(JOBS, dialect), dialect)
         self.insert_period = DriverStatement(dialects.insert_unless_there(LAUNCHED_PERIODS, dialect), dialect)
         self.insert_use = DriverStatement(dialects.insert_unless_there(ENERGY_USES, dialect), dialect)
+        self.insert_plan = DriverStatement(dialects.insert_unless_there(FIRST_PLANS, dialect), dialect)
         self.read_standing = DriverStatement(
             select(*(JOBS.c[name] for name in changing)).where(at_id).with_for_update(), dialect
         )

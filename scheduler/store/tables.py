@@ -38,6 +38,7 @@ JOBS = Table(
     UniqueConstraint("tenant", "idempotency_key", name="uq_jobs_tenant_key"),
     Index("ix_jobs_state_sequence", "state", "sequence"),
     Index("ix_jobs_tenant_sequence", "tenant", "sequence"),
+    Index("ix_jobs_ended", "ended_at_s"),
     sqlite_autoincrement=True,
 )
 
@@ -150,6 +151,17 @@ TENANT_USE = Table(
     Column("emissions_gco2e", Double, nullable=False),
     Column("energy_usd", Double, nullable=False),
     Column("unpriced_kwh", Double, nullable=False),
+)
+
+FIRST_PLANS = Table(
+    "first_plans",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("planned_at_s", Double, nullable=False),
+    Column("emissions_gco2e", Double, nullable=False),
+    Column("at_once_emissions_gco2e", Double, nullable=False),
 )
 
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))

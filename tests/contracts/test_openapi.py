@@ -160,6 +160,7 @@ async def _some_of_everything(client: ClientSession) -> _Known:
             "/v1/files": lines,
             "DELETE /v1/files/{id}": await _file(client, "batch", some_lines(1)),
             "/v1/batches": batch["id"],
+            "/api/v1/batches": batch["id"],
             "/v1/fine_tuning/jobs": tuning["id"],
             "/api/v1/jobs": ended["id"],
             "POST /api/v1/jobs/{id}/cancel": waiting["id"],

@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 
 from scheduler.daemon.dashboard import events_api
-from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until
+from tests.builders import YEAR_2022_AT_S
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until, until_state
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +170,18 @@ async def test_a_tenant_hears_of_its_own_jobs_only_and_no_longer_than_its_key_li
                 assert response.status in (401, 403)
 
 
+async def test_what_plans_promised_is_held_beside_the_account_in_the_daemons_next_life_too(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=4 * 3600.0) as (_, client):
+        _, job = await posted(client, "/api/v1/jobs", a_submission(within="16h"))
+        await until_state(client, job["id"], "succeeded")
+        _, before = await got(client, "/api/v1/savings/planned")
+    async with a_daemon(tmp_path, epoch_s=YEAR_2022_AT_S + 86_400.0) as (_, client):
+        _, after = await got(client, "/api/v1/savings/planned")
+    assert before["jobs"] == after["jobs"] == 1
+    assert before["planned"] == after["planned"]
+    assert after["realised"]["uses"] == 1
+
+
 async def test_savings_are_sorted_and_held_beside_their_plan_for_the_keys_tenant(tmp_path: Path) -> None:
     async with a_daemon(tmp_path, keyed(tmp_path), speed=4 * 3600.0) as (_, client):
         keys = {name: (await a_key(client, name, "jobs", "read"))["key"] for name in ("red", "blue")}
@@ -187,6 +200,8 @@ async def test_savings_are_sorted_and_held_beside_their_plan_for_the_keys_tenant
         _, by_tenant_of_blue = await asked("savings/by?group=tenant", keys["blue"])
         _, planned = await asked("savings/planned", keys["red"])
         _, planned_of_blue = await asked("savings/planned", keys["blue"])
+        groups = {by: (await asked(f"savings/planned?group={by}", keys["red"]))[1] for by in ("day", "month", "tenant")}
+        badly, wrong = await asked("savings/planned?group=kind", keys["red"])
         status, refusal = await asked("savings/by?group=mood", keys["red"])
 
     assert [one["name"] for one in by_day["data"]] == ["2022-01-01"]
@@ -197,4 +212,7 @@ async def test_savings_are_sorted_and_held_beside_their_plan_for_the_keys_tenant
     assert 0 < planned["planned"]["emissions_gco2e"] < planned["planned"]["at_once_emissions_gco2e"]
     assert planned["realised"]["uses"] == 1
     assert planned_of_blue["jobs"] == 0
+    assert [one["data"][0]["name"] for one in groups.values()] == ["2022-01-01", "2022-01", "red"]
+    assert all(one["data"][0]["planned"] == planned["planned"] for one in groups.values())
+    assert (badly, wrong["error"]["param"]) == (400, "group")
     assert (status, refusal["error"]["param"]) == (400, "group")

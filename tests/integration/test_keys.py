@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from playwright.async_api import expect
 
 from scheduler.config import Server
 from scheduler.daemon.app import Daemon
@@ -25,7 +26,7 @@ from scheduler.daemon.sessions import LIFE_S, MAX_SESSIONS, Sessions
 from scheduler.keys import Keyring, bootstrap_key
 from scheduler.store.sql import open_store
 from scheduler.store.writer import InlineWriter
-from tests.browser import a_browser, a_tab
+from tests.browser import a_tab
 from tests.daemons import a_daemon, a_submission, until
 from tests.stores import sqlite_store_url
 
@@ -355,37 +356,34 @@ async def test_who_logs_out_is_nobody(tmp_path: Path) -> None:
 
 
 async def test_the_page_logs_in_shows_the_tenants_jobs_cancels_one_and_logs_out(tmp_path: Path) -> None:
-    a_browser()
     async with an_api(tmp_path / "state") as api:
         red = await api.key("red", "jobs", "read")
         await api("POST", "jobs", a_submission(label="of-blue", tenant="blue", within="30h"))
         _, job = await api("POST", "jobs", a_submission(label="of-red", within="30h"), key=red)
 
-        async with a_tab(f"{api.daemon.listener.base_url}/#/jobs", tmp_path / "profile") as tab:
+        async with a_tab(f"{api.daemon.listener.base_url}/#/jobs", is_attacked=True) as tab:
 
             async def log_in(key: str) -> None:
-                await tab.until("document.querySelector('#key-form')?.hidden === false")
-                await tab.says(f"document.querySelector('#key').value = '{key}'")
-                await tab.says("document.querySelector('#key-form button').click()")
+                await tab.get_by_label("This daemon asks for a key").fill(key)
+                await tab.get_by_role("button", name="Show the status").click()
 
             await log_in(f"{red}x")
-            refused = await tab.until("document.querySelector('#notices .bad')?.innerText")
+            refused = await tab.locator("#notices .bad").inner_text()
             await log_in(red)
-            await tab.until("document.querySelector('#jobs tbody a') !== null")
-            shown = await tab.says("document.querySelector('#jobs').innerText")
-            cookies = await tab.says("document.cookie + Object.keys(sessionStorage) + Object.keys(localStorage)")
-            await tab.says("document.querySelector('#jobs tbody a').click()")
-            await tab.until("document.querySelector('#cancel') !== null")
-            await tab.says("document.querySelector('#cancel').click()")
-            await tab.says("document.querySelector('#cancel-yes').click()")
-            await tab.until("document.querySelector('#job .state.cancelled') !== null")
-            await tab.says("document.querySelector('#job .close').click()")
-            injected = "Promise.race([new Promise(done => { const one = document.createElement('script');"
-            injected += "one.textContent = 'window.taken = 1'; document.body.append(one); done(); })])"
-            await tab.says(injected)
-            taken = await tab.says("window.taken === undefined")
-            await tab.says("document.querySelector('#forget').click()")
-            await tab.until("!document.querySelector('#key-form').hidden && document.querySelector('#status').hidden")
+            await tab.locator("#jobs tbody a").wait_for()
+            shown = await tab.locator("#jobs").inner_text()
+            cookies = await tab.evaluate("document.cookie + Object.keys(sessionStorage) + Object.keys(localStorage)")
+            await tab.locator("#jobs").get_by_role("link", name="of-red").click()
+            await tab.get_by_role("button", name="Cancel this job").click()
+            await tab.get_by_role("button", name="Cancel it for good").click()
+            await tab.locator("#job .state.cancelled").wait_for()
+            await tab.locator("#job .close").click()
+            injected = "const one = document.createElement('script'); one.textContent = 'window.taken = 1';"
+            await tab.evaluate(f"() => {{ {injected} document.body.append(one); }}")
+            taken = await tab.evaluate("window.taken === undefined")
+            await tab.get_by_role("button", name="Log out").click()
+            await expect(tab.locator("#key-form")).to_be_visible()
+            await expect(tab.locator("#status")).to_be_hidden()
 
         _, ended = await api("GET", f"jobs/{job['id']}")
         _, noted = await api("GET", "audit")

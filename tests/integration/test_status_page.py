@@ -14,14 +14,15 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
+from playwright.async_api import expect
 
 from scheduler.config import Server
 from scheduler.daemon.dashboard.page import POLICIES, Page, packaged_files
 from scheduler.daemon.env import Env
 from scheduler.daemon.http import make_app
 from scheduler.daemon.metrics import Metrics
-from scheduler.quantities import parse_instant_s
-from tests.browser import a_browser, a_tab
+from scheduler.quantities import format_instant, parse_instant_s
+from tests.browser import a_tab
 from tests.builders import YEAR_2022_AT_S
 from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
 
@@ -155,28 +156,26 @@ async def test_what_the_page_asks_needs_the_key_that_other_reads_need(tmp_path: 
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
-async def dom_of(address: str, profile: Path, *, once: str) -> str:
-    """The page's own markup once a script comes to something true there."""
-    async with a_tab(address, profile) as tab:
-        await tab.until(once)
-        return str(await tab.says("document.documentElement.outerHTML"))
-
-
 @pytest.mark.slow
 async def test_a_browser_shows_the_numbers_the_jobs_and_the_grid_of_a_daemon(tmp_path: Path) -> None:
-    a_browser()
-    async with a_daemon(tmp_path / "state", speed=SPEED) as (daemon, client):
+    async with a_daemon(tmp_path, speed=SPEED) as (daemon, client):
         _, first = await posted(client, "/api/v1/jobs", a_submission(within="16h", label="nightly-lora"))
         await until_state(client, first["id"], "succeeded")
-        tomorrow = {"within": "", "earliest_start": "2022-01-02T12:00Z", "deadline": "2022-01-03T06:00Z"}
-        assert (await posted(client, "/api/v1/jobs", a_submission(label=NASTY, **tomorrow)))[0] == 201
 
-        async with a_tab(daemon.listener.base_url, tmp_path / "profile") as tab:
-            await tab.until("document.querySelector('#regions .bar.planned') !== null")
-            await tab.says("document.querySelector('#views a[href=\"#/jobs\"]').click()")
-            await tab.until("document.querySelector('#jobs tbody') !== null")
-            dom = str(await tab.says("document.documentElement.outerHTML"))
+        async with a_tab(daemon.listener.base_url) as tab:
+            await tab.locator("#regions").wait_for()
+            now_s = daemon.env.now_s()  # not before the browser is there: its start takes days of this clock
+            later = {"earliest_start": format_instant(now_s + 36 * 3600), "deadline": format_instant(now_s + 54 * 3600)}
+            assert (await posted(client, "/api/v1/jobs", a_submission(label=NASTY, within="", **later)))[0] == 201
+            await tab.locator("#regions .bar.planned").first.wait_for()
+            await tab.get_by_role("navigation", name="Views").get_by_role("link", name="Jobs").click()
+            await tab.locator("#jobs tbody").wait_for()
+            dom = await tab.content()
+            await tab.get_by_role("link", name="Savings").click()
+            await tab.get_by_role("button", name="Tenant").click()
+            kept = await tab.get_by_role("table", name="Realised against planned by tenant").inner_text()
 
+    assert "default" in kept
     assert "CO₂e avoided" in dom
     assert "modelled, none of it metered" in dom
     assert "runs 14,400 times real time" in dom
@@ -194,48 +193,41 @@ async def test_a_browser_shows_the_numbers_the_jobs_and_the_grid_of_a_daemon(tmp
 
 @pytest.mark.slow
 async def test_a_browser_is_asked_for_a_key_and_shows_no_figure_without_one(tmp_path: Path) -> None:
-    a_browser()
-    server = {"port": 0, "state_dir": str(tmp_path / "state"), "drain_s": 2, "keys_sha256": list(KEYED.keys_sha256)}
-    async with a_daemon(tmp_path / "state", {"server": server}) as (daemon, _):
-        asked = "document.querySelector('#key-form')?.hidden === false"
-        dom = await dom_of(daemon.listener.base_url, tmp_path / "profile", once=asked)
-
-    assert '<form id="key-form" class="key">' in dom
-    assert '<div id="status" hidden="">' in dom
-    assert "asks for a key" in dom
-    assert "avoided" not in dom
+    server = {"port": 0, "state_dir": str(tmp_path), "drain_s": 2, "keys_sha256": list(KEYED.keys_sha256)}
+    async with a_daemon(tmp_path, {"server": server}) as (daemon, _), a_tab(daemon.listener.base_url) as tab:
+        await tab.locator("#key-form").wait_for()
+        await expect(tab.get_by_label("This daemon asks for a key")).to_be_focused()
+        await expect(tab.locator("#link")).to_have_text("asks for a key")
+        await expect(tab.locator("#status")).to_be_hidden()
+        assert "avoided" not in await tab.content()
 
 
 @pytest.mark.slow
-async def test_a_page_whose_daemon_does_not_answer_says_so(tmp_path: Path) -> None:
-    a_browser()
-    async with a_page() as client:
-        said = "document.querySelector('#notices')?.innerText"
-        dom = await dom_of(str(client.make_url("/")), tmp_path / "profile", once=said)
-
-    assert "The daemon does not answer: /api/v1/session answers 404." in dom
-    assert '<div id="status" hidden="">' in dom
+async def test_a_page_whose_daemon_does_not_answer_says_so() -> None:
+    async with a_page() as client, a_tab(str(client.make_url("/"))) as tab:
+        said = "The daemon does not answer: /api/v1/session answers 404."
+        await expect(tab.locator("#notices")).to_contain_text(said)
+        await expect(tab.locator("#status")).to_be_hidden()
 
 
 @pytest.mark.slow
 async def test_a_job_is_looked_into_and_cancelled_on_the_page(tmp_path: Path) -> None:
-    a_browser()
-    async with a_daemon(tmp_path / "state", speed=1.0) as (daemon, client):
+    async with a_daemon(tmp_path, speed=1.0) as (daemon, client):
         _, job = await posted(client, "/api/v1/jobs", a_submission(label=NASTY, within="30h"))
 
-        async with a_tab(f"{daemon.listener.base_url}/#/jobs", tmp_path / "profile") as tab:
-            await tab.until("document.querySelector('#jobs tbody a') !== null")
-            await tab.says("document.querySelector('#jobs tbody a').click()")
-            said = await tab.until("document.querySelector('#job .facts')?.innerText")
-            title = await tab.says("document.querySelector('#job-title').innerText")
-            address = await tab.says("location.hash")
-            await tab.says("document.querySelector('#cancel').click()")
+        async with a_tab(f"{daemon.listener.base_url}/#/jobs") as tab:
+            await tab.locator("#jobs tbody a").click()
+            said = await tab.locator("#job .facts").inner_text()
+            title = await tab.locator("#job-title").inner_text()
+            address = await tab.evaluate("location.hash")
+            await tab.get_by_role("button", name="Cancel this job").click()
             kept = (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["state"]
-            await tab.says("document.querySelector('#cancel-yes').click()")
-            await tab.until("document.querySelector('#job .state.cancelled') !== null")
-            await tab.until("document.querySelector('#jobs .state.cancelled') !== null")
-            await tab.says("document.querySelector('#job .close').click()")
-            await tab.until("!document.querySelector('#job').open && location.hash === '#/jobs'")
+            await tab.get_by_role("button", name="Cancel it for good").click()
+            await tab.locator("#job .state.cancelled").wait_for()
+            await tab.locator("#jobs .state.cancelled").wait_for()
+            await tab.locator("#job .close").click()
+            await expect(tab.locator("#job")).to_be_hidden()
+            assert await tab.evaluate("location.hash") == "#/jobs"
 
         assert (await got(client, f"/api/v1/jobs/{job['id']}"))[1]["state"] == "cancelled"
     assert NASTY in title

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scheduler.batch_standing import BatchPhase
 from scheduler.batches import BatchStatus, FilePurpose
 from scheduler.daemon.openapi.notation import (
     ANY_OBJECT,
@@ -28,6 +29,7 @@ from scheduler.daemon.openapi.notation import (
 )
 from scheduler.daemon.request_records import Stage
 from scheduler.fine_tuning import PAUSED_BY_CLIENT, STATUS
+from scheduler.first_plans import PlannedBy
 from scheduler.jobs import JobKind, JobState, Purpose
 from scheduler.keys import GRANTABLE, KeyState
 from scheduler.quotas import What, Window
@@ -71,6 +73,11 @@ def _sum_of_account() -> dict[str, Json]:
 
 _ACCOUNT = _accounted(table_of(named("Account")))
 _SPAN: Json = {"since": INSTANT, "until": INSTANT}
+_BESIDE: Json = {
+    "jobs": WHOLE,
+    "planned": an_object(emissions_gco2e=NUMBER, at_once_emissions_gco2e=NUMBER),
+    "realised": an_object(**_sum_of_account()),
+}
 _KEY: Json = {
     "object": one_of("key"),
     "id": TEXT,
@@ -270,6 +277,22 @@ _JOBS: Mapping[str, Json] = {
         plan=named("Placement"),
     ),
     "JobList": _list("Job", next_before=or_null(WHOLE)),
+    "BatchExplained": an_object(
+        batch=TEXT,
+        status=states_of(BatchStatus),
+        phase=states_of(BatchPhase),
+        why=TEXT,
+        deadline=INSTANT,
+        waits_until=or_null(INSTANT),
+        latest_start=or_null(INSTANT),
+        need_s=or_null(NUMBER),
+        done_ratio=or_null(NUMBER),
+        lines=an_object(total=WHOLE, completed=WHOLE, failed=WHOLE, in_flight=WHOLE),
+        region=or_null(TEXT),
+        zone=or_null(TEXT),
+        intensity=an_object(now_gco2e_per_kwh=or_null(NUMBER), then_gco2e_per_kwh=or_null(NUMBER)),
+        forecast=or_null(an_object(rung=TEXT, feed=TEXT, age_s=NUMBER)),
+    ),
     "JobExplained": an_object(
         job=TEXT,
         state=states_of(JobState),
@@ -323,11 +346,12 @@ _ACCOUNTS: Mapping[str, Json] = {
         requests_alone_j=or_null(NUMBER),
     ),
     "SavingsBy": _list("SavingsOfOne", group=states_of(By), **_SPAN),
-    "SavingsPlanned": an_object(
-        jobs=WHOLE,
+    "SavingsPlanned": an_object(**_SPAN, **_BESIDE),
+    "SavingsPlannedBy": an_object(
+        object=one_of("list"),
+        group=states_of(PlannedBy),
         **_SPAN,
-        planned=an_object(emissions_gco2e=NUMBER, at_once_emissions_gco2e=NUMBER),
-        realised=an_object(**_sum_of_account()),
+        data=list_of(an_object(name=TEXT, **_BESIDE)),
     ),
     "Request": an_object(
         id=TEXT,

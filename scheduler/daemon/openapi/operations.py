@@ -34,6 +34,7 @@ from scheduler.daemon.openapi.notation import (
 )
 from scheduler.daemon.session_api import LoginFields
 from scheduler.fine_tuning import FineTuningFields
+from scheduler.first_plans import PlannedBy
 from scheduler.jobs import JobState
 from scheduler.keys import GRANTABLE
 from scheduler.savings_by import By
@@ -139,6 +140,11 @@ _BATCHES: Mapping[str, Operation] = {
     ),
     "GET /v1/batches": Operation(summary="Batches, newest first", **_listed("BatchList", 100, 20)),
     "GET /v1/batches/{id}": Operation(summary="One batch", answers={200: named("Batch")}, refusals=_UNKNOWN),
+    "GET /api/v1/batches/{id}/explain": Operation(
+        summary="Why the lines of a batch wait or go, until when, and on which forecast",
+        answers={200: named("BatchExplained")},
+        refusals=_UNKNOWN,
+    ),
     "POST /v1/batches/{id}/cancel": Operation(
         summary="Cancel a batch; what has been answered is kept", answers={200: named("Batch")}, refusals=_UNKNOWN
     ),
@@ -243,8 +249,9 @@ _LOOKS: Mapping[str, Operation] = {
         refusals=_STORE,
     ),
     "GET /api/v1/savings/planned": Operation(
-        summary="What plans expected of jobs that succeeded, beside what became of them",
-        answers={200: named("SavingsPlanned")},
+        summary="What plans expected of jobs that succeeded, beside what became of them; sorted where `group` is given",
+        query={"group": states_of(PlannedBy)},
+        answers={200: {"anyOf": [named("SavingsPlanned"), named("SavingsPlannedBy")]}},
         refusals=_STORE,
     ),
     "GET /api/v1/requests/{id}": Operation(

@@ -91,8 +91,8 @@ def _fields(kind: ChangeKind, change: Change) -> Iterator[Value]:
             if asked.power_profile:
                 yield "power_profile", profile_text(changed.power_profile), profile_text(asked.power_profile)
                 return
-            yield "duration", f"{changed.duration_s:g}s", f"{asked.duration_s:g}s"
-            yield "power", f"{changed.power_w:g}W", f"{asked.power_w:g}W"
+            yield "duration", f"{_plain(changed.duration_s)}s", f"{_plain(asked.duration_s)}s"
+            yield "power", f"{_plain(changed.power_w)}W", f"{_plain(asked.power_w)}W"
         case ChangeKind.EARLIEST_START:
             before = format_instant(asked.earliest_start_at_s)
             yield "earliest_start", format_instant(changed.earliest_start_at_s), before
@@ -106,3 +106,8 @@ def _instant(instant_s: float) -> str:
 
 def _gpus(count: int) -> str:
     return f"{count} GPU" if count == 1 else f"{count} GPUs"
+
+
+def _plain(value: float) -> str:
+    """Ten years in seconds and a gigawatt without an exponent, which no quantity may have."""
+    return f"{value:.10g}"

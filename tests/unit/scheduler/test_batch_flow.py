@@ -37,7 +37,7 @@ def verdicts(
 
 def test_a_batch_goes_at_full_density_when_now_is_the_cleanest_time() -> None:
     (verdict,) = verdicts(a_backlog(), cleanest=now_is_cleanest)
-    assert verdict == Verdict(batch_id="a", lines=10, goes_until_s=NOW_S + COMMITMENT_S)
+    assert (verdict.lines, verdict.goes_until_s, verdict.waits_until_s) == (10, NOW_S + COMMITMENT_S, None)
 
 
 def test_lines_on_their_way_hold_their_places() -> None:
@@ -54,7 +54,9 @@ def test_a_batch_waits_for_a_cleaner_time_and_says_until_when() -> None:
     # 100 lines of 36 s at 10 places are 360 s of work; with the margin it begins 450 s and the reserve before its end.
     (verdict,) = verdicts(a_backlog())
     latest_at_s = NOW_S + 10 * HOUR_S - 360 * MARGIN_RATIO - RESERVE_S
-    assert verdict == Verdict(batch_id="a", lines=0, waits_until_s=latest_at_s)
+    assert verdict == Verdict(
+        batch_id="a", lines=0, need_s=360.0, latest_start_at_s=latest_at_s, waits_until_s=latest_at_s
+    )
 
 
 def test_the_rule_is_asked_about_all_the_work_that_is_left() -> None:

@@ -3,7 +3,7 @@
 import { chosenView, viewAddress, VIEWS } from "./addresses.js";
 import { batchesTable } from "./batches.js";
 import { modelSections } from "./batching.js";
-import { askForGrid, askForPlanned, askForSavings, KeyWanted, logIn, logOut, NoAnswer } from "./daemon.js";
+import { askForGrid, askForPlanned, askForPlannedBy, askForSavings, KeyWanted, logIn, logOut, NoAnswer } from "./daemon.js";
 import { watchJobs } from "./details.js";
 import { element, show } from "./dom.js";
 import { counted, duration, fullInstant } from "./format.js";
@@ -22,10 +22,10 @@ const FAST_GRID_MS = 2_000;
 const HEAPS_MS = 5_000;
 const RESUMED_MS = 8_000;
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
-const HEAPS = { savings: ["day", "planned", "month", "tenant", "model"], batching: ["model"] };
+const HEAPS = { savings: ["day", "planned", "plannedBy", "month", "tenant", "model"], batching: ["model"] };
 
 const live = new Live(hear);
-const seen = { grid: null, gridAtMs: 0, heaps: {}, heapsAtMs: {}, chosenHours: null };
+const seen = { grid: null, gridAtMs: 0, heaps: {}, heapsAtMs: {}, chosenHours: null, plannedGroup: "month" };
 const asking = new Set();
 let isDrawn = false;
 
@@ -64,7 +64,9 @@ async function fetchGrid() {
 
 async function fetchHeap(group) {
   seen.heapsAtMs[group] = performance.now();
-  seen.heaps[group] = group === "planned" ? await askForPlanned() : await askForSavings(group);
+  if (group === "planned") seen.heaps.planned = await askForPlanned();
+  else if (group === "plannedBy") seen.heaps.plannedBy = await askForPlannedBy(seen.plannedGroup);
+  else seen.heaps[group] = await askForSavings(group);
 }
 
 async function fetchOnce(name, fetch) {
@@ -162,7 +164,7 @@ const RENDER = {
   },
   savings(status) {
     show(at("account"), status.account, accountTable);
-    show(at("savings"), { ...seen.heaps, planned: withoutSpan(seen.heaps.planned), width: at("savings").clientWidth }, savingsSections);
+    show(at("savings"), { ...seen.heaps, planned: withoutSpan(seen.heaps.planned), plannedGroup: seen.plannedGroup, width: at("savings").clientWidth }, savingsSections);
   },
   batching() {
     show(at("batching"), { models: live.rows("model"), heap: seen.heaps.model ?? null }, modelSections);
@@ -198,6 +200,13 @@ at("ranges").addEventListener("click", (event) => {
   if (button !== null) seen.chosenHours = Number(button.dataset.hours);
   draw();
 });
+at("savings").addEventListener("click", (event) => {
+  const group = event.target.closest("[data-group]")?.dataset.group;
+  if (!group) return;
+  seen.plannedGroup = group;
+  delete seen.heapsAtMs.plannedBy;
+  draw();
+});
 at("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const key = at("key").value.trim();
@@ -206,8 +215,8 @@ at("key-form").addEventListener("submit", (event) => {
 });
 at("forget").addEventListener("click", () => changeWho(logOut));
 window.addEventListener("hashchange", draw);
-watchJobs(at("job"));
-watchSubmitting(at("submit"), at("submit-open"), () => live.rows("template"));
+watchJobs(at("job"), () => mayDo("jobs"));
+watchSubmitting(at("submit"), at("submit-open"), () => ({ templates: live.rows("template"), regions: live.rows("region"), nowMs: live.nowMs }));
 new ResizeObserver(draw).observe(at("main"));
 setInterval(draw, CLOCK_MS);
 live.connect();

@@ -1,5 +1,6 @@
 // The batches of the OpenAI-compatible API: how far each is, until when it has time, and a way to cancel it.
 
+import { explainBatch } from "./batch_why.js";
 import { confirmed } from "./confirm.js";
 import { cancelBatch, saidOf } from "./daemon.js";
 import { element } from "./dom.js";
@@ -21,7 +22,7 @@ function row(batch, nowMs, mayCancel) {
     lines(batch.request_counts),
     [instant(batch.created_at * 1000, nowMs)],
     [OPEN.has(batch.status) ? instant(batch.expires_at * 1000, nowMs) : "–"],
-    [mayCancel && OPEN.has(batch.status) ? cancelling(batch) : ""],
+    [element("span", { class: "buttons" }, explaining(batch), mayCancel && OPEN.has(batch.status) ? cancelling(batch) : null)],
   ];
 }
 
@@ -33,6 +34,12 @@ function lines({ total, completed, failed }) {
   const bar = element("progress", { max: Math.max(1, total), value: completed + failed, "aria-label": "lines answered" });
   const said = total ? `${(completed + failed).toLocaleString("en")} of ${counted(total, "line")}` : "not counted yet";
   return [bar, element("span", { class: failed ? "worse" : "quiet" }, failed ? `${said}, ${failed.toLocaleString("en")} failed` : said)];
+}
+
+function explaining(batch) {
+  const button = element("button", { type: "button", "aria-label": `Explain batch ${batch.id}` }, "Explain");
+  button.addEventListener("click", () => explainBatch(batch));
+  return button;
 }
 
 function cancelling(batch) {

@@ -9,11 +9,12 @@ export class KeyWanted extends Error {}
 /** No answer, or one that is none. */
 export class NoAnswer extends Error {}
 
-/** The daemon does not do what it was told to; `param` is the field that it does not like. */
+/** The daemon does not do what it was told to; `param` is the field that it does not like, `suggestions` what would help. */
 export class Refused extends Error {
-  constructor({ message, param }) {
+  constructor({ message, param, suggestions }) {
     super(message);
     this.param = param ?? null;
+    this.suggestions = suggestions ?? [];
   }
 }
 
@@ -46,6 +47,9 @@ export const askForSavings = async (group) => (await asked(`/api/v1/savings/by?g
 /** What plans expected of the jobs that have succeeded, beside what became of them. Raises KeyWanted, NoAnswer. */
 export const askForPlanned = () => asked("/api/v1/savings/planned");
 
+/** The same by day, month, tenant or model. Raises KeyWanted, NoAnswer. */
+export const askForPlannedBy = async (group) => ({ group, rows: (await asked(`/api/v1/savings/planned?group=${group}`)).data });
+
 /** One job, and why it is where it is. Raises KeyWanted, NoAnswer. */
 export async function askWhy(id) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
@@ -53,8 +57,12 @@ export async function askWhy(id) {
   return { job, why };
 }
 
+/** Why the lines of a batch wait or go. Raises KeyWanted, NoAnswer. */
+export const askBatchWhy = (id) => asked(`/api/v1/batches/${encodeURIComponent(id)}/explain`);
+
 /** These raise KeyWanted, NoAnswer, Refused. */
-export const cancelJob = (id) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/cancel`, "POST");
+/** `action` is cancel, pause, resume or requeue. */
+export const changeJob = (id, action) => asked(`/api/v1/jobs/${encodeURIComponent(id)}/${action}`, "POST");
 export const cancelBatch = (id) => asked(`/v1/batches/${encodeURIComponent(id)}/cancel`, "POST");
 export const appraise = (job) => asked("/api/v1/jobs?dry_run=1", "POST", job);
 

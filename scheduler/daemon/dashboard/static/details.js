@@ -1,27 +1,26 @@
-// One job in a dialog: why it is where it is, what it rests on, and a way to cancel it.
+// One job in a dialog: why it is where it is, what it rests on, and what can be done with it.
 
 import { chosenJob, leaveJob } from "./addresses.js";
-import { askWhy, cancelJob, saidOf } from "./daemon.js";
+import { askWhy, saidOf } from "./daemon.js";
 import { element, show } from "./dom.js";
 import { duration, fullInstant, instantMs, UNKNOWN } from "./format.js";
-import { nameOf } from "./tables.js";
+import { jobActions } from "./job_actions.js";
+import { nameOf, stateOf } from "./tables.js";
 
-const ENDED = new Set(["succeeded", "failed", "cancelled"]);
-
-/** Opens and closes `dialog` as the address says. */
-export function watchJobs(dialog) {
-  const look = () => (chosenJob() === null ? dialog.close() : open(dialog, chosenJob()));
+/** Opens and closes `dialog` as the address says. `mayChange()` is whether the reader may do more than look. */
+export function watchJobs(dialog, mayChange) {
+  const look = () => (chosenJob() === null ? dialog.close() : open(dialog, chosenJob(), mayChange));
   dialog.addEventListener("close", () => chosenJob() !== null && leaveJob());
   window.addEventListener("hashchange", look);
   if (chosenJob() !== null) look();
 }
 
-async function open(dialog, id) {
+async function open(dialog, id, mayChange) {
   show(dialog, { id }, () => frame(dialog, element("p", { class: "quiet" }, "asking the daemon")));
   if (!dialog.open) dialog.showModal();
   try {
     const { job, why } = await askWhy(id);
-    show(dialog, { job, why }, () => frame(dialog, ...details(dialog, job, why)));
+    show(dialog, { job, why }, () => frame(dialog, ...details(dialog, job, why, mayChange)));
   } catch (error) {
     const said = saidOf(error);
     show(dialog, { id, said }, () => frame(dialog, element("p", { class: "notice bad" }, said)));
@@ -34,18 +33,22 @@ function frame(dialog, ...inside) {
   return [close, ...inside];
 }
 
-function details(dialog, job, why) {
-  const heading = element("h2", { id: "job-title" }, nameOf(job), " ", element("span", { class: `state ${job.state}` }, job.state));
+function details(dialog, job, why, mayChange) {
+  const heading = element("h2", { id: "job-title", tabindex: "-1" }, nameOf(job), " ", ...stateOf(job));
   const facts = element("dl", { class: "facts" }, ...sayings(job, why).flatMap(([about, text]) => [element("dt", {}, about), element("dd", {}, text)]));
-  const isOpen = !ENDED.has(job.state);
-  return [heading, element("p", { class: "quiet" }, job.id), facts, isOpen ? cancelling(dialog, job) : null].filter((one) => one !== null);
+  const changed = async () => {
+    await open(dialog, job.id, mayChange);
+    dialog.querySelector("#job-title")?.focus(); // what was pressed is gone; the state is read out
+  };
+  return [heading, element("p", { class: "quiet" }, job.id), facts, mayChange() ? jobActions(job, changed) : null].filter((one) => one !== null);
 }
 
 function sayings(job, why) {
   if (job.ended_at) return [["ran", ranOf(job)], ...(job.reason ? [["because", job.reason]] : [])];
+  const held = job.on_hold_since ? [["on hold", `since ${fullInstant(instantMs(job.on_hold_since))}: it is not started until it is let go on`]] : [];
   const deadline = ["deadline", `${fullInstant(instantMs(job.deadline))}; it has to start by ${fullInstant(instantMs(why.latest_start))}`];
-  if (why.explanation === null) return [["plan", why.why], deadline, ...forecasts(why)];
-  return [...why.explanation.says.map((one) => [one.about, one.text]), deadline];
+  if (why.explanation === null) return [...held, ["plan", why.why], deadline, ...forecasts(why)];
+  return [...held, ...why.explanation.says.map((one) => [one.about, one.text]), deadline];
 }
 
 function ranOf(job) {
@@ -55,32 +58,4 @@ function ranOf(job) {
 
 function forecasts(why) {
   return Object.entries(why.forecasts).map(([zone, one]) => [`grid of ${zone}`, one === null ? UNKNOWN : `${one.feed}, ${one.rung.replaceAll("_", " ")}, ${duration(one.age_s)} old`]);
-}
-
-function cancelling(dialog, job) {
-  const actions = element("p", { class: "actions" });
-  const ask = () => {
-    const yes = element("button", { type: "button", class: "danger", id: "cancel-yes" }, "Cancel it for good");
-    const no = element("button", { type: "button" }, "Keep it");
-    yes.addEventListener("click", () => cancel(dialog, job, actions));
-    no.addEventListener("click", offer);
-    actions.replaceChildren(yes, no);
-    yes.focus();
-  };
-  const offer = () => {
-    const button = element("button", { type: "button", id: "cancel" }, "Cancel this job");
-    button.addEventListener("click", ask);
-    actions.replaceChildren(button);
-  };
-  offer();
-  return actions;
-}
-
-async function cancel(dialog, job, actions) {
-  try {
-    await cancelJob(job.id);
-    await open(dialog, job.id);
-  } catch (error) {
-    actions.replaceChildren(element("span", { class: "notice bad", role: "alert" }, saidOf(error)));
-  }
 }

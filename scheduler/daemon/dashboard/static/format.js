@@ -85,6 +85,9 @@ export const day = (ms) => DAY.format(ms).replace(",", "");
 /** 14:30 UTC, 21 Nov 2026 */
 export const fullInstant = (ms) => `${CLOCK.format(ms)} UTC, ${DATE.format(ms)}`;
 
+/** A sentence of the daemon with its instants as people write them. */
+export const withDates = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z/g, (instant) => fullInstant(instantMs(instant)));
+
 /** 14:30 on the day of `nowMs`, else with its own day. */
 export function instant(ms, nowMs) {
   if (ms === null) return UNKNOWN;

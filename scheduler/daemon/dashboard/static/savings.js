@@ -14,11 +14,11 @@ const DAY_MS = 86_400_000;
 const HEADINGS = { month: ["Month by month", "Month"], tenant: ["By tenant", "Tenant"], model: ["By model", "Model"] };
 
 /** Each heap is a list of rows, or missing while it is asked for. */
-export function savingsSections({ day: days, planned, width, ...heaps }) {
+export function savingsSections({ day: days, planned, plannedBy, plannedGroup, width, ...heaps }) {
   if (!days) return element("p", { class: "quiet" }, "asking the daemon");
   if (!days.length) return element("p", { class: "quiet" }, "Nothing has been booked yet.");
   const sorted = Object.entries(HEADINGS).filter(([group]) => heaps[group]).map(([group, [title, column]]) => section(title, column, heaps[group]));
-  return [today(days.at(-1)), chart(days, width), plannedSection(planned), ...sorted].filter((one) => one !== null);
+  return [today(days.at(-1)), chart(days, width), plannedSection(planned, plannedBy ?? null, plannedGroup), ...sorted].filter((one) => one !== null);
 }
 
 function today(one) {
@@ -73,19 +73,35 @@ function dayBars(one, left, step, most, ground) {
   return one.isIdle ? [name] : [bar(one.at_once_emissions_gco2e, "once", 0), bar(one.emissions_gco2e, "emitted", room * 0.18), name];
 }
 
-function plannedSection(told) {
+function plannedSection(told, sorted, group) {
   if (told === null) return null;
   const heading = element("h3", {}, "Realised against planned");
-  if (!told.jobs) return element("section", { class: "heap" }, heading, element("p", { class: "quiet" }, "No job has started and succeeded since the daemon was started."));
+  if (!told.jobs) return element("section", { class: "heap" }, heading, element("p", { class: "quiet" }, "No job has started under a forecast and succeeded in the last 30 days."));
   const { planned, realised } = told;
   const unknown = realised.unpriced_kwh > 0 ? ` ${energy(realised.unpriced_kwh)} of their energy is in no figure: the grid was not known.` : "";
-  const said = `${counted(told.jobs, "job")} that started and succeeded since the daemon was started. One that ends sooner than it said emits less than was planned.${unknown}`;
+  const said = `${counted(told.jobs, "job")} that succeeded in the last 30 days. One that ends sooner than it said emits less than was planned.${unknown}`;
   return element("section", { class: "heap" }, heading, element("p", { class: "quiet" }, said),
     element("dl", { class: "figures" },
       figure("Planned to emit", mass(planned.emissions_gco2e), "by the forecast when they started"),
       figure("Emitted", mass(realised.emissions_gco2e), offBy(realised.emissions_gco2e, planned.emissions_gco2e)),
-      figure("Saved", mass(realised.avoided_gco2e), `${percent(realised.savings_ratio)} against running when submitted, at home; plans promised ${mass(planned.at_once_emissions_gco2e - planned.emissions_gco2e)} against the first free place`)));
+      figure("Saved", mass(realised.avoided_gco2e), `${percent(realised.savings_ratio)} against running when submitted, at home; plans promised ${mass(planned.at_once_emissions_gco2e - planned.emissions_gco2e)} against the first free place`)),
+    element("div", { class: "heading" }, element("h4", {}, "Sorted"), element("div", { class: "ranges", role: "group", "aria-label": "Sorted by" }, Object.entries(GROUPS).map(([name, column]) =>
+      element("button", { type: "button", "data-group": name, "aria-pressed": String(name === group) }, column)))),
+    sorted?.group === group ? plannedTable(sorted) : element("p", { class: "quiet" }, "asking the daemon"));
 }
+
+const GROUPS = { day: "Day", month: "Month", tenant: "Tenant", model: "Model" };
+
+function plannedTable({ group, rows }) {
+  const column = GROUPS[group];
+  return table([column, "Jobs", "Planned", "Emitted", "Beside the plan", "Saved"], rows.map((one) => plannedRow(column, one)), `Realised against planned by ${group}`, "numeric plain");
+}
+
+const plannedRow = (column, { name, jobs, planned, realised }) => [
+  [nameOf(column, name)], [jobs.toLocaleString("en")], [mass(planned.emissions_gco2e)], [mass(realised.emissions_gco2e)],
+  [offBy(realised.emissions_gco2e, planned.emissions_gco2e) || UNKNOWN],
+  [element("span", { class: isLoss(realised.savings_ratio) ? "worse" : null }, realised.savings_ratio === null ? UNKNOWN : `${mass(realised.avoided_gco2e)} (${percent(realised.savings_ratio)})`)],
+];
 
 const figure = (name, value, said) => element("div", {}, element("dt", {}, name), element("dd", { class: "value" }, value), element("dd", { class: "said" }, said));
 
@@ -106,5 +122,6 @@ const rowOf = (column) => (one) => [
 
 function nameOf(column, name) {
   if (column === "Month") return monthName(name);
+  if (column === "Day") return dayName(name);
   return name || "jobs";
 }

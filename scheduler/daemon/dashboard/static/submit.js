@@ -1,77 +1,57 @@
 // Submits a job: asks first what it would save and where it would run, and submits what was appraised.
 
 import { addressOf } from "./addresses.js";
-import { appraise, saidOf, submitJob } from "./daemon.js";
+import { appraise, Refused, saidOf, submitJob } from "./daemon.js";
 import { element } from "./dom.js";
-import { day, instantMs, mass, percent, span, UNKNOWN } from "./format.js";
+import { fieldsOf, fill, jobOf, tell, untell, wrongsIn } from "./fields.js";
+import { day, instantMs, mass, percent, span, UNKNOWN, withDates } from "./format.js";
 
-// [name in the API, what people call it, what stands there, hint]
-const FIELDS = [
-  ["label", "Name", "", "to find it again; may stay empty"],
-  ["duration", "Runs for", "1h", "at most, such as 45m or 2h30m"],
-  ["within", "Done within", "24h", "from now, such as 8h or 3d; the later, the cleaner"],
-  ["power", "Power", "700W", "of its IT equipment while it runs"],
-  ["gpus", "GPUs", "1", "that it holds"],
-];
-
-/** Opens `dialog` at a click on `opener`. `templates()` are [name, {arguments}]. */
-export function watchSubmitting(dialog, opener, templates) {
+/** Opens `dialog` at a click on `opener`. `offered()` says which templates and regions there are, and what time it is. */
+export function watchSubmitting(dialog, opener, offered) {
   opener.addEventListener("click", () => {
-    const form = formOf(dialog, templates());
+    const form = formOf(dialog, offered);
     dialog.replaceChildren(form);
     dialog.showModal();
     form.elements.template.focus();
   });
 }
 
-function formOf(dialog, templates) {
-  const names = templates.map(([name]) => element("option", { value: name }, name));
-  const choice = element("select", { id: "submit-template", name: "template" }, names);
-  const args = element("div", { class: "arguments" });
+function formOf(dialog, offered) {
   const said = element("div", { id: "submit-said", "aria-live": "polite" });
   const form = element("form", { class: "submit", novalidate: "" },
     element("button", { type: "button", class: "close", "aria-label": "Close" }, "×"),
     element("h2", { id: "submit-title" }, "Submit a job"),
-    element("div", { class: "fields" }, field("template", "Runs", choice, "a command that the operator offers"), args),
-    element("div", { class: "fields" }, FIELDS.map(([name, label, value, hint]) => field(name, label, input(name, value), hint))),
+    ...fieldsOf(offered()),
     said, element("p", { class: "actions" },
       element("button", { type: "submit", id: "submit-ask" }, "Show what it would save"),
       element("button", { type: "button", class: "main", id: "submit-go", disabled: "" }, "Submit it")));
-  const showArguments = () => args.replaceChildren(...argumentsOf(templates, choice.value));
-  choice.addEventListener("change", showArguments);
-  showArguments();
-  listen(dialog, form, said);
+  listen(dialog, form, said, () => offered().nowMs);
   return form;
 }
 
-const argumentsOf = (templates, chosen) =>
-  (templates.find(([name]) => name === chosen)?.[1].arguments ?? []).map((name) => field(`arguments.${name}`, name, input(`arguments.${name}`, ""), "argument of the command"));
-
-const input = (name, value) => element("input", { id: `submit-${name}`, name, value, autocomplete: "off", spellcheck: "false" });
-
-function field(name, label, control, hint) {
-  control.setAttribute("aria-describedby", `hint-${name}`);
-  return element("div", { class: "field" }, element("label", { for: control.id }, label), control, element("span", { class: "quiet", id: `hint-${name}` }, hint));
-}
-
-function listen(dialog, form, said) {
+function listen(dialog, form, said, nowMs) {
   const go = form.querySelector("#submit-go");
   let asked = null; // the appraised job, and the key that makes it one job however often it is sent
   const changed = () => {
     asked = null;
     go.disabled = true;
     said.replaceChildren();
-    for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+    untell(form);
   };
   form.querySelector(".close").addEventListener("click", () => dialog.close());
   form.addEventListener("input", changed);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     changed();
+    const wrongs = wrongsIn(form, nowMs());
+    for (const [name, what] of wrongs) tell(form, name, what);
+    if (wrongs.length) return;
     const job = jobOf(form);
+    const mine = asked = { job, key: randomKey() };
     await trying(form, said, async () => {
-      said.replaceChildren(appraisal(await appraise(job)));
-      asked = { job, key: randomKey() };
+      const draft = await appraise(job);
+      if (asked !== mine) return; // changed while the daemon was thinking
+      said.replaceChildren(appraisal(draft));
       go.disabled = false;
       go.focus();
     });
@@ -87,23 +67,35 @@ async function trying(form, said, doing) {
   try {
     await doing();
   } catch (error) {
-    said.replaceChildren(element("p", { class: "notice bad", role: "alert" }, saidOf(error)));
-    const wrong = error.param ? form.elements[error.param] : null;
-    wrong?.setAttribute("aria-invalid", "true");
-    wrong?.focus();
+    const text = saidOf(error);
+    const isRefused = error instanceof Refused;
+    const helps = isRefused ? error.suggestions.filter((one) => one.changes.every(({ field }) => form.elements.namedItem(field) !== null)) : [];
+    if (helps.length) said.replaceChildren(...refusal(form, text, error.suggestions, helps));
+    else if (isRefused && error.param && tell(form, error.param, withoutName(text, error.param))) return;
+    else said.replaceChildren(notice(text));
+    said.scrollIntoView({ block: "nearest" });
   }
 }
 
-function jobOf(form) {
-  const job = { arguments: {} };
-  for (const [name, value] of new FormData(form)) {
-    const text = value.trim();
-    if (name.startsWith("arguments.")) job.arguments[name.slice("arguments.".length)] = text;
-    else if (name === "gpus" && /^\d+$/.test(text)) job.gpus = Number(text);
-    else if (text) job[name] = text;
-  }
-  return job;
+const notice = (text) => element("p", { class: "notice bad", role: "alert" }, text);
+const withoutName = (text, name) => (text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text).replace(/\.$/, "");
+
+// The refusal, and what was tried and helps, each a press away.
+function refusal(form, text, suggestions, helps) {
+  const told = `; ${suggestions.map((one) => one.text).join(", or ")}`;
+  const buttons = helps.map(({ text: what, changes }) => {
+    const button = element("button", { type: "button" }, capital(withDates(what)));
+    button.addEventListener("click", () => {
+      fill(form, changes);
+      form.requestSubmit();
+    });
+    return element("li", {}, button);
+  });
+  return [notice(`${capital(withDates(text.endsWith(told) ? text.slice(0, -told.length) : text))}.`),
+    element("h3", { id: "submit-helps" }, "What would help"), element("ul", { class: "helps", "aria-labelledby": "submit-helps" }, buttons)];
 }
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 // Not crypto.randomUUID: browsers have it on encrypted pages and loopback only.
 const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -113,8 +105,9 @@ function appraisal({ plan }) {
   const fromMs = instantMs(plan.start);
   const isKnown = emitted !== null && baseline !== null && ratio !== null;
   const places = [...new Set(plan.segments.map((one) => one.region))].join(", ");
+  const pieces = plan.segments.length > 1 ? `, ${plan.segments.length} pieces` : "";
   return element("dl", { class: "facts appraisal" },
-    element("dt", {}, "would run"), element("dd", {}, `${span(fromMs, instantMs(plan.end), fromMs)} UTC on ${day(fromMs)}, in ${places}`),
+    element("dt", {}, "would run"), element("dd", {}, `${span(fromMs, instantMs(plan.end), fromMs)} UTC on ${day(fromMs)}, in ${places}${pieces}`),
     element("dt", {}, "would emit"), element("dd", {}, isKnown ? `${mass(emitted)}, instead of ${mass(baseline)} at once: ${percent(Math.abs(ratio))} ${ratio < 0 ? "more" : "less"}, by forecast` : UNKNOWN),
     element("dt", {}, "because"), element("dd", {}, plan.why.split(": ").slice(1).join(": ") || plan.why));
 }

@@ -24,11 +24,14 @@ const startOf = (job) => job.plan?.start ?? job.earliest_start;
 /** What people call a job: its label, else its template, else its id. */
 export const nameOf = (job) => job.label || job.template || job.id;
 
+/** Its state, and whether it is on hold, which is no state of its own. */
+export const stateOf = (job) => [element("span", { class: `state ${job.state}` }, job.state), ...(job.on_hold_since ? [element("span", { class: "quiet held" }, "on hold")] : [])];
+
 function jobRow(job, nowMs) {
   const window = span(instantMs(job.earliest_start), instantMs(job.deadline), nowMs);
   return [
     [element("a", { href: addressOf(job.id) }, element("strong", {}, nameOf(job))), element("span", { class: "quiet id" }, job.id)],
-    [element("span", { class: `state ${job.state}` }, job.state)],
+    stateOf(job),
     [window],
     [whenAndWhere(job, nowMs)],
     [`${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}, ${power(job.power_w)}`],

@@ -16,6 +16,7 @@ from scheduler.planning.reasons.nearest_change import Change, ChangeKind, neares
 from scheduler.planning.reasons.suggestions import changes_beside
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import plan_fleet
+from scheduler.quantities import parse_duration_s
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_job, a_region, a_series
 
 
@@ -131,3 +132,10 @@ def test_a_change_is_written_as_columns_and_as_fields() -> None:
     wider = Change(kinds=(ChangeKind.REGIONS,), asked=asked, changed=replace(asked, regions=("DE", "FR")))
     assert change_json(wider)["changes"][0]["value"] == "DE;FR"
     assert change_of_submission_json(wider)["changes"][0]["value"] == ["DE", "FR"]
+
+
+def test_a_suggested_duration_of_weeks_is_one_that_a_submission_may_say() -> None:
+    asked = a_job(gpus=2, duration_s=1_234_567.0, power_w=600)
+    narrow = Change(kinds=(ChangeKind.GPUS,), asked=asked, changed=with_gpus(asked, 1))
+    fields = {one["field"]: one["value"] for one in change_of_submission_json(narrow)["changes"]}
+    assert parse_duration_s(fields["duration"]) == 2_469_134.0
