@@ -29,6 +29,7 @@ main{max-width:1040px;margin:0 auto;padding:40px 24px 64px}
 h1{font-size:30px;line-height:1.2;margin:0 0 6px;letter-spacing:-.01em}h2{font-size:20px;margin:0 0 2px}
 .lead{color:var(--soft);margin:0 0 28px;max-width:70ch}
 .cards{display:grid;grid-template-columns:1.25fr 1.1fr 1fr 1fr;gap:14px;margin:0 0 32px}
+.cards.five{grid-template-columns:1.25fr 1fr 1fr 1fr 1fr}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}
 .card b{display:block;font-size:25px;white-space:nowrap;line-height:1.2;font-variant-numeric:tabular-nums}
 .card.first b{font-size:44px;color:var(--accent)}.card.first.worse b,.card.bad b{color:var(--warn)}
@@ -49,7 +50,7 @@ th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;whit
 th:first-child,td:first-child{text-align:left;padding-left:0}thead th{color:var(--soft);font-weight:500}
 tbody th{font-weight:400}section{margin:34px 0 0}dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;
 font-size:14px;margin:8px 0 0}dt{color:var(--soft)}dd{margin:0}
-@media (max-width:720px){.cards{grid-template-columns:1fr 1fr}.card.first{grid-column:1/-1}
+@media (max-width:720px){.cards,.cards.five{grid-template-columns:1fr 1fr}.card.first{grid-column:1/-1}
 dl{grid-template-columns:1fr}}
 """
 

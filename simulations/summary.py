@@ -18,7 +18,17 @@ def headline(results: Results) -> str:
         return f"{name}: nothing was emitted, or nothing is known of the grid"
     verb = "saves" if ratio >= 0 else "costs"
     amount = mass(abs(results.avoided_gco2e))
-    return f"{name}: the policy {verb} {abs(ratio):.1%} of emissions ({amount}), {deadlines(results)}"
+    return (
+        f"{name}: the policy {verb} {abs(ratio):.1%} of emissions ({amount}), {deadlines(results)}{_quality(results)}"
+    )
+
+
+def _quality(results: Results) -> str:
+    """What routing pays for its grams, always beside them."""
+    before, after = results.baseline.answered_well_ratio, results.policy.answered_well_ratio
+    if before is None or after is None:
+        return ""
+    return f"; {after:.1%} of answers are expected to be good instead of {before:.1%}"
 
 
 def deadlines(results: Results) -> str:
@@ -93,6 +103,8 @@ def _request_rows(sides: tuple[SideResult, SideResult]) -> list[Row]:
         rows.append(("requests too large for a worker", *(f"{side.requests_dropped:,}" for side in sides)))
     if any(side.preemptions for side in sides):
         rows.append(("preemptions", *(f"{side.preemptions:,}" for side in sides)))
+    if any(side.answered_well_ratio is not None for side in sides):
+        rows.append(("answered well, expected", *(_share(side.answered_well_ratio) for side in sides)))
     for name in sides[0].latency_by_class:
         spreads = [side.latency_by_class[name] for side in sides]
         rows.append((f"{name}: latency p50 / p99", *(_pair(spread) for spread in spreads)))
@@ -131,6 +143,10 @@ def energy(energy_kwh: float) -> str:
 
 def percent(ratio: float | None) -> str:
     return NOTHING if ratio is None else f"{ratio:+.1%}"
+
+
+def _share(ratio: float | None) -> str:
+    return NOTHING if ratio is None else f"{ratio:.1%}"
 
 
 def _intensity(side: SideResult) -> str:

@@ -126,6 +126,7 @@ def measures_of(results: Results) -> dict[str, Measure]:
         "deadline_misses_baseline_met": results.deadline_misses_baseline_met,
         "jobs_wait_p50_s": policy.wait.p50_s,
         "jobs_wait_p99_s": policy.wait.p99_s,
+        "answered_well_ratio": policy.answered_well_ratio,
         "interactive_latency_p99_s": max((one for one in interactive if one is not None), default=None),
     }
 
