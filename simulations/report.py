@@ -164,13 +164,15 @@ def _forecast_kind(results: Results) -> str:
 
 
 def _energy(results: Results) -> str:
-    idle = energy(results.policy.idle_kwh)
-    return (
-        "Modelled, not metered: requests by the GPU and model profiles, jobs by the power the scenario gives. "
-        f"{in_words(results.runs.inputs.deployments)} "
-        f"Warm workers' idling is included ({idle} under the policy); GPUs that no job holds are not. "
-        "Emissions are location-based and include PUE."
-    )
+    inputs = results.runs.inputs
+    words = ["Modelled, not metered."]
+    if inputs.requests:
+        idle = energy(results.policy.idle_kwh)
+        words += ["Requests by the GPU and model profiles.", in_words(inputs.deployments)]
+        words.append(f"Warm workers' idling is included ({idle} under the policy).")
+    if inputs.jobs:
+        words.append("Jobs by the power that the scenario gives; GPUs that no job holds are not included.")
+    return " ".join((*words, "Emissions are location-based and include PUE."))
 
 
 def _left_out(results: Results) -> str:

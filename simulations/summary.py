@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scheduler.quantities import format_duration
 from simulations.job_costs import JobCosts
 from simulations.results import FLEX, IDLE, Results, SideResult, Spread
 
 Row = tuple[str, ...]
 NOTHING = "\N{EN DASH}"
+MASS_UNITS = ((1e6, "t"), (1e3, "kg"))
 
 
 def headline(results: Results) -> str:
@@ -129,9 +132,17 @@ def class_rows(results: Results) -> list[Row]:
     ]
 
 
+def masses(emissions_gco2e: Sequence[float]) -> list[str]:
+    """Of a column: one unit for all, that of the largest, which has three digits."""
+    most_g = max(map(abs, emissions_gco2e), default=0.0)
+    size, unit = next(((size, unit) for size, unit in MASS_UNITS if most_g >= size), (1.0, "g"))
+    decimals = next((number for number, below in ((2, 10.0), (1, 100.0)) if most_g / size < below), 0)
+    return [f"{grams / size:,.{decimals}f} {unit}" for grams in emissions_gco2e]
+
+
 def mass(emissions_gco2e: float) -> str:
     """Grams as g, kg or t CO2e."""
-    for size, unit in ((1e6, "t"), (1e3, "kg")):
+    for size, unit in MASS_UNITS:
         if abs(emissions_gco2e) >= size:
             return f"{emissions_gco2e / size:,.3g} {unit} CO2e"
     return f"{emissions_gco2e:,.3g} g CO2e"
