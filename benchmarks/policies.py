@@ -2,14 +2,15 @@
 
     python -m benchmarks.policies [--write] [--only NAME]
 
-`--write` puts the tables into docs/policies.md. Takes about five minutes of one core.
+`--write` puts the rows into docs/policies.md; an example that is not named keeps its own. Takes some
+ten minutes of a core.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from simulations.scenario_file import load_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "policies.md"
-BLOCK = re.compile(r"(<!-- python -m benchmarks.policies --write -->\n).*?(<!-- end of measured -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- python -m benchmarks.policies --write -->\n)(.*?)(<!-- end of measured -->)", re.DOTALL)
 
 # Example and seeds: one where nothing is drawn that a policy could notice, or where a run takes minutes.
 EXAMPLES = {
@@ -32,7 +33,26 @@ EXAMPLES = {
     "night-batch": 5,
     "code-bursts": 1,
     "quiet-workers": 5,
+    "carbon-budget": 1,
+    "shaky-forecasts": 3,
+    "average-or-marginal": 3,
+    "price-or-carbon": 3,
+    "gpu-generations": 3,
+    "cooling": 3,
+    "rebound": 3,
 }
+# What stands above each table, and its columns; running at once comes first and saves nothing.
+TABLES = (
+    ("Saved against running at once:", [*TITLES.values()][1:]),
+    (
+        "Mean wait in hours, of jobs, else of requests that may wait; in brackets, how many are late:",
+        [*TITLES.values()],
+    ),
+    (
+        "Where our own saving comes from, in per cent of running at once, under the seed in the file:",
+        [*(part.value for part in Part), "in all"],
+    ),
+)
 _HOUR_S = 3600.0
 
 
@@ -48,13 +68,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/policies.md")
     parser.add_argument("--only", choices=EXAMPLES, help="one example")
     asked = parser.parse_args()
-    names = [asked.only] if asked.only else list(EXAMPLES)
-    text = "".join(_tables([_measured(name) for name in names]))
+    found = {name: _rows(_measured(name)) for name in ([asked.only] if asked.only else EXAMPLES)}
     if asked.write:
         page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], page), encoding="utf-8")
+        PAGE.write_text(BLOCK.sub(lambda block: _renewed(block, found), page), encoding="utf-8")
     else:
-        print(text, end="")
+        print(_tables(found), end="")
 
 
 def _measured(name: str) -> Measured:
@@ -68,27 +87,34 @@ def _inputs(name: str) -> Iterator[Inputs]:
         yield gather_inputs(replace(loaded, scenario=replace(loaded.scenario, seed=seed)))
 
 
-def _tables(every: Sequence[Measured]) -> Iterator[str]:
-    yield "\nSaved against running at once:\n\n"
-    yield from _by_policy(every, _saved)
-    yield "\nMean wait in hours, of jobs, else of requests that may wait; in brackets, how many are late:\n\n"
-    yield from _by_policy(every, _waited)
-    yield "\nWhere our own saving comes from, in per cent of running at once, under the seed in the file:\n\n"
-    yield _line(["part", *(one.name for one in every)])
-    yield _rule(len(every))
-    for part in Part:
-        if any(part in one.parts.by_part_gco2e for one in every):
-            yield _line([part.value, *(_share(one.parts, one.parts.by_part_gco2e.get(part)) for one in every)])
-    yield _line(["in all", *(_share(one.parts, one.parts.avoided_gco2e) for one in every)])
-    yield "\n"
+def _renewed(block: re.Match[str], found: Mapping[str, Sequence[str]]) -> str:
+    """The block with these examples' rows in it; rows of one example come in the order of the tables."""
+    kept: dict[str, list[str]] = {}
+    for line in block[2].splitlines(keepends=True):
+        name = line.strip("| \n").partition(" |")[0]
+        if name in EXAMPLES:
+            kept.setdefault(name, []).append(line)
+    return block[1] + _tables({**kept, **found}) + block[3]
 
 
-def _by_policy(every: Sequence[Measured], cell: Callable[[PolicyRow], str]) -> Iterator[str]:
-    yield _line(["policy", *(one.name for one in every)])
-    yield _rule(len(every))
-    for kind, title in TITLES.items():
-        rows = [next(row for row in one.table.rows if row.kind is kind) for one in every]
-        yield _line([title, *(cell(row) for row in rows)])
+def _tables(found: Mapping[str, Sequence[str]]) -> str:
+    text = ""
+    for number, (title, columns) in enumerate(TABLES):
+        rows = "".join(found[name][number] for name in EXAMPLES if name in found)
+        text += f"\n{title}\n\n{_line(['example', *columns])}| :--- |{' ---: |' * len(columns)}\n{rows}"
+    return text + "\n"
+
+
+def _rows(one: Measured) -> list[str]:
+    """Its row in each of the tables."""
+    by_kind = {row.kind: row for row in one.table.rows}
+    others = [by_kind[kind] for kind in TITLES]
+    parts = [_share(one.parts, one.parts.by_part_gco2e.get(part)) for part in Part]
+    return [
+        _line([one.name, *map(_saved, others[1:])]),
+        _line([one.name, *map(_waited, others)]),
+        _line([one.name, *parts, _share(one.parts, one.parts.avoided_gco2e)]),
+    ]
 
 
 def _saved(row: PolicyRow) -> str:
@@ -113,10 +139,6 @@ def _share(parts: SavingsParts, grams_gco2e: float | None) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |\n"
-
-
-def _rule(columns: int) -> str:
-    return f"| :--- |{' ---: |' * columns}\n"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ class Conduct:
     """What a side decides with.
 
     `release` is None where a flex request counts as interactive. A side that `knows_the_grid` is shown what the grid
-    will really emit, as far ahead and as often as the scenario's forecast.
+    will really emit, as far ahead and as often as the scenario's forecast. A side that `routes` has a router in front
+    of pools of models; the others send everything to one model.
     """
 
     planner: Planner
@@ -47,10 +48,11 @@ class Conduct:
     lets_workers_sleep: bool
     knows_the_grid: bool = False
     keeps_budgets: bool = False
+    routes: bool = False
 
 
 def run_now(loops: BoardLoops | None = None) -> Conduct:
-    """The baseline: every job as early as there is room, every request straight to a worker."""
+    """The baseline: every job as early as there is room, every request straight to a worker of one model."""
     return _shifting(RunNowPlanner(loops=loops), None)
 
 
@@ -70,6 +72,7 @@ def carbon_aware(
         lets_workers_sleep=True,
         knows_the_grid=knows_the_grid,
         keeps_budgets=True,
+        routes=True,
     )
 
 

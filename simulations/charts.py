@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from scheduler.quantities import format_duration, format_instant
-from simulations.results import Results, finished_at_s, latencies_s, waits_s
+from simulations.results import Results, finished_at_s, latencies_by_class_s, waits_s
 from simulations.runs import Side
 from simulations.summary import mass, percent
 from simulations.svg import (
@@ -306,22 +306,16 @@ def waiting_figure(results: Results) -> Figure:
 
 
 def latency_figures(results: Results) -> list[Figure]:
-    found = []
-    for before, after in zip(results.runs.baseline.pools, results.runs.policy.pools, strict=True):
-        flex = before.traffic.is_flex
-        for name, which in (("interactive", ~flex), ("flex", flex)):
-            if which.any():
-                found.append(
-                    Figure(
-                        title=f"Latency of {before.spec.name}, {name}",
-                        caption="Share of requests answered to the last token within this time of their arrival.",
-                        picture=_times_picture(
-                            [latencies_s(before, which), latencies_s(after, which)], 0.01, f"Latency, {name}"
-                        ),
-                        legend=SIDES,
-                    )
-                )
-    return found
+    before, after = (latencies_by_class_s(side) for side in (results.runs.baseline, results.runs.policy))
+    return [
+        Figure(
+            title=f"Latency of {name}",
+            caption="Share of requests answered to the last token within this time of their arrival.",
+            picture=_times_picture([before[name], after[name]], 0.01, f"Latency, {name.rpartition(', ')[2]}"),
+            legend=SIDES,
+        )
+        for name in before
+    ]
 
 
 def _times_picture(sides_s: Sequence[Floats], least_s: float, title: str) -> str:

@@ -24,7 +24,7 @@ from simulations.results import (
 )
 from simulations.runs import Inputs, Progress, Runs, named_conduct, run_sides, share_of
 from simulations.scenario import PolicyKind
-from simulations.summary import NOTHING, Row, mass, percent
+from simulations.summary import NOTHING, Row, masses, percent
 from simulations.sweep import CONFIDENCE, Savings
 
 ALL = tuple(PolicyKind)
@@ -74,6 +74,15 @@ class PolicyTable:
         return any(side.jobs for row in self.rows for side in row.sides)
 
     @property
+    def has_models_to_choose(self) -> bool:
+        return any(side.answered_well_ratio is not None for row in self.rows for side in row.sides)
+
+    @property
+    def shows_flex(self) -> bool:
+        """Whether requests that may wait have columns of their own."""
+        return not self.has_jobs and any(_spreads(side, FLEX) for row in self.rows for side in row.sides)
+
+    @property
     def has_requests(self) -> bool:
         return any(side.requests for row in self.rows for side in row.sides)
 
@@ -109,11 +118,15 @@ def _row(kind: PolicyKind, sides: tuple[SideResult, ...], by_seed: Sequence[Sequ
 
 
 def columns(table: PolicyTable) -> list[str]:
-    """Latency is that of interactive requests; requests that may wait have columns where no jobs have."""
-    names = ["policy", "CO2e", "saved", *(["from", "to"] if table.seeds > 1 else []), "late"]
+    """Latency is that of interactive requests; requests that may wait have columns where there are no jobs.
+
+    Where models are chosen, the expected share of good answers stands beside what is saved.
+    """
+    names = ["policy", "CO2e", "saved", *(["from", "to"] if table.seeds > 1 else [])]
+    names += [*(["good answers"] if table.has_models_to_choose else []), "late"]
     names += ["wait mean", "wait p99", "pauses"] if table.has_jobs else []
     names += ["latency p99"] if table.has_requests else []
-    return names + (["flex mean", "flex p99"] if table.has_requests and not table.has_jobs else [])
+    return names + (["flex mean", "flex p99"] if table.shows_flex else [])
 
 
 def caption(table: PolicyTable) -> str:
@@ -122,20 +135,24 @@ def caption(table: PolicyTable) -> str:
 
 
 def text_rows(table: PolicyTable) -> list[Row]:
-    return [_text_row(table, row) for row in table.rows]
+    emitted = masses([row.mean(lambda side: side.emissions_gco2e) or 0.0 for row in table.rows])
+    return [_text_row(table, row, words) for row, words in zip(table.rows, emitted, strict=True)]
 
 
-def _text_row(table: PolicyTable, row: PolicyRow) -> Row:
-    saved, grams = row.savings, row.mean(lambda side: side.emissions_gco2e) or 0.0
-    cells = [TITLES[row.kind], mass(grams).removesuffix(" CO2e"), percent(saved.mean_ratio)]
+def _text_row(table: PolicyTable, row: PolicyRow, emitted: str) -> Row:
+    saved = row.savings
+    cells = [TITLES[row.kind], emitted, percent(saved.mean_ratio)]
     cells += [percent(saved.low_ratio), percent(saved.high_ratio)] if table.seeds > 1 else []
+    if table.has_models_to_choose:
+        well_ratio = row.mean(lambda side: side.answered_well_ratio)
+        cells.append(NOTHING if well_ratio is None else f"{well_ratio:.1%}")
     cells.append(_count(row.mean(lambda side: side.deadline_misses)))
     if table.has_jobs:
         cells += [_time(row.mean(lambda side: side.wait.mean_s)), _time(row.mean(lambda side: side.wait.p99_s))]
         cells.append(_count(row.mean(lambda side: side.pauses)))
     if table.has_requests:
         cells.append(_time(row.mean(lambda side: _most_p99_s(side, INTERACTIVE))))
-    if table.has_requests and not table.has_jobs:
+    if table.shows_flex:
         cells += [_time(row.mean(waits_mean_s)), _time(row.mean(lambda side: _most_p99_s(side, FLEX)))]
     return tuple(cells)
 
@@ -192,4 +209,5 @@ def _plain_row(table: PolicyTable, row: PolicyRow) -> dict[str, Any]:
             "p99": row.mean(lambda side: side.latency.p99_s),
         },
         "unpriced_kwh": row.mean(lambda side: side.unpriced_kwh),
+        "answered_well_ratio": row.mean(lambda side: side.answered_well_ratio),
     }

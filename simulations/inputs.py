@@ -38,20 +38,21 @@ def gather_inputs(loaded: LoadedScenario, loop: LoopKind = LoopKind.AUTO) -> Inp
         grid = _grid(loaded)
         deployments = tuple(_deployment(settings) for settings in scenario.requests)
         asked = tuple(_requests(loaded, settings, place) for place, settings in enumerate(scenario.requests))
-        requests, chosen = route_requests(scenario, asked, deployments, grid)
+        routed, unrouted = route_requests(scenario, asked, deployments, grid)
         jobs = tuple(
             grown(_jobs(loaded, settings, place), settings.growth_ratio) for place, settings in enumerate(scenario.jobs)
         )
         return Inputs(
             scenario=scenario,
             grid=grid,
-            requests=requests,
+            requests=routed.requests,
             jobs=jobs,
             deployments=deployments,
             prices=_prices(loaded),
-            run_requests=chosen_run(loop, sum(len(trace) for trace in requests)),
+            run_requests=chosen_run(loop, sum(len(trace) for trace in asked)),
             board_loops=chosen_board(loop, sum(len(trace) for trace in jobs)),
-            chosen=chosen,
+            chosen=routed.chosen,
+            unrouted=unrouted,
         )
     except (WorkloadError, TraceError, ProfileError, NoCompilerError) as error:
         raise ScenarioError(scenario.name, str(error)) from error

@@ -49,7 +49,8 @@ class Rules:
 class Chosen:
     """What became of the requests of one pool of models, in order of arrival, shape (n,).
 
-    `place` is that of the model among the candidates, `chance_ratio` how likely it answers well.
+    `place` is that of the model among the candidates, `chance_ratio` how likely it answers well. Without a router
+    nothing is a reason.
     """
 
     pool: str
@@ -64,6 +65,32 @@ class Chosen:
 
     def share_ratio(self, model: str) -> float | None:
         return float((self.place == self.models.index(model)).mean()) if len(self.place) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """The requests of each table once the models are chosen, and what was chosen in each pool of models."""
+
+    requests: tuple[RequestTrace, ...]
+    chosen: tuple[Chosen, ...]
+
+
+def answered_well_ratio(every: Sequence[Chosen]) -> float | None:
+    """Expected share over the requests of all these pools; None where there is none."""
+    chances_ratio = [one.chance_ratio for one in every if len(one.chance_ratio)]
+    return float(np.concatenate(chances_ratio).mean()) if chances_ratio else None
+
+
+def unrouted(pool: str, chances_ratio: Floats, models: Sequence[str], model: str) -> Chosen:
+    """Every request at one model, as it is where callers have no router."""
+    place = models.index(model)
+    return Chosen(
+        pool=pool,
+        models=models,
+        place=np.full(len(chances_ratio), place, dtype=np.int64),
+        chance_ratio=chances_ratio[:, place],
+        reasons={},
+    )
 
 
 def merged(traces: Sequence[RequestTrace]) -> RequestTrace:

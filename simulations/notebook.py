@@ -279,7 +279,6 @@ def _is_same_work(one: Inputs, other: Inputs) -> bool:
 
 def _work(inputs: Inputs) -> list[NDArray[Any]]:
     jobs = [column for trace in inputs.jobs for column in (trace.submit_s, trace.duration_s, trace.gpus)]
-    requests = [
-        column for trace in inputs.requests for column in (trace.arrival_s, trace.prompt_tokens, trace.output_tokens)
-    ]
+    asked = inputs.requests if inputs.unrouted is None else inputs.unrouted.requests
+    requests = [column for trace in asked for column in (trace.arrival_s, trace.prompt_tokens, trace.output_tokens)]
     return [*jobs, *requests]

@@ -21,7 +21,7 @@ STYLE = """
 --series-0:#5ba3c6;--series-1:#93c9de;--series-2:#e8b878;--series-3:#d98068;--series-4:#a797cf;--series-5:#86c596;
 --series-6:#dfabca;--series-7:#c2c283}}
 @media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#ccc;--paper:#fff;--card:#fff;--accent:#0f7a5f;
---warn:#a3341f;--baseline:#a9b2af;--policy:#12876a}figure,.cards{break-inside:avoid}main{max-width:none;padding:0}
+--warn:#a3341f;--baseline:#a9b2af;--policy:#12876a}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
@@ -29,10 +29,11 @@ main{max-width:1040px;margin:0 auto;padding:40px 24px 64px}
 h1{font-size:30px;line-height:1.2;margin:0 0 6px;letter-spacing:-.01em}h2{font-size:20px;margin:0 0 2px}
 .lead{color:var(--soft);margin:0 0 28px;max-width:70ch}
 .cards{display:grid;grid-template-columns:1.25fr 1.1fr 1fr 1fr;gap:14px;margin:0 0 32px}
+.cards.five{grid-template-columns:1.25fr 1fr 1fr 1fr 1fr}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}
 .card b{display:block;font-size:25px;white-space:nowrap;line-height:1.2;font-variant-numeric:tabular-nums}
 .card.first b{font-size:44px;color:var(--accent)}.card.first.worse b,.card.bad b{color:var(--warn)}
-.card span{color:var(--soft);font-size:14px}
+.card span{display:block;color:var(--soft);font-size:14px;line-height:1.4;margin-top:4px}
 figure{margin:0 0 22px;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:18px 20px 14px}
 figcaption p{margin:0 0 10px;color:var(--soft);font-size:14px}
 svg{display:block;width:100%;height:auto;font-family:inherit}
@@ -49,8 +50,15 @@ th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;whit
 th:first-child,td:first-child{text-align:left;padding-left:0}thead th{color:var(--soft);font-weight:500}
 tbody th{font-weight:400}section{margin:34px 0 0}dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;
 font-size:14px;margin:8px 0 0}dt{color:var(--soft)}dd{margin:0}
-@media (max-width:720px){.cards{grid-template-columns:1fr 1fr}.card.first{grid-column:1/-1}
-dl{grid-template-columns:1fr}}
+@media screen and (max-width:720px){.cards,.cards.five{grid-template-columns:1fr 1fr}.card.first{grid-column:1/-1}
+main{padding:28px 16px 48px}figure svg{min-width:660px}dl{grid-template-columns:1fr}dd{margin-bottom:6px}}
+@page{margin:14mm 12mm}
+@media print{main{max-width:none;padding:0}figure,.cards,section,tr{break-inside:avoid}h2,thead{break-after:avoid}
+body{font-size:14px}.cards{gap:8px;margin-bottom:18px}.cards.five{grid-template-columns:1.15fr 1.1fr 1fr .9fr 1fr}
+.card{padding:10px 12px;min-width:0}.card b{font-size:18px}.card.first b{font-size:30px}.card span{font-size:12px}
+.cards.five .card b{font-size:16px}.cards.five .card.first b{font-size:26px}
+figure{padding:12px 14px 10px;margin-bottom:14px}section{margin-top:22px}th,td{padding:4px 8px}
+svg text,svg text.unit{font-size:13.5px}svg text.label{font-size:14px}.wide{overflow:visible}}
 """
 
 
@@ -75,7 +83,7 @@ def figure(one: Figure) -> str:
     legend = f'<ul class="legend">{entries}</ul>' if entries else ""
     return (
         f"<figure><figcaption><h2>{escape(one.title)}</h2><p>{escape(one.caption)}</p></figcaption>"
-        f"{one.picture}{legend}</figure>"
+        f'<div class="wide">{one.picture}</div>{legend}</figure>'
     )
 
 

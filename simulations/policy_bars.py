@@ -32,6 +32,8 @@ def policy_figure(table: PolicyTable) -> Figure:
 
 def _caption(table: PolicyTable) -> str:
     words = "The same work, machines and forecast; to the right less than at once, to the left more."
+    if table.has_models_to_choose:
+        words += " Only Slacktide and the oracle have a router, which is paid for in good answers: see the table."
     if table.seeds == 1:
         return words
     return f"{words} Means over {table.seeds} seeds; the thin line, from and to in the table, is {CONFIDENCE}."

@@ -86,8 +86,9 @@ def _cards(results: Results) -> str:
         card(mass(abs(results.avoided_gco2e)), "added" if results.avoided_gco2e < 0 else "avoided"),
         card(f"{met:,}", "deadlines missed that running at once would have met", "bad" if met else ""),
         card(*_cost(results)),
+        *_quality(results),
     ]
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return f'<div class="cards{" five" * (len(cards) > 4)}">{"".join(cards)}</div>'
 
 
 def _cost(results: Results) -> tuple[str, str]:
@@ -98,8 +99,16 @@ def _cost(results: Results) -> tuple[str, str]:
     return (NOTHING if latency_s is None else format_duration(latency_s)), "median latency of a request"
 
 
+def _quality(results: Results) -> list[str]:
+    """Where models are chosen: how much worse, or better, answers are expected to be for it."""
+    before, after = results.baseline.answered_well_ratio, results.policy.answered_well_ratio
+    if before is None or after is None:
+        return []
+    return [card(f"{after:.1%}", f"of answers are expected to be good, {before:.1%} at once", "bad" * (after < before))]
+
+
 def _provenance(results: Results) -> str:
-    facts = [("baseline", _BASELINE)]
+    facts = [("baseline", " ".join((_BASELINE, *_without_router(results))))]
     facts += [(f"grid {zone}", words) for zone, words in _grids(results)]
     facts += [("forecast", _forecast(results)), ("energy", _energy(results))]
     if results.policy.unpriced_kwh or results.baseline.unpriced_kwh:
@@ -112,6 +121,14 @@ _BASELINE = (
     "The same work through the same queue, GPUs and workers, each job as early as there is room and no request held. "
     "Savings are signed."
 )
+
+
+def _without_router(results: Results) -> list[str]:
+    return [
+        f"Without a router, all requests of {pool.name} go to {pool.without_router}; answers are expected to be good "
+        "by the accuracies that the scenario gives."
+        for pool in results.runs.inputs.scenario.model_pool
+    ]
 
 
 def _grids(results: Results) -> list[tuple[str, str]]:
@@ -147,13 +164,15 @@ def _forecast_kind(results: Results) -> str:
 
 
 def _energy(results: Results) -> str:
-    idle = energy(results.policy.idle_kwh)
-    return (
-        "Modelled, not metered: requests by the GPU and model profiles, jobs by the power the scenario gives. "
-        f"{in_words(results.runs.inputs.deployments)} "
-        f"Warm workers' idling is included ({idle} under the policy); GPUs that no job holds are not. "
-        "Emissions are location-based and include PUE."
-    )
+    inputs = results.runs.inputs
+    words = ["Modelled, not metered."]
+    if inputs.requests:
+        idle = energy(results.policy.idle_kwh)
+        words += ["Requests by the GPU and model profiles.", in_words(inputs.deployments)]
+        words.append(f"Warm workers' idling is included ({idle} under the policy).")
+    if inputs.jobs:
+        words.append("Jobs by the power that the scenario gives; GPUs that no job holds are not included.")
+    return " ".join((*words, "Emissions are location-based and include PUE."))
 
 
 def _left_out(results: Results) -> str:

@@ -18,8 +18,9 @@ from shaping.deployment import Deployment
 from shaping.uncertainty import Band
 from simulations.accounts import Accounts, Floats, Items, accounts_of
 from simulations.bands import band_of, item_factors, plain_pools
+from simulations.callers import by_callers, items_in_one_order, named_by_callers
 from simulations.job_costs import JobCosts, job_costs, plain_costs
-from simulations.model_choice import Chosen
+from simulations.model_choice import Chosen, answered_well_ratio
 from simulations.runs import Inputs, PoolRun, Runs, Side
 
 Booleans = NDArray[np.bool_]
@@ -85,6 +86,7 @@ class SideResult:
     first_token: Spread
     latency_by_class: Mapping[str, Spread]
     last_finish_at_s: float | None
+    answered_well_ratio: float | None  # expected, where models are chosen; no text is read
 
     @property
     def deadline_misses(self) -> int:
@@ -177,12 +179,14 @@ def side_results(sides: Sequence[Side], accounts: Sequence[Accounts], inputs: In
 # -- items of a side, in one order: jobs, then for each pool its requests and its idling -------------------------
 
 
-def flat_items(accounts: Accounts) -> Items:
+def flat_items(side: Side, accounts: Accounts) -> Items:
+    """In the order that all sides share."""
+    order = items_in_one_order(side)
     parts = [accounts.jobs, *(part for pool in accounts.pools for part in (pool.requests, pool.idle))]
     return Items(
-        energy_kwh=np.concatenate([part.energy_kwh for part in parts]),
-        facility_kwh=np.concatenate([part.facility_kwh for part in parts]),
-        emissions_gco2e=np.concatenate([part.emissions_gco2e for part in parts]),
+        energy_kwh=np.concatenate([part.energy_kwh for part in parts])[order],
+        facility_kwh=np.concatenate([part.facility_kwh for part in parts])[order],
+        emissions_gco2e=np.concatenate([part.emissions_gco2e for part in parts])[order],
     )
 
 
@@ -190,12 +194,12 @@ def _done(side: Side) -> Booleans:
     """Which items of the side came to their end; idling always does."""
     jobs = np.array([work.job.id in side.finished_at_s for work in side.works], dtype=np.bool_)
     pools = [part for run in side.pools for part in (~run.record.is_dropped, np.ones(1, dtype=np.bool_))]
-    return np.concatenate([jobs, *pools])
+    return np.concatenate([jobs, *pools])[items_in_one_order(side)]
 
 
 def counted_items(sides: Sequence[Side], accounts: Sequence[Accounts]) -> Booleans:
     """Items that every side did and whose emissions are known on each."""
-    known = [~np.isnan(flat_items(account).emissions_gco2e) for account in accounts]
+    known = [~np.isnan(flat_items(*one).emissions_gco2e) for one in zip(sides, accounts, strict=True)]
     return np.asarray(np.logical_and.reduce([*known, *(_done(side) for side in sides)]), dtype=np.bool_)
 
 
@@ -205,7 +209,7 @@ def late_items(side: Side) -> Booleans:
     # Written so that NaN, never finished, is late.
     jobs = ~(finishes <= deadlines + IN_TIME_S)
     pools = [part for run in side.pools for part in (_late_requests(run), np.zeros(1, dtype=np.bool_))]
-    return np.concatenate([jobs, *pools])
+    return np.concatenate([jobs, *pools])[items_in_one_order(side)]
 
 
 def _late_requests(run: PoolRun) -> Booleans:
@@ -219,10 +223,11 @@ def finished_at_s(side: Side) -> Floats:
 
 
 def classes(side: Side) -> list[str]:
-    """The class of each item."""
+    """The class of each item, in the order that all sides share."""
     names = [f"{work.workload}, {_band(work.true_duration_s)}" for work in side.works]
-    for run in side.pools:
-        kinds = np.where(run.traffic.is_flex, f"{run.spec.name}, {FLEX}", f"{run.spec.name}, {INTERACTIVE}")
+    is_flex = by_callers(side, [run.traffic.is_flex for run in side.pools])
+    for run, named, which in zip(side.pools, named_by_callers(side), is_flex, strict=True):
+        kinds = np.where(which, f"{named}, {FLEX}", f"{named}, {INTERACTIVE}")
         names += [*kinds.tolist(), f"{run.spec.name}, {IDLE}"]
     return names
 
@@ -233,7 +238,7 @@ def _band(duration_s: float) -> str:
 
 def _by_class(runs: Runs, baseline: Accounts, policy: Accounts, counted: Booleans) -> list[ClassSavings]:
     names = np.array(classes(runs.baseline))
-    before, after = flat_items(baseline), flat_items(policy)
+    before, after = flat_items(runs.baseline, baseline), flat_items(runs.policy, policy)
     found = []
     for name in dict.fromkeys(names.tolist()):
         mine = names == name
@@ -257,11 +262,12 @@ def _by_class(runs: Runs, baseline: Accounts, policy: Accounts, counted: Boolean
 def _side_result(
     side: Side, accounts: Accounts, deployments: Sequence[Deployment], counted: Booleans, late: Booleans
 ) -> SideResult:
-    items = flat_items(accounts)
+    items, order = flat_items(side, accounts), items_in_one_order(side)
     jobs = len(side.works)
     dropped = sum(int(run.record.is_dropped.sum()) for run in side.pools)
     finishes = [*side.finished_at_s.values(), *(_last(run.record.finished_at_s) for run in side.pools)]
-    factors = item_factors(accounts, deployments)
+    low, high = item_factors(accounts, deployments)
+    factors = low[order], high[order]
     return SideResult(
         emissions_gco2e=float(items.emissions_gco2e[counted].sum()),
         energy_kwh=float(items.energy_kwh.sum()),
@@ -284,10 +290,11 @@ def _side_result(
         late_requests=int(late[jobs:].sum()),
         pauses=pauses(side),
         wait=Spread.of(waits_s(side)),
-        latency=Spread.of(_joined([latencies_s(run) for run in side.pools])),
+        latency=Spread.of(_joined([_served(_latencies_s(run)) for run in side.pools])),
         first_token=Spread.of(_joined([_first_tokens_s(run) for run in side.pools])),
-        latency_by_class=_latency_by_class(side),
+        latency_by_class={name: Spread.of(times_s) for name, times_s in latencies_by_class_s(side).items()},
         last_finish_at_s=max((at_s for at_s in finishes if at_s == at_s), default=None),
+        answered_well_ratio=answered_well_ratio(side.chosen),
     )
 
 
@@ -305,26 +312,32 @@ def pauses(side: Side) -> int:
     return len(side.stretches) - len({stretch.job_id for stretch in side.stretches})
 
 
-def latencies_s(run: PoolRun, which: Booleans | None = None) -> Floats:
-    """From arrival to last token, of the served requests among `which`."""
+def latencies_by_class_s(side: Side) -> dict[str, Floats]:
+    """From arrival to last token, of the served requests of each class that callers tell apart."""
+    names = named_by_callers(side)
+    is_flex = by_callers(side, [run.traffic.is_flex for run in side.pools])
+    every_s = by_callers(side, [_latencies_s(run) for run in side.pools])
+    return {
+        f"{name}, {kind}": _served(times_s[which])
+        for name, flex, times_s in zip(names, is_flex, every_s, strict=True)
+        for kind, which in ((INTERACTIVE, ~flex), (FLEX, flex))
+        if which.any()
+    }
+
+
+def _latencies_s(run: PoolRun) -> Floats:
+    """Of each request; NaN for one that was dropped."""
     arrivals = run.traffic.start_at_s + run.traffic.trace.arrival_s
-    served = ~run.record.is_dropped if which is None else which & ~run.record.is_dropped
-    return np.asarray((run.record.finished_at_s - arrivals)[served], dtype=np.float64)
+    return np.where(run.record.is_dropped, np.nan, run.record.finished_at_s - arrivals)
+
+
+def _served(times_s: Floats) -> Floats:
+    return times_s[~np.isnan(times_s)]
 
 
 def _first_tokens_s(run: PoolRun) -> Floats:
     arrivals = run.traffic.start_at_s + run.traffic.trace.arrival_s
     return np.asarray((run.record.first_token_at_s - arrivals)[~run.record.is_dropped], dtype=np.float64)
-
-
-def _latency_by_class(side: Side) -> dict[str, Spread]:
-    found = {}
-    for run in side.pools:
-        flex = run.traffic.is_flex
-        for name, which in ((INTERACTIVE, ~flex), (FLEX, flex)):
-            if which.any():
-                found[f"{run.spec.name}, {name}"] = Spread.of(latencies_s(run, which))
-    return found
 
 
 def _joined(parts_s: Sequence[Floats]) -> Floats:
@@ -359,7 +372,7 @@ def plain_results(results: Results) -> dict[str, Any]:
         "deadline_misses_baseline_met": results.deadline_misses_baseline_met,
         "job_costs": plain_costs(results.job_costs),
         "by_class": [_plain_class(one) for one in results.by_class],
-        "model_pools": [_plain_chosen(one) for one in results.runs.inputs.chosen],
+        "model_pools": _plain_pools_of_models(results.runs),
         "rows_left_out": _rows_left_out(results.runs.inputs),
     }
     return rounded(plain)
@@ -370,9 +383,13 @@ def decided_by(inputs: Inputs) -> str:
     return next(iter((inputs.grid.seen or inputs.grid.realised).values())).signal.value
 
 
+def _plain_pools_of_models(runs: Runs) -> list[dict[str, Any]]:
+    pairs = zip(runs.baseline.chosen, runs.policy.chosen, strict=True)
+    return [{"name": after.pool, **_plain_chosen(after), "baseline": _plain_chosen(before)} for before, after in pairs]
+
+
 def _plain_chosen(chosen: Chosen) -> dict[str, Any]:
     return {
-        "name": chosen.pool,
         "answered_well_ratio": chosen.answered_well_ratio,
         "share_ratio": {model: chosen.share_ratio(model) for model in chosen.models},
         "reasons": {reason.value: count for reason, count in sorted(chosen.reasons.items())},
@@ -425,6 +442,7 @@ def _plain_side(side: SideResult) -> dict[str, Any]:
         "latency_s": side.latency.plain(),
         "first_token_s": side.first_token.plain(),
         "latency_by_class_s": {name: spread.plain() for name, spread in side.latency_by_class.items()},
+        "answered_well_ratio": side.answered_well_ratio,
         "last_finish": None if side.last_finish_at_s is None else format_instant(side.last_finish_at_s),
     }
 

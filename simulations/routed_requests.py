@@ -1,47 +1,102 @@
 """The requests of a scenario's pools of models, each at the model that the daemon's rule chooses for it.
 
-Decides which grid a budget in grams sees: the newest forecast, as often as the scenario issues one.
+Beside it what users have without a router: every request at one model. Decides which grid a budget in grams sees: the
+newest forecast, as often as the scenario issues one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from intensity_feeds.series import IntensitySeries, SeriesError
 from shaping.energy import Deployment
 from shaping.routing import Floors
 from shaping.shadow_price import PacedBudget
 from simulations.grid import Grid
-from simulations.model_choice import Candidate, Chosen, Intensities, Rules, choose_all, drawn_chances, merged, parted
+from simulations.model_choice import (
+    Candidate,
+    Chosen,
+    Intensities,
+    Routed,
+    Rules,
+    choose_all,
+    drawn_chances,
+    merged,
+    parted,
+    unrouted,
+)
 from simulations.runs import generator
 from simulations.scenario import ModelChoiceSettings, RegionSettings, Scenario
-from simulations.workloads import RequestTrace
+from simulations.workloads import Floats, RequestTrace
+
+
+class RoutedRequests(NamedTuple):
+    """As the router chooses, and as it is without one; None where there is nothing to choose."""
+
+    with_router: Routed
+    without: Routed | None
+
+
+class _Asked(NamedTuple):
+    """One pool of models: the places of its candidates, all their requests, and how likely each answers which well."""
+
+    places: Sequence[int]
+    trace: RequestTrace
+    chances_ratio: Floats
 
 
 def route_requests(
     scenario: Scenario, requests: Sequence[RequestTrace], deployments: Sequence[Deployment], grid: Grid
-) -> tuple[tuple[RequestTrace, ...], tuple[Chosen, ...]]:
+) -> RoutedRequests:
     """The requests of each table after the choice, and what was chosen."""
-    routed, found = list(requests), []
-    names = [pool.name for pool in scenario.requests]
+    asked = _asked(scenario, requests)
+    chosen = [
+        _routed(scenario, settings, one, deployments, grid)
+        for settings, one in zip(scenario.model_pool, asked, strict=True)
+    ]
+    plain = [
+        unrouted(settings.name, one.chances_ratio, settings.candidates, settings.without_router)
+        for settings, one in zip(scenario.model_pool, asked, strict=True)
+    ]
+    with_router = _at_models(requests, asked, chosen)
+    return RoutedRequests(with_router, _at_models(requests, asked, plain) if asked else None)
+
+
+def _asked(scenario: Scenario, requests: Sequence[RequestTrace]) -> list[_Asked]:
+    names, found = [pool.name for pool in scenario.requests], []
     for number, settings in enumerate(scenario.model_pool):
         places = [names.index(name) for name in settings.candidates]
         trace = merged([requests[place] for place in places])
         drawn = generator(scenario, "chances", number)
-        chosen = choose_all(
-            settings.name,
-            trace,
-            drawn_chances(drawn, len(trace), settings.accuracy_ratios, settings.hardness_spread_ratio),
-            [Candidate(name=names[place], deployment=deployments[place]) for place in places],
-            _rules(settings),
-            start_at_s=scenario.start,
-            budget=_budget(settings, scenario.start),
-            intensities=_intensities(scenario, [scenario.region_of(scenario.requests[one]) for one in places], grid),
-        )
-        for place, part in zip(places, parted(trace, chosen.place, len(places)), strict=True):
-            routed[place] = part
-        found.append(chosen)
-    return tuple(routed), tuple(found)
+        chances_ratio = drawn_chances(drawn, len(trace), settings.accuracy_ratios, settings.hardness_spread_ratio)
+        found.append(_Asked(places, trace, chances_ratio))
+    return found
+
+
+def _routed(
+    scenario: Scenario, settings: ModelChoiceSettings, asked: _Asked, deployments: Sequence[Deployment], grid: Grid
+) -> Chosen:
+    tables = [scenario.requests[place] for place in asked.places]
+    return choose_all(
+        settings.name,
+        asked.trace,
+        asked.chances_ratio,
+        [Candidate(name=scenario.requests[one].name, deployment=deployments[one]) for one in asked.places],
+        _rules(settings),
+        start_at_s=scenario.start,
+        budget=_budget(settings, scenario.start),
+        intensities=_intensities(scenario, [scenario.region_of(table) for table in tables], grid),
+    )
+
+
+def _at_models(requests: Sequence[RequestTrace], asked: Sequence[_Asked], chosen: Sequence[Chosen]) -> Routed:
+    found = list(requests)
+    for one, choice in zip(asked, chosen, strict=True):
+        parts = parted(one.trace, choice.place, len(one.places))
+        for place, part in zip(one.places, parts, strict=True):
+            found[place] = part
+    return Routed(requests=tuple(found), chosen=tuple(chosen))
 
 
 def _rules(settings: ModelChoiceSettings) -> Rules:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.series import IntensitySeries
@@ -35,7 +36,7 @@ from simulations.grid import Grid
 from simulations.job_budgets import JobBudgets
 from simulations.launcher import JobWork, Stretch
 from simulations.loop import Loop
-from simulations.model_choice import Chosen
+from simulations.model_choice import Chosen, Routed
 from simulations.roster import SleepSpec
 from simulations.scenario import JobSettings, PolicyKind, RegionSettings, RequestSettings, Scenario
 from simulations.serving import Pool, PoolSpec, ServingRecord, Traffic
@@ -52,6 +53,7 @@ HELD_AHEAD_S = 396 * 86_400.0
 class Inputs:
     """A scenario with everything it names, in the order of its tables.
 
+    `requests` and `chosen` are what the router makes of pools of models, `unrouted` what they are without one.
     `run_requests` is the compiled loop for pools that it covers; without it they run in plain Python. So are
     `board_loops` for places of jobs.
     """
@@ -65,6 +67,13 @@ class Inputs:
     run_requests: Run | None = None
     board_loops: BoardLoops | None = None
     chosen: tuple[Chosen, ...] = ()
+    unrouted: Routed | None = None
+
+    def routed_for(self, conduct: Conduct) -> Routed:
+        """The requests of each table as a side meets them."""
+        if conduct.routes or self.unrouted is None:
+            return Routed(requests=self.requests, chosen=self.chosen)
+        return self.unrouted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,7 @@ class Side:
     stretches: Sequence[Stretch]
     finished_at_s: Mapping[str, float]
     pools: Sequence[PoolRun]
+    chosen: Sequence[Chosen] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +133,11 @@ def run_sides(
 
     Workers stay warm until the last answer of any side, and at least until `warm_until_s`.
     """
-    works, traffics = job_works(inputs), _traffics(inputs)
+    works = job_works(inputs)
     running = []
     for place, conduct in enumerate(conducts):
         told = share_of(progress, place, len(conducts))
-        one = _Running(inputs, works, traffics, conduct, told, watch if place == len(conducts) - 1 else None)
+        one = _Running(inputs, works, conduct, told, watch if place == len(conducts) - 1 else None)
         one.loop.run()
         running.append(one)
     # Workers stay warm equally long on all sides, or the longest run would be charged for its length.
@@ -149,13 +159,14 @@ class _Running:
         self,
         inputs: Inputs,
         works: Sequence[JobWork],
-        traffics: Sequence[Traffic],
         conduct: Conduct,
         progress: Progress,
         watch: Callable[[Decision], None] | None = None,
     ) -> None:
         scenario = inputs.scenario
-        self._inputs, self._works, self._traffics = inputs, works, traffics
+        self._inputs, self._works = inputs, works
+        self._routed = inputs.routed_for(conduct)
+        self._traffics = _traffics(inputs, self._routed)
         self._progress, self._ended = progress, 0
         self._total = max(1, len(works) + sum(len(trace) for trace in inputs.requests))
         self._grid = _seen(inputs, conduct)
@@ -189,6 +200,7 @@ class _Running:
             stretches=launcher.stretches,
             finished_at_s=self._fleet.finished_at_s,
             pools=runs,
+            chosen=self._routed.chosen,
         )
 
     def _fleet_of(self, conduct: Conduct, watch: Callable[[Decision], None] | None) -> Fleet:
@@ -380,15 +392,33 @@ def _phases(text: str, duration_s: float, gpus: int) -> tuple[Phase, ...]:
     return tuple(Phase(duration_s=one.duration_s * ratio, power_w=one.power_w * max(gpus, 1)) for one in written)
 
 
-def _traffics(inputs: Inputs) -> list[Traffic]:
+def _traffics(inputs: Inputs, routed: Routed) -> list[Traffic]:
     scenario = inputs.scenario
     return [
         Traffic(
             trace=trace,
             start_at_s=scenario.start,
-            is_flex=generator(scenario, "flex", place).random(len(trace)) < settings.flex_ratio,
+            is_flex=is_flex,
             flex_deadline_s=settings.flex_deadline_s,
             flex_margin_s=settings.flex_margin_s,
         )
-        for place, (settings, trace) in enumerate(zip(scenario.requests, inputs.requests, strict=True))
+        for settings, trace, is_flex in zip(
+            scenario.requests, routed.requests, _flex_requests(scenario, routed), strict=True
+        )
     ]
+
+
+def _flex_requests(scenario: Scenario, routed: Routed) -> list[NDArray[np.bool_]]:
+    """Which requests of each table may wait; those of a pool of models wherever they are answered."""
+
+    def drawn(place: int, count: int) -> NDArray[np.bool_]:
+        return generator(scenario, "flex", place).random(count) < scenario.requests[place].flex_ratio
+
+    found = [drawn(place, len(trace)) for place, trace in enumerate(routed.requests)]
+    names = [pool.name for pool in scenario.requests]
+    for one in routed.chosen:
+        places = [names.index(model) for model in one.models]
+        whole = drawn(places[0], len(one.place))
+        for number, place in enumerate(places):
+            found[place] = whole[one.place == number]
+    return found

@@ -2,10 +2,11 @@
 
 Jobs are priced again. Home is the region in which a job ran at once: time shift is its work at home, at the hours at
 which it really ran; region shift is those hours where it ran beside the same at home; pauses are what checkpoints and
-restores emitted. Levers of requests are switched on one after the other, each with a run of its own: first requests
-that may wait do so, then requests are held for company, then workers sleep. Of the first, the same energy at cleaner
-hours is time shift, and less energy is batching, for what is sent together runs together. All of that under a perfect
-forecast; what the policy emits beyond it is forecast error. Work that cannot be priced in one of these is not divided.
+restores emitted. Levers of requests are switched on one after the other, each with a run of its own: first each goes
+to the model that the router chooses, then those that may wait do so, then requests are held for company, then workers
+sleep. Of those that wait, the same energy at cleaner hours is time shift, and less energy is batching, for what is sent
+together runs together. All of that under a perfect forecast; what the policy emits beyond it is forecast error, but for
+the choice of models, which is made once. Work that cannot be priced in one of these is not divided.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
 from scheduler.ledger import emissions_gco2e
 from simulations.accounts import J_PER_KWH, Accounts, Floats, Items, accounts_of
 from simulations.baselines import AT_ONCE, Conduct
+from simulations.callers import by_callers
 from simulations.launcher import Stretch
-from simulations.results import Booleans, Results, counted_items, rounded
+from simulations.results import Booleans, Results, counted_items, flat_items, rounded
 from simulations.runs import Inputs, Progress, Side, named_conduct, run_sides
 from simulations.scenario import ForecastKind, RegionSettings
 from simulations.summary import Row, mass, percent
@@ -33,10 +36,22 @@ class Part(StrEnum):
     REGION = "region shift"
     BATCHING = "batching"
     CONSOLIDATION = "consolidation"
+    ROUTING = "routing"
     PAUSES = "checkpoints and restores"
     IDLE = "idle workers"
     FORECAST = "forecast error"
     UNDIVIDED = "not divided"
+
+
+class AnsweredWell(NamedTuple):
+    """Expected share of good answers of both sides, where models are chosen: what routing pays for its grams."""
+
+    baseline_ratio: float
+    policy_ratio: float
+
+    @property
+    def change(self) -> str:
+        return f"{100 * (self.policy_ratio - self.baseline_ratio):+.1f} points"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +61,7 @@ class SavingsParts:
     baseline_gco2e: float
     policy_gco2e: float
     by_part_gco2e: Mapping[Part, float]
+    answered_well: AnsweredWell | None = None
 
     @property
     def avoided_gco2e(self) -> float:
@@ -62,7 +78,13 @@ def savings_parts(results: Results, progress: Progress = lambda ratio: None) -> 
         baseline_gco2e=results.baseline.emissions_gco2e,
         policy_gco2e=results.policy.emissions_gco2e,
         by_part_gco2e={part: gco2e for part, gco2e in found.items() if gco2e},
+        answered_well=_answered_well(results),
     )
+
+
+def _answered_well(results: Results) -> AnsweredWell | None:
+    before, after = results.baseline.answered_well_ratio, results.policy.answered_well_ratio
+    return None if before is None or after is None else AnsweredWell(before, after)
 
 
 def plain_parts(parts: SavingsParts) -> dict[str, float]:
@@ -71,10 +93,13 @@ def plain_parts(parts: SavingsParts) -> dict[str, float]:
 
 
 def part_rows(parts: SavingsParts) -> list[Row]:
-    """Name, grams and share of what running at once emits, the sum last."""
+    """Name, grams and share of what running at once emits; then the sum, and what routing costs in good answers."""
     every = [*((part.value, grams) for part, grams in parts.by_part_gco2e.items()), ("in all", parts.avoided_gco2e)]
     whole = parts.baseline_gco2e
-    return [(name, _signed_mass(grams), percent(grams / whole if whole else None)) for name, grams in every]
+    rows: list[Row] = [(name, _signed_mass(grams), percent(grams / whole if whole else None)) for name, grams in every]
+    if (well := parts.answered_well) is not None:
+        rows.append(("good answers, expected", f"{well.baseline_ratio:.1%} to {well.policy_ratio:.1%}", well.change))
+    return rows
 
 
 def _signed_mass(grams_gco2e: float) -> str:
@@ -86,9 +111,12 @@ def _signed_mass(grams_gco2e: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chain:
-    """What pools used from running at once to the policy, link by link, and how jobs run under a perfect forecast."""
+    """What pools used from running at once to the policy, link by link, and how jobs run under a perfect forecast.
 
-    pools: Sequence[Accounts]
+    `pools` are their items in the order that all sides share.
+    """
+
+    pools: Sequence[Items]
     links: Sequence[Part]
     informed: Side
     informed_accounts: Accounts
@@ -103,11 +131,16 @@ def _chain(results: Results, progress: Progress) -> _Chain:
     conducts = [_with_levers(knowing, levers[: count + 1]) for count in range(len(levers) - 1)]
     between = _pool_sides(results, conducts, progress)
     informed = runs.policy if is_informed else _extra_sides(results, inputs, [knowing], progress)[0]
-    accounts = [_accounts(inputs, side) for side in between]
     informed_accounts = results.accounts[1] if is_informed else _accounts(inputs, informed)
-    last = [] if is_informed else [results.accounts[1]]
+    last = [] if is_informed else [(runs.policy, results.accounts[1])]
+    every = [
+        (runs.baseline, results.accounts[0]),
+        *((side, _accounts(inputs, side)) for side in between),
+        (informed, informed_accounts),
+        *last,
+    ]
     return _Chain(
-        pools=[results.accounts[0], *accounts, informed_accounts, *last],
+        pools=[_pool_items(side, accounts) for side, accounts in every],
         links=[*levers, *(Part.FORECAST for _ in last)],
         informed=informed,
         informed_accounts=informed_accounts,
@@ -123,6 +156,7 @@ def _levers(inputs: Inputs, conduct: Conduct) -> list[Part]:
     """What the policy does to requests that running at once does not, in the order in which it is switched on."""
     pools = inputs.scenario.requests
     moves = {
+        Part.ROUTING: conduct.routes and inputs.unrouted is not None,
         Part.TIME: conduct.release is not None and any(pool.flex_ratio > 0 for pool in pools),
         Part.BATCHING: bool(pools) and conduct.shaping != AT_ONCE,
         Part.CONSOLIDATION: conduct.lets_workers_sleep and any(pool.sleeps for pool in pools),
@@ -136,6 +170,7 @@ def _with_levers(conduct: Conduct, levers: Sequence[Part]) -> Conduct:
         release=conduct.release if Part.TIME in levers else None,
         shaping=conduct.shaping if Part.BATCHING in levers else AT_ONCE,
         lets_workers_sleep=Part.CONSOLIDATION in levers,
+        routes=Part.ROUTING in levers,
     )
 
 
@@ -236,17 +271,13 @@ def _emitted(power_w: float, region: RegionSettings, inputs: Inputs, start_at_s:
 def _of_pools(results: Results, chain: _Chain) -> Iterator[tuple[Part, float]]:
     """Each pool's requests and its idling, link by link."""
     masks = _pool_masks(results)
-    for place, (counted_requests, counted_idle) in enumerate(masks):
-        pools = [accounts.pools[place] for accounts in chain.pools]
-        for links, counted, is_idle in (
-            ([one.requests for one in pools], counted_requests, False),
-            ([one.idle for one in pools], counted_idle, True),
-        ):
-            divided = counted & ~np.isnan([items.emissions_gco2e for items in links]).any(axis=0)
-            for part, before, after in zip(chain.links, links, links[1:], strict=False):
-                yield from _of_link(part, before, after, divided, is_idle=is_idle)
-            whole = links[0].emissions_gco2e - links[-1].emissions_gco2e
-            yield Part.UNDIVIDED, _sum(whole, counted & ~divided)
+    links = chain.pools
+    known = ~np.isnan([items.emissions_gco2e for items in links]).any(axis=0)
+    whole = links[0].emissions_gco2e - links[-1].emissions_gco2e
+    for counted, is_idle in masks:
+        for part, before, after in zip(chain.links, links, links[1:], strict=False):
+            yield from _of_link(part, before, after, counted & known, is_idle=is_idle)
+        yield Part.UNDIVIDED, _sum(whole, counted & ~known)
 
 
 def _of_link(
@@ -254,7 +285,7 @@ def _of_link(
 ) -> Iterator[tuple[Part, float]]:
     """What one lever did. Where it is time, the energy that it spared is batching."""
     saved_g = _sum(before.emissions_gco2e - after.emissions_gco2e, which)
-    if is_idle and lever in (Part.TIME, Part.BATCHING):
+    if is_idle and lever in (Part.ROUTING, Part.TIME, Part.BATCHING):
         yield Part.IDLE, saved_g
     elif lever is Part.TIME:
         before_kwh = float(before.facility_kwh[which].sum())
@@ -266,16 +297,27 @@ def _of_link(
         yield lever, saved_g
 
 
-def _pool_masks(results: Results) -> list[tuple[Booleans, Booleans]]:
-    """Which requests of each pool count in the results, and whether its idling does."""
+def _pool_items(side: Side, accounts: Accounts) -> Items:
+    """Of pools alone, in the order that all sides share."""
+    first, items = len(side.works), flat_items(side, accounts)
+    return Items(
+        energy_kwh=items.energy_kwh[first:],
+        facility_kwh=items.facility_kwh[first:],
+        emissions_gco2e=items.emissions_gco2e[first:],
+    )
+
+
+def _pool_masks(results: Results) -> Iterator[tuple[Booleans, bool]]:
+    """Of each pool, which items count in the results: its requests, and its idling."""
     runs = results.runs
-    counted = counted_items((runs.baseline, runs.policy), results.accounts)
-    at, found = len(runs.baseline.works), []
-    for run in runs.baseline.pools:
-        count = len(run.traffic.trace)
-        found.append((counted[at : at + count], counted[at + count : at + count + 1]))
-        at += count + 1
-    return found
+    counted = counted_items((runs.baseline, runs.policy), results.accounts)[len(runs.baseline.works) :]
+    at = 0
+    for requests in by_callers(runs.baseline, [run.traffic.is_flex for run in runs.baseline.pools]):
+        for count, is_idle in ((len(requests), False), (1, True)):
+            mine = np.zeros(len(counted), dtype=np.bool_)
+            mine[at : at + count] = True
+            yield mine & counted, is_idle
+            at += count
 
 
 def _sum(grams_gco2e: Floats, which: Booleans) -> float:

@@ -205,7 +205,7 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ModelChoiceSettings:
-    """[[model_pool]]: request pools that leave the model of a request to the rule of the daemon, on both sides."""
+    """[[model_pool]]: request pools that leave the model of a request to the rule of the daemon, under the policy."""
 
     name: Annotated[str, Field(min_length=1, description="Name in results.")]
     candidates: Annotated[
@@ -214,6 +214,10 @@ class ModelChoiceSettings:
     accuracy_ratios: Annotated[
         tuple[Ratio, ...], Field(description="Share of requests that each candidate answers well, as tests tell.")
     ]
+    baseline: Annotated[
+        str,
+        Field(description="Candidate that answers everything where nothing is routed; unset: the most accurate one."),
+    ] = ""
     hardness_spread_ratio: Annotated[
         float, Field(ge=0, description="How far apart easy and hard requests lie, in logits.")
     ] = 1.5
@@ -233,6 +237,14 @@ class ModelChoiceSettings:
             raise ValueError("accuracy_ratios: nobody is always right or always wrong; write more than 0, less than 1")
         if self.eco_floor_ratio > self.floor_ratio:
             raise ValueError("eco_floor_ratio is above floor_ratio: callers who ask for eco accept less, not more")
+        if self.baseline and self.baseline not in self.candidates:
+            raise ValueError(f"baseline = {self.baseline!r} is none of candidates: {', '.join(self.candidates)}")
+
+    @property
+    def without_router(self) -> str:
+        """The candidate that users without a router send everything to; of equals the first."""
+        best = max(self.accuracy_ratios)
+        return self.baseline or self.candidates[self.accuracy_ratios.index(best)]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -368,6 +380,18 @@ class Scenario:
             for name in one.candidates:
                 if name not in known:
                     raise ValueError(f"model_pool {one.name!r} names requests {name!r}; there are {', '.join(known)}")
+            self._refuse_unlike_callers(one)
+
+    def _refuse_unlike_callers(self, choice: ModelChoiceSettings) -> None:
+        """Callers name the pool of models, so whether a request may wait cannot hang on who answers it."""
+        first, *others = (pool for pool in self.requests if pool.name in choice.candidates)
+        for other in others:
+            for key in ("flex_ratio", "flex_deadline_s", "flex_margin_s"):
+                if getattr(first, key) != getattr(other, key):
+                    raise ValueError(
+                        f"model_pool {choice.name!r}: {key} of {other.name!r} differs from that of {first.name!r}, "
+                        "and callers name neither"
+                    )
 
     def _refuse_odd_sharing(self) -> None:
         """Pools that share GPUs have one worker each, and mean the same GPUs and the same swap."""

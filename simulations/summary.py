@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scheduler.quantities import format_duration
 from simulations.job_costs import JobCosts
 from simulations.results import FLEX, IDLE, Results, SideResult, Spread
 
 Row = tuple[str, ...]
 NOTHING = "\N{EN DASH}"
+MASS_UNITS = ((1e6, "t"), (1e3, "kg"))
 
 
 def headline(results: Results) -> str:
@@ -18,7 +21,17 @@ def headline(results: Results) -> str:
         return f"{name}: nothing was emitted, or nothing is known of the grid"
     verb = "saves" if ratio >= 0 else "costs"
     amount = mass(abs(results.avoided_gco2e))
-    return f"{name}: the policy {verb} {abs(ratio):.1%} of emissions ({amount}), {deadlines(results)}"
+    return (
+        f"{name}: the policy {verb} {abs(ratio):.1%} of emissions ({amount}), {deadlines(results)}{_quality(results)}"
+    )
+
+
+def _quality(results: Results) -> str:
+    """What routing pays for its grams, always beside them."""
+    before, after = results.baseline.answered_well_ratio, results.policy.answered_well_ratio
+    if before is None or after is None:
+        return ""
+    return f"; {after:.1%} of answers are expected to be good instead of {before:.1%}"
 
 
 def deadlines(results: Results) -> str:
@@ -93,6 +106,8 @@ def _request_rows(sides: tuple[SideResult, SideResult]) -> list[Row]:
         rows.append(("requests too large for a worker", *(f"{side.requests_dropped:,}" for side in sides)))
     if any(side.preemptions for side in sides):
         rows.append(("preemptions", *(f"{side.preemptions:,}" for side in sides)))
+    if any(side.answered_well_ratio is not None for side in sides):
+        rows.append(("answered well, expected", *(_share(side.answered_well_ratio) for side in sides)))
     for name in sides[0].latency_by_class:
         spreads = [side.latency_by_class[name] for side in sides]
         rows.append((f"{name}: latency p50 / p99", *(_pair(spread) for spread in spreads)))
@@ -117,9 +132,17 @@ def class_rows(results: Results) -> list[Row]:
     ]
 
 
+def masses(emissions_gco2e: Sequence[float]) -> list[str]:
+    """Of a column: one unit for all, that of the largest, which has three digits."""
+    most_g = max(map(abs, emissions_gco2e), default=0.0)
+    size, unit = next(((size, unit) for size, unit in MASS_UNITS if most_g >= size), (1.0, "g"))
+    decimals = next((number for number, below in ((2, 10.0), (1, 100.0)) if most_g / size < below), 0)
+    return [f"{grams / size:,.{decimals}f} {unit}" for grams in emissions_gco2e]
+
+
 def mass(emissions_gco2e: float) -> str:
     """Grams as g, kg or t CO2e."""
-    for size, unit in ((1e6, "t"), (1e3, "kg")):
+    for size, unit in MASS_UNITS:
         if abs(emissions_gco2e) >= size:
             return f"{emissions_gco2e / size:,.3g} {unit} CO2e"
     return f"{emissions_gco2e:,.3g} g CO2e"
@@ -131,6 +154,10 @@ def energy(energy_kwh: float) -> str:
 
 def percent(ratio: float | None) -> str:
     return NOTHING if ratio is None else f"{ratio:+.1%}"
+
+
+def _share(ratio: float | None) -> str:
+    return NOTHING if ratio is None else f"{ratio:.1%}"
 
 
 def _intensity(side: SideResult) -> str:

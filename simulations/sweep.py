@@ -25,6 +25,7 @@ TRADES = {
     "jobs_wait_p99_s": "p99 waiting of jobs",
     "interactive_latency_p99_s": "p99 latency of interactive requests",
     "late": "late jobs and requests",
+    "answered_badly_ratio": "answers expected to be bad",
 }
 
 # Two-sided 95% quantiles of Student's t for 1 to 30 degrees of freedom. Source: any table of the distribution.
@@ -126,6 +127,7 @@ def measures_of(results: Results) -> dict[str, Measure]:
         "deadline_misses_baseline_met": results.deadline_misses_baseline_met,
         "jobs_wait_p50_s": policy.wait.p50_s,
         "jobs_wait_p99_s": policy.wait.p99_s,
+        "answered_badly_ratio": None if policy.answered_well_ratio is None else 1.0 - policy.answered_well_ratio,
         "interactive_latency_p99_s": max((one for one in interactive if one is not None), default=None),
     }
 

@@ -130,6 +130,8 @@ def _dress(axes: Any, title: str, across: str, up: str) -> None:
 
 
 def _axis_title(trade: str, cost: str) -> str:
+    if trade.endswith("_ratio"):
+        return f"{cost}, %"
     return f"{cost}, {'h' if trade == 'jobs_wait_p99_s' else 's'}" if trade.endswith("_s") else cost
 
 
@@ -137,6 +139,8 @@ def _cost(point: PointResult, trade: str) -> float:
     mean = point.means[trade]
     if mean is None:
         return float("nan")
+    if trade.endswith("_ratio"):
+        return 100.0 * mean
     return mean / _HOUR_S if trade == "jobs_wait_p99_s" else mean
 
 

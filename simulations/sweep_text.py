@@ -27,4 +27,6 @@ def _cost(name: str, mean: Measure, is_on_front: bool) -> str:
     star = " *" if is_on_front else "  "
     if mean is None:
         return NOTHING + star
+    if name.endswith("_ratio"):
+        return f"{mean:.1%}{star}"
     return (format_duration(mean) if name.endswith("_s") else f"{mean:,.3g}") + star

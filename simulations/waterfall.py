@@ -15,6 +15,7 @@ MEANINGS = {
     Part.REGION: "the same hours in cleaner regions",
     Part.BATCHING: "less energy for the same tokens",
     Part.CONSOLIDATION: "workers without work asleep",
+    Part.ROUTING: "smaller models where they suffice",
     Part.PAUSES: "writing state and loading it again",
     Part.IDLE: "more warm time without work",
     Part.FORECAST: "the grid was not what was foretold",
@@ -57,9 +58,11 @@ def waterfall_figure(parts: SavingsParts) -> Figure:
 
 def _caption(parts: SavingsParts) -> str:
     words = "Each bar begins where the one before it ended; shares are of what running at once emits."
-    if Part.FORECAST not in parts.by_part_gco2e:
-        return words
-    return f"{words} First what each lever does under a perfect forecast, then what the real forecast changes."
+    if Part.FORECAST in parts.by_part_gco2e:
+        words += " First what each lever does under a perfect forecast, then what the real forecast changes."
+    if (well := parts.answered_well) is not None:
+        words += f" Expected to be answered well: {well.baseline_ratio:.1%} at once, {well.policy_ratio:.1%} now."
+    return words
 
 
 def _is_shown(parts: SavingsParts, grams_gco2e: float) -> bool:

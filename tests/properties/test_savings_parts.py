@@ -20,12 +20,14 @@ from simulations.scenario import (
     ForecastKind,
     ForecastSettings,
     JobSettings,
+    ModelChoiceSettings,
     PolicyKind,
     PolicySettings,
     RegionSettings,
     RequestSettings,
 )
-from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
+from simulations.workloads import RequestTrace
+from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, routed_inputs, some_inputs
 
 HOURS = 48
 
@@ -41,19 +43,22 @@ def told(generator: np.random.Generator) -> Forecaster:
     return forecast
 
 
-def drawn_inputs(seed: int, kind: PolicyKind, has_gap: bool, interruptible_ratio: float, flex_ratio: float) -> Inputs:
-    """A few jobs over two regions and a few requests, on grids drawn at random."""
+def drawn_inputs(
+    seed: int, kind: PolicyKind, has_gap: bool, interruptible_ratio: float, flex_ratio: float, has_models: bool
+) -> Inputs:
+    """A few jobs over two regions and a few requests, on grids drawn at random; maybe two models to choose from."""
     generator = np.random.default_rng(seed)
     jobs = [(float(generator.uniform(0, 20 * HOUR_S)), float(generator.uniform(600, 6 * HOUR_S)), 1) for _ in range(5)]
-    requests = [(float(at_s), 200, 20) for at_s in np.sort(generator.uniform(0, 10 * HOUR_S, 6))]
+    requests = drawn_requests(generator)
     inputs = some_inputs(
         jobs=a_job_trace(*sorted(jobs)),
-        requests=a_request_trace(*requests),
+        requests=requests,
         job_settings=JobSettings(name="training", slack_s=12 * HOUR_S, interruptible_ratio=interruptible_ratio),
         request_settings=RequestSettings(
             name="chat", flex_ratio=flex_ratio, flex_deadline_s=6 * HOUR_S, workers=2, sleeps=bool(seed % 2)
         ),
         policy=PolicySettings(kind=kind),
+        gpus=16 if has_models else 4,
     )
     values = {zone: generator.uniform(50, 500, HOURS) for zone in ("Z", "Y")}
     if has_gap:
@@ -65,7 +70,21 @@ def drawn_inputs(seed: int, kind: PolicyKind, has_gap: bool, interruptible_ratio
         forecast=ForecastSettings(kind=ForecastKind.SEASONAL if seed % 3 else ForecastKind.PERFECT),
     )
     forecaster = told(generator) if seed % 3 else inputs.grid.forecaster
-    return replace(inputs, scenario=scenario, grid=Grid(realised=realised, forecaster=forecaster, rung=Rung.LIVE))
+    found = replace(inputs, scenario=scenario, grid=Grid(realised=realised, forecaster=forecaster, rung=Rung.LIVE))
+    if not has_models:
+        return found
+    choice = ModelChoiceSettings(
+        name="auto",
+        candidates=("small", "large"),
+        accuracy_ratios=(0.7, 0.8),
+        baseline=("", "small", "large")[seed % 3],
+        floor_ratio=0.72,
+    )
+    return routed_inputs(requests, drawn_requests(generator), scenario.requests[0], found, choice)
+
+
+def drawn_requests(generator: np.random.Generator) -> RequestTrace:
+    return a_request_trace(*((float(at_s), 200, 20) for at_s in np.sort(generator.uniform(0, 10 * HOUR_S, 6))))
 
 
 @pytest.mark.slow
@@ -76,11 +95,13 @@ def drawn_inputs(seed: int, kind: PolicyKind, has_gap: bool, interruptible_ratio
     has_gap=st.booleans(),
     interruptible_ratio=st.sampled_from((0.0, 0.5, 1.0)),
     flex_ratio=st.sampled_from((0.0, 0.6)),
+    has_models=st.booleans(),
 )
 def test_the_parts_add_up_to_the_saving(
-    seed: int, kind: PolicyKind, has_gap: bool, interruptible_ratio: float, flex_ratio: float
+    seed: int, kind: PolicyKind, has_gap: bool, interruptible_ratio: float, flex_ratio: float, has_models: bool
 ) -> None:
-    results = results_of(run_both(drawn_inputs(seed, kind, has_gap, interruptible_ratio, flex_ratio)))
+    inputs = drawn_inputs(seed, kind, has_gap, interruptible_ratio, flex_ratio, has_models)
+    results = results_of(run_both(inputs))
     parts = savings_parts(results)
     assert parts.avoided_gco2e == pytest.approx(results.avoided_gco2e)
     assert sum(parts.by_part_gco2e.values()) == pytest.approx(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from intensity_feeds.feed import Rung
 from intensity_feeds.series import IntensitySeries
 from shaping.profiles import deployment
+from shaping.routing import Service
 from simulations.grid import Grid, perfect
 from simulations.outages import Forecaster
+from simulations.routed_requests import route_requests
 from simulations.runs import Inputs
 from simulations.scenario import (
     ForecastSettings,
     GridSettings,
     JobSettings,
+    ModelChoiceSettings,
     PolicySettings,
     RegionSettings,
     RequestSettings,
@@ -73,4 +77,34 @@ def some_inputs(
         requests=(requests,) if requests is not None else (),
         jobs=(jobs,) if jobs is not None else (),
         deployments=(deployment(gpu="h100-sxm", model=request_table.model),) if requests is not None else (),
+    )
+
+
+def routed_inputs(
+    small: RequestTrace,
+    large: RequestTrace,
+    table: RequestSettings | None = None,
+    inputs: Inputs | None = None,
+    choice: ModelChoiceSettings | None = None,
+) -> Inputs:
+    """Two tables whose requests are one pool of models, `auto`; unless `choice` says else all are worth the small."""
+    asked = table or RequestSettings(name="chat")
+    tables = (
+        replace(asked, name="small", model="llama-3.1-8b"),
+        replace(asked, name="large", model="llama-3.1-70b", gpus_per_worker=4),
+    )
+    settings = choice or ModelChoiceSettings(
+        name="auto", candidates=("small", "large"), accuracy_ratios=(0.7, 0.8), service=Service.ECO, eco_floor_ratio=0.0
+    )
+    base = inputs or some_inputs(requests=small, gpus=64)
+    scenario = replace(base.scenario, requests=tables, model_pool=(settings,))
+    deployments = tuple(deployment(gpu=one.gpu, model=one.model, gpus=one.gpus_per_worker) for one in tables)
+    routed, unrouted = route_requests(scenario, (small, large), deployments, base.grid)
+    return replace(
+        base,
+        scenario=scenario,
+        requests=routed.requests,
+        chosen=routed.chosen,
+        unrouted=unrouted,
+        deployments=deployments,
     )

@@ -8,8 +8,9 @@ from simulations.comparison import ALL, TITLES, caption, columns, compared, plai
 from simulations.policy_bars import policy_figure
 from simulations.report import html_report
 from simulations.scenario import JobSettings, PolicyKind, RequestSettings
+from simulations.summary import masses
 from simulations.sweep import Savings
-from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
+from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, routed_inputs, some_inputs
 
 JOBS = a_job_trace((0.0, 2 * HOUR_S, 1))
 KW = JobSettings(name="training", slack_s=12 * HOUR_S, power_per_gpu_w=1000.0)
@@ -38,6 +39,22 @@ def test_the_table_speaks_of_what_the_scenario_has() -> None:
     _, table = compared([some_inputs(requests=a_request_trace((0.0, 100, 10)), request_settings=flex)], [])
     assert columns(table)[-1] == "flex p99"
     assert len(text_rows(table)[0]) == len(columns(table))
+
+
+def test_a_column_of_emissions_has_one_unit() -> None:
+    assert masses([3_640_000.0, 997_000.0]) == ["3.64 t", "1.00 t"]
+    assert masses([37_130.0, 28_060.0, 0.0]) == ["37.1 kg", "28.1 kg", "0.0 kg"]
+    assert masses([0.5]) == ["0.50 g"]
+
+
+def test_good_answers_stand_beside_what_a_router_saves() -> None:
+    inputs = routed_inputs(a_request_trace((0.0, 200, 20)), a_request_trace((60.0, 200, 20)))
+    _, table = compared([inputs], [PolicyKind.LOWEST_WINDOW])
+    place = columns(table).index("good answers")
+    assert [row[place] for row in text_rows(table)] == ["80.0%", "80.0%", "70.0%"]
+    assert [row["answered_well_ratio"] for row in plain_table(table)] == pytest.approx([0.8, 0.8, 0.7])
+    assert "flex mean" not in columns(table)
+    assert "paid for in good answers" in policy_figure(table).caption
 
 
 def test_workers_stay_warm_equally_long_under_every_policy() -> None:

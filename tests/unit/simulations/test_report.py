@@ -11,7 +11,7 @@ from simulations.report import html_report
 from simulations.results import Results, results_of
 from simulations.runs import run_both
 from simulations.scenario import RequestSettings
-from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
+from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, routed_inputs, some_inputs
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +64,23 @@ def test_a_page_without_requests_or_without_jobs_is_drawn_too() -> None:
     only_requests = results_of(run_both(some_inputs(requests=a_request_trace((0.0, 10, 1)))))
     assert "What moved" in html_report(only_jobs)
     assert "What moved" not in html_report(only_requests)
+
+
+def test_what_routing_costs_is_among_the_first_numbers_and_its_baseline_is_named() -> None:
+    inputs = routed_inputs(a_request_trace((0.0, 200, 20)), a_request_trace((60.0, 200, 20)))
+    page = html_report(results_of(run_both(inputs)))
+    quality = "<b>70.0%</b><span>of answers are expected to be good, 80.0% at once</span>"
+    assert page.index("of emissions saved") < page.index(quality) < page.index("<svg")
+    assert "Without a router, all requests of auto go to large" in page
+
+
+def test_only_what_there_is_is_said_of_the_energy() -> None:
+    page = html_report(results_of(run_both(some_inputs(jobs=a_job_trace((0.0, HOUR_S, 1))))))
+    assert "Jobs by the power that the scenario gives" in page
+    assert "idling is included" not in page
+
+
+def test_a_wide_picture_scrolls_on_its_own_and_a_heading_stays_with_its_table(results: Results) -> None:
+    page = html_report(results)
+    assert page.count('<div class="wide"><svg') == page.count("<svg")
+    assert "section,tr{break-inside:avoid}" in page

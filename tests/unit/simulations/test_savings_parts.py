@@ -20,8 +20,16 @@ from simulations.scenario import (
     RegionSettings,
     RequestSettings,
 )
+from simulations.summary import headline
 from simulations.waterfall import waterfall_figure
-from tests.unit.simulations.scenarios import CLEAN_MORNING, HOUR_S, a_job_trace, a_request_trace, some_inputs
+from tests.unit.simulations.scenarios import (
+    CLEAN_MORNING,
+    HOUR_S,
+    a_job_trace,
+    a_request_trace,
+    routed_inputs,
+    some_inputs,
+)
 
 KW = JobSettings(name="training", slack_s=12 * HOUR_S, power_per_gpu_w=1000.0)
 TWO_HOURS = a_job_trace((0.0, 2 * HOUR_S, 1))
@@ -92,6 +100,46 @@ def test_requests_that_wait_shift_in_time_and_go_together() -> None:
     assert parts.by_part_gco2e[Part.TIME] > 0
     assert parts.by_part_gco2e[Part.BATCHING] > 0
     assert sum(parts.by_part_gco2e.values()) == pytest.approx(parts.avoided_gco2e)
+
+
+def test_a_smaller_model_is_routing_and_the_larger_that_waits_for_it_is_idling() -> None:
+    rows = [(60.0 * minute, 200, 20) for minute in range(30)]
+    inputs = routed_inputs(a_request_trace(*rows[::2]), a_request_trace(*rows[1::2]))
+    at_once = replace(inputs.scenario, policy=PolicySettings(interactive_hold_s=0.0))
+    results = results_of(run_both(replace(inputs, scenario=at_once)))
+    parts = savings_parts(results)
+    answering = {one.name: one.baseline_gco2e - one.policy_gco2e for one in results.by_class}
+    assert set(answering) == {"auto, interactive", "small, idle workers", "large, idle workers"}
+    assert parts.by_part_gco2e[Part.ROUTING] == pytest.approx(answering["auto, interactive"])
+    idle_gco2e = answering["small, idle workers"] + answering["large, idle workers"]
+    assert parts.by_part_gco2e[Part.IDLE] == pytest.approx(idle_gco2e)
+    assert idle_gco2e < 0 < parts.by_part_gco2e[Part.ROUTING]
+    assert sum(parts.by_part_gco2e.values()) == pytest.approx(parts.avoided_gco2e)
+
+
+def test_what_routing_costs_in_good_answers_stands_beside_its_grams() -> None:
+    inputs = routed_inputs(a_request_trace((0.0, 200, 20)), a_request_trace((60.0, 200, 20)))
+    results = results_of(run_both(inputs))
+    parts = savings_parts(results)
+    assert parts.answered_well == pytest.approx((0.8, 0.7))
+    assert part_rows(parts)[-1] == ("good answers, expected", "80.0% to 70.0%", "-10.0 points")
+    assert "80.0% at once, 70.0% now" in waterfall_figure(parts).caption
+    assert headline(results).endswith("70.0% of answers are expected to be good instead of 80.0%")
+
+
+def test_a_policy_without_a_router_saves_nothing_by_routing() -> None:
+    inputs = routed_inputs(a_request_trace((0.0, 200, 20)), a_request_trace((60.0, 200, 20)))
+    scenario = replace(inputs.scenario, policy=PolicySettings(kind=PolicyKind.LOWEST_WINDOW))
+    parts = parts_of(replace(inputs, scenario=scenario))
+    assert parts.by_part_gco2e == {}
+    assert parts.answered_well == pytest.approx((0.8, 0.8))
+
+
+def test_the_scenario_may_name_what_answers_without_a_router() -> None:
+    inputs = routed_inputs(a_request_trace((0.0, 200, 20)), a_request_trace((60.0, 200, 20)))
+    named = replace(inputs.scenario.model_pool[0], baseline="small")
+    traces = a_request_trace((0.0, 200, 20)), a_request_trace((60.0, 200, 20))
+    assert parts_of(routed_inputs(*traces, choice=named)).by_part_gco2e.get(Part.ROUTING) is None
 
 
 def test_the_rows_end_with_the_sum_and_the_picture_says_the_same() -> None:

@@ -34,6 +34,13 @@ name = "auto"
 candidates = ["small", "requests"]
 accuracy_ratios = [0.7, 0.8]
 """
+FLEX_SMALL = '[[requests]]\nname = "small"\nflex_ratio = 0.5\n[[requests]]\nname = "large"\n'
+TWO_MODELS = """
+[[model_pool]]
+name = "auto"
+candidates = ["small", "large"]
+accuracy_ratios = [0.7, 0.8]
+"""
 OUTAGE = '[[forecast.outage]]\nto = "2022-03-02T00:00Z"\nfrom = "2022-03-01T00:00Z"\n'
 
 
@@ -70,6 +77,8 @@ def test_a_mistake_is_named_with_its_line(good: str, bad: str, line: int | None,
         ("[[jobs]]", '[[jobs]]\nregions = ["moon"]', "names region 'moon', which is not one of plains"),
         ("[[jobs]]", "[[requests]]\nworkers = 5\n[[jobs]]", "has 4 GPUs, but its request pools take 5"),
         ("[[jobs]]", f"{POOL}[[jobs]]", "names requests 'small'; there are requests"),
+        ("[[jobs]]", f"{TWO_MODELS}baseline = 'huge'\n[[jobs]]", "'huge' is none of candidates: small, large"),
+        ("[[jobs]]", f"{FLEX_SMALL}{TWO_MODELS}[[jobs]]", "flex_ratio of 'large' differs from that of 'small'"),
         ("[[jobs]]", f"{POOL.replace('0.7, 0.8', '0.7')}[[jobs]]", "accuracy_ratios: write one for each"),
         ("[[jobs]]", f"{POOL.replace('0.7', '1.0')}[[jobs]]", "nobody is always right"),
         ("[[jobs]]", '[[budget]]\ntenant = "me"\ngco2e = 1\n[[jobs]]', "the jobs of a scenario have no tenants"),

@@ -6,9 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from simulations.results import results_of
+from simulations.runs import run_both
 from simulations.scenario_tables import ScenarioError
-from simulations.sweep import PointResult, Savings, front, means_of, parse_parameter, points_of, student_t, trades_of
+from simulations.sweep import (
+    PointResult,
+    Savings,
+    front,
+    means_of,
+    measures_of,
+    parse_parameter,
+    points_of,
+    student_t,
+    trades_of,
+)
 from simulations.sweep_text import table_rows
+from tests.unit.simulations.scenarios import a_request_trace, routed_inputs, some_inputs
 
 
 @pytest.mark.parametrize(
@@ -91,13 +104,30 @@ def a_point(late: int, waiting_s: float | None) -> PointResult:
         values=("x",),
         runs=1,
         savings=Savings.over([0.1]),
-        means={"late": late, "jobs_wait_p99_s": waiting_s, "interactive_latency_p99_s": None},
+        means={
+            "late": late,
+            "jobs_wait_p99_s": waiting_s,
+            "interactive_latency_p99_s": None,
+            "answered_badly_ratio": None,
+        },
     )
 
 
 def test_a_cost_that_never_changes_or_is_unknown_is_no_trade() -> None:
     assert list(trades_of([a_point(0, 5.0), a_point(0, 6.0)])) == ["jobs_wait_p99_s"]
     assert list(trades_of([a_point(0, None), a_point(1, 6.0)])) == ["late"]
+
+
+def test_a_router_trades_grams_for_bad_answers() -> None:
+    first, second = (a_request_trace((at_s, 200, 20)) for at_s in (0.0, 60.0))
+    routed = measures_of(results_of(run_both(routed_inputs(first, second))))
+    assert routed["answered_badly_ratio"] == pytest.approx(0.3)
+    plain = measures_of(results_of(run_both(some_inputs(requests=first))))
+    assert plain["answered_badly_ratio"] is None
+    plain_point = a_point(0, None)
+    points = [replace(plain_point, means={**plain_point.means, "answered_badly_ratio": bad}) for bad in (0.2, 0.3)]
+    assert list(trades_of(points)) == ["answered_badly_ratio"]
+    assert [row[-1] for row in table_rows(points)] == ["20.0%  ", "30.0%  "]
 
 
 def test_rows_show_costs_with_a_star_on_the_front() -> None:
