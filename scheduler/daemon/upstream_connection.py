@@ -129,7 +129,9 @@ class Connection(BaseProtocol):
 
     def abort(self) -> None:
         """Close it now, whatever is under way."""
-        self._reply = self._content = None
+        content, self._reply, self._content = self._content, None, None
+        if content is not None and not content.is_eof():  # whoever reads it must not wait for more
+            content.set_exception(BrokenOffError("the connection was closed here"))
         if self.transport is not None:
             self.transport.abort()
 
@@ -141,17 +143,18 @@ class Connection(BaseProtocol):
             return
         self._heard_at_s = self._loop.time()
         try:
-            messages, is_upgraded, _ = self._parser.feed_data(data)
+            messages, _, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
             self._fail(BrokenOffError(f"what came is not HTTP: {error.message}"))
             return
         for message, content in messages:
             self._head_came(message, content)
-        if is_upgraded:
-            self._fail(BrokenOffError("the worker wants to speak another protocol"))
 
     def _head_came(self, message: RawResponseMessage, content: StreamReader) -> None:
-        if message.code < _FIRST_FINAL_STATUS and message.code != _SWITCHING_PROTOCOLS:
+        if message.code == _SWITCHING_PROTOCOLS:  # no client of ours has asked for it, and none may be told
+            self._fail(BrokenOffError("the worker wants to speak another protocol"))
+            return
+        if message.code < _FIRST_FINAL_STATUS:
             return  # the answer proper is still to come
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():  # an answer too many, or nobody waits any longer

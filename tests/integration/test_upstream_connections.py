@@ -374,6 +374,28 @@ async def test_a_connection_that_is_gone_is_not_asked() -> None:
             await connection.ask(b"", LONG_S)
 
 
+@pytest.mark.parametrize("more", [b"", b"Upgrade: h2c\r\nConnection: upgrade\r\n", b"Content-Length: 2\r\n"])
+async def test_another_protocol_is_no_answer(more: bytes) -> None:
+    async with a_pool_before(answers(b"HTTP/1.1 101 Switching Protocols\r\n" + more + b"\r\n")) as (pool, worker):
+        with pytest.raises(BrokenOffError, match="another protocol"):
+            await ask(pool, worker)
+        assert len(pool) == 0
+
+
+async def test_whoever_reads_an_answer_hears_that_the_pool_is_closed() -> None:
+    async with a_pool_before(answers(STREAM + b"5\r\nfirst\r\n")) as (pool, worker):
+        read, between = await ask(pool, worker), await ask(pool, worker)
+        for reply in (read, between):
+            assert await reply.content.readany() == b"first"
+        waiting = asyncio.create_task(read.content.readany())
+        await asyncio.sleep(0)
+        pool.close()
+        with pytest.raises(BrokenOffError, match="closed here"):
+            await asyncio.wait_for(waiting, SOON_S)
+        with pytest.raises(BrokenOffError, match="closed here"):
+            await between.content.readany()
+
+
 async def test_nobody_there_is_no_connection() -> None:
     async with a_pool_before(answers(OK)) as (pool, worker):
         gone = await asyncio.start_server(worker.serve, "127.0.0.1", 0)
