@@ -50,7 +50,7 @@ _POWERS = {
 }
 
 Table = Mapping[str, Any]
-P = TypeVar("P")
+P = TypeVar("P", bound=GpuProfile | ModelProfile | StackProfile)
 
 
 def gpu_profile(name: str) -> GpuProfile:
