@@ -538,6 +538,17 @@ def test_idle_connections_are_closed_in_the_end() -> None:
     with_a_moved_clock(test)
 
 
+def test_a_connection_that_an_engine_may_be_closing_is_not_used() -> None:
+    async def test(loop: MovedLoop) -> None:
+        async with a_pool_before(answers(OK)) as (pool, worker):
+            await asked(pool, worker)
+            loop.ahead_s += 4.9  # uvicorn closes what was idle for 5 s
+            assert await asked(pool, worker) == (200, b"ok")
+            assert worker.connections == 2
+
+    with_a_moved_clock(test)
+
+
 async def test_a_closed_pool_leaves_no_call_under_way() -> None:
     async def behave(peer: Peer) -> None:
         await peer.request()
