@@ -25,6 +25,8 @@ from multidict import CIMultiDictProxy
 _BUFFER_BYTES = 256 * 1024
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
+_FIRST_REFUSAL_STATUS = 400
+_SENT_AT_ONCE_BYTES = 64 * 1024  # into the system's own buffer
 
 
 class CallError(Exception):
@@ -71,6 +73,7 @@ class Connection(BaseProtocol):
     """A connection that is made, with at most one call under way."""
 
     __slots__ = (
+        "_asked_bytes",
         "_content",
         "_heard_at_s",
         "_is_kept",
@@ -90,6 +93,7 @@ class Connection(BaseProtocol):
         self._reply: Reply | None = None
         self._content: StreamReader | None = None
         self._is_kept = True  # after the answer
+        self._asked_bytes = 0
         self._silence_s = self._heard_at_s = self._look_at_s = 0.0
         self._watch: asyncio.TimerHandle | None = None
 
@@ -108,7 +112,7 @@ class Connection(BaseProtocol):
         # A parser for each answer: bytes that a worker sends beyond one never become a part of the next.
         self._parser = HttpResponseParser(self, self._loop, _BUFFER_BYTES, read_until_eof=True, auto_decompress=False)
         waiter: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiter = waiter
+        self._waiter, self._asked_bytes = waiter, len(request)
         self.transport.write(request)
         self._silence_s, self._heard_at_s = silence_s, self._loop.time()
         self._watch_until(self._heard_at_s + silence_s)
@@ -119,13 +123,20 @@ class Connection(BaseProtocol):
         if reply is not self._reply:
             return
         is_whole = reply.content.at_eof() and reply.content.exception() is None
-        # A worker that answers before it has read the request leaves bytes of it on their way.
-        is_sent = self.transport is not None and self.transport.get_write_buffer_size() == 0
-        if is_whole and is_sent and self._is_kept:
+        if is_whole and self._is_kept and self._is_sent(reply.status):
             self._reply = self._content = self._parser = None
         else:
             self.abort()
         self._on_end(self)
+
+    def _is_sent(self, status: int) -> bool:
+        """A worker that answers before it has read the request leaves bytes of it on their way."""
+        if self.transport is None or self.transport.get_write_buffer_size():
+            return False
+        if status < _FIRST_REFUSAL_STATUS or self._asked_bytes <= _SENT_AT_ONCE_BYTES:
+            return True
+        # What waits beneath encryption is not told; nobody but who refuses answers before the end of a request.
+        return self.transport.get_extra_info("sslcontext") is None
 
     def abort(self) -> None:
         """Close it now, whatever is under way."""

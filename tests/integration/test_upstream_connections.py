@@ -445,6 +445,31 @@ async def test_an_encrypted_worker_has_to_show_whose_it_is(tmp_path: Path, monke
     server.close()
 
 
+async def test_an_encrypted_one_whose_request_was_not_read_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        await hung_up.wait()
+
+    hung_up = asyncio.Event()
+    certificate = a_certificate(tmp_path)
+    shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shown.load_cert_chain(certificate)
+    monkeypatch.setattr(upstream_pool, "_tls", lambda: ssl.create_default_context(cafile=certificate))
+    server = await asyncio.start_server(RawWorker(behave).serve, "127.0.0.1", 0, ssl=shown)
+    target = Target(f"https://localhost:{server.sockets[0].getsockname()[1]}", [PATH])
+    pool, body = ConnectionPool(connect_s=SOON_S), b"x" * 8 * 1024 * 1024
+    reply = await pool.ask(target.origin, target.head(PATH, {}, len(body)) + body, LONG_S)
+    assert (reply.status, await whole(reply)) == (413, b"")
+    reply.close()
+    assert len(pool) == 0
+    hung_up.set()
+    pool.close()
+    server.close()
+
+
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
