@@ -51,7 +51,7 @@ class Prober:
                 return "" if response.status < 500 else f"{path} answers {response.status}"
         except TimeoutError:
             return f"{path} does not answer within {_TIMEOUT_S:g} s"
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return f"{path} cannot be asked: {type(error).__name__}"
 
     def _report(self) -> None:

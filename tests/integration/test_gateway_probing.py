@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -57,6 +59,22 @@ async def test_readiness_tells_that_no_worker_is_up() -> None:
     assert (ready.status, b"no worker is up" in ready.body) == (503, True)
     assert (reply.status, reply.error["code"]) == (503, "no_worker")
     assert reply.headers["Retry-After"] == "1"
+
+
+class Misspelt(FakeWorker):
+    """A worker whose address cannot even be looked up."""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[FakeWorker]:
+        async with super().listening():
+            self.url = f"http://{'a' * 64}:8000"
+            yield self
+
+
+async def test_an_address_that_cannot_be_looked_up_is_a_worker_that_is_down() -> None:
+    async with a_stand(Misspelt(), FakeWorker()) as stand:
+        await until(lambda: stand.gateway.workers_up == 1)
+        assert (await stand.chat()).status == 200
 
 
 async def test_the_log_says_which_models_lost_a_worker_and_why(caplog: pytest.LogCaptureFixture) -> None:
