@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from scheduler.addresses import is_host
 from scheduler.quantities import parse_duration_s
 
 _STRICT = ConfigDict(extra="forbid")
@@ -50,7 +51,8 @@ def host_of(url: str) -> str:
         is_plain = parts.port != 0 and not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
     except ValueError:  # half a bracket, or no number for a port
         return ""
-    return (parts.hostname or "") if is_plain else ""
+    host = parts.hostname or ""
+    return host if is_plain and is_host(host) else ""
 
 
 # The place in the table, the key, what, the remedy, and whether it is a warning only.

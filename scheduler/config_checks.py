@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apscheduler.triggers.cron import CronTrigger
 
 from intensity_feeds.series import Signal
+from scheduler.addresses import is_base
 from scheduler.agent_settings import host_of, mistakes
 from scheduler.config import (
     FeedKind,
@@ -28,6 +29,7 @@ from scheduler.config import (
     Server,
     Settings,
     WorkerRole,
+    WorkerSettings,
 )
 from scheduler.engine_settings import ENGINE_ORDERS, NEVER_SLEEP, PriorityOrder
 from scheduler.fine_tuning import OWN_PLACEHOLDERS
@@ -284,8 +286,19 @@ def _agents(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def _address(worker: WorkerSettings, index: int) -> Iterator[Finding]:
+    path: KeyPath = ("worker", index, "url")
+    if not is_base(worker.url):
+        hint = "write scheme, host and port, such as http://gpu1:8000"
+        yield Finding(path=path, what=f"{worker.url!r} is no address of a worker", hint=hint)
+    elif worker.url.rstrip("/").endswith("/v1"):
+        what = "calls bring /v1 themselves and would go to /v1/v1"
+        yield Finding(path=path, what=what, hint="leave it out", is_warning=True)
+
+
 def _engine(settings: Settings, index: int) -> Iterator[Finding]:
     worker = settings.worker[index]
+    yield from _address(worker, index)
     if worker.resolve and (worker.url.startswith("https:") or worker.devices or worker.shares_gpu):
         yield Finding(path=("worker", index, "resolve"), what="goes with http only, without devices and shares_gpu")
     if worker.priority is PriorityOrder.ENGINE and worker.engine not in ENGINE_ORDERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from slacktide.terminal import OwnFailure, UsageProblem, reason_of, say
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from scheduler.config import Server
 
@@ -27,6 +28,8 @@ def serve(
 
     Example: slacktide serve -c slacktide.toml
     """
+    early: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _: early.append(number))  # it would end what is still being loaded
     import asyncio
 
     from scheduler.config_text import SettingsError, read_settings
@@ -41,7 +44,7 @@ def serve(
     for warning in read.warnings:
         say(f"slacktide: {warning}")
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        runner.run(_serve(read.settings, config))
+        runner.run(_serve(read.settings, config, early))
 
 
 def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
@@ -53,9 +56,8 @@ def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: object, config: Path) -> None:
+async def _serve(settings: object, config: Path, early: Sequence[int]) -> None:
     import asyncio
-    import signal
 
     from intensity_feeds.trace import TraceError
     from scheduler.config import Settings
@@ -80,6 +82,8 @@ async def _serve(settings: object, config: Path) -> None:
         loop.add_signal_handler(number, daemon.request_stop)
     hung_up = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)  # one that comes before it serves is obeyed once it does
+    if early:
+        hung_up.set()
     try:
         await daemon.start()
     except (StateFolderInUseError, ExposedWithoutKeysError, TraceError) as error:

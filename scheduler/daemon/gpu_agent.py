@@ -15,7 +15,7 @@ from typing import Never, Protocol
 from aiohttp import hdrs, web
 
 from scheduler.daemon.env import Env
-from scheduler.daemon.http import is_loopback
+from scheduler.daemon.http import names_loopback
 from scheduler.daemon.nvml import NvmlError
 from scheduler.daemon.nvml_gpus import GpuSample
 from scheduler.gpu_counters import GpuCounter
@@ -159,7 +159,7 @@ def agent_app(agent: GpuAgent, token: str) -> web.Application:
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not token and not is_loopback(request.url.host or ""):  # a page whose name resolves to 127.0.0.1
+        if not token and not names_loopback(request):  # a page whose name resolves to 127.0.0.1
             return _json(b'{"error":"without a token this agent answers to loopback names only"}', 421)
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if token and request.path not in _OPEN_PATHS and not hmac.compare_digest(given, expected):

@@ -278,11 +278,16 @@ def _check_target(request: web.Request) -> None:
         raise invalid("The request target must not hold NUL.", code="bad_target")
 
 
-def _check_host(request: web.Request) -> None:
-    # Without keys the browser of anyone at this machine is the risk: a page whose name resolves to 127.0.0.1.
+def names_loopback(request: web.Request) -> bool:
+    """Whether its Host header names this machine to itself. Not by the URL, which an absolute target overrides."""
     host = request.headers.get(hdrs.HOST, "")
     name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
-    if name not in _USUAL_HOSTS and not is_loopback(name):
+    return name in _USUAL_HOSTS or is_loopback(name)
+
+
+def _check_host(request: web.Request) -> None:
+    # Without keys the browser of anyone at this machine is the risk: a page whose name resolves to 127.0.0.1.
+    if not names_loopback(request):
         raise ApiError(
             421,
             "Without keys this server answers to loopback names only; set server.keys_sha256 to serve others.",

@@ -55,7 +55,7 @@ class LoadReader:
                 ) as response,
             ):
                 page = await at_most(response.content, _MOST_BYTES) if response.status == 200 else b""
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError):
             return None
         return read_load(self._worker.settings.engine, page.decode("utf-8", errors="replace"))
 

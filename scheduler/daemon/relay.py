@@ -266,7 +266,7 @@ class Exchange:
     def _headers(self, answer: Answer) -> dict[str, str]:
         theirs = answer.headers
         headers = {
-            "Content-Type": theirs.get(hdrs.CONTENT_TYPE, "application/json"),
+            "Content-Type": _printable(theirs.get(hdrs.CONTENT_TYPE, "application/json")),
             "x-slacktide-held-ms": f"{self.ticket.held_s * 1000:.0f}",
             "x-slacktide-model": self.ticket.request.served_name,
             "x-slacktide-region": answer.worker.settings.region,
@@ -276,7 +276,7 @@ class Exchange:
         for name in _PASSED_HEADERS:
             value = theirs.get(name)
             if value is not None:
-                headers[name] = value
+                headers[name] = _printable(value)
         headers.update(self._route_headers())
         return headers
 
@@ -299,6 +299,11 @@ class Exchange:
             at_once_at_s=arrived_at_s if self.batch is None else self.batch.earliest_start_at_s,
             tenant=self.tenant,
         )
+
+
+def _printable(value: str) -> str:
+    """As it may stand in a header of ours: the parser lets control characters of a worker's through."""
+    return value if value.isprintable() else "".join(filter(str.isprintable, value))
 
 
 def book_answer(

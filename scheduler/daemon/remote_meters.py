@@ -177,7 +177,7 @@ class AgentClient:
                 return read_answer(name, response.status, body, self._stale_s)
         except TimeoutError:
             return silent(name, f"nothing in {self.agent.timeout_s:g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return silent(name, type(error).__name__)
 
 

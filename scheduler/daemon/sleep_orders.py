@@ -58,7 +58,7 @@ class Sleeper:
             is_done = is_gone_asleep and action is Action.SLEEP
             self._note(worker, action, "done" if is_done else "failed", str(error))
             return is_done
-        except (OrderError, TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (OrderError, TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             self._note(worker, action, "failed", str(error) or type(error).__name__)
             return False
         self._note(worker, action, "done", f"{self._env.monotonic_s() - began_s:.1f} s")
@@ -115,7 +115,7 @@ class Sleeper:
                 self._upstream.session.get(url, allow_redirects=False) as response,
             ):
                 return response.status == 200 and read_sleeping(worker.settings, await response.read())
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError):
             return False
 
     async def _is_healthy(self, worker: Worker) -> bool:
@@ -125,5 +125,5 @@ class Sleeper:
                 self._upstream.session.get(worker.health_url, allow_redirects=False) as response,
             ):
                 return response.status < 500
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError):
             return False

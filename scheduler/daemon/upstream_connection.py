@@ -25,6 +25,8 @@ from multidict import CIMultiDictProxy
 _BUFFER_BYTES = 256 * 1024
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
+_FIRST_REFUSAL_STATUS = 400
+_SENT_AT_ONCE_BYTES = 64 * 1024  # into the system's own buffer
 
 
 class CallError(Exception):
@@ -71,6 +73,7 @@ class Connection(BaseProtocol):
     """A connection that is made, with at most one call under way."""
 
     __slots__ = (
+        "_asked_bytes",
         "_content",
         "_heard_at_s",
         "_is_kept",
@@ -90,6 +93,7 @@ class Connection(BaseProtocol):
         self._reply: Reply | None = None
         self._content: StreamReader | None = None
         self._is_kept = True  # after the answer
+        self._asked_bytes = 0
         self._silence_s = self._heard_at_s = self._look_at_s = 0.0
         self._watch: asyncio.TimerHandle | None = None
 
@@ -108,7 +112,7 @@ class Connection(BaseProtocol):
         # A parser for each answer: bytes that a worker sends beyond one never become a part of the next.
         self._parser = HttpResponseParser(self, self._loop, _BUFFER_BYTES, read_until_eof=True, auto_decompress=False)
         waiter: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiter = waiter
+        self._waiter, self._asked_bytes = waiter, len(request)
         self.transport.write(request)
         self._silence_s, self._heard_at_s = silence_s, self._loop.time()
         self._watch_until(self._heard_at_s + silence_s)
@@ -119,17 +123,26 @@ class Connection(BaseProtocol):
         if reply is not self._reply:
             return
         is_whole = reply.content.at_eof() and reply.content.exception() is None
-        # A worker that answers before it has read the request leaves bytes of it on their way.
-        is_sent = self.transport is not None and self.transport.get_write_buffer_size() == 0
-        if is_whole and is_sent and self._is_kept:
+        if is_whole and self._is_kept and self._is_sent(reply.status):
             self._reply = self._content = self._parser = None
         else:
             self.abort()
         self._on_end(self)
 
+    def _is_sent(self, status: int) -> bool:
+        """A worker that answers before it has read the request leaves bytes of it on their way."""
+        if self.transport is None or self.transport.get_write_buffer_size():
+            return False
+        if status < _FIRST_REFUSAL_STATUS or self._asked_bytes <= _SENT_AT_ONCE_BYTES:
+            return True
+        # What waits beneath encryption is not told; nobody but who refuses answers before the end of a request.
+        return self.transport.get_extra_info("sslcontext") is None
+
     def abort(self) -> None:
         """Close it now, whatever is under way."""
-        self._reply = self._content = None
+        content, self._reply, self._content = self._content, None, None
+        if content is not None and not content.is_eof():  # whoever reads it must not wait for more
+            content.set_exception(BrokenOffError("the connection was closed here"))
         if self.transport is not None:
             self.transport.abort()
 
@@ -141,17 +154,18 @@ class Connection(BaseProtocol):
             return
         self._heard_at_s = self._loop.time()
         try:
-            messages, is_upgraded, _ = self._parser.feed_data(data)
+            messages, _, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
             self._fail(BrokenOffError(f"what came is not HTTP: {error.message}"))
             return
         for message, content in messages:
             self._head_came(message, content)
-        if is_upgraded:
-            self._fail(BrokenOffError("the worker wants to speak another protocol"))
 
     def _head_came(self, message: RawResponseMessage, content: StreamReader) -> None:
-        if message.code < _FIRST_FINAL_STATUS and message.code != _SWITCHING_PROTOCOLS:
+        if message.code == _SWITCHING_PROTOCOLS:  # no client of ours has asked for it, and none may be told
+            self._fail(BrokenOffError("the worker wants to speak another protocol"))
+            return
+        if message.code < _FIRST_FINAL_STATUS:
             return  # the answer proper is still to come
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():  # an answer too many, or nobody waits any longer

@@ -19,7 +19,9 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from scheduler.daemon.upstream_connection import Connection, NotConnectedError, Reply
 from scheduler.daemon.upstream_target import Origin
 
-_IDLE_S = 30.0
+# Shorter than the five seconds after which the servers of vLLM and SGLang close an idle connection (uvicorn's default):
+# a call sent in that instant would be broken off, and count against the worker.
+_IDLE_S = 4.0
 _NAME_LASTS_S = 10.0
 # Of one name, while another address of it is silent. Source: RFC 8305, section 5.
 _NEXT_ADDRESS_AFTER_S = 0.25
@@ -71,10 +73,12 @@ class ConnectionPool:
 
     def _taken(self, origin: Origin) -> Connection | None:
         idle = self._idle.get(origin)
+        since_s = self._loop.time() - self._idle_s
         while idle:
-            _, connection = idle.pop()
-            if connection.is_usable:
+            at_s, connection = idle.pop()
+            if connection.is_usable and at_s > since_s:
                 return connection
+            connection.abort()
         return None
 
     async def _made(self, origin: Origin) -> Connection:

@@ -21,14 +21,13 @@ class DiskGuard:
     def __init__(
         self, folder: Path, *, min_free_bytes: int = MIN_FREE_BYTES, ballast_bytes: int = BALLAST_BYTES
     ) -> None:
-        self._folder = folder
+        self.folder, self.min_free_bytes = folder, min_free_bytes
         self._ballast = folder / "ballast"
-        self._min_free_bytes = min_free_bytes
         self._ballast_bytes = ballast_bytes
 
     def admits(self) -> bool:
         """Whether there is room for new work. Restores the ballast once there is."""
-        has_room = shutil.disk_usage(self._folder).free >= self._min_free_bytes
+        has_room = shutil.disk_usage(self.folder).free >= self.min_free_bytes
         if has_room and not self._ballast.exists():
             self._lay_ballast()
         return has_room

@@ -116,11 +116,22 @@ class Writer:
         self._on_loop(self._ended.set)
 
     def _commit(self, batch: Sequence[_Write]) -> list[_Answer]:
-        self._has_room = self._disk is None or self._disk.admits()
+        self._look_for_room()
         admitted = [write for write in batch if self._has_room or not write.is_admission]
         refused = [write for write in batch if not self._has_room and write.is_admission]
         full = DiskFullError("the disk is nearly full: no new work is admitted until there is room again")
         return self._commit_admitted(admitted) + [_Answer(write=write, error=full) for write in refused]
+
+    def _look_for_room(self) -> None:
+        if self._disk is None:
+            return
+        had_room, self._has_room = self._has_room, self._disk.admits()
+        if self._has_room and not had_room:
+            _log.info("disk has room", extra={"action": "disk_has_room", "folder": str(self._disk.folder)})
+        elif had_room and not self._has_room:
+            told = {"folder": str(self._disk.folder), "needs_free_mib": self._disk.min_free_bytes // 2**20}
+            fix = "make room there: until then no new work is admitted"
+            _log.error("disk nearly full", extra={"action": "disk_nearly_full", **told, "fix": fix})
 
     def _commit_admitted(self, batch: Sequence[_Write]) -> list[_Answer]:
         try:

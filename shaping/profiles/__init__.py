@@ -26,6 +26,7 @@ from shaping.energy import (
 from shaping.saturation import Traffic
 
 DEFAULT_STACK = "vllm-0.11"
+_MOST_LISTED = 20  # names in an error, which is a line of a log
 _SMALL_CARD_W = (70.0, 150.0)
 _EFFICIENCIES = (
     "memory_efficiency_ratio",
@@ -49,7 +50,7 @@ _POWERS = {
 }
 
 Table = Mapping[str, Any]
-P = TypeVar("P")
+P = TypeVar("P", bound=GpuProfile | ModelProfile | StackProfile)
 
 
 def gpu_profile(name: str) -> GpuProfile:
@@ -199,10 +200,17 @@ def _own_names(profiles: Iterable[GpuProfile] | Iterable[ModelProfile] | Iterabl
     return tuple(sorted({profile.name for profile in profiles}))
 
 
+def _all_of(kind: str, profiles: Mapping[str, P]) -> str:
+    known = sorted({profile.name for profile in profiles.values()})
+    if len(known) > _MOST_LISTED:
+        return f"`slacktide profiles list` shows the {len(known)} that are known"
+    return f"known: {', '.join(known)}"
+
+
 def _find(kind: str, name: str, profiles: Mapping[str, P]) -> P:
     found = profiles.get(name.strip().lower())
     if found is not None:
         return found
     near = difflib.get_close_matches(name.lower(), profiles, n=3, cutoff=0.5)
-    remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(profiles))}"
+    remedy = f"did you mean {' or '.join(near)}?" if near else _all_of(kind, profiles)
     raise ProfileError(f"no {kind} profile is called {name!r}", remedy=remedy)

@@ -154,6 +154,20 @@ async def test_one_that_left_no_longer_counts_as_load_of_its_worker(stream: bool
     assert (len(left.requests), len(right.requests)) == (2, 0)
 
 
+async def test_what_a_worker_may_not_say_in_a_header_is_left_out() -> None:
+    async def says_it_oddly(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\x01\r\nRetry-After: \x7f3\xff\r\n"
+        request.transport.write(head + b"Content-Length: 2\r\n\r\n{}")
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async with a_stand(FakeWorker(says_it_oddly)) as stand:
+        reply = await stand.chat()
+    assert (reply.status, reply.body) == (200, b"{}")
+    assert (reply.headers["Content-Type"], reply.headers["Retry-After"]) == ("application/json", "3")
+
+
 async def begins_and_waits(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)

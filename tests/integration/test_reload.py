@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -109,6 +110,28 @@ async def test_a_model_that_leaves_answers_what_it_has_and_is_unknown_then(tmp_p
         gate.opened.set()
         assert await under_way == 200
         assert await served.chat(model="qwen-2.5-7b") == 200
+
+
+async def test_a_signal_that_comes_while_it_is_being_loaded_is_obeyed_once_it_serves(tmp_path: Path) -> None:
+    settings, later = tmp_path / "slacktide.toml", tmp_path / "later.toml"
+    os.mkfifo(settings)
+    later.write_text(text_of(tmp_path, ["http://127.0.0.1:1", "http://127.0.0.1:2"]), "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "slacktide.main", "serve", "-c", str(settings), "--log-json", stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            pipe = await asyncio.to_thread(settings.open, "w", encoding="utf-8")  # opened once it is being read
+        with pipe:
+            process.send_signal(signal.SIGHUP)
+            pipe.write(text_of(tmp_path, ["http://127.0.0.1:1"]))
+            later.replace(settings)
+        lines = await until(process, "settings_reloaded")
+        assert lines[-1]["workers"] == 2
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), PATIENCE_S)
 
 
 async def test_wrong_settings_leave_the_old_in_force_and_every_problem_in_the_log(tmp_path: Path) -> None:

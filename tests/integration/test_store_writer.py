@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -239,7 +240,11 @@ async def test_on_a_full_disk_reports_use_the_ballast_and_new_work_is_refused(tm
     await full.writer.close()
 
 
-async def test_below_the_watermark_new_work_is_refused_and_reports_go_on(tmp_path: Path) -> None:
+async def test_below_the_watermark_new_work_is_refused_and_reports_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="scheduler.store.writer")
+
     class Filling(DiskGuard):
         has_room = True
 
@@ -257,6 +262,9 @@ async def test_below_the_watermark_new_work_is_refused_and_reports_go_on(tmp_pat
     guard.has_room = True
     assert (await bench.submit("b")).is_new
     await bench.writer.close()
+    full, free = (vars(record) for record in caplog.records)  # once each, however much is refused between
+    assert (full["action"], full["folder"], full["needs_free_mib"]) == ("disk_nearly_full", str(tmp_path), 512)
+    assert free["action"] == "disk_has_room"
 
 
 def test_a_guard_admits_by_what_is_free_and_lays_its_ballast(tmp_path: Path) -> None:

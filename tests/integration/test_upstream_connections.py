@@ -374,6 +374,28 @@ async def test_a_connection_that_is_gone_is_not_asked() -> None:
             await connection.ask(b"", LONG_S)
 
 
+@pytest.mark.parametrize("more", [b"", b"Upgrade: h2c\r\nConnection: upgrade\r\n", b"Content-Length: 2\r\n"])
+async def test_another_protocol_is_no_answer(more: bytes) -> None:
+    async with a_pool_before(answers(b"HTTP/1.1 101 Switching Protocols\r\n" + more + b"\r\n")) as (pool, worker):
+        with pytest.raises(BrokenOffError, match="another protocol"):
+            await ask(pool, worker)
+        assert len(pool) == 0
+
+
+async def test_whoever_reads_an_answer_hears_that_the_pool_is_closed() -> None:
+    async with a_pool_before(answers(STREAM + b"5\r\nfirst\r\n")) as (pool, worker):
+        read, between = await ask(pool, worker), await ask(pool, worker)
+        for reply in (read, between):
+            assert await reply.content.readany() == b"first"
+        waiting = asyncio.create_task(read.content.readany())
+        await asyncio.sleep(0)
+        pool.close()
+        with pytest.raises(BrokenOffError, match="closed here"):
+            await asyncio.wait_for(waiting, SOON_S)
+        with pytest.raises(BrokenOffError, match="closed here"):
+            await between.content.readany()
+
+
 async def test_nobody_there_is_no_connection() -> None:
     async with a_pool_before(answers(OK)) as (pool, worker):
         gone = await asyncio.start_server(worker.serve, "127.0.0.1", 0)
@@ -420,6 +442,31 @@ async def test_an_encrypted_worker_has_to_show_whose_it_is(tmp_path: Path, monke
         reply.close()
     assert len(friends) == 1
     friends.close()
+    server.close()
+
+
+async def test_an_encrypted_one_whose_request_was_not_read_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        await hung_up.wait()
+
+    hung_up = asyncio.Event()
+    certificate = a_certificate(tmp_path)
+    shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shown.load_cert_chain(certificate)
+    monkeypatch.setattr(upstream_pool, "_tls", lambda: ssl.create_default_context(cafile=certificate))
+    server = await asyncio.start_server(RawWorker(behave).serve, "127.0.0.1", 0, ssl=shown)
+    target = Target(f"https://localhost:{server.sockets[0].getsockname()[1]}", [PATH])
+    pool, body = ConnectionPool(connect_s=SOON_S), b"x" * 8 * 1024 * 1024
+    reply = await pool.ask(target.origin, target.head(PATH, {}, len(body)) + body, LONG_S)
+    assert (reply.status, await whole(reply)) == (413, b"")
+    reply.close()
+    assert len(pool) == 0
+    hung_up.set()
+    pool.close()
     server.close()
 
 
@@ -510,6 +557,17 @@ def test_idle_connections_are_closed_in_the_end() -> None:
             assert len(pool) == 1
             loop.ahead_s += 31.0
             await until(lambda: len(pool) == 0)
+            assert await asked(pool, worker) == (200, b"ok")
+            assert worker.connections == 2
+
+    with_a_moved_clock(test)
+
+
+def test_a_connection_that_an_engine_may_be_closing_is_not_used() -> None:
+    async def test(loop: MovedLoop) -> None:
+        async with a_pool_before(answers(OK)) as (pool, worker):
+            await asked(pool, worker)
+            loop.ahead_s += 4.9  # uvicorn closes what was idle for 5 s
             assert await asked(pool, worker) == (200, b"ok")
             assert worker.connections == 2
 

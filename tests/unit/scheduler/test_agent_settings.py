@@ -44,7 +44,15 @@ def test_an_agent_that_nobody_names_is_a_warning() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://gpu1:9402/readings", "http://", "http://[::1", "http://gpu1:port", "http://u:p@gpu1", "http://g?x=1"],
+    [
+        "http://gpu1:9402/readings",
+        "http://",
+        "http://[::1",
+        "http://gpu1:port",
+        "http://u:p@gpu1",
+        "http://g?x=1",
+        "http://a..b",
+    ],
 )
 def test_what_is_no_plain_address_is_refused(url: str) -> None:
     (problem,) = told(REGION + WORKER + AGENT.replace("http://gpu1:9402", url))

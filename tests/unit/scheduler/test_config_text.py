@@ -162,6 +162,32 @@ def test_a_launch_needs_a_region_to_run_in() -> None:
     assert problems(LAUNCH) == ["s.toml:1:1: no [[region]] to run in (add one with name and zone)"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://", "http://[::1:8000", "http://gpu1:99999", "http://gpu1:0", "http://gpu 1", "http://gpu1:8000 "),
+        *("http://a..b", f"http://{'a' * 64}", "http://gpu1?x=1", "http://gpu1#x"),
+    ],
+)
+def test_an_address_that_nobody_can_call_is_refused(url: str) -> None:
+    worker = f'[[worker]]\nurl = "{url}"\nmodels = ["m"]\nregion = "north"\n'
+    hint = "write scheme, host and port, such as http://gpu1:8000"
+    assert problems(REGION + worker) == [f"s.toml:9:1: {url!r} is no address of a worker ({hint})"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:8000", "https://u:p@gpu1/models/", "http://gpu_1.example:8000", "http://ü.example"]
+)
+def test_an_address_may_have_credentials_and_a_path(url: str) -> None:
+    worker = f'[[worker]]\nurl = "{url}"\nmodels = ["m"]\nregion = "north"\n'
+    assert not any("address" in one for one in warnings(REGION + worker))
+
+
+def test_a_worker_is_named_without_the_v1_of_its_calls() -> None:
+    worker = '[[worker]]\nurl = "http://gpu1:8000/v1/"\nmodels = ["m"]\nregion = "north"\n'
+    assert any("would go to /v1/v1 (leave it out)" in one for one in warnings(REGION + worker))
+
+
 def test_a_worker_names_a_region_that_exists() -> None:
     worker = '[[worker]]\nurl = "http://localhost:8000"\nmodels = ["m"]\nregion = "south"\n'
     assert problems(REGION + worker) == ["s.toml:11:1: no [[region]] is called 'south' (did you mean 'north'?)"]

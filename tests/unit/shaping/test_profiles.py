@@ -54,6 +54,8 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         model_profile("llama3.1-8b")
     with pytest.raises(ProfileError, match=r"known: vllm-0.11, vllm-0.2, vllm-0.5.4"):
         stack_profile("zzz")
+    with pytest.raises(ProfileError, match=r"`slacktide profiles list` shows the 76 that are known"):
+        model_profile("in-house")
 
 
 def test_every_profile_loads_and_names_its_source() -> None:

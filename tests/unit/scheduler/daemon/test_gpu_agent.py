@@ -159,4 +159,6 @@ async def test_whether_it_lives_is_open_and_all_else_is_not_there() -> None:
 
 async def test_without_a_token_only_loopback_names_are_answered() -> None:
     assert (await answer("", "/readings", Host="localhost:9402"))[0] == 200
-    assert (await answer("", "/readings", Host="rebound.example"))[0] == 421
+    assert (await answer("", "/readings", Host="[::1]:9402"))[0] == 200
+    for host in ("rebound.example", "rebound.example:99999999", "[x", "localhost@rebound.example"):
+        assert (await answer("", "/readings", Host=host))[0] == 421

@@ -1,0 +1,26 @@
+"""Addresses in the settings, before anybody calls them. Decides which ones nobody could; looks none up."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+def is_host(name: str) -> bool:
+    """Whether it can be looked up at all, or is an IP address."""
+    if not name or not name.isprintable() or " " in name:
+        return False
+    try:
+        name.encode("idna")
+    except UnicodeError:  # an empty label, or one of more than 63 characters
+        return False
+    return True
+
+
+def is_base(url: str) -> bool:
+    """Whether paths may follow it: scheme, host and perhaps credentials, a port and a path."""
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:  # half a bracket, or no number for a port
+        return False
+    return is_plain and url.isprintable() and " " not in url and is_host(parts.hostname or "")
