@@ -28,6 +28,7 @@ from scheduler.daemon import (
     fine_tuning_api,
     jobs_api,
     keys_api,
+    quotas_api,
     reloading,
     requests_api,
     session_api,
@@ -380,11 +381,10 @@ class Daemon:
         self.batches_api.add_routes(app)
         self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
-        keys_api.KeysApi(env=self.env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(
-            app
-        )
+        keys_api.KeysApi(env=self.env, reads=self.reads, guard=self.guard, audit=audit).add_routes(app)
         session_api.SessionApi(env=self.env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
+        quotas_api.QuotasApi(env=self.env, audit=audit, book=self.quotas).add_routes(app)
         requests_api.RequestsApi(
             env=self.env, records=self.gateway.records, accounts=self.accounts, reads=self.reads
         ).add_routes(app)

@@ -152,4 +152,13 @@ TENANT_USE = Table(
     Column("unpriced_kwh", Double, nullable=False),
 )
 
+TENANT_QUOTAS = Table(
+    "tenant_quotas",
+    METADATA,
+    Column("tenant", Text, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("per", Text, primary_key=True),
+    Column("most_cost", Double, nullable=False),
+)
+
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
