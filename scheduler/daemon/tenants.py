@@ -17,7 +17,7 @@ from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
 from scheduler.jobs import Job, JobKind
 from scheduler.ledger import EnergyUse, Subject, realised_then_expected
-from scheduler.planning.plan import Placement, Refusal, Segment
+from scheduler.planning.plan import Cause, Placement, Refusal, Segment
 from scheduler.planning.planner import OpenJob, Planner
 from scheduler.planning.reasons.nearest_change import Change, nearest_changes
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S
@@ -29,6 +29,7 @@ from scheduler.planning.weighed.admission import (
     Overdrawn,
     Place,
     admitted,
+    overdrawn,
     planned,
 )
 from scheduler.planning.weighed.kept_budgets import BudgetedPlanner
@@ -170,6 +171,21 @@ class TenantBudgets:
         standings = self.standings(now_s) if self.limits(job.tenant) else []
         return admitted(job, place, standings, self.bill())
 
+    def let_go(self, job_id: str, now_s: float) -> Overdrawn | None:
+        """Promise what the rest of a job on hold will cost, or say which budget cannot pay for it.
+
+        A job on hold reserves nothing, so others may have what it would have cost.
+        """
+        job, segments = self._runner.engine.job(job_id), self._runner.engine.appraise_held(job_id, now_s)
+        if job is None or segments is None or not self.limits(job.tenant):
+            return None
+        standings = [one for one in self.standings(now_s) if one.budget.covers(job.tenant)]
+        over = overdrawn(job, segments, standings, self.bill())
+        if over is None and segments:
+            placement = Placement(job_id=job_id, segments=tuple(segments), cause=Cause.CLEANEST)
+            self._promised[job_id] = Admitted(job=job, placement=placement)
+        return over
+
     def promise(self, accepted: Admitted) -> None:
         """It is being made durable: whoever asks next finds its cost planned."""
         if self.limits(accepted.job.tenant):
@@ -210,7 +226,10 @@ class TenantBudgets:
         return [*known, *((one.job, one.placement.segments) for one in self._unheard())]
 
     def _unheard(self) -> list[Admitted]:
-        self._promised = {name: one for name, one in self._promised.items() if self._runner.engine.job(name) is None}
+        engine = self._runner.engine
+        self._promised = {
+            name: one for name, one in self._promised.items() if engine.job(name) is None or engine.is_on_hold(name)
+        }
         return list(self._promised.values())
 
     def bill(self) -> Bill:

@@ -55,7 +55,7 @@ async def test_a_launch_that_comes_is_submitted_and_one_that_leaves_still_runs_w
         assert daemon.runner.engine.placement(MIDNIGHT) == before
         async with client.post(f"/api/v1/jobs/{MIDNIGHT}/cancel") as answer:
             assert answer.status == 200
-        await reload(daemon, tmp_path, a_launch(tmp_path, name="soon", within_s="90m"))
+        await reload(daemon, tmp_path, a_launch(tmp_path, name="soon", within_s="1h"))
         await until(lambda: daemon.runner.engine.job("soon-2022-01-01T0000") is not None)
         await reload(daemon, tmp_path, {})
         await until_state(client, "soon-2022-01-01T0000", "succeeded")
