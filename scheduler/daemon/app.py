@@ -50,6 +50,7 @@ from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.http import make_app
 from scheduler.daemon.interactive import InteractiveHours
+from scheduler.daemon.job_spans import JobSpans
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
@@ -206,7 +207,8 @@ class Daemon:
             await self.accounts.flush()
             await self.quotas.flush(self.writer)
         await self.writer.close()
-        if self.tracing is not None:
+        if self.tracing is not None and self.job_spans is not None:
+            self.job_spans.close()
             await self.env.in_thread(self.tracing.close)
         self.reads.close()
         self.journal.close()
@@ -249,7 +251,14 @@ class Daemon:
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
         self.first_plans = FirstPlans()
-        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal, self.first_plans.started)
+        self.job_spans = None if self.tracing is None else JobSpans(self.tracing)
+        self.runner = Runner(
+            env,
+            Engine(regions=regions, planner=planner),
+            self.journal,
+            self.first_plans.started,
+            None if self.job_spans is None else self.job_spans.told,
+        )
         self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
         if interactive.is_learning:
             self.wanted.capacity.set()  # what is known already is read beside the first requests

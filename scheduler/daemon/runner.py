@@ -41,8 +41,13 @@ class Runner:
         engine: Engine,
         journal: JournalFile | None = None,
         on_start: Callable[[Job, Placement, float], None] | None = None,
+        on_decision: Callable[[Sequence[Event], Sequence[Command]], None] | None = None,
     ) -> None:
-        """`on_start` hears of each run that is ordered: its job, its place, and the seconds of it done before."""
+        """`on_start` hears of each run that is ordered: its job, its place, and the seconds of it done before.
+
+        `on_decision` hears of everything that the engine was told and said.
+        """
+        self._on_decision = on_decision
         self.engine = engine
         self._on_start = on_start
         self._env = env
@@ -72,6 +77,8 @@ class Runner:
         commands = self.engine.decide(taken, now_s)
         if self._journal is not None and (taken or commands):
             self._journal.append(now_s, taken, commands)
+        if self._on_decision is not None:
+            self._on_decision(taken, commands)
         for command in commands:
             self._log(command)
             self._tell_start(command)
