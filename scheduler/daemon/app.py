@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
 from scheduler.daemon import (
@@ -37,6 +36,7 @@ from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.capacity import Capacity
+from scheduler.daemon.clean_hours import CleanHours
 from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import events_api, savings_api
 from scheduler.daemon.dashboard import page as status_page
@@ -71,7 +71,6 @@ from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.tenants import TenantBudgets
 from scheduler.daemon.timers import Timers, Wanted
 from scheduler.daemon.tracing import Tracing
-from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
@@ -264,6 +263,7 @@ class Daemon:
             self.wanted.capacity.set()  # what is known already is read beside the first requests
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
+        self.clean_hours = CleanHours(settings, self.poller)
         budgets = budgets_of(settings.budget)
         self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
         self.quotas = QuotaBook(env, limits_of(settings.tenant), self.budgets)
@@ -289,11 +289,11 @@ class Daemon:
         self.gateway = Gateway(
             env=env,
             settings=settings,
-            clean_hours=self,
+            clean_hours=self.clean_hours,
             sink=self.accounts,
             metrics=self.metrics,
             batch_of=self.batch_of,
-            grid_of=self.grid_of,
+            grid_of=self.clean_hours.grid_of,
             quotas=self.quotas,
             pool_budgets=self.pool_budgets,
         )
@@ -360,7 +360,7 @@ class Daemon:
             path=self.gateway.batch_path(),
             files=folder,
             folder=self._folder / "batches",
-            clean_hours=self.batch_release_at_s,
+            clean_hours=self.clean_hours.batch_release_at_s,
         )
         self.batches_api = batches_api.BatchesApi(
             env=self.env,
@@ -434,29 +434,6 @@ class Daemon:
         return events_api.EventsApi(env=self.env, guard=self.guard, sights=self.sights, metrics=self.metrics)
 
     # -- what the parts ask of each other -----------------------------------------------------------------------------
-
-    def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
-        """The gateway's question: when a deferrable request should go."""
-        if self.settings.planning.policy == "run_now":
-            return now_s
-        zone = next(one.zone for one in self.settings.region if one.name == region)
-        return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
-
-    def batch_release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
-        """The batches' question: when lines that can be left off and begun again should go."""
-        if self.settings.planning.policy == "run_now":
-            return now_s
-        return fluid_release_at_s(self.grid_of(region), now_s, duration_s, release_by_s)
-
-    def grid_of(self, region: str) -> IntensitySeries | None:
-        """The gateway's question: what is known of a region's grid."""
-        zone = next(one.zone for one in self.settings.region if one.name == region)
-        return self.poller.forecasts().get(zone)
-
-    def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
-        """The gateway's question: what the grid of a region emits now."""
-        series = self.grid_of(region)
-        return series.at(now_s) if series is not None and series.covers(now_s, now_s + 1.0) else None
 
     def batch_of(self, job_id: str) -> Job | None:
         """The gateway's question: which open batch a request belongs to."""
