@@ -23,6 +23,7 @@ from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteS
 from scheduler.outlier_settings import OutlierSettings
 from scheduler.quantities import parse_duration_s, parse_power_w
 from scheduler.quota_settings import TenantSettings
+from scheduler.work_settings import ShapeSettings
 from shaping.phases import Objective
 from shaping.policy import Holding, ShapingPolicy
 
@@ -422,7 +423,7 @@ class HyperparameterSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class FineTuningSettings:
+class FineTuningSettings(ShapeSettings):
     """[[fine_tuning]]: a model that clients of /v1/fine_tuning/jobs may train, and what that takes."""
 
     model: Annotated[str, Field(min_length=1, description="Name by which clients ask for it.")]
@@ -442,7 +443,7 @@ class FineTuningSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class LaunchSettings:
+class LaunchSettings(ShapeSettings):
     """[[launch]]: a training or other command that recurs."""
 
     # It begins the ids of its jobs, and with them the names of their runs.

@@ -37,6 +37,7 @@ from scheduler.identity_settings import OidcSettings
 from scheduler.objective_settings import unpriced
 from scheduler.templates import placeholders
 from scheduler.toml_positions import KeyPath
+from scheduler.work_settings import most_power_w, shape_mistakes
 
 ARCHETYPES = ("solar", "wind", "hydro", "coal")
 
@@ -433,6 +434,7 @@ def _launches(settings: Settings) -> Iterator[Finding]:
     for index, launch in enumerate(settings.launch):
         path: KeyPath = ("launch", index)
         yield from _schedule(path, launch)
+        yield from _shape(path, launch)
         yield from _end(path, launch)
         for place, name in enumerate(launch.regions):
             if name not in regions:
@@ -451,12 +453,18 @@ def _fine_tunings(settings: Settings) -> Iterator[Finding]:
             yield Finding(path=(*path, "template"), what=f"no [[template]] is called {one.template!r}", hint=hint)
         else:
             yield from _placeholders(path, one, placeholders(commands[one.template]))
+        yield from _shape(path, one)
         if one.within_s < one.duration_s:
             yield Finding(path=(*path, "within_s"), what="is shorter than duration_s: no run can be in time")
         for place, name in enumerate(one.regions):
             if name not in regions:
                 yield _unknown_region((*path, "regions", place), name, list(regions))
         yield from _room(path, one, [regions[name] for name in one.regions or regions if name in regions])
+
+
+def _shape(path: KeyPath, work: LaunchSettings | FineTuningSettings) -> Iterator[Finding]:
+    for key, what, hint in shape_mistakes(work):
+        yield Finding(path=(*path, key), what=what, hint=hint)
 
 
 def _placeholders(path: KeyPath, one: FineTuningSettings, wanted: frozenset[str]) -> Iterator[Finding]:
@@ -523,10 +531,10 @@ def _room(
             path=(*path, "gpus"),
             what=f"wants {launch.gpus} GPUs, and no region that it may run in has more than {most}",
         )
-    elif allowed and not any(_has_power(region, launch.power_w) for region in allowed):
+    elif allowed and not any(_has_power(region, most_power_w(launch)) for region in allowed):
         yield Finding(
-            path=(*path, "power_w"),
-            what=f"draws {launch.power_w:g} W, with PUE above the power cap of every region that it may run in",
+            path=(*path, "power_profile" if launch.power_profile else "power_w"),
+            what=f"draws {most_power_w(launch):g} W, with PUE above the power cap of every region that it may run in",
             hint="raise power_cap_kw, or name another region",
         )
 

@@ -129,6 +129,22 @@ class Engine:
         newly_late = set(plan.refusals) - self._late_ids()
         return plan.placements[job.id] if not newly_late else plan.refusals.get(job.id, answer)
 
+    def appraise_held(self, job_id: str, now_s: float) -> Sequence[Segment] | None:
+        """When the rest of a job on hold would run if it were let go now; None for one that is not, or runs still.
+
+        Where it cannot be in time any more it would run at once.
+        """
+        entry = self._jobs.get(job_id)
+        if entry is None or not entry.is_on_hold or entry.running is not None:
+            return None
+        rest = replace(self._as_open(entry, now_s), planned=None)
+        others = [one for one in self._open_jobs(now_s) if one.job.id != job_id]
+        answer = self.planner.place(rest, others, self.regions, self.forecasts, now_s)
+        if isinstance(answer, Placement):
+            return answer.segments
+        region = next((one.name for one in self.regions if not entry.job.regions or one.name in entry.job.regions), "")
+        return (Segment(region=region, start_at_s=now_s, end_at_s=now_s + rest.remaining_s),) if region else ()
+
     def placement(self, job_id: str) -> Placement | None:
         entry = self._jobs.get(job_id)
         return entry.placement if entry else None

@@ -17,6 +17,7 @@ import msgspec
 from scheduler.config import FineTuningSettings, HyperparameterSettings
 from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, JobState
 from scheduler.quantities import QuantityError, parse_duration_s, parse_instant_s
+from scheduler.work_settings import phases_of, power_of_w, speeds_of
 
 # What a template may name beside its hyperparameters.
 OWN_PLACEHOLDERS = ("training_file", "validation_file", "output", "model", "suffix", "seed")
@@ -141,7 +142,7 @@ def job_of(
         earliest_start_at_s=now_s,
         deadline_at_s=_deadline_at_s(asked, settings, now_s),
         duration_s=settings.duration_s,
-        power_w=settings.power_w,
+        power_w=power_of_w(settings),
         gpus=settings.gpus,
         interruption=interruption,
         regions=settings.regions,
@@ -149,6 +150,8 @@ def job_of(
         label=f"fine-tuning {settings.model}",
         template=settings.template,
         arguments=tuple(sorted(arguments.items())),
+        power_profile=phases_of(settings),
+        elastic=speeds_of(settings),
     )
 
 

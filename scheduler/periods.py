@@ -16,6 +16,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from scheduler.config import LaunchSettings
 from scheduler.jobs import Interruption, Job, JobKind
+from scheduler.work_settings import phases_of, power_of_w, speeds_of
 
 # Longer than clocks are ever moved. Asked from inside the hour that a change leaves out, or repeats, the trigger does
 # not know of the tick before it; so the search begins before any such hour.
@@ -70,12 +71,14 @@ def job_of(launch: LaunchSettings, period: Period, now_s: float) -> Job:
         earliest_start_at_s=earliest_s,
         deadline_at_s=max(period.finish_by_s, earliest_s + launch.duration_s),
         duration_s=launch.duration_s,
-        power_w=launch.power_w,
+        power_w=power_of_w(launch),
         gpus=launch.gpus,
         interruption=_interruption(launch),
         regions=launch.regions,
         label=launch.name,
         template=template_of(launch),
+        power_profile=phases_of(launch),
+        elastic=speeds_of(launch),
     )
 
 

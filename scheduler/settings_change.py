@@ -9,13 +9,46 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from scheduler.config import RegionSettings, Settings, WorkerSettings
+from scheduler.objective_settings import SiteSettings
 
-_WHOLE_TABLES = frozenset({"worker", "feed", "template", "fine_tuning", "tenant", "outliers"})
+_WHOLE_TABLES = frozenset(
+    {
+        "worker",
+        "feed",
+        "template",
+        "fine_tuning",
+        "tenant",
+        "outliers",
+        "launch",
+        "model_pool",
+        "budget",
+        "price",
+        "objective",
+        "consolidation",
+        "hand_over",
+    }
+)
 _KEYS = {
     "server": frozenset({"keys_sha256", "drain_s"}),
     "shaping": frozenset({"max_held", "flex_deadline_s", "flex_margin_s"}),
+    "planning": frozenset({"replan_s", "duration_quantile_ratio", "interactive_quantile_ratio", "correct_forecasts"}),
 }
-_REGION_KEYS = frozenset({"gpus", "power_cap_kw", "interactive_gpus", "reserved", "maintenance"})
+_REGION_KEYS = frozenset(
+    {"gpus", "power_cap_kw", "interactive_gpus", "reserved", "maintenance", *(one.name for one in fields(SiteSettings))}
+)
+# Why the others take a start, by the table they stand in; docs/workers.md has the same.
+_WHY = {
+    "server": "its sockets and its folder are opened once",
+    "shaping": "what is held was timed by it",
+    "batches": "lines under way were let in by it",
+    "planning": "a journal and its leases are of one life of the daemon",
+    "telemetry": "meters are opened once",
+    "agent": "meters are opened once",
+    "worker": "its meter and its turn on shared GPUs are set up once",
+    "tracing": "its exporter is opened once",
+    "oidc": "whether the door asks for keys is settled before it opens",
+    "region": "jobs, the ledger and the journal name regions, their zones and GPUs as they were",
+}
 # Their meters and their turns are set up once.
 _FIXED_WORKER_KEYS = ("devices", "agent", "shares_gpu")
 
@@ -23,6 +56,11 @@ _FIXED_WORKER_KEYS = ("devices", "agent", "shares_gpu")
 def fixed_changes(before: Settings, after: Settings) -> list[str]:
     """The changed keys that only a start takes up, as the file spells them, in the order of the tables."""
     return list(_changes(before, after))
+
+
+def why_fixed(key: str) -> str:
+    """Why one of these takes a start."""
+    return _WHY[key.partition(" ")[0].partition(".")[0]]
 
 
 def _changes(before: Settings, after: Settings) -> Iterator[str]:

@@ -90,6 +90,11 @@ def key_path(key_id: str, action: str) -> str:
     return f"keys/{quote(key_id, safe='')}/{action}"
 
 
+def quota_path(tenant: str, action: str = "") -> str:
+    """Where a tenant's quota lives under /api/v1."""
+    return f"quotas/{quote(tenant, safe='')}" + (f"/{action}" if action else "")
+
+
 def _read(response: requests.Response, url: str) -> Any:
     try:
         answer = response.json()

@@ -32,19 +32,26 @@ async def reload(daemon: Daemon, config: Path) -> bool:
     """Whether the file is in force now; every reason against it is in the log."""
     from intensity_feeds.trace import TraceError
     from scheduler.config_text import SettingsError, read_settings
+    from scheduler.daemon.model_routing import ModelPoolError
     from scheduler.daemon.reloading import FixedSettingsError
     from scheduler.daemon.worker_profiles import CalibrationFileError
+    from scheduler.settings_change import why_fixed
+    from scheduler.store.contract import StoreBusyError
 
     try:
         text = await asyncio.to_thread(config.read_text, "utf-8")
         read = read_settings(text, str(config), os.environ)
         await daemon.reload(read.settings)
     except SettingsError as error:
-        _refuse([str(problem) for problem in error.problems])
+        for problem in error.problems:
+            _refuse(str(problem))
     except FixedSettingsError as error:
-        _refuse([f"{key}: only a start takes this up" for key in error.keys])
-    except (TraceError, CalibrationFileError, OSError, UnicodeDecodeError) as error:
-        _refuse([str(error)])
+        for key in error.keys:
+            _refuse(f"{key}: only a start takes this up", why=why_fixed(key))
+    except ModelPoolError as error:
+        _refuse(str(error), remedy=error.remedy)
+    except (TraceError, CalibrationFileError, StoreBusyError, OSError, UnicodeDecodeError) as error:
+        _refuse(str(error))
     else:
         for warning in read.warnings:
             log.warning("settings doubtful", extra={"action": "settings_doubtful", "problem": str(warning)})
@@ -52,6 +59,5 @@ async def reload(daemon: Daemon, config: Path) -> bool:
     return False
 
 
-def _refuse(problems: list[str]) -> None:
-    for problem in problems:
-        log.error("settings not reloaded", extra={"action": "settings_refused", "problem": problem})
+def _refuse(problem: str, **more: str) -> None:
+    log.error("settings not reloaded", extra={"action": "settings_refused", "problem": problem, **more})

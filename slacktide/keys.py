@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from slacktide.keys_quota import quota
 from slacktide.submit import DEFAULT_URL, URL_OPTION
 from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, say
 
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, list, rotate and revoke keys.")
+
+keys_app.command("quota", short_help="Show or set what a tenant may use.")(quota)
 
 _ID = typer.Argument(metavar="ID", help="Id of the key, as `slacktide keys list` shows it.")
 

@@ -74,6 +74,16 @@ class Accounts:
                 log.warning("uses not written", extra=fields)
                 return
 
+    @property
+    def unwritten(self) -> Sequence[EnergyUse]:
+        """Counted, and in no ledger yet."""
+        return self._unwritten
+
+    async def settle_writes(self) -> None:
+        """Until what was booked by now is in the ledger, or among `unwritten` again. Raises StoreBusyError."""
+        await self.flush()
+        await self._writer.write(lambda store: None)  # after all that was on its way before
+
     async def run(self) -> None:
         """Flush until cancelled."""
         while True:

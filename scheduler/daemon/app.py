@@ -16,14 +16,9 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC
 from pathlib import Path
 from typing import IO
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
-
-from intensity_feeds.series import IntensitySeries
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
 from scheduler.daemon import (
@@ -33,6 +28,7 @@ from scheduler.daemon import (
     fine_tuning_api,
     jobs_api,
     keys_api,
+    quotas_api,
     reloading,
     requests_api,
     session_api,
@@ -40,7 +36,8 @@ from scheduler.daemon import (
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
-from scheduler.daemon.capacity import REFRESH_S, Capacity
+from scheduler.daemon.capacity import Capacity
+from scheduler.daemon.clean_hours import CleanHours
 from scheduler.daemon.cron import Cron
 from scheduler.daemon.dashboard import events_api, savings_api
 from scheduler.daemon.dashboard import page as status_page
@@ -53,6 +50,7 @@ from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.http import make_app
 from scheduler.daemon.interactive import InteractiveHours
+from scheduler.daemon.job_spans import JobSpans
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
@@ -71,8 +69,8 @@ from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
 from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.tenants import TenantBudgets
+from scheduler.daemon.timers import Timers, Wanted
 from scheduler.daemon.tracing import Tracing
-from scheduler.deferral import fluid_release_at_s, release_at_s
 from scheduler.engine import Engine
 from scheduler.events import Tick
 from scheduler.jobs import Job, JobKind
@@ -94,15 +92,8 @@ log = logging.getLogger(__name__)
 
 PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "run_now": RunNowPlanner}
 
-# Ticks that a timer missed are found by this look, whatever happened to the timer.
-_CRON_LOOK_S = 60.0
-_SHORTEST_LOOK_S = 0.25  # real, under a clock that runs ahead
 _COUNT_S = 5.0
 _KEYS_S = 5.0  # real
-# What grids really emitted is known hours later.
-_BUDGETS_S = 3600.0
-# Day-ahead prices are written at some hour of the day before.
-_PRICES_S = 600.0
 _FIRST_POLL_S = 15.0
 
 
@@ -121,8 +112,7 @@ class Daemon:
         """Raises NoTracingLibraryError."""
         self.settings, self.env, self._environment = settings, env, environment
         self._folder = Path(settings.server.state_dir).expanduser()
-        self._stopping, self._poll_wanted, self._cron_wanted = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._capacity_wanted, self._budgets_wanted, self._prices_wanted = (asyncio.Event() for _ in range(3))
+        self._stopping, self.wanted = asyncio.Event(), Wanted()
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
@@ -155,7 +145,7 @@ class Daemon:
         await self.gateway.start()
         await self.listener.start()
         self.cookbook.base_url = self.listener.base_url
-        self._timers.start()
+        self.timers.start()
         self._tasks = asyncio.create_task(self._run(), name="daemon")
         log.info("daemon serves", extra={"action": "daemon_ready", "address": self.listener.base_url})
 
@@ -169,18 +159,19 @@ class Daemon:
         self._stopping.set()
 
     async def reload(self, settings: Settings) -> None:
-        """Take new settings up, all or none. Raises FixedSettingsError, TraceError, CalibrationFileError."""
+        """Take new settings up, all or none. Raises as reloading.py says."""
         await reloading.take_up(self, settings, self._environment, self._folder)
 
     def look_again(self) -> None:
-        """Other feeds or other room: ask and plan now, not at the next timer."""
-        self._poll_wanted.set()
-        self._capacity_wanted.set()
-        self._timers.reschedule_job("poll", trigger="interval", seconds=self.env.real_s(self._poll_s()))
+        """Other feeds, other room or other launches: ask and plan now, not at the next timer."""
+        self.timers.take_up(self.settings)
+        self.wanted.poll.set()
+        self.wanted.capacity.set()
+        self.wanted.cron.set()
 
     def look_at_prices(self) -> None:
         """Have the file of prices looked at now, not at the next timer."""
-        self._prices_wanted.set()
+        self.wanted.prices.set()
 
     async def wait(self) -> None:
         """Until it is asked to stop. Raises StoreBrokenError, and whatever ended a task that must not end."""
@@ -198,7 +189,7 @@ class Daemon:
         log.info("daemon drains", extra={"action": "daemon_drain"})
         self.api.is_draining = True
         self.events.close()
-        self._timers.shutdown(wait=False)
+        self.timers.stop()
         if self._deciding is not None:  # before the requests are waited for: no run is started any more
             self._deciding.cancel()
         self.batches.hold()
@@ -215,7 +206,8 @@ class Daemon:
             await self.accounts.flush()
             await self.quotas.flush(self.writer)
         await self.writer.close()
-        if self.tracing is not None:
+        if self.tracing is not None and self.job_spans is not None:
+            self.job_spans.close()
             await self.env.in_thread(self.tracing.close)
         self.reads.close()
         self.journal.close()
@@ -238,11 +230,12 @@ class Daemon:
             group.create_task(self.resolver.run(), name="names of workers")
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
-            group.create_task(_whenever(self._poll_wanted, self.poller.poll), name="poller")
-            group.create_task(_whenever(self._budgets_wanted, self.budgets.refresh), name="budgets")
-            group.create_task(_whenever(self._prices_wanted, self._look_at_prices), name="prices")
-            group.create_task(_whenever(self._capacity_wanted, self.capacity.refresh), name="capacity")
-            group.create_task(_whenever(self._cron_wanted, self.cron.submit_due), name="cron")
+            group.create_task(_whenever(self.wanted.poll, self.poller.poll), name="poller")
+            group.create_task(_whenever(self.wanted.plan, self._replan), name="plans")
+            group.create_task(_whenever(self.wanted.budgets, self.budgets.refresh), name="budgets")
+            group.create_task(_whenever(self.wanted.prices, self._look_at_prices), name="prices")
+            group.create_task(_whenever(self.wanted.capacity, self.capacity.refresh), name="capacity")
+            group.create_task(_whenever(self.wanted.cron, self.cron.submit_due), name="cron")
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
@@ -256,12 +249,19 @@ class Daemon:
         self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
         self.reads = SqlReader(self._database_url())
         self.past = PastWork(settings.planning.duration_quantile_ratio)
-        self.runner = Runner(env, Engine(regions=regions, planner=planner), self.journal)
+        self.job_spans = None if self.tracing is None else JobSpans(self.tracing)
+        self.runner = Runner(
+            env,
+            Engine(regions=regions, planner=planner),
+            self.journal,
+            None if self.job_spans is None else self.job_spans.told,
+        )
         self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
         if interactive.is_learning:
-            self._capacity_wanted.set()  # what is known already is read beside the first requests
+            self.wanted.capacity.set()  # what is known already is read beside the first requests
         zones = sorted({region.zone for region in settings.region})
         self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
+        self.clean_hours = CleanHours(settings, self.poller)
         budgets = budgets_of(settings.budget)
         self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
         self.quotas = QuotaBook(env, limits_of(settings.tenant), self.budgets)
@@ -287,11 +287,11 @@ class Daemon:
         self.gateway = Gateway(
             env=env,
             settings=settings,
-            clean_hours=self,
+            clean_hours=self.clean_hours,
             sink=self.accounts,
             metrics=self.metrics,
             batch_of=self.batch_of,
-            grid_of=self.grid_of,
+            grid_of=self.clean_hours.grid_of,
             quotas=self.quotas,
             pool_budgets=self.pool_budgets,
         )
@@ -334,7 +334,7 @@ class Daemon:
             folder=self._folder / "fine_tunes",
             placement_of=lambda job_id: self.runner.engine.placement(job_id),
         )
-        self._set_timers()
+        self.timers = Timers(env, self.wanted, settings)
 
     def _planner(self, sites: Sites) -> Planner:
         return weighed(PLANNERS[self.settings.planning.policy](), self.settings.objective.weights, sites)
@@ -358,7 +358,7 @@ class Daemon:
             path=self.gateway.batch_path(),
             files=folder,
             folder=self._folder / "batches",
-            clean_hours=self.batch_release_at_s,
+            clean_hours=self.clean_hours.batch_release_at_s,
         )
         self.batches_api = batches_api.BatchesApi(
             env=self.env,
@@ -391,11 +391,10 @@ class Daemon:
         ).add_routes(app)
         self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
-        keys_api.KeysApi(env=self.env, writer=self.writer, reads=self.reads, guard=self.guard, audit=audit).add_routes(
-            app
-        )
+        keys_api.KeysApi(env=self.env, reads=self.reads, guard=self.guard, audit=audit).add_routes(app)
         session_api.SessionApi(env=self.env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
+        quotas_api.QuotasApi(env=self.env, audit=audit, book=self.quotas).add_routes(app)
         requests_api.RequestsApi(
             env=self.env, records=self.gateway.records, accounts=self.accounts, reads=self.reads
         ).add_routes(app)
@@ -435,57 +434,7 @@ class Daemon:
         )
         return events_api.EventsApi(env=self.env, guard=self.guard, sights=self.sights, metrics=self.metrics)
 
-    def _poll_s(self) -> float:
-        return min((feed.poll_s for feed in self.settings.feed), default=self.settings.planning.replan_s)
-
-    def _set_timers(self) -> None:
-        # APScheduler drops what is a second late by default; here late is better than never, and once is enough.
-        defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        self._timers = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
-        every = self.env.real_s
-        add = self._timers.add_job
-        add(_wake, "interval", (self._poll_wanted,), seconds=every(self._poll_s()), id="poll")
-        add(self._replan, "interval", seconds=every(self.settings.planning.replan_s), id="replan")
-        add(_wake, "interval", (self._cron_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_CRON_LOOK_S)), id="cron look")
-        if self.settings.budget:
-            add(
-                _wake,
-                "interval",
-                (self._budgets_wanted,),
-                seconds=max(_SHORTEST_LOOK_S, every(_BUDGETS_S)),
-                id="budgets",
-            )
-        if self.settings.price.trace:
-            add(_wake, "interval", (self._prices_wanted,), seconds=max(_SHORTEST_LOOK_S, every(_PRICES_S)), id="prices")
-        add(_wake, "interval", (self._capacity_wanted,), seconds=every(REFRESH_S), id="capacity")
-        for launch in self.settings.launch:
-            trigger = CronTrigger.from_crontab(launch.cron, timezone=launch.timezone)
-            add(_wake, trigger, (self._cron_wanted,), id=f"cron {launch.name}")
-
     # -- what the parts ask of each other -----------------------------------------------------------------------------
-
-    def release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
-        """The gateway's question: when a deferrable request should go."""
-        if self.settings.planning.policy == "run_now":
-            return now_s
-        zone = next(one.zone for one in self.settings.region if one.name == region)
-        return release_at_s(self.poller.forecasts().get(zone), now_s, duration_s, release_by_s)
-
-    def batch_release_at_s(self, region: str, now_s: float, duration_s: float, release_by_s: float) -> float:
-        """The batches' question: when lines that can be left off and begun again should go."""
-        if self.settings.planning.policy == "run_now":
-            return now_s
-        return fluid_release_at_s(self.grid_of(region), now_s, duration_s, release_by_s)
-
-    def grid_of(self, region: str) -> IntensitySeries | None:
-        """The gateway's question: what is known of a region's grid."""
-        zone = next(one.zone for one in self.settings.region if one.name == region)
-        return self.poller.forecasts().get(zone)
-
-    def intensity_gco2e_per_kwh(self, region: str, now_s: float) -> float | None:
-        """The gateway's question: what the grid of a region emits now."""
-        series = self.grid_of(region)
-        return series.at(now_s) if series is not None and series.covers(now_s, now_s + 1.0) else None
 
     def batch_of(self, job_id: str) -> Job | None:
         """The gateway's question: which open batch a request belongs to."""
@@ -518,9 +467,16 @@ class Daemon:
         self._stopping.set()
 
     async def _look_at_prices(self) -> None:
-        await self.prices.refresh(self._on_prices_changed)
+        looked_at = self.prices
 
-    def _on_prices_changed(self, prices: Prices) -> None:
+        def take_up(prices: Prices) -> None:
+            if self.prices is looked_at:  # else other settings have named another file meanwhile
+                self.price_by(prices)
+
+        await looked_at.refresh(take_up)
+
+    def price_by(self, prices: Prices) -> None:
+        """Plan and charge by these prices, and by the objective and the budgets of the settings, from now on."""
         sites = sites_of(self.settings.region, prices)
         self.budgets.sites = sites
         self.runner.engine.planner = self.budgets.kept_by(self._planner(sites))
@@ -564,11 +520,6 @@ class Daemon:
 
     def _database_url(self) -> str:
         return self.settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"
-
-
-async def _wake(wanted: asyncio.Event) -> None:
-    """All a timer does: the work itself belongs to the daemon's own tasks, which are stopped in order."""
-    wanted.set()
 
 
 async def _whenever(wanted: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:

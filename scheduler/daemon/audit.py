@@ -6,13 +6,15 @@ Holds ids, routes and statuses. It is never given a body, a header or a key, so 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from aiohttp import web
 
 from scheduler.daemon.env import Env
+from scheduler.daemon.guard import caller_of
 from scheduler.keys import Caller
 from scheduler.store.access_contract import AuditEntry
-from scheduler.store.contract import DiskFullError, StoreBusyError
+from scheduler.store.contract import DiskFullError, Store, StoreBusyError
 from scheduler.store.writer import Writing
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,20 @@ class AuditLog:
             code=code,
             request_id=request_id,
         )
+
+    async def with_change(
+        self, request: web.Request, target: str, change: Callable[[Store], None], *, status: int, request_id: str
+    ) -> None:
+        """A change and its entry, or neither. Raises StoreBusyError, DiskFullError."""
+        name = f"{request.method} {request.match_info.route.resource.canonical}"  # type: ignore[union-attr]
+        entry = self.entry(caller_of(request), name, target, status=status, request_id=request_id)
+
+        def both(store: Store) -> None:
+            change(store)
+            store.append_audit([entry])
+
+        await self._writer.write(both)
+        request[NOTED] = True
 
     async def note(
         self, caller: Caller, action: str, target: str, *, status: int, code: str = "", request_id: str

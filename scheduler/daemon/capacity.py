@@ -34,10 +34,12 @@ class Capacity:
         self._env, self._settings, self._runner = env, settings, runner
         self._reads, self._interactive = reads, interactive
 
-    def take_up(self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings]) -> None:
+    def take_up(
+        self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings], quantile_ratio: float
+    ) -> None:
         """Other regions, in force with the next look."""
         self._settings = regions
-        self._interactive.take_up(regions, workers)
+        self._interactive.take_up(regions, workers, quantile_ratio)
 
     async def refresh(self) -> None:
         """Lay the holds out again; a region that holds what it held makes no new plan."""

@@ -36,6 +36,15 @@ class Cron:
         self._env, self._launches, self._writer, self._runner = env, tuple(launches), writer, runner
         self._looked_until_s = {launch.name: env.now_s() - launch.catch_up_s for launch in launches}
 
+    def take_up(self, launches: Sequence[LaunchSettings]) -> None:
+        """Other launches from the next look on: one that is new looks back as at a start, one that stays goes on."""
+        known, now_s = {launch.name for launch in self._launches}, self._env.now_s()
+        for launch in launches:
+            if launch.name not in known:
+                looked_s = self._looked_until_s.get(launch.name, float("-inf"))  # it may have been here before
+                self._looked_until_s[launch.name] = max(looked_s, now_s - launch.catch_up_s)
+        self._launches = tuple(launches)
+
     async def submit_due(self) -> None:
         """Submit every period that is due and was not submitted before."""
         for launch in self._launches:

@@ -42,7 +42,8 @@ class Fleet:
         self._upstream: Upstream | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[Worker | ModelPool, list[asyncio.Task[None]]] = {}
-        self._keepers: dict[ModelPool, asyncio.Task[None]] = {}
+        self._keepers: dict[ModelPool, tuple[Keeper, asyncio.Task[None]]] = {}
+        self._turns: list[TurnKeeper] = []
 
     def _name(self) -> None:
         self.served.clear()
@@ -86,18 +87,34 @@ class Fleet:
 
     def _keep(self, pool: ModelPool) -> None:
         """Somebody who has its workers sleep, where the settings say so; anew where they have changed."""
-        if (before := self._keepers.pop(pool, None)) is not None:
-            before.cancel()
+        self._dismiss(pool)
         consolidation = self._settings.consolidation
-        if consolidation.enabled and pool.is_exclusive and not pool.shares_gpu and self._upstream is not None:
+        # Who slept while it was on has to be woken where it is off.
+        is_wanted = consolidation.enabled or any(worker.is_asleep or worker.is_leaving for worker in pool.workers)
+        if is_wanted and pool.is_exclusive and not pool.shares_gpu and self._upstream is not None:
             keeper = Keeper(pool, consolidation, self._upstream, self._env, self._metrics)
-            self._keepers[pool] = self._start(keeper.run(), f"keeper {pool.model}")
+            self._keepers[pool] = keeper, self._start(keeper.run(), f"keeper {pool.model}")
+
+    def _dismiss(self, pool: ModelPool) -> None:
+        if (found := self._keepers.pop(pool, None)) is not None:
+            found[1].cancel()
+
+    def _consolidate(self) -> None:
+        """By other rules, whoever is asleep or on the way there."""
+        for pool in self.pools.values():
+            if pool in self._keepers:
+                self._keepers[pool][0].take_up(self._settings.consolidation)
+            else:
+                self._keep(pool)
+        for turns in self._turns:
+            turns.take_up(self._settings.consolidation)
 
     def _take_turns(self) -> None:
         assert self._upstream is not None, "the fleet runs"
         for name in sorted({pool.shares_gpu for pool in self.pools.values()} - {""}):
             sharing = [pool for pool in self.pools.values() if pool.shares_gpu == name]
             turns = TurnKeeper(sharing, self._settings.consolidation, self._upstream, self._env, self._metrics)
+            self._turns.append(turns)
             self._start(turns.run(), f"turns on {name}")
 
     def _tend_worker(self, worker: Worker) -> None:
@@ -116,6 +133,7 @@ class Fleet:
 
     def take_up(self, settings: Settings) -> None:
         """Other workers, or the same ones otherwise. A worker goes on where its address stays."""
+        other_rules = settings.consolidation != self._settings.consolidation
         self._settings = settings
         before = list(self.workers)
         known: dict[str, list[Worker]] = {}
@@ -137,6 +155,8 @@ class Fleet:
             self._leave_alone(worker)
             self._tend_worker(worker)
         self._arrange({*gone, *changed})
+        if other_rules:
+            self._consolidate()
 
     def _retire(self, worker: Worker) -> None:
         self._leave_alone(worker)
@@ -159,8 +179,7 @@ class Fleet:
         self._name()
 
     def _dissolve(self, pool: ModelPool) -> None:
-        if (keeper := self._keepers.pop(pool, None)) is not None:
-            keeper.cancel()
+        self._dismiss(pool)
         self._leaving.append(pool)
         pool.let_all_go()
         self.left(pool)

@@ -29,7 +29,7 @@ from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
 from scheduler.daemon.joined_calls import JoinedCalls, RunningCall, may_be_retried, names_of
 from scheduler.daemon.metrics import Metrics
-from scheduler.daemon.model_routing import ECO_HEADER, ModelRouting, Route
+from scheduler.daemon.model_routing import ECO_HEADER, Judge, ModelRouting, Route, read_judges
 from scheduler.daemon.openai_api import Call, Endpoint, model_answer, models_answer, read_call
 from scheduler.daemon.pool_budgets import PoolBudgets
 from scheduler.daemon.pools import RETRY_AFTER_FULL_S, ModelPool, Ticket, least_of_all
@@ -125,6 +125,7 @@ class Gateway:
         self._workers, self._pools, self._served = self._fleet.workers, self._fleet.pools, self._fleet.served
         self._routing = ModelRouting(
             settings.model_pool,
+            read_judges(settings.model_pool, settings.worker),
             self._served,
             env=env,
             metrics=metrics,
@@ -164,13 +165,18 @@ class Gateway:
         await self._upstream.start()
         self._tasks = asyncio.create_task(self._fleet.run(self._upstream), name="gateway")
 
-    def take_up(self, settings: Settings) -> None:
-        """Other workers, outlier rules and limits of what is held, while requests go on; no task of it may fail."""
+    def take_up(self, settings: Settings, judges: Mapping[str, Judge] | None = None) -> None:
+        """Other workers, outlier rules and limits of what is held, while requests go on; no task of it may fail.
+
+        With `judges`, other model pools too.
+        """
         self._settings = settings
         self._bookkeeper.read_profiles(settings.worker)
         self._fleet.take_up(settings)
         self._upstream.hand_over = HandOver(settings.hand_over, readers_by_model(self._workers))
         self._upstream.outliers = settings.outliers
+        if judges is not None:
+            self._routing.take_up(settings.model_pool, judges)
 
     async def stop(self, drain_s: float) -> None:
         """Admit nothing more, let held requests go, wait `drain_s` real seconds for those under way, close."""

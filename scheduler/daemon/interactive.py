@@ -36,13 +36,15 @@ class InteractiveHours:
     def __init__(
         self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings], quantile_ratio: float
     ) -> None:
-        self._quantile_ratio = quantile_ratio
-        self.take_up(regions, workers)
+        self.take_up(regions, workers, quantile_ratio)
         self._observed: dict[str, dict[float, int]] = {one.name: {} for one in regions if one.learn_interactive}
         self._read_to_s: float | None = None
 
-    def take_up(self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings]) -> None:
+    def take_up(
+        self, regions: Sequence[RegionSettings], workers: Sequence[WorkerSettings], quantile_ratio: float
+    ) -> None:
         """Other fixed figures, and other workers for what is learned from now on; the same regions learn."""
+        self._quantile_ratio = quantile_ratio
         learning = {region.name for region in regions if region.learn_interactive}
         self._regions, self._pools = regions, pools_of(one for one in workers if one.region in learning)
 

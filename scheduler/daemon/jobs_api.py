@@ -282,16 +282,24 @@ class JobsApi:
     async def hold_job(self, job_id: str) -> None:
         """On hold until it is let go. Raises ApiError: 409 for one that runs in one piece, or has ended."""
         now_s = self.env.now_s()
+        self.budgets.take_back(job_id)
         await self._write(
             lambda store: store.hold(job_id, now_s=now_s), lambda _: PauseRequested(at_s=now_s, job_id=job_id)
         )
 
     async def resume_job(self, job_id: str) -> None:
-        """Raises ApiError: 409 for one that has ended."""
+        """Raises ApiError: 409 for one that has ended, or that a budget of its tenant cannot pay for now."""
         now_s = self.env.now_s()
-        await self._write(
-            lambda store: store.resume(job_id, now_s=now_s), lambda _: ResumeRequested(at_s=now_s, job_id=job_id)
-        )
+        if (over := self.budgets.let_go(job_id, now_s)) is not None:
+            message = f"It stays on hold: {over.text}."
+            raise ApiError(409, message, kind="invalid_request_error", param="budget", code="over_budget")
+        try:
+            await self._write(
+                lambda store: store.resume(job_id, now_s=now_s), lambda _: ResumeRequested(at_s=now_s, job_id=job_id)
+            )
+        except ApiError:
+            self.budgets.take_back(job_id)
+            raise
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 

@@ -31,15 +31,22 @@ class Keeper:
         self._pool, self._workers = pool, list(pool.workers)
         self._env, self._metrics = env, metrics
         self._sleeper = Sleeper(upstream, env, metrics)
-        wake_s = settings.wake_s * env.speed
-        policy = ConsolidationPolicy(
+        places = min(worker.settings.max_sequences for worker in self._workers)
+        policy = self._policy(settings)
+        self._decides = Consolidator(policy, workers=len(self._workers), sequences_per_worker=places)
+
+    def take_up(self, settings: ConsolidationSettings) -> None:
+        """Other rules from the next look on; orders under way are carried out. With `enabled` off all are woken."""
+        self._decides.policy = self._policy(settings)
+
+    def _policy(self, settings: ConsolidationSettings) -> ConsolidationPolicy:
+        wake_s, workers = settings.wake_s * self._env.speed, len(self._workers)
+        return ConsolidationPolicy(
             wake_s=wake_s,
             patience_s=patience_of(settings, [worker.settings for worker in self._workers], wake_s),
-            min_awake=min(settings.min_awake, len(self._workers)),
+            min_awake=min(settings.min_awake, workers) if settings.enabled else workers,
             headroom_ratio=settings.headroom_ratio,
         )
-        places = min(worker.settings.max_sequences for worker in self._workers)
-        self._decides = Consolidator(policy, workers=len(self._workers), sequences_per_worker=places)
 
     async def run(self) -> Never:
         """Look, order, look again; orders are carried out beside each other."""

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
-from scheduler.daemon.audit import NOTED, AuditLog
+from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import Guard, caller_of
 from scheduler.daemon.http import REQUEST_ID, Policies, read_json_body, refuse_other_origins, whole
@@ -22,7 +22,6 @@ from scheduler.keys import GRANTABLE, MAX_NAME, Caller, Key, KeyState, Scope, ke
 from scheduler.quantities import QuantityError, format_instant, parse_duration_s
 from scheduler.store.access_contract import AuditEntry
 from scheduler.store.contract import DiskFullError, Reads, Store, StoreBusyError
-from scheduler.store.writer import Writing
 
 POLICIES: Policies = {
     "POST /api/v1/keys": Scope.ADMIN,
@@ -33,7 +32,7 @@ POLICIES: Policies = {
 }
 
 _MAX_BODY_BYTES = 16 * 1024
-_MAX_TENANT = 200
+MAX_TENANT = 200
 _LONGEST_LIFE_S = 10 * 366 * 86_400.0
 _LONGEST_OVERLAP_S = 30 * 86_400.0
 _DEFAULT_PAGE, _LONGEST_PAGE = 100, 1000
@@ -60,7 +59,6 @@ class KeysApi:
     """The handlers."""
 
     env: Env
-    writer: Writing
     reads: Reads
     guard: Guard
     audit: AuditLog
@@ -77,7 +75,7 @@ class KeysApi:
     async def create(self, request: web.Request) -> web.Response:
         """201 with the key, this once."""
         refuse_other_origins(request)
-        asked, caller = await _body(request, KeyFields), caller_of(request)
+        asked, caller = await fields_of(request, KeyFields), caller_of(request)
         if not caller.acts_for(asked.tenant or ""):
             raise _other_tenant(caller)
         key, text = self._made(asked, caller)
@@ -85,7 +83,7 @@ class KeysApi:
             _refuse_lockout(key)
         await self._write(request, key.id, lambda store: store.add_key(key))
         self.guard.keyring.put(key)
-        return _json(201, {**self._described(key), "key": text})
+        return unstored(201, {**self._described(key), "key": text})
 
     async def listing(self, request: web.Request) -> web.Response:
         """Every key that the caller may administer, the ended ones too."""
@@ -93,9 +91,9 @@ class KeysApi:
         try:
             found = await self.env.in_thread(self.reads.keys)
         except StoreBusyError as error:
-            raise _busy(error) from None
+            raise busy(error) from None
         shown = [self._described(key) for key in found if caller.acts_for(key.tenant or "")]
-        return _json(200, {"object": "list", "data": shown})
+        return unstored(200, {"object": "list", "data": shown})
 
     async def revoke(self, request: web.Request) -> web.Response:
         """No longer good from now on; revoked before, it stays as it is."""
@@ -105,12 +103,12 @@ class KeysApi:
             key = replace(key, revoked_at_s=self.env.now_s())
             await self._write(request, key.id, lambda store: store.write_key(key))
             self.guard.keyring.put(key)
-        return _json(200, self._described(key))
+        return unstored(200, self._described(key))
 
     async def rotate(self, request: web.Request) -> web.Response:
         """201 with a new key in place of this one, which stays good for the overlap."""
         refuse_other_origins(request)
-        asked, old = await _body(request, RotationFields), self._known(request)
+        asked, old = await fields_of(request, RotationFields), self._known(request)
         if old.state(self.env.now_s()) is not KeyState.ACTIVE:
             raise ApiError(
                 409,
@@ -136,7 +134,7 @@ class KeysApi:
 
         await self._write(request, f"{old.id} -> {new.id}", change)
         self.guard.keyring.put(ended, new)
-        return _json(201, {**self._described(new), "key": text, "replaces": self._described(ended)})
+        return unstored(201, {**self._described(new), "key": text, "replaces": self._described(ended)})
 
     async def log(self, request: web.Request) -> web.Response:
         """Newest first; an administrator of one tenant reads what was done with that tenant's keys."""
@@ -147,9 +145,9 @@ class KeysApi:
                 self.reads.audit, limit=limit, before=before, tenant=caller_of(request).tenant
             )
         except StoreBusyError as error:
-            raise _busy(error) from None
+            raise busy(error) from None
         more = found[-1].sequence if len(found) == limit else None
-        return _json(200, {"object": "list", "data": [_described_entry(one) for one in found], "next_before": more})
+        return unstored(200, {"object": "list", "data": [_described_entry(one) for one in found], "next_before": more})
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -160,7 +158,7 @@ class KeysApi:
         text = key_text(key_id, self.env.new_secret())
         key = Key(
             id=key_id,
-            tenant=_plain("tenant", asked.tenant, _MAX_TENANT) if asked.tenant is not None else None,
+            tenant=_plain("tenant", asked.tenant, MAX_TENANT) if asked.tenant is not None else None,
             scopes=_scopes(asked.scopes),
             key_sha256=sha256_of(text),
             created_at_s=now_s,
@@ -191,19 +189,11 @@ class KeysApi:
 
     async def _write(self, request: web.Request, target: str, change: Callable[[Store], None]) -> None:
         """The change and its entry in the log, or neither."""
-        name = f"{request.method} {request.match_info.route.resource.canonical}"  # type: ignore[union-attr]
-        status = 200 if name.endswith("revoke") else 201
-        entry = self.audit.entry(caller_of(request), name, target, status=status, request_id=request[REQUEST_ID])
-
-        def both(store: Store) -> None:
-            change(store)
-            store.append_audit([entry])
-
+        status = 200 if request.path.endswith("/revoke") else 201
         try:
-            await self.writer.write(both)
+            await self.audit.with_change(request, target, change, status=status, request_id=request[REQUEST_ID])
         except (StoreBusyError, DiskFullError) as error:
-            raise _busy(error) from None
-        request[NOTED] = True
+            raise busy(error) from None
 
     def _described(self, key: Key) -> dict[str, Any]:
         return {
@@ -255,7 +245,8 @@ def _duration_s(field: str, text: str, least_s: float, most_s: float) -> float:
     return duration_s
 
 
-async def _body(request: web.Request, shape: type[Any]) -> Any:
+async def fields_of(request: web.Request, shape: type[Any]) -> Any:
+    """The body of a change, as a struct of this shape. Raises ApiError 400."""
     body = await read_json_body(request, max_bytes=_MAX_BODY_BYTES)
     try:
         return msgspec.json.decode(body or b"{}", type=shape)
@@ -291,11 +282,13 @@ def _other_tenant(caller: Caller) -> ApiError:
     return ApiError(403, message, kind="permission_error", param="tenant", code="other_tenant")
 
 
-def _busy(error: Exception) -> ApiError:
+def busy(error: Exception) -> ApiError:
+    """What the caller may try again."""
     return unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_S)
 
 
-def _json(status: int, data: dict[str, Any]) -> web.Response:
+def unstored(status: int, data: dict[str, Any]) -> web.Response:
+    """An answer that nobody on its way may keep."""
     return web.Response(
         status=status,
         body=msgspec.json.encode(data),

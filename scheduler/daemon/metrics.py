@@ -161,6 +161,10 @@ class Metrics:
         """A budget in its period under way; -inf where what was spent is not known."""
         self.budget.labels(tenant, unit, per).set(left_cost)
 
+    def budget_gone(self, tenant: str, unit: str, per: str) -> None:
+        """It has left the settings: what it had left would stay for good."""
+        self.budget.remove(tenant, unit, per)
+
     def emissions(self, emitted_gco2e: float, at_once_gco2e: float) -> None:
         """Priced emissions beside what running at once would have emitted."""
         self.emissions_gco2e.labels("actual").inc(emitted_gco2e)

@@ -7,12 +7,12 @@ shaping/routing.py. A request that names a model costs one look into a table her
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from intensity_feeds.series import IntensitySeries, SeriesError
-from scheduler.config import ModelPoolSettings, RegionSettings
+from scheduler.config import ModelPoolSettings, RegionSettings, WorkerRole, WorkerSettings
 from scheduler.daemon.api_errors import unknown_model
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
@@ -25,7 +25,7 @@ from shaping.deployment import Deployment, ProfileError
 from shaping.request_energy import request_energy_j
 from shaping.router_model import RouterModel, RouterModelError, from_document
 from shaping.routing import Cascade, Floors, Offer, RouteReason, Service, choose
-from shaping.shadow_price import dirtier_price
+from shaping.shadow_price import PacedBudget, dirtier_price
 
 ECO_HEADER = "x-slacktide-eco"
 ECO_PREFIX = "eco:"
@@ -57,12 +57,21 @@ class Route:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What a pool's router judges requests by, and what serves each of its candidates."""
+
+    router: RouterModel
+    deployments: Mapping[str, Deployment]
+
+
 class ModelRouting:
     """All model pools of the daemon."""
 
     def __init__(
         self,
         settings: Sequence[ModelPoolSettings],
+        judges: Mapping[str, Judge],
         pools: Mapping[str, ModelPool],
         *,
         env: Env,
@@ -71,15 +80,20 @@ class ModelRouting:
         grid_of: Callable[[str], IntensitySeries | None],
         budgets: PoolBudgets,
     ) -> None:
-        """Raises ModelPoolError."""
-        self._pools = pools
-        self._metrics = metrics
-        self._choices = {
-            one.name: _Choice(one, pools, env, metrics, regions, grid_of, budgets)
-            for one in settings
-            if not one.cascade
-        }
-        self._ladders = {one.name: _Ladder(one, metrics) for one in settings if one.cascade}
+        self._pools, self._env, self._metrics = pools, env, metrics
+        self._regions, self._grid_of, self._budgets = regions, grid_of, budgets
+        self.take_up(settings, judges)
+
+    def take_up(self, settings: Sequence[ModelPoolSettings], judges: Mapping[str, Judge]) -> None:
+        """Other model pools, from the next request on. What was spent of a budget stays spent."""
+        self._choices = {one.name: self._choice(one, judges[one.name]) for one in settings if not one.cascade}
+        self._ladders = {one.name: _Ladder(one, self._metrics) for one in settings if one.cascade}
+        self._budgets.keep_only({one.name for one in settings})
+
+    def _choice(self, settings: ModelPoolSettings, judge: Judge) -> _Choice:
+        budget = self._budgets.budget(settings)
+        pools = [self._pools[candidate] for candidate in settings.candidates]
+        return _Choice(settings, judge, pools, budget, self._env, self._metrics, self._regions, self._grid_of)
 
     @property
     def names(self) -> Sequence[str]:
@@ -148,30 +162,19 @@ class _Choice:
     def __init__(
         self,
         settings: ModelPoolSettings,
-        pools: Mapping[str, ModelPool],
+        judge: Judge,
+        pools: list[ModelPool],
+        budget: PacedBudget | None,
         env: Env,
         metrics: Metrics,
         regions: Mapping[str, RegionSettings],
         grid_of: Callable[[str], IntensitySeries | None],
-        budgets: PoolBudgets,
     ) -> None:
-        self._settings, self._env = settings, env
+        self._settings, self._env, self._pools, self._budget = settings, env, pools, budget
         self._regions, self._grid_of, self._metrics = regions, grid_of, metrics
-        self._router = _read_router(settings)
-        self._pools = [pools[candidate] for candidate in settings.candidates]
+        self._router, self._deployments = judge.router, judge.deployments
         self._floors = Floors(standard_ratio=settings.floor_ratio, eco_ratio=settings.eco_floor_ratio)
-        self._estimates = dict(zip(settings.candidates, settings.estimates or settings.candidates, strict=True))
-        self._budget = budgets.budget(settings)
-        self._refuse_unknown()
-        self._deployments = {pool.model: _deployment(settings.name, pool) for pool in self._pools}
-
-    def _refuse_unknown(self) -> None:
-        name = self._settings.name
-        for pool in self._pools:
-            if self._estimates[pool.model] not in self._router.heads:
-                known = ", ".join(self._router.heads)
-                what = f"{self._settings.router} has no estimate {self._estimates[pool.model]!r}; it has {known}"
-                raise ModelPoolError(name, what, "set estimates to one of these for each candidate")
+        self._estimates = _estimates_of(settings)
 
     def route(self, endpoint: Endpoint, body: bytes, call: Call, is_eco: bool) -> Route:
         now_s = self._env.now_s()
@@ -257,12 +260,37 @@ def _service(call: Call, is_eco: bool) -> Service:
     return Service.PREMIUM if call.service_tier == _PREMIUM_TIER else Service.STANDARD
 
 
-def _deployment(name: str, pool: ModelPool) -> Deployment:
+def read_judges(settings: Iterable[ModelPoolSettings], workers: Sequence[WorkerSettings]) -> dict[str, Judge]:
+    """What each pool with a router judges by: all of it that may fail. Reads files. Raises ModelPoolError."""
+    first: dict[str, WorkerSettings] = {}
+    for worker in workers:
+        if worker.role is not WorkerRole.PREFILL:
+            for model in worker.models:
+                first.setdefault(model, worker)
+    return {one.name: _judge(one, first) for one in settings if not one.cascade}
+
+
+def _judge(settings: ModelPoolSettings, workers: Mapping[str, WorkerSettings]) -> Judge:
+    router = _read_router(settings)
+    for estimate in _estimates_of(settings).values():
+        if estimate not in router.heads:
+            what = f"{settings.router} has no estimate {estimate!r}; it has {', '.join(router.heads)}"
+            raise ModelPoolError(settings.name, what, "set estimates to one of these for each candidate")
+    deployments = {model: _deployment(settings.name, model, workers[model]) for model in settings.candidates}
+    return Judge(router=router, deployments=deployments)
+
+
+def _estimates_of(settings: ModelPoolSettings) -> Mapping[str, str]:
+    """The router's name for each candidate."""
+    return dict(zip(settings.candidates, settings.estimates or settings.candidates, strict=True))
+
+
+def _deployment(name: str, model: str, worker: WorkerSettings) -> Deployment:
     """What serves a candidate."""
     try:
-        return worker_deployment(pool.workers[0].settings, pool.model)
+        return worker_deployment(worker, model)
     except ProfileError as error:
-        what = f"the energy of {pool.model} is unknown: {error.what}"
+        what = f"the energy of {model} is unknown: {error.what}"
         raise ModelPoolError(name, what, "set profile of its [[worker]], see `slacktide profiles list`") from None
 
 

@@ -19,6 +19,10 @@ class PastWork:
     def __init__(self, quantile_ratio: float) -> None:
         self._quantile_ratio, self._past = quantile_ratio, PastRuns()
 
+    def take_up(self, quantile_ratio: float) -> None:
+        """Another share of past runs, for jobs that come from now on."""
+        self._quantile_ratio = quantile_ratio
+
     def read(self, reads: Reads) -> None:
         """What succeeded before this life. Blocks."""
         records = reads.jobs(JobFilter(states=frozenset({JobState.SUCCEEDED})), limit=_MOST_READ)

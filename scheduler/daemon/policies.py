@@ -11,6 +11,7 @@ from scheduler.daemon import (
     jobs_api,
     keys_api,
     quota_book,
+    quotas_api,
     requests_api,
     session_api,
 )
@@ -29,6 +30,7 @@ POLICIES: Policies = {
     **jobs_api.POLICIES,
     **keys_api.POLICIES,
     **quota_book.POLICIES,
+    **quotas_api.POLICIES,
     **requests_api.POLICIES,
     **savings_api.POLICIES,
     **session_api.POLICIES,

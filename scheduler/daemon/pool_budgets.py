@@ -7,6 +7,7 @@ A kill loses what was spent since the file was last written; a disk that takes n
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
@@ -36,6 +37,7 @@ class _Window(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
     budget: PacedBudget
+    limit_cost: float
     unit: str
     window_s: float
 
@@ -57,7 +59,11 @@ class PoolBudgets:
             limit_cost, unit = settings.budget_kwh * _J_PER_KWH, _JOULES
         if limit_cost is None:
             return None
-        window_s = settings.budget_window_s
+        window_s, kept = settings.budget_window_s, self._budgets.get(settings.name)
+        if kept is not None:
+            if (kept.limit_cost, kept.unit, kept.window_s) == (limit_cost, unit, window_s):
+                return kept.budget
+            self._before[settings.name] = self._window(kept)
         new = _Window(unit=unit, window_s=window_s, began_at_s=now_s, spent_cost=0.0)
         window = self._before.get(settings.name, new)
         if (window.unit, window.window_s) != (unit, window_s):
@@ -68,8 +74,13 @@ class PoolBudgets:
             began_at_s=min(now_s, window.began_at_s),  # later only by a clock that was ahead
             spent_cost=window.spent_cost,
         )
-        self._budgets[settings.name] = _Kept(budget=budget, unit=unit, window_s=window_s)
+        self._budgets[settings.name] = _Kept(budget=budget, limit_cost=limit_cost, unit=unit, window_s=window_s)
         return budget
+
+    def keep_only(self, names: Container[str]) -> None:
+        """The budgets of other pools are nobody's any more; one that comes back goes on in its window."""
+        for name in [name for name in self._budgets if name not in names]:
+            self._before[name] = self._window(self._budgets.pop(name))
 
     async def run(self) -> Never:
         """Write down what was spent every few seconds."""

@@ -270,6 +270,8 @@ class ModelPool:
     def take_turns(self, policy: SharingPolicy, bell: asyncio.Event) -> None:
         """Its worker shares its GPUs with those of other pools: `bell` rings whenever that may matter to whose turn."""
         self._latest_starts, self._blocked = LatestStarts(policy), bell
+        for ticket in self.held.values():
+            self._latest_starts.held(ticket.request)
 
     def hasten(self, ahead_s: float) -> None:
         """The worker is about to be gone for so long: what cannot wait goes now."""

@@ -24,24 +24,31 @@ _Mark = tuple[int, int]
 
 
 class PriceFile:
-    """The prices of one file; `on_change` is told the new ones."""
+    """The prices of one file, `known` as last read."""
 
     def __init__(self, env: Env, trace: str, regions: Sequence[RegionSettings]) -> None:
         self._env, self._trace, self._zones = env, trace, price_zones(regions)
         self._mark: _Mark | None = None
+        self.known: Prices = {}
+
+    def is_of(self, trace: str, regions: Sequence[RegionSettings]) -> bool:
+        """Whether this is the file that such settings ask for, and what they ask it for."""
+        return (trace, price_zones(regions)) == (self._trace, self._zones)
 
     async def first(self) -> Prices:
         """Raises TraceError: a daemon that cannot start with its prices says so."""
-        return await self._env.in_thread(self._read) if self._trace else {}
+        if self._trace:
+            self.known = await self._env.in_thread(self._read)
+        return self.known
 
     async def refresh(self, on_change: Callable[[Prices], None]) -> None:
-        """Tell what has changed since the last time, if anything has."""
+        """Read it again if it has changed since the last time, and tell `on_change` what it says now."""
         if not self._trace:
             return
         try:
             if await self._env.in_thread(self._look) == self._mark:
                 return
-            prices = await self._env.in_thread(self._read)
+            prices = self.known = await self._env.in_thread(self._read)
         except (TraceError, OSError) as error:
             log.warning("prices not read", extra={"action": "prices_kept", "why": str(error)})
             return

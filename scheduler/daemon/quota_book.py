@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -44,6 +45,13 @@ _SPELLED = {
 }
 
 
+class SetBy(StrEnum):
+    """Where a tenant's limits stand."""
+
+    SETTINGS = "settings"
+    KEYS = "keys"  # whoever has a key for it, while the daemon ran
+
+
 class Rates(Protocol):
     """What is known of grids and prices by now."""
 
@@ -76,12 +84,35 @@ class QuotaBook:
     """The meters of all tenants."""
 
     def __init__(self, env: Env, limits: Mapping[str, tuple[Limit, ...]], rates: Rates | None = None) -> None:
-        self._env, self._limits, self._rates = env, limits, rates
+        self._env, self._rates = env, rates
+        # A tenant that the settings name is held to them alone, whatever was set for it while the daemon ran.
+        self._by_settings, self._set_here = limits, dict[str, tuple[Limit, ...]]()
         self._meters = {tenant: Meter(tenant, of_tenant) for tenant, of_tenant in limits.items()}
 
     def take_up(self, limits: Mapping[str, tuple[Limit, ...]]) -> None:
-        """Other limits; what was used stays used."""
-        self._limits = limits
+        """Other limits in the settings; what was used stays used."""
+        self._by_settings = limits
+        self._hold_to_limits()
+
+    def set_here(self, limits: Mapping[str, tuple[Limit, ...]]) -> None:
+        """All limits that were set while a daemon ran, as they are stored."""
+        if limits != self._set_here:
+            self._set_here = dict(limits)
+            self._hold_to_limits()
+
+    def set_one_here(self, tenant: str, limits: tuple[Limit, ...]) -> None:
+        """Other limits of one tenant, stored a moment ago; with none it is not limited here."""
+        others = {name: of_tenant for name, of_tenant in self._set_here.items() if name != tenant}
+        self.set_here({**others, tenant: limits} if limits else others)
+
+    def set_by(self, tenant: str) -> SetBy | None:
+        """Where its limits stand; None where it has none."""
+        if tenant in self._by_settings:
+            return SetBy.SETTINGS
+        return SetBy.KEYS if tenant in self._set_here else None
+
+    def _hold_to_limits(self) -> None:
+        limits = {**self._set_here, **self._by_settings}
         for tenant in {*self._meters, *limits}:
             self._meter(tenant).limit(limits.get(tenant, ()))
 
@@ -131,7 +162,8 @@ class QuotaBook:
         )
 
     async def read(self, reads: Reads) -> None:
-        """The month under way, as it is stored."""
+        """The month under way, and the limits that were set here or beside another daemon, as they are stored."""
+        self.set_here(await self._env.in_thread(reads.quotas))
         for used in await self._env.in_thread(reads.used, month_of(self._env.now_s())):
             self._meter(used.tenant).learn(used, now_s=self._env.now_s())
 
@@ -162,14 +194,17 @@ class QuotaBook:
     async def show(self, request: web.Request) -> web.Response:
         """What tenants have used this month, beside their limits; of the caller's own tenant where he has one."""
         now_s, caller = self._env.now_s(), caller_of(request)
-        shown = [self._described(one, now_s) for name, one in sorted(self._meters.items()) if caller.acts_for(name)]
+        shown = [self.described(name, now_s) for name in sorted(self._meters) if caller.acts_for(name)]
         body = {"object": "list", "month": month_of(now_s), "ends": format_instant(month_end_s(now_s)), "data": shown}
         return web.Response(body=msgspec.json.encode(body), content_type="application/json")
 
-    def _described(self, meter: Meter, now_s: float) -> dict[str, Any]:
+    def described(self, tenant: str, now_s: float) -> dict[str, Any]:
+        """One tenant's limits beside what it has used this month."""
+        meter = self._meters.get(tenant) or Meter(tenant)  # a name that was only asked for is not kept
         used = meter.used(now_s)
         return {
             "tenant": meter.tenant,
+            "set_by": self.set_by(tenant),
             "used": {what.value: used.cost(what) for what in What},
             "unpriced_kwh": used.unpriced_kwh,
             "limits": [

@@ -33,12 +33,13 @@ class Cookbook:
         self.base_url = ""
         self.key = ""
         self._reads, self._folder = reads, folder
+        self._launches: dict[str, LaunchSettings] = {}
         self.take_up(settings)
 
     def take_up(self, settings: Settings) -> None:
-        """Other templates, from the next start of a run on."""
+        """Other templates, from the next start of a run on. A period of a launch that left is still run as it was."""
         self._templates = {template.name: template for template in settings.template}
-        self._launches = {template_of(launch): launch for launch in settings.launch}
+        self._launches |= {template_of(launch): launch for launch in settings.launch}
 
     def __call__(self, job: Job) -> Recipe:
         """Blocks shortly to write the input of a batch. Raises InvalidJobError."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from scheduler.daemon.env import Env
@@ -38,7 +38,10 @@ class Runner:
         env: Env,
         engine: Engine,
         journal: JournalFile | None = None,
+        on_decision: Callable[[Sequence[Event], Sequence[Command]], None] | None = None,
     ) -> None:
+        """`on_decision` hears of everything that the engine was told and said."""
+        self._on_decision = on_decision
         self.engine = engine
         self._env = env
         self._journal = journal
@@ -67,6 +70,8 @@ class Runner:
         commands = self.engine.decide(taken, now_s)
         if self._journal is not None and (taken or commands):
             self._journal.append(now_s, taken, commands)
+        if self._on_decision is not None:
+            self._on_decision(taken, commands)
         for command in commands:
             self._log(command)
             hands.carry_out(command)

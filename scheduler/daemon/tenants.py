@@ -6,17 +6,18 @@ it is booked. Uses are priced on what is known of the grid by now: realised as f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from intensity_feeds.series import IntensitySeries, SeriesError
+from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
 from scheduler.jobs import Job, JobKind
 from scheduler.ledger import EnergyUse, Subject, realised_then_expected
-from scheduler.planning.plan import Placement, Refusal, Segment
+from scheduler.planning.plan import Cause, Placement, Refusal, Segment
 from scheduler.planning.planner import OpenJob, Planner
 from scheduler.planning.reasons.nearest_change import Change, nearest_changes
 from scheduler.planning.reasons.suggestions import TIME_TO_ANSWER_S
@@ -28,6 +29,7 @@ from scheduler.planning.weighed.admission import (
     Overdrawn,
     Place,
     admitted,
+    overdrawn,
     planned,
 )
 from scheduler.planning.weighed.kept_budgets import BudgetedPlanner
@@ -60,6 +62,8 @@ class TenantBudgets:
         # Accepted a moment ago: durable, but the engine has not heard of them yet.
         self._promised: dict[str, Admitted] = {}
         self._has_read = not budgets
+        # What is booked while the ledger is read for other budgets; None while nobody reads.
+        self._meanwhile: list[tuple[EnergyUse, int]] | None = None
 
     @property
     def known(self) -> Mapping[str, IntensitySeries]:
@@ -76,14 +80,49 @@ class TenantBudgets:
         """The periods under way, from the ledger."""
         if self._budgets:
             now_s = self._env.now_s()
-            await self._env.in_thread(self._read, reads, self._begin_s(now_s), now_s)
+            begin_s = _begin_s(self._budgets, now_s)
+            self._spending = await self._env.in_thread(_spent, _booked(reads, self._budgets, begin_s, now_s))
             self._has_read = True
             await self.refresh()
 
+    async def spent_for(self, budgets: Sequence[Budget], accounts: Accounts, reads: Reads) -> Spending:
+        """What other budgets have to know of the periods under way; for `take_up`, which has to follow in one turn.
+
+        Uses are counted when they are booked and written later, or the other way round: what is booked while the
+        ledger is read, or is not written yet, is counted unless it was read. Raises StoreBusyError.
+        """
+        booked: list[tuple[EnergyUse, int]] = []
+        self._meanwhile = booked
+        begin_s = _begin_s(budgets, self._env.now_s())
+        try:
+            await accounts.settle_writes()
+            found = await self._env.in_thread(list, _booked(reads, budgets, begin_s, self._env.now_s()))
+        finally:
+            self._meanwhile = None
+        gpus = {**dict.fromkeys(accounts.unwritten, 0), **dict(booked)}
+        since_s = min((use.ended_at_s for use in gpus), default=float("inf"))
+        spending, read = _spent(found), {use for use, _ in found if use.ended_at_s >= since_s}
+        tenants = {one.tenant for one in budgets}
+        for use in gpus:
+            if use not in read and (use.tenant in tenants or EVERYBODY in tenants):
+                spending.add(use, gpus[use])
+        return spending
+
+    def take_up(self, budgets: Sequence[Budget], spending: Spending) -> None:
+        """Other budgets from now on. Whoever was accepted stays accepted, and is charged to them."""
+        for gone in set(self._budgets) - set(budgets):
+            self._metrics.budget_gone(gone.tenant, gone.what, gone.per)
+        self._budgets, self._tenants = tuple(budgets), {one.tenant for one in budgets}
+        self._spending, self._has_read = spending, True
+
     def count(self, use: EnergyUse) -> None:
         """A use has been booked; that of a job while the engine still knows it. Before `read` the ledger has it."""
-        if self._has_read and self.limits(use.tenant):
-            gpus = self._runner.engine.gpus_held(use.subject_id) if use.subject is Subject.JOB else None
+        if not self._has_read or not (self._meanwhile is not None or self.limits(use.tenant)):
+            return
+        gpus = self._runner.engine.gpus_held(use.subject_id) if use.subject is Subject.JOB else None
+        if self._meanwhile is not None:
+            self._meanwhile.append((use, gpus or 0))
+        if self.limits(use.tenant):
             self._spending.add(use, gpus or 0)
 
     def on_forecast_changed(self) -> None:
@@ -100,7 +139,7 @@ class TenantBudgets:
         if not self._budgets:
             return
         now_s = self._env.now_s()
-        begin_s = self._begin_s(now_s)
+        begin_s = _begin_s(self._budgets, now_s)
         self._spending.forget_before(begin_s)
         for zone in sorted({region.zone for region in self._runner.engine.regions}):
             history = await self._poller.history(zone, begin_s, now_s)
@@ -133,6 +172,21 @@ class TenantBudgets:
         standings = self.standings(now_s) if self.limits(job.tenant) else []
         return admitted(job, place, standings, self.bill())
 
+    def let_go(self, job_id: str, now_s: float) -> Overdrawn | None:
+        """Promise what the rest of a job on hold will cost, or say which budget cannot pay for it.
+
+        A job on hold reserves nothing, so others may have what it would have cost.
+        """
+        job, segments = self._runner.engine.job(job_id), self._runner.engine.appraise_held(job_id, now_s)
+        if job is None or segments is None or not self.limits(job.tenant):
+            return None
+        standings = [one for one in self.standings(now_s) if one.budget.covers(job.tenant)]
+        over = overdrawn(job, segments, standings, self.bill())
+        if over is None and segments:
+            placement = Placement(job_id=job_id, segments=tuple(segments), cause=Cause.CLEANEST)
+            self._promised[job_id] = Admitted(job=job, placement=placement)
+        return over
+
     def promise(self, accepted: Admitted) -> None:
         """It is being made durable: whoever asks next finds its cost planned."""
         if self.limits(accepted.job.tenant):
@@ -158,20 +212,6 @@ class TenantBudgets:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _read(self, reads: Reads, begin_s: float, now_s: float) -> None:
-        gpus: dict[str, int] = {}
-        # What everybody spends holds what each tenant does.
-        for tenant in [None] if EVERYBODY in self._tenants else sorted(self._tenants):
-            for use in every_use(reads, begin_s - _LONGEST_RUN_S, now_s, tenant=tenant):
-                if use.subject is Subject.JOB and use.subject_id not in gpus:
-                    gpus[use.subject_id] = _gpus_of(reads, use.subject_id)
-                self._spending.add(use, gpus.get(use.subject_id, 0))
-
-    def _begin_s(self, now_s: float) -> float:
-        """When the longest of the periods under way began."""
-        per = Per.MONTH if any(one.per is Per.MONTH for one in self._budgets) else Per.DAY
-        return per.begin(now_s).timestamp()
-
     def _standing(self, budget: Budget, now_s: float, places: Sequence[Placed], bill: Bill) -> BudgetStanding:
         begin = budget.per.begin(now_s)
         from_s, to_s = begin.timestamp(), budget.per.end(begin).timestamp()
@@ -187,7 +227,10 @@ class TenantBudgets:
         return [*known, *((one.job, one.placement.segments) for one in self._unheard())]
 
     def _unheard(self) -> list[Admitted]:
-        self._promised = {name: one for name, one in self._promised.items() if self._runner.engine.job(name) is None}
+        engine = self._runner.engine
+        self._promised = {
+            name: one for name, one in self._promised.items() if engine.job(name) is None or engine.is_on_hold(name)
+        }
         return list(self._promised.values())
 
     def bill(self) -> Bill:
@@ -199,6 +242,31 @@ class TenantBudgets:
             return components(case, self.sites, job, in_phases(job, segments))
 
         return bill
+
+
+def _booked(reads: Reads, budgets: Sequence[Budget], begin_s: float, now_s: float) -> Iterator[tuple[EnergyUse, int]]:
+    """What the tenants that these budgets limit have used, and on how many GPUs. Blocks, a page at a time."""
+    gpus: dict[str, int] = {}
+    tenants = {one.tenant for one in budgets}
+    # What everybody spends holds what each tenant does.
+    for tenant in [None] if EVERYBODY in tenants else sorted(tenants):
+        for use in every_use(reads, begin_s - _LONGEST_RUN_S, now_s, tenant=tenant):
+            if use.subject is Subject.JOB and use.subject_id not in gpus:
+                gpus[use.subject_id] = _gpus_of(reads, use.subject_id)
+            yield use, gpus.get(use.subject_id, 0)
+
+
+def _spent(booked: Iterable[tuple[EnergyUse, int]]) -> Spending:
+    found = Spending()
+    for use, gpus in booked:
+        found.add(use, gpus)
+    return found
+
+
+def _begin_s(budgets: Sequence[Budget], now_s: float) -> float:
+    """When the longest of the periods under way began."""
+    per = Per.MONTH if any(one.per is Per.MONTH for one in budgets) else Per.DAY
+    return per.begin(now_s).timestamp()
 
 
 def _uncounted(one: OpenJob, now_s: float) -> Sequence[Segment]:

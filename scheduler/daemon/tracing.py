@@ -1,18 +1,20 @@
-"""Spans of requests for OpenTelemetry.
+"""Spans of requests, and of what is decided about jobs, for OpenTelemetry.
 
     POST /v1/chat/completions    from the door to the end of the answer; a child of the caller's span
         route                    which model of a pool, where a name stands for several
         held                     until its hour, or until there is room
         worker                   the call of the worker, whose own spans become children of this one
 
-The library is an extra and loaded only where `[tracing] endpoint` is set. Spans leave on a thread of its own: a
-collector that is away costs spans, never a request. Decides nothing about a request.
+Which spans a job has is told in job_spans.py. The library is an extra, loaded only where `[tracing] endpoint` is set.
+Spans leave on a thread of its own: a collector that is away costs spans, never a request. Decides nothing about a
+request or a job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -42,13 +44,14 @@ class Tracing:
             from opentelemetry import trace
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
-            from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+            from opentelemetry.sdk.trace.sampling import Decision, ParentBasedTraceIdRatio, TraceIdRatioBased
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
             processor = processor or _to_collector(settings.endpoint)
         except ImportError:
             raise NoTracingLibraryError('[tracing] needs OpenTelemetry: pip install "slacktide[tracing]"') from None
         self._api: Any = trace
+        self._sampler, self._sampled = TraceIdRatioBased(settings.sample_ratio), Decision.RECORD_AND_SAMPLE
         self._wire = TraceContextTextMapPropagator()
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": settings.service_name}),
@@ -66,6 +69,20 @@ class Tracing:
         with self._span(f"{http.method} {name}", above, self._api.SpanKind.SERVER, facts) as span:
             http[TRACE] = span
             yield span
+
+    def of_job(self, name: str, job_id: str) -> _Span:
+        """A span in the trace that all of a job's spans are of, in whichever life of a daemon; to be ended."""
+        digest = sha256(job_id.encode()).digest()
+        trace_id = int.from_bytes(digest[:16]) or 1
+        is_sampled = self._sampler.should_sample(None, trace_id, name).decision is self._sampled
+        above = self._api.SpanContext(
+            trace_id=trace_id,
+            span_id=int.from_bytes(digest[16:24]) or 1,
+            is_remote=True,
+            trace_flags=self._api.TraceFlags(self._api.TraceFlags.SAMPLED if is_sampled else 0),
+        )
+        context = self._api.set_span_in_context(self._api.NonRecordingSpan(above))
+        return _Span(self, self._tracer.start_span(name, context=context, kind=self._api.SpanKind.INTERNAL))
 
     def close(self) -> None:
         """Send what is left. Blocks for a few seconds at most."""
@@ -100,6 +117,9 @@ class _Span:
                 self._span.set_attribute(_SPELLED.get(name, f"slacktide.{name}"), fact)
         if isinstance(status := facts.get("status"), int) and status >= 500:
             self._span.set_status(self._tracing._api.StatusCode.ERROR)
+
+    def end(self) -> None:
+        self._span.end()
 
     def headers(self, came_with: Mapping[str, str]) -> dict[str, str]:
         carrier: dict[str, str] = {}

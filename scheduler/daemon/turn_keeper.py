@@ -39,17 +39,28 @@ class TurnKeeper:
         self._pools, self._workers = list(pools), [pool.workers[0] for pool in pools]
         self._env, self._metrics = env, metrics
         self._sleeper = Sleeper(upstream, env, metrics)
-        policy = SharingPolicy(
-            swap_s=settings.wake_s * env.speed,
+        self._bell = asyncio.Event()
+        self._decides = GpuTurns(self._policy(settings), workers=len(self._workers), awake=None)
+        self._tell_pools()
+        self._apply()
+
+    def take_up(self, settings: ConsolidationSettings) -> None:
+        """Other rules from the next look on; orders under way are carried out."""
+        self._decides.policy = self._policy(settings)
+        self._tell_pools()
+        self._bell.set()
+
+    def _policy(self, settings: ConsolidationSettings) -> SharingPolicy:
+        return SharingPolicy(
+            swap_s=settings.wake_s * self._env.speed,
             stay_s=settings.stay_s,
             patience_s=USUAL_PATIENCE_S if settings.patience_s is None else settings.patience_s,
             may_all_sleep=settings.min_awake == 0,
         )
-        self._decides = GpuTurns(policy, workers=len(self._workers), awake=None)
-        self._bell = asyncio.Event()
+
+    def _tell_pools(self) -> None:
         for pool in self._pools:
-            pool.take_turns(policy, self._bell)
-        self._apply()
+            pool.take_turns(self._decides.policy, self._bell)
 
     async def run(self) -> Never:
         """Look, order, look again, whenever something happens to one of the pools or is due."""

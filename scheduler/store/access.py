@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from scheduler.keys import Key, Scope
-from scheduler.quotas import Used
+from scheduler.quotas import Limit, Used, What, Window
 from scheduler.store.access_contract import AuditEntry, DuplicateKeyError, UnknownKeyError
-from scheduler.store.tables import AUDIT, KEYS, TENANT_USE
+from scheduler.store.tables import AUDIT, KEYS, TENANT_QUOTAS, TENANT_USE
 
 _KEY_COLUMNS = [KEYS.c[one.name] for one in fields(Key)]
 _AMOUNTS = tuple(one.name for one in fields(Used) if one.name not in ("tenant", "month"))
@@ -46,6 +46,16 @@ class AccessReads(ABC):
         with self._connected() as connection:
             return [Used(**row) for row in connection.execute(query).mappings()]
 
+    def quotas(self) -> Mapping[str, tuple[Limit, ...]]:
+        column = TENANT_QUOTAS.c
+        query = select(TENANT_QUOTAS).order_by(column.tenant, column.per, column.what)
+        found: dict[str, tuple[Limit, ...]] = {}
+        with self._connected() as connection:
+            for tenant, what, per, most_cost in connection.execute(query):
+                limit = Limit(what=What(what), window=Window(per), most_cost=most_cost)
+                found[tenant] = (*found.get(tenant, ()), limit)
+        return found
+
 
 class AccessWrites(AccessReads):
     """The changes of keys and quotas."""
@@ -75,6 +85,13 @@ class AccessWrites(AccessReads):
         with self._connected() as connection:
             for part in parts:
                 _add_one(connection, part)
+
+    def write_quota(self, tenant: str, limits: Collection[Limit]) -> None:
+        rows = [{"tenant": tenant, "what": one.what, "per": one.window, "most_cost": one.most_cost} for one in limits]
+        with self._connected() as connection:
+            connection.execute(delete(TENANT_QUOTAS).where(TENANT_QUOTAS.c.tenant == tenant))
+            if rows:
+                connection.execute(insert(TENANT_QUOTAS), rows)
 
 
 def _add_one(connection: Connection, part: Used) -> None:

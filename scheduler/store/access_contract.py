@@ -5,12 +5,12 @@ A key is never removed and an entry of the log never changed: there are no words
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from scheduler.keys import Key
-from scheduler.quotas import Used
+from scheduler.quotas import Limit, Used
 
 
 class UnknownKeyError(Exception):
@@ -52,6 +52,9 @@ class AccessReads(Protocol):
     def used(self, month: str) -> Sequence[Used]:
         """What each tenant has used in a month such as 2026-01."""
 
+    def quotas(self) -> Mapping[str, tuple[Limit, ...]]:
+        """The limits that were written, by tenant."""
+
 
 class Access(AccessReads, Protocol):
     """The one writer's view."""
@@ -66,3 +69,6 @@ class Access(AccessReads, Protocol):
 
     def add_used(self, parts: Collection[Used]) -> None:
         """Add what was used since the last time."""
+
+    def write_quota(self, tenant: str, limits: Collection[Limit]) -> None:
+        """These in place of the tenant's limits; none takes them all away."""

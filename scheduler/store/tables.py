@@ -164,4 +164,13 @@ FIRST_PLANS = Table(
     Column("at_once_emissions_gco2e", Double, nullable=False),
 )
 
+TENANT_QUOTAS = Table(
+    "tenant_quotas",
+    METADATA,
+    Column("tenant", Text, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("per", Text, primary_key=True),
+    Column("most_cost", Double, nullable=False),
+)
+
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))

@@ -60,6 +60,8 @@ def test_the_commands_of_the_page_work_one_after_another(shell: dict[str, str]) 
     assert shown.strip() not in done.stdout + done.stderr
     assert re.search(rf"{backend['id']} +active +search +inference,read", done.stdout)
     assert re.search(rf"200 +- +POST /api/v1/keys/{{id}}/revoke +{backend['id']}", done.stdout)
+    assert "backoffice, set by keys\nWHAT      PER     MOST  LEFT\n" in done.stdout
+    assert "backoffice is not limited" in done.stdout
     assert done.stderr.count("keep it now: it is not shown again") == 3
 
 
@@ -71,6 +73,8 @@ def test_mistakes_end_in_a_line_and_a_hint(shell: dict[str, str]) -> None:
         ("slacktide keys create --scope all --all-tenants", "scopes: must be some of inference, batches, jobs"),
         ("slacktide keys create --scope admin --all-tenants --expires soon", "expires: "),
         ("slacktide keys revoke 0123456789ab", "There is no key '0123456789ab'"),
+        ("slacktide keys quota red --clear --usd-per-month 3", "--clear takes all limits away"),
+        ("slacktide keys quota red --usd-per-month -3", "--usd-per-month"),
     ):
         done = typed(shell, script)
         assert (done.returncode, done.stdout) == (2, "")

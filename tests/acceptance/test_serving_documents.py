@@ -27,7 +27,7 @@ def test_the_settings_shown_are_settings() -> None:
     settings = read_settings(toml(SERVING) + toml(LAUNCHES), "docs", {}).settings
 
     assert [template.name for template in settings.template] == ["evaluate"]
-    assert [launch.name for launch in settings.launch] == ["nightly-finetune"]
+    assert [launch.name for launch in settings.launch] == ["nightly-finetune", "preprocess-and-train", "sweep"]
 
 
 @pytest.fixture(scope="module")

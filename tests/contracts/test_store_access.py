@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.keys import Key, Scope
-from scheduler.quotas import Used
+from scheduler.quotas import Limit, Used, What, Window
 from scheduler.store.access_contract import AuditEntry, DuplicateKeyError, UnknownKeyError
 from scheduler.store.contract import Store
 from scheduler.store.sql import SqlReader, open_store
@@ -100,6 +100,20 @@ def test_parts_of_a_month_add_up_whoever_stores_them(store: Store) -> None:
     store.add_used([part, given_back])
     assert store.used("2026-01") == [replace(part, tenant="blue"), part.plus(part).plus(given_back)]
     assert store.used("2026-03") == []
+
+
+def test_a_quota_is_written_whole_and_taken_away_whole(url: str, store: Store) -> None:
+    calls = Limit(what=What.REQUESTS, window=Window.MINUTE, most_cost=60.0)
+    grams = Limit(what=What.GCO2E, window=Window.MONTH, most_cost=0.5)
+    store.write_quota("red", [calls, grams])
+    store.write_quota("blue", [grams])
+    store.write_quota("red", [calls])
+    reader = SqlReader(url)
+    assert reader.quotas() == store.quotas() == {"red": (calls,), "blue": (grams,)}
+    reader.close()
+    store.write_quota("red", [])
+    store.write_quota("nobody", [])
+    assert store.quotas() == {"blue": (grams,)}
 
 
 def test_a_key_and_its_entry_in_the_log_are_one_change(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.quantities import parse_instant_s
 from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S
-from tests.daemons import a_daemon, a_submission, got, posted, until_state
+from tests.daemons import a_daemon, a_submission, got, posted, until, until_state
 
 pytestmark = pytest.mark.slow
 
@@ -141,3 +141,36 @@ async def test_what_each_tenant_spent_is_known_to_everybodys_budget_after_a_rest
 
     assert before["data"][0]["settled"] > 0
     assert after["data"][0]["settled"] == pytest.approx(before["data"][0]["settled"])
+
+
+async def test_a_job_on_hold_reserves_nothing_and_is_let_go_only_when_its_budget_can_pay_again(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, tables(kwh=1.5), speed=60.0) as (daemon, client):
+        _, first = await posted(client, "/api/v1/jobs", red(within="20h"))
+        await posted(client, f"/api/v1/jobs/{first['id']}/pause", {})
+        await until(lambda: daemon.runner.engine.is_on_hold(first["id"]))
+        _, left = await got(client, "/api/v1/budgets")
+        assert left["data"][0]["planned"] == 0
+        _, second = await posted(client, "/api/v1/jobs", red(within="20h"))
+
+        status, refused = await posted(client, f"/api/v1/jobs/{first['id']}/resume", {})
+        assert (status, refused["error"]["code"], refused["error"]["param"]) == (409, "over_budget", "budget")
+        assert "It stays on hold: budget: needs 1 kwh in 2022-01-01" in refused["error"]["message"]
+        assert daemon.runner.engine.is_on_hold(first["id"])
+
+        async with client.post(f"/api/v1/jobs/{second['id']}/cancel") as answer:
+            assert answer.status == 200
+        await until(lambda: daemon.runner.engine.job(second["id"]) is None)
+        assert (await posted(client, f"/api/v1/jobs/{first['id']}/resume", {}))[0] == 200
+        await until(lambda: daemon.runner.engine.placement(first["id"]) is not None)
+        assert (await got(client, "/api/v1/budgets"))[1]["data"][0]["planned"] == pytest.approx(1.0)
+
+
+async def test_two_jobs_that_are_let_go_at_the_same_moment_do_not_spend_the_same_money(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, tables(kwh=2.5), speed=1.0) as (daemon, client):
+        jobs = [(await posted(client, "/api/v1/jobs", red(within="20h")))[1]["id"] for _ in range(2)]
+        for job in jobs:
+            await posted(client, f"/api/v1/jobs/{job}/pause", {})
+        await until(lambda: all(daemon.runner.engine.is_on_hold(job) for job in jobs))
+        await posted(client, "/api/v1/jobs", red(within="20h"))
+        answers = await asyncio.gather(*(posted(client, f"/api/v1/jobs/{job}/resume", {}) for job in jobs))
+        assert sorted(status for status, _ in answers) == [200, 409]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,20 @@ async def test_a_night_in_which_the_clocks_change_launches_once(tmp_path: Path, 
         assert [job["id"] for job in await jobs_of(client)] == [key]
         await until_state(client, key, "succeeded")
         assert marks(tmp_path) == [f"{key} 1"]
+
+
+async def test_a_launch_on_more_or_fewer_gpus_is_told_how_many_it_has(tmp_path: Path) -> None:
+    command = ["/bin/sh", "-c", f"echo $SLACKTIDE_GPUS >> {tmp_path}/marks"]
+    # Twice as fast on two GPUs, in a bit more than an hour: on one it would be late.
+    tables = a_launch(tmp_path, command=command, elastic="1:0.4,2:1", gpus=2, within_s="90m")
+    async with a_daemon(tmp_path, tables, epoch_s=MORNING_AT_S) as (_, client):
+        done = await until_state_of_a_launch(client)
+        assert (done["elastic"][0], done["run_gpus"]) == ({"gpus": 1, "speed": 0.4}, 2)
+        assert marks(tmp_path) == ["2"]
+
+
+async def until_state_of_a_launch(client: aiohttp.ClientSession) -> Any:
+    async with asyncio.timeout(30):
+        while NIGHTLY not in {job["id"] for job in await jobs_of(client)}:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return await until_state(client, NIGHTLY, "succeeded")

@@ -157,6 +157,7 @@ async def test_what_only_a_start_takes_up_is_named_and_nothing_of_it_happens(tmp
         other = text_of(tmp_path, [], server='host = "::1"\n')
         said = await served.reload(other, "settings_refused")
         assert said[-1]["problem"] == "server.host: only a start takes this up"
+        assert said[-1]["why"] == "its sockets and its folder are opened once"
         assert await served.chat() == 200
 
 
@@ -178,3 +179,15 @@ async def test_a_tenants_new_quota_and_new_templates_hold_from_the_next_request_
             assert response.status in (200, 201, 202)
         await served.reload(text)
         assert await served.chat() == 200
+
+
+async def test_a_launch_that_comes_by_sighup_is_planned_and_runs(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        text = text_of(tmp_path, [])
+        served = await stack.enter_async_context(serving(tmp_path, text))
+        every_minute = (
+            '[[launch]]\nname = "tick"\ncron = "* * * * *"\nduration_s = "1s"\nwithin_s = "1s"\ncatch_up_s = "61s"\n'
+        )
+        await served.reload(f'{text}{every_minute}command = ["true"]\n', "launch_submit")
+        (end,) = (one for one in await until(served.process, "run_end") if one["action"] == "run_end")
+        assert end["label"] == "tick"

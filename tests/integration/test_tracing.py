@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import sys
@@ -24,7 +25,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.tracing import NoTracingLibraryError, Tracing
 from slacktide.log_lines import LogLines
 from tests.builders import YEAR_2022_AT_S
-from tests.daemons import PATIENCE_S, got, posted, settings_of
+from tests.daemons import PATIENCE_S, a_submission, got, posted, settings_of, until_state
 from tests.integration.gateway_stand import CHAT, MODEL, FakeWorker, Gate, answers, resets
 from tests.integration.test_batches_and_workers import a_batch
 
@@ -219,3 +220,35 @@ async def test_what_is_logged_for_a_line_of_a_batch_names_the_line(tmp_path: Pat
             await posted(client, f"/v1/batches/{batch_id}/cancel", {})
     (line,) = set(log.of("worker_failed"))
     assert line.startswith("req-")
+
+
+async def test_what_is_decided_about_a_job_is_one_trace_in_every_life_of_the_daemon(tmp_path: Path) -> None:
+    lives = []
+    async with FakeWorker().listening() as worker:
+        tracing, kept = in_memory()
+        lives.append(kept)
+        async with a_daemon_of(tmp_path, worker, tracing) as client:
+            asked = a_submission(arguments={"seconds": "1.5"}, label="nightly")
+            _, job = await posted(client, "/api/v1/jobs", asked)
+            await until_state(client, job["id"], "running")
+        tracing, kept = in_memory()
+        lives.append(kept)
+        async with a_daemon_of(tmp_path, worker, tracing) as client:
+            await until_state(client, job["id"], "succeeded")
+    first, second = ([one for one in life.get_finished_spans() if one.name.startswith("job ")] for life in lives)
+    assert [one.name for one in first] == ["job submitted", "job planned", "job run"]
+    assert [one.name for one in second][-2:] == ["job run", "job ended"]
+    trace_id = int.from_bytes(hashlib.sha256(job["id"].encode()).digest()[:16])
+    assert {one.context.trace_id for one in (*first, *second) if one.context is not None} == {trace_id}
+    planned, cut_short, whole = (dict(one.attributes or {}) for one in (first[1], first[2], second[-2]))
+    assert (planned["slacktide.cause"], planned["slacktide.region"]) == ("run_now", "here")
+    assert (cut_short["slacktide.ending"], cut_short["slacktide.attempt"]) == ("goes on", 1)
+    assert (whole["slacktide.ending"], whole["slacktide.label"]) == ("succeeded", "nightly")
+
+
+async def test_a_job_that_is_not_sampled_has_no_spans(tmp_path: Path) -> None:
+    tracing, kept = in_memory(sample_ratio=0.0)
+    async with FakeWorker().listening() as worker, a_daemon_of(tmp_path, worker, tracing) as client:
+        _, job = await posted(client, "/api/v1/jobs", a_submission())
+        await until_state(client, job["id"], "succeeded")
+    assert kept.get_finished_spans() == ()

@@ -27,6 +27,7 @@ from scheduler.daemon.openapi.notation import (
     states_of,
     table_of,
 )
+from scheduler.daemon.quota_book import SetBy
 from scheduler.daemon.request_records import Stage
 from scheduler.fine_tuning import PAUSED_BY_CLIENT, STATUS
 from scheduler.first_plans import PlannedBy
@@ -77,6 +78,13 @@ _BESIDE: Json = {
     "jobs": WHOLE,
     "planned": an_object(emissions_gco2e=NUMBER, at_once_emissions_gco2e=NUMBER),
     "realised": an_object(**_sum_of_account()),
+}
+_QUOTA: Json = {
+    "tenant": TEXT,
+    "set_by": or_null(states_of(SetBy)),
+    "used": an_object(**{what.value: NUMBER for what in What}),
+    "unpriced_kwh": NUMBER,
+    "limits": list_of(an_object(what=states_of(What), per=states_of(Window), most=NUMBER, left=or_null(NUMBER))),
 }
 _KEY: Json = {
     "object": one_of("key"),
@@ -395,12 +403,8 @@ _ACCOUNTS: Mapping[str, Json] = {
         left=or_null(NUMBER),
     ),
     "BudgetList": _list("Budget"),
-    "Quota": an_object(
-        tenant=TEXT,
-        used=an_object(**{what.value: NUMBER for what in What}),
-        unpriced_kwh=NUMBER,
-        limits=list_of(an_object(what=states_of(What), per=states_of(Window), most=NUMBER, left=or_null(NUMBER))),
-    ),
+    "Quota": an_object(**_QUOTA),
+    "OneQuota": an_object(object=one_of("quota"), **_QUOTA),
     "QuotaList": _list("Quota", month=TEXT, ends=INSTANT),
 }
 

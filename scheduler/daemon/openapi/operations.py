@@ -32,6 +32,7 @@ from scheduler.daemon.openapi.notation import (
     states_of,
     whole_from,
 )
+from scheduler.daemon.quotas_api import QuotaFields
 from scheduler.daemon.session_api import LoginFields
 from scheduler.fine_tuning import FineTuningFields
 from scheduler.first_plans import PlannedBy
@@ -269,6 +270,18 @@ _LOOKS: Mapping[str, Operation] = {
         summary="What each budget has left", query={"tenant": _TENANT}, answers={200: named("BudgetList")}
     ),
     "GET /api/v1/quotas": Operation(summary="What tenants have used this month", answers={200: named("QuotaList")}),
+    "GET /api/v1/quotas/{tenant}": Operation(
+        summary="What one tenant may use, and has used this month", answers={200: named("OneQuota")}
+    ),
+    "POST /api/v1/quotas/{tenant}": Operation(
+        summary="Set what a tenant may use, in place of what it might",
+        body=QuotaFields,
+        answers={200: named("OneQuota")},
+        refusals=(409, *_STORE),
+    ),
+    "POST /api/v1/quotas/{tenant}/clear": Operation(
+        summary="Take a tenant's limits away", answers={200: named("OneQuota")}, refusals=(409, *_STORE)
+    ),
     "GET /api/v1/status": Operation(summary="The daemon at a glance", answers={200: named("Status")}, refusals=_STORE),
     "GET /healthz": Operation(summary="Whether the process answers", answers={200: named("Alive")}),
     "GET /readyz": Operation(
