@@ -10,6 +10,7 @@ into benchmarks/clients.md. Exit code 1 where something was not as it should be.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,7 +75,7 @@ def _behind(name: str, engine: engines.Engine, home: Path, folder: Path) -> Iter
             yield Row(peer=name, version=engine.version, check=check)
         client = _installed(home.with_name(f"{home.name}-langchain"), langchain.DISTRIBUTION)
         label = f"{langchain.DISTRIBUTION} with {name}"
-        for check in langchain.with_tools(client, stand):
+        for check in langchain.with_tools(client, stand) if engine.keeps_grammars else langchain.chats(client, stand):
             yield Row(peer=label, version=client.version(langchain.DISTRIBUTION), check=check)
 
 
@@ -133,6 +134,7 @@ def main() -> int:
     parser.add_argument("--in", dest="homes", nargs="+", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--write", action="store_true", help=f"put the table into {TABLE}")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whoever is ended takes along what it started
     homes = {name: Path(folder).resolve() for name, _, folder in (one.partition("=") for one in chosen.homes)}
     lines = ["| peer | version | what | found | outcome |", "|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)

@@ -25,13 +25,17 @@ _ASKED_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """One that listens; `kind` is its name in the settings of a worker."""
+    """One that listens; `kind` is its name in the settings of a worker.
+
+    `keeps_grammars` where a model of random weights can be made to call a tool.
+    """
 
     kind: str
     version: str
     url: str
     running_metric: str
     tokens_metric: str
+    keeps_grammars: bool
 
     def running(self) -> float:
         """Requests that it works on, by its own word."""
@@ -68,6 +72,7 @@ def vllm(peer: Environment, folder: Path) -> Iterator[Engine]:
             url=url,
             running_metric="vllm_num_requests_running",
             tokens_metric="vllm_generation_tokens_total",
+            keeps_grammars=True,
         )
 
 
@@ -97,6 +102,8 @@ def llama_server(peer: Environment, folder: Path) -> Iterator[Engine]:
             url=url,
             running_metric="llamacpp_requests_processing",
             tokens_metric="llamacpp_tokens_predicted_total",
+            # Asked directly, it writes past a tool that is required, and answers 500 to what its parser cannot read.
+            keeps_grammars=False,
         )
 
 

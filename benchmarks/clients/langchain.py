@@ -29,6 +29,13 @@ def asked(peer: Environment, stand: Stand, names: Sequence[str]) -> dict[str, An
     return told
 
 
+def chats(peer: Environment, stand: Stand) -> Iterator[Check]:
+    """What any chat model can do."""
+    told = asked(peer, stand, ("chat", "stream"))
+    yield _chat(told["chat"], stand)
+    yield _stream(told["stream"])
+
+
 def without_tools(peer: Environment, stand: Stand) -> Iterator[Check]:
     """What the simulated worker can do: it calls no tools and follows no schema."""
     told = asked(peer, stand, ("chat", "stream", "embeddings"))

@@ -169,5 +169,6 @@ url = "{worker_url}"
 models = ["{model}"]
 region = "here"
 engine = "{engine}"
+priority = "{"engine" if engine == "vllm" else "none"}"
 gpu = "h100-sxm"
 """
