@@ -17,7 +17,7 @@ TOOL = {
     "description": "Hold a job until the grid is clean.",
     "parameters": {
         "type": "object",
-        "properties": {"job": {"type": "string", "maxLength": 8}, "is_urgent": {"type": "boolean"}},
+        "properties": {"job": {"type": "string", "enum": ["job-7", "job-8"]}, "is_urgent": {"type": "boolean"}},
         "required": ["job", "is_urgent"],
         "additionalProperties": False,
     },
@@ -53,13 +53,13 @@ def stream(base_url: str, model: str) -> dict[str, Any]:
 
 def tools(base_url: str, model: str) -> dict[str, Any]:
     """A tool that must be called, plain."""
-    chat_model = _chat(base_url, model, max_tokens=120).bind_tools([TOOL], tool_choice="hold_job")
+    chat_model = _chat(base_url, model, max_tokens=600).bind_tools([TOOL], tool_choice="hold_job", strict=True)
     return _told(chat_model.invoke("Hold job 7."))
 
 
 def tools_stream(base_url: str, model: str) -> dict[str, Any]:
     """The same in pieces."""
-    chat_model = _chat(base_url, model, max_tokens=120).bind_tools([TOOL], tool_choice="hold_job")
+    chat_model = _chat(base_url, model, max_tokens=600).bind_tools([TOOL], tool_choice="hold_job", strict=True)
     chunks = list(chat_model.stream("Hold job 7."))
     whole = chunks[0]
     for chunk in chunks[1:]:
@@ -70,7 +70,7 @@ def tools_stream(base_url: str, model: str) -> dict[str, Any]:
 def structured(base_url: str, model: str) -> dict[str, Any]:
     """An answer held to a schema."""
     schema = {"title": "hold_job", **TOOL["parameters"]}  # type: ignore[dict-item]
-    chat_model = _chat(base_url, model, max_tokens=120).with_structured_output(
+    chat_model = _chat(base_url, model, max_tokens=600).with_structured_output(
         schema, method="json_schema", include_raw=True
     )
     found = chat_model.invoke("Hold job 7.")
