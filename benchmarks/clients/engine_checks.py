@@ -20,6 +20,7 @@ _PATIENCE_S = 1.0
 _STOPS_WITHIN_S = 4.0
 _LOAD_SEEN_WITHIN_S = 10.0
 _SETTLED_S = 0.5
+_PROBED_WITHIN_S = 12.0
 
 
 def checks(engine: Engine, stand: Stand) -> Iterator[Check]:
@@ -34,6 +35,7 @@ def checks(engine: Engine, stand: Stand) -> Iterator[Check]:
 
 
 def _models(stand: Stand) -> Check:
+    until(lambda: _gauge(stand, "slacktide_worker_up") == 1, _PROBED_WITHIN_S)
     up = _gauge(stand, "slacktide_worker_up")
     return compared(
         "health, models", f"up {up:.0f}, {stand.model_names()}", up=up == 1, listed=stand.model in stand.model_names()

@@ -52,7 +52,12 @@ def _deferred(peer: Environment, stand: Stand, folder: Path) -> Check:
 def _run(peer: Environment, folder: Path, *words: str) -> str:
     environment = {**os.environ, "LLM_USER_PATH": str(folder)}
     done = subprocess.run(
-        (peer.program("llm"), *words), capture_output=True, text=True, timeout=_WITHIN_S, check=True, env=environment
+        (peer.python, "-m", "llm", *words),
+        capture_output=True,
+        text=True,
+        timeout=_WITHIN_S,
+        check=True,
+        env=environment,
     )
     return done.stdout
 
