@@ -35,6 +35,14 @@ vllm:gpu_cache_usage_perc{engine="0",model_name="qwen"} 0.9
 vllm:kv_cache_usage_perc{engine="0",model_name="qwen"} 0.1
 vllm:kv_cache_usage_perc{engine="1",model_name="qwen"} 0.4
 """
+# From a running vLLM 0.32: what waits is told again by reason, under a longer name.
+VLLM_0_32 = """\
+vllm:num_requests_running{engine="0",model_name="tiny"} 1.0
+vllm:num_requests_waiting{engine="0",model_name="tiny"} 2.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="tiny",reason="capacity"} 2.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="tiny",reason="deferred"} 0.0
+vllm:kv_cache_usage_perc{engine="0",model_name="tiny"} 6.103888176767214e-05
+"""
 # SGLang 0.5 with two tensor-parallel ranks that both tell.
 SGLANG_0_5 = """\
 # HELP sglang:num_running_reqs The number of running requests.
@@ -75,6 +83,7 @@ def settings(engine: EngineKind = EngineKind.OPENAI, *, priority: PriorityOrder 
     [
         (EngineKind.VLLM, VLLM_0_6, LoadReport(running=8, waiting=3, kv_cache_ratio=0.25)),
         (EngineKind.VLLM, VLLM_0_11, LoadReport(running=10, waiting=1, kv_cache_ratio=0.4)),
+        (EngineKind.VLLM, VLLM_0_32, LoadReport(running=1, waiting=2, kv_cache_ratio=6.103888176767214e-05)),
         (EngineKind.VLLM, VLLM_0_6.replace("vllm:", "vllm_"), LoadReport(running=8, waiting=3, kv_cache_ratio=0.25)),
         (EngineKind.SGLANG, SGLANG_0_5, LoadReport(running=162, waiting=2826, kv_cache_ratio=0.28)),
         (EngineKind.TGI, TGI_3, LoadReport(running=14, waiting=2)),

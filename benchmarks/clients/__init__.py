@@ -1,0 +1,1 @@
+"""Public clients and real engines with the gateway: `python -m benchmarks.clients`."""
