@@ -13,8 +13,10 @@ from enum import StrEnum
 LONGEST_POWER_GAP_S = 5.0
 # A counter that is silent for so long is given up for power, where that is known.
 PATIENCE_S = 30.0
-# Some boards' counters are far off: for so long both are watched, before the counter alone is.
+# Some boards' counters are far off: for so long both are watched, before the counter alone is. Power lags by up to a
+# second, so a load that begins late in an idle stretch looks like disagreement; twice in a row it is not that.
 CHECK_S = 30.0
+CHECKS = 2
 MOST_DISAGREEMENT_RATIO = 0.1
 # No board draws as much: a counter that rises faster has been written over.
 _MOST_W = 10_000.0
@@ -42,6 +44,7 @@ class GpuCounter:
         self._counter_j: float | None = None
         self._power_w: float | None = None
         self._watched_s = self._watched_counter_j = self._watched_power_j = 0.0
+        self._failed_checks = 0
 
     @property
     def counter_id(self) -> str:
@@ -67,6 +70,7 @@ class GpuCounter:
         self.energy_from = None
         self.energy_j = None
         self._watched_s = self._watched_counter_j = self._watched_power_j = 0.0
+        self._failed_checks = 0
         if is_counted:
             self.energy_from = EnergyFrom.COUNTER
         elif power_w is not None:
@@ -92,7 +96,7 @@ class GpuCounter:
         self.energy_j, self._counter_j, self._heard_at_s = self._sum_j, counter_j, at_s
 
     def _watches(self, at_s: float, risen_j: float, power_w: float | None) -> bool:
-        """Whether the counter has been beside power for long enough, and is far from it."""
+        """Whether the counter has been beside power for long enough, and is far from it time and again."""
         step_s = at_s - self._at_s
         if self._watched_s >= CHECK_S or power_w is None or self._power_w is None or step_s > LONGEST_POWER_GAP_S:
             return False
@@ -103,6 +107,10 @@ class GpuCounter:
             return False
         off_ratio = self._watched_counter_j / self._watched_power_j - 1.0
         if abs(off_ratio) <= MOST_DISAGREEMENT_RATIO:
+            return False
+        self._failed_checks += 1
+        if self._failed_checks < CHECKS:
+            self._watched_s = self._watched_counter_j = self._watched_power_j = 0.0
             return False
         self.disagreement_ratio = off_ratio
         return True

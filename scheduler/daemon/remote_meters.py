@@ -63,14 +63,17 @@ class RemoteMeter:
         for worker in self.workers:
             worker.metering = metering
 
-    def take(self, found: Metered | Unmetered, at_s: float) -> None:
+    def take(self, found: Metered, at_s: float) -> None:
         """A reading of that instant, of the clock that never jumps."""
-        if isinstance(found, Unmetered):
-            self.lose(found)
-        elif at_s > self._read_at_s:
+        if at_s > self._read_at_s:
             self._book(found, at_s)
             self._write(found, at_s)
             self._see(MeterSight(source=self._source, power_w=found.power_w, utilisation_ratio=found.utilisation_ratio))
+
+    def miss(self, why: Unmetered, at_s: float, stale_s: float) -> None:
+        """A reading that does not tell of these GPUs. One changes nothing: the sums go on, and the next covers it."""
+        if self._counter_id is None or at_s - self._read_at_s >= stale_s:
+            self.lose(why)
 
     def lose(self, why: Unmetered) -> None:
         """Nothing is known from the last reading on, until the next."""
@@ -153,7 +156,9 @@ class AgentClient:
         doubled = _counted_twice(of_devices(report, meter.devices) for meter in self._meters)
         for meter in self._meters:
             found = of_devices(report, meter.devices)
-            if isinstance(found, Metered) and (both := found.uuids & doubled):
+            if isinstance(found, Unmetered):
+                meter.miss(found, at_s, self._stale_s)
+            elif both := found.uuids & doubled:
                 meter.lose(_twice(both))
             else:
                 meter.take(found, at_s)

@@ -51,9 +51,10 @@ class Machine:
     def restart(self) -> None:
         self.life, self.sequence, self.counter = self.life + 1, 0, GpuCounter(str(self.life + 1))
 
-    def read(self, at_s: float, power_w: float) -> Report:
+    def read(self, at_s: float, power_w: float, *, is_mute: bool = False) -> Report:
         self.sequence += 1
-        self.counter.read(at_s, self.drawn_j if self.counts else None, None if self.counts else power_w)
+        is_counted = self.counts and not is_mute
+        self.counter.read(at_s, self.drawn_j if is_counted else None, None if self.counts else power_w)
         gpu = GpuReading(
             index=0,
             uuid="GPU-a",
@@ -109,6 +110,11 @@ class Stand:
         self.client.heard(report, read_at_s)
         self.heard.append((read_at_s, machine.life + 1000 * self.silences, drawn_j))
 
+    def hear_nothing_of_it(self, report: Report, read_at_s: float) -> None:
+        if not self.heard or read_at_s - self.heard[-1][0] >= STALE_S:
+            self.silences += 1
+        self.client.heard(report, read_at_s)
+
     def lose(self) -> None:
         self.silences += 1
         self.client.lost(Unmetered(what="silent", remedy="start it"))
@@ -136,7 +142,7 @@ def overlap_s(share: Share, from_s: float, to_s: float) -> float:
 
 
 HARMLESS = ("begin", "begin", "end", "hear", "late", "lost")
-HARMFUL = ("hear", "twice", "restart", "silence")
+HARMFUL = ("hear", "twice", "restart", "mute", "silence")
 
 
 def steps_of(*events: str) -> st.SearchStrategy[list[Any]]:
@@ -155,6 +161,8 @@ def step(stand: Stand, machine: Machine, event: str, power_w: float, place: int)
             machine.restart()
         case "lost":
             machine.read(at_s, power_w)
+        case "mute":
+            stand.hear_nothing_of_it(machine.read(at_s, power_w, is_mute=True), at_s)
         case "silence":
             machine.read(at_s, power_w)
             stand.lose()
@@ -206,3 +214,17 @@ def test_where_only_answers_are_lost_or_late_every_joule_is_somebodys(steps: lis
     assert len(stand.booked) == len(stand.begun)
     assert None not in stand.booked.values()
     assert stand.given_j + stand.metering.nobodys_j == pytest.approx(machine.drawn_j, rel=1e-9, abs=1e-6)
+
+
+def test_a_reading_that_its_driver_did_not_answer_costs_no_request_its_joules() -> None:
+    stand, machine = Stand(has_profile=False), Machine(counts=True)
+    events = ("hear", "begin", "mute", "mute", "end", "hear")
+    lived(stand, machine, [(event, 1.0, 100.0, 0) for event in events])
+    assert list(stand.booked.values()) == [pytest.approx(500.0)]  # alone there it is given the whole window
+
+
+def test_a_driver_that_stays_silent_makes_its_requests_modelled() -> None:
+    stand, machine = Stand(has_profile=False), Machine(counts=True)
+    events = ("hear", "begin", *["mute"] * int(STALE_S), "end", "hear")
+    lived(stand, machine, [(event, 1.0, 100.0, 0) for event in events])
+    assert list(stand.booked.values()) == [None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.gpu_counters import CHECK_S, PATIENCE_S, EnergyFrom, GpuCounter
+from scheduler.gpu_counters import CHECK_S, CHECKS, PATIENCE_S, EnergyFrom, GpuCounter
 
 
 def a_counter(*readings: tuple[float, float | None, float | None]) -> GpuCounter:
@@ -79,13 +79,21 @@ def test_a_gpu_that_tells_nothing_has_no_energy_and_never_zero() -> None:
 )
 def test_a_counter_far_from_power_is_not_believed(counted_w: float, believed: EnergyFrom) -> None:
     counter = GpuCounter("life/GPU-a")
-    for second in range(int(CHECK_S) + 2):
+    for second in range(int(CHECKS * CHECK_S) + 2):
         counter.read(float(second), counted_w * second, 400.0)
     assert counter.energy_from is believed
-    expected_j = counted_w * (CHECK_S + 1) if believed is EnergyFrom.COUNTER else 400.0
+    expected_j = counted_w * (CHECKS * CHECK_S + 1) if believed is EnergyFrom.COUNTER else 400.0
     assert counter.energy_j == pytest.approx(expected_j)
     if believed is EnergyFrom.POWER:
         assert counter.disagreement_ratio == pytest.approx(-0.375)
+
+
+def test_power_that_lags_behind_a_load_is_no_reason_to_give_the_counter_up() -> None:
+    counter, drawn_j = GpuCounter("life/GPU-a"), 0.0
+    for second in range(int(CHECKS * CHECK_S) + 2):
+        drawn_j += 70.0 if second < CHECK_S - 2 else 700.0
+        counter.read(float(second), drawn_j, 70.0 if second < CHECK_S - 1 else 700.0)
+    assert counter.energy_from is EnergyFrom.COUNTER
 
 
 def test_after_the_first_half_minute_the_counter_alone_is_followed() -> None:
