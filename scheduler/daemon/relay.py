@@ -6,6 +6,8 @@ says inside a stream what went wrong once the status is sent.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable
 
 from aiohttp import hdrs, web
@@ -45,11 +47,17 @@ from shaping.deployment import ErrorClass
 
 # Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
 KEEP_ALIVE_S = 15.0
+log = logging.getLogger(__name__)
+
 _KEEP_ALIVE = b": keep-alive\n\n"
 _STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 _PASSED_HEADERS = ("Cache-Control", "Content-Encoding", "Retry-After", "openai-processing-ms")
 # The last event with the usage fits in here.
 _TAIL_BYTES = 8192
+# Less than this fits into the buffer that is kept for every client, and its sending never waits.
+_UNTAKEN_BYTES = 16_384
+# A reader this late is gone, or keeps a place at a worker on purpose.
+SLOW_READER_S = 60.0
 # The official client hangs up as soon as it has read this, so what is to reach it goes with it.
 _LAST_EVENT = b"data: [DONE]\n\n"
 
@@ -226,13 +234,29 @@ class Exchange:
             if not is_booked and tail.endswith(_LAST_EVENT):
                 is_booked = True
                 chunk += self._ended_stream(answer, tail, events)
-            await response.write(chunk)
+            if not await self._is_taken(response, chunk):
+                return response
         if not is_booked:
             last = self._ended_stream(answer, tail, events)
             # A line that was never ended would swallow the comment.
             await response.write(last if tail.endswith(b"\n\n") else b"")
         await response.write_eof()
         return response
+
+    async def _is_taken(self, response: web.StreamResponse, chunk: bytes) -> bool:
+        """Send on. A client that leaves what it was sent lying for too long is hung up on: others need its place."""
+        transport = self.http.transport
+        if transport is None or transport.get_write_buffer_size() + len(chunk) <= _UNTAKEN_BYTES:
+            await response.write(chunk)
+            return True
+        try:
+            async with asyncio.timeout(SLOW_READER_S):
+                await response.write(chunk)
+        except TimeoutError:
+            transport.abort()
+            log.warning("client reads too slowly", extra={"action": "slow_reader_dropped", "region": self.region})
+            return False
+        return True
 
     def _ended_stream(self, answer: Answer, tail: bytes, events: int) -> bytes:
         """Account for a stream; the comment to end it with."""

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from scheduler.daemon import http, listener
-from tests.integration.gateway_stand import CHAT, SOON_S, FakeWorker, a_stand
+from scheduler.daemon import http, listener, relay
+from tests.integration.gateway_stand import CHAT, MODEL, SOON_S, FakeWorker, a_stand, streams, until
 
 
 async def connected(base_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -62,4 +62,23 @@ async def test_a_kept_alive_connection_is_closed_in_the_end(monkeypatch: pytest.
         reader, writer = await connected(stand.base_url)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"alive" in await asyncio.wait_for(reader.read(), SOON_S)
+        writer.close()
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["never", "late"])
+async def test_a_client_that_does_not_read_its_stream_loses_its_place(
+    monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    monkeypatch.setattr(relay, "SLOW_READER_S", SOON_S if reads else 0.05)
+    chunks = [b"data: " + b"x" * 60_000 + b"\n\n"] * 300
+    async with a_stand(FakeWorker(streams(*chunks, b"data: [DONE]\n\n"))) as stand:
+        reader, writer = await connected(stand.base_url)
+        body = json.dumps({"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "hi"}]}).encode()
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        await until(lambda: stand.gateway.running == 1)
+        if reads:
+            answer = await asyncio.wait_for(reader.read(-1), SOON_S)
+            assert answer.count(b"data: x") == 300
+        await until(lambda: stand.gateway.running == 0)
         writer.close()
