@@ -201,7 +201,7 @@ def _own_names(profiles: Iterable[GpuProfile] | Iterable[ModelProfile] | Iterabl
 
 
 def _all_of(kind: str, profiles: Mapping[str, P]) -> str:
-    known = sorted({profile.name for profile in profiles.values()})
+    known = sorted({getattr(profile, "name", key) for key, profile in profiles.items()})  # other names are keys too
     if len(known) > _MOST_LISTED:
         return f"`slacktide profiles list` shows the {len(known)} that are known"
     return f"known: {', '.join(known)}"

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ models = ["llama-3.1-8b"]
 region = "here"
 """
 A_JOB = ["--template", "sleep", "--arg", "seconds=1", "--duration", "3h", "--power", "700W"]
+# By the sun over Greenwich now may be the cleanest hour: what has to wait says so itself.
+LATER = ["--earliest-start", (datetime.now(UTC) + timedelta(hours=2)).isoformat()]
 SLACKTIDE = [sys.executable, "-m", "slacktide.main"]
 
 
@@ -77,8 +80,9 @@ def answered(address: str, *arguments: str) -> Any:
 
 
 def test_a_job_is_submitted_listed_shown_explained_and_cancelled(address: str) -> None:
-    job = answered(address, "submit", *A_JOB, "--within", "24h", "--label", "night", "--idempotency-key", "one")
-    again = answered(address, "submit", *A_JOB, "--within", "24h", "--label", "night", "--idempotency-key", "one")
+    a_night = [*A_JOB, *LATER, "--within", "24h", "--label", "night"]
+    job = answered(address, "submit", *a_night, "--idempotency-key", "one")
+    again = answered(address, "submit", *a_night, "--idempotency-key", "one")
     assert again["id"] == job["id"]
 
     listed = slacktide(address, "jobs", "--state", "waiting")
@@ -98,7 +102,7 @@ def test_a_job_is_submitted_listed_shown_explained_and_cancelled(address: str) -
 
 
 def test_a_job_on_hold_says_so_until_it_is_let_go(address: str) -> None:
-    job = answered(address, "submit", *A_JOB, "--within", "24h")
+    job = answered(address, "submit", *A_JOB, *LATER, "--within", "24h")
     assert slacktide(address, "pause", job["id"]).stdout == f"{job['id']} is waiting, on hold\n"
     assert "  state      waiting, on hold\n" in slacktide(address, "show", job["id"]).stdout
     assert re.search(rf"{job['id']} +waiting, on hold ", slacktide(address, "jobs", "--state", "waiting").stdout)

@@ -123,7 +123,7 @@ async def test_a_grid_of_which_nothing_is_known_is_no_reason_to_be_unready_and_i
 
 
 @pytest.mark.parametrize(
-    ("asked", "path"), [("job", "/api/v1/jobs/any"), ("jobs", "/api/v1/jobs"), ("uses", "/api/v1/savings")]
+    ("asked", "path"), [("job", "/api/v1/jobs/any"), ("jobs", "/api/v1/jobs"), ("uses_page", "/api/v1/savings")]
 )
 async def test_a_question_to_a_busy_database_is_to_be_asked_again(tmp_path: Path, asked: str, path: str) -> None:
     def busy(*_: Any, **__: Any) -> None:
