@@ -8,7 +8,8 @@
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 FOR ?= 60s
-PYTEST_FLAGS ?= -n 2
+# A third worker fills the time in which tests wait for processes and clocks; long tests are taken from a busy one.
+PYTEST_FLAGS ?= -n 3 --dist worksteal
 BENCHMARKS ?= energy_fit energy_fit_tasks energy_model fleet_planning forecast_savings gateway peers pieces single_job window_search
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
