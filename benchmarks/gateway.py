@@ -30,8 +30,8 @@ from benchmarks.gateway_servers import CHAT, MODEL
 from benchmarks.http_load import latencies_s, post, quantile, requests_per_s
 
 CONNECTIONS = 64
-# Far enough below saturation that queueing does not drown what is added.
-LOAD_RATIO = 0.25
+# Of the rate at which the gateway is saturated: beyond it queueing drowns what is added.
+LOAD_RATIO = 0.5
 DIRECT, BARE, PASS_THROUGH, HOLDING = "worker alone", "bare proxy", "gateway", "gateway, holds of 20 ms"
 LITELLM = "LiteLLM proxy"
 _PEER_STARTS_IN_S = 120.0

@@ -102,10 +102,21 @@ class ConnectionPool:
         """Of the name, each first in turn: they may be replicas."""
         found = self._found.get(origin)
         if found is None or found.until_s < self._loop.time():
-            known = await self._loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-            found = self._found[origin] = _Found(deque(known), self._loop.time() + _NAME_LASTS_S)
+            found = self._found[origin] = await self._looked_up(origin, found)
         found.addresses.rotate(-1)
         return list(found.addresses)
+
+    async def _looked_up(self, origin: Origin, before: _Found | None) -> _Found:
+        """What the name says now; while nobody can tell, what it said before."""
+        addresses: deque[AddrInfoType]
+        try:
+            async with asyncio.timeout(None if before is None else self._connect_s / 2):
+                addresses = deque(await self._loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM))
+        except (OSError, TimeoutError):
+            if before is None:
+                raise
+            addresses = before.addresses
+        return _Found(addresses, self._loop.time() + _NAME_LASTS_S)
 
     def _ended(self, connection: Connection) -> None:
         origin = self._asked.pop(connection, None)

@@ -505,6 +505,24 @@ def test_a_worker_that_never_answers_is_given_up() -> None:
     with_a_moved_clock(test)
 
 
+def test_a_name_that_nobody_can_look_up_now_keeps_its_addresses() -> None:
+    async def test(loop: MovedLoop) -> None:
+        async def fails(*_: object, **__: object) -> None:
+            lookups.append(loop.time())
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+        lookups: list[float] = []
+        async with a_pool_before(answers_once(OK)) as (pool, worker):
+            assert await asked(pool, worker) == (200, b"ok")
+            setattr(loop, "getaddrinfo", fails)  # noqa: B010  mypy knows it for a method
+            for _ in range(2):
+                loop.ahead_s += 30.0
+                assert await asked(pool, worker) == (200, b"ok")
+        assert len(lookups) == 2
+
+    with_a_moved_clock(test)
+
+
 def test_a_slow_worker_is_not_silent() -> None:
     async def test(loop: MovedLoop) -> None:
         goes_on = asyncio.Event()
