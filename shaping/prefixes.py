@@ -103,7 +103,9 @@ class Runs:
             run = [sequence, 0]
         run[1] += 1
         for name in reversed(prefix):  # its beginning last, which so is forgotten last
-            self._run_of[name] = run
+            # Never back to an older run: who comes with the same prefix later would overtake who is in the newer one.
+            if (known := self._run_of.get(name)) is None or known[0] <= run[0]:
+                self._run_of[name] = run
             self._run_of.move_to_end(name)
         while len(self._run_of) > RUN_BLOCKS:
             self._run_of.popitem(last=False)

@@ -110,3 +110,9 @@ def test_a_run_is_not_endless() -> None:
     runs = Runs()
     places = [runs.place(named_blocks(b"wind", 1), sequence) for sequence in range(1, 2 * RUN_REQUESTS + 1)]
     assert places == [1] * RUN_REQUESTS + [RUN_REQUESTS + 1] * RUN_REQUESTS
+
+
+def test_a_prefix_that_lined_up_in_a_newer_run_never_goes_back_to_an_older_one() -> None:
+    runs = Runs()
+    texts = (b"ba", b"bba", b"b", b"ba", b"b")
+    assert [runs.place(named_blocks(text, 1), sequence) for sequence, text in enumerate(texts)] == [0, 1, 1, 0, 1]
