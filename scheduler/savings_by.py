@@ -30,18 +30,11 @@ class Heap:
     request_kwh: float
 
 
-def settled_by(by: By, uses: Iterable[EnergyUse], intensity: Mapping[str, IntensitySeries]) -> dict[str, Heap]:
-    """Heaps by name in its order. Days and months are the calendar's in UTC, by the start of a use.
-
-    What has no model, a job, is under the empty name.
-    """
-    sorting = Sorting(by, intensity)
-    sorting.add(uses)
-    return sorting.heaps()
-
-
 class Sorting:
-    """The same for uses that come a page at a time: what is kept of them are sums."""
+    """Heaps by name in its order, of uses that come a page at a time: what is kept of them are sums.
+
+    Days and months are the calendar's in UTC, by the start of a use. What has no model, a job, is under the empty name.
+    """
 
     def __init__(self, by: By, intensity: Mapping[str, IntensitySeries]) -> None:
         self._name_of, self._intensity = _NAMES[by], intensity

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
-from scheduler.savings_by import By, settled_by
+from scheduler.savings_by import By, Heap, Sorting
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -41,6 +42,14 @@ def a_use(day: int, **more: Any) -> EnergyUse:
         "output_tokens": 5,
     }
     return EnergyUse(**{**told, **more})
+
+
+def settled_by(by: By, uses: Iterable[EnergyUse], intensity: Mapping[str, IntensitySeries]) -> dict[str, Heap]:
+    """In pages of one use: where a page ends must not matter."""
+    sorting = Sorting(by, intensity)
+    for use in uses:
+        sorting.add([use])
+    return sorting.heaps()
 
 
 def test_days_and_months_are_those_of_the_start_in_utc() -> None:
