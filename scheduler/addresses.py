@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 
@@ -24,3 +25,13 @@ def is_base(url: str) -> bool:
     except ValueError:  # half a bracket, or no number for a port
         return False
     return is_plain and url.isprintable() and " " not in url and is_host(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be reached from this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

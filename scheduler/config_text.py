@@ -15,7 +15,8 @@ from typing import Any, get_type_hints
 from pydantic import ValidationError
 
 from scheduler.config import Settings, validate
-from scheduler.config_checks import Finding, findings, nearest
+from scheduler.config_checks import findings
+from scheduler.config_checks.finding import Finding, nearest
 from scheduler.toml_positions import KeyPath, Position, positions
 
 ENVIRONMENT_PREFIX = "SLACKTIDE_"

@@ -72,7 +72,7 @@ def _sample_s(text: str) -> float:
 
 def _token(file: Path | None, host: str) -> str:
     """Who may ask: whoever has it. Never shown and never logged."""
-    from scheduler.daemon.http import is_loopback
+    from scheduler.addresses import is_loopback
 
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if file is not None:

@@ -7,13 +7,13 @@ are matched as the router decoded them and never rebuilt from the Host header. K
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 from aiohttp import StreamReader, hdrs, web
 
+from scheduler.addresses import is_loopback
 from scheduler.config import Server
 from scheduler.daemon.api_errors import ApiError, internal, invalid, not_found
 from scheduler.daemon.audit import NOTED, TARGET, AuditLog
@@ -67,16 +67,6 @@ class ExposedWithoutKeysError(Exception):
             f"server.host is {host}, which others can reach: set server.keys_sha256, make a key with `slacktide keys "
             "create` while listening on loopback, or stay there"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be reached from this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def refuse_exposure(server: Server, *, has_keys: bool = False) -> None:
