@@ -4,6 +4,7 @@ Decides from what runs, what is held and until when, how fast requests come and 
 
 1. Needed are as many workers as hold what runs or is about to go, or what comes on average if that is more, with head
    room; never fewer than `min_awake`. What is held counts from `wake_s` before the first of it is to go.
+   Where more comes every day at this time than head room has places for, that counts from `wake_s` before.
 2. Too few: workers whose sleep has not begun yet are kept, then sleeping ones are woken, at once.
 3. Too many: once that has lasted `patience_s` (hysteresis), the least busy of them take no more requests and sleep when
    they have none left. Nothing runs and the next start is known to be further away than that: at once.
@@ -18,6 +19,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from shaping.usual_load import SLOT_S, UsualRate
 
 # A worker that could not be woken or put to sleep is left alone for so long.
 RETRY_S = 10.0
@@ -72,6 +75,7 @@ class Demand:
     is_blocked: bool = False  # something should have gone and found no room
     rate_per_s: float | None = None
     service_s: float | None = None
+    usual: UsualRate | None = None  # while requests may still come
 
 
 def break_even_s(load_power_w: float, load_s: float, idle_power_w: float, asleep_power_w: float) -> float:
@@ -139,15 +143,29 @@ class Consolidator(SleepStates):
 
     def _needed(self, now_s: float, demand: Demand) -> int:
         is_due = demand.held > 0 and (demand.is_blocked or self._starts_in_s(now_s, demand) <= self.policy.wake_s)
-        if not demand.running and not is_due:
+        rising = self._rising(now_s, demand)
+        if not demand.running and not is_due and not rising:
             if demand.held:
-                self._look_at_s = now_s + self._starts_in_s(now_s, demand) - self.policy.wake_s
+                self._look_by(now_s + self._starts_in_s(now_s, demand) - self.policy.wake_s)
             return self.policy.min_awake
         usual = (demand.rate_per_s or 0.0) * (demand.service_s or 0.0)
-        at_once = max(demand.running + (demand.held if is_due else 0), usual)
+        at_once = max(demand.running + (demand.held if is_due else 0), usual, rising)
         return max(
             self.policy.min_awake, math.ceil(at_once * (1.0 + self.policy.headroom_ratio) / self._sequences_per_worker)
         )
+
+    def _rising(self, now_s: float, demand: Demand) -> float:
+        """Requests that will run at once by habit, where head room is too little for them; else 0."""
+        if demand.usual is None or demand.service_s is None:
+            return 0.0
+        if demand.usual.knows_at(now_s + self.policy.wake_s):
+            self._look_by(_next_slot_at_s(now_s + self.policy.wake_s) - self.policy.wake_s)
+        coming_per_s = demand.usual.least_per_s(now_s, now_s + self.policy.wake_s)
+        now_per_s = (demand.rate_per_s or 0.0) * (1.0 + self.policy.headroom_ratio)
+        return 0.0 if coming_per_s is None or coming_per_s <= now_per_s else coming_per_s * demand.service_s
+
+    def _look_by(self, at_s: float) -> None:
+        self._look_at_s = min(self._look_at_s, at_s)
 
     def _starts_in_s(self, now_s: float, demand: Demand) -> float:
         return 0.0 if demand.first_start_at_s is None else demand.first_start_at_s - now_s
@@ -187,3 +205,7 @@ class Consolidator(SleepStates):
                 self.phases[place] = Phase.FALLING_ASLEEP
                 found.append(Order(worker=place, action=Action.SLEEP))
         return found
+
+
+def _next_slot_at_s(now_s: float) -> float:
+    return (math.floor(now_s / SLOT_S) + 1) * SLOT_S

@@ -9,6 +9,9 @@ import math
 from collections import deque
 from typing import Protocol
 
+from shaping.request import LatencyClass
+from shaping.usual_load import UsualRate
+
 # The last gaps between arrivals that count: enough for a rate within 25%, few enough to follow a burst.
 GAPS = 16
 STEADY_GAPS = 128  # for a rate within 10%
@@ -93,15 +96,18 @@ class ArrivalRate:
 class LoadForecast:
     """Requests a second and seconds that one takes, steadier than a hold rule needs them: how many run as a rule."""
 
-    __slots__ = ("_rate", "longest_s", "service_s")
+    __slots__ = ("_rate", "_usual", "longest_s", "service_s")
 
     def __init__(self) -> None:
-        self._rate = ArrivalRate(STEADY_GAPS)
+        self._rate, self._usual = ArrivalRate(STEADY_GAPS), UsualRate()
         self.service_s: float | None = None
         self.longest_s = 0.0  # of late: it fades
 
-    def arrived(self, now_s: float) -> None:
+    def arrived(self, now_s: float, by: LatencyClass) -> None:
+        """What can wait comes when the plan has it come: only people have habits."""
         self._rate.arrived(now_s)
+        if by is LatencyClass.INTERACTIVE:
+            self._usual.arrived(now_s)
 
     def answered(self, took_s: float) -> None:
         self.service_s = took_s if self.service_s is None else self.service_s + (took_s - self.service_s) / GAPS
@@ -109,6 +115,16 @@ class LoadForecast:
 
     def rate_per_s(self, now_s: float) -> float | None:
         return self._rate.per_s(now_s)
+
+    def recall(self, usual: UsualRate, service_s: float | None) -> None:
+        """Go on from what an earlier life of the daemon saw; a service time seen since is newer."""
+        self._usual = usual
+        self.service_s = service_s if self.service_s is None else self.service_s
+
+    def usual(self, now_s: float) -> UsualRate:
+        """What the times of day to come have brought before."""
+        self._usual.passed(now_s)
+        return self._usual
 
 
 class ServiceTime:

@@ -262,6 +262,7 @@ class Pool:
             service_s=self._forecast_load.service_s,
             latest_start_at_s=None if self._latest_starts is None else self._latest_starts.first_at_s,
             drain_s=max(self._estimate_s, self._forecast_load.longest_s),
+            usual=self._forecast_load.usual(now_s) if self._next < len(self._traffic.trace) else None,
         )
 
     def _slower_s(self, request: Request) -> float:
@@ -294,8 +295,8 @@ class Pool:
         if prompt_tokens + output_tokens > self.spec.limits.kv_tokens:
             self._end(1)  # no worker could ever hold it
         else:
-            self._forecast_load.arrived(now_s)
             request = self._request(index, prompt_tokens, output_tokens, is_flex)
+            self._forecast_load.arrived(now_s, request.latency_class)
             self._shaper.offer(request, now_s)
             if self._latest_starts is not None:
                 self._latest_starts.held(request, self._slower_s(request))

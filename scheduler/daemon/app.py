@@ -48,6 +48,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.gateway import Gateway
+from scheduler.daemon.habits import habits_of
 from scheduler.daemon.http import make_app
 from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.job_spans import JobSpans
@@ -83,7 +84,7 @@ from scheduler.planning.planner import Planner
 from scheduler.planning.whole_fleet.objective import Sites
 from scheduler.quota_settings import limits_of
 from scheduler.regions_ahead import regions_ahead
-from scheduler.store.contract import StoreBrokenError, StoreBusyError
+from scheduler.store.contract import StoreBrokenError, StoreBusyError, StoreError
 from scheduler.store.disk import DiskGuard
 from scheduler.store.sql import SqlReader, SqlStore, open_store
 from scheduler.store.writer import Writer
@@ -223,6 +224,7 @@ class Daemon:
             group.create_task(self.accounts.run(), name="accounts")
             group.create_task(self.quotas.run(self.writer, self.reads), name="quotas")
             group.create_task(self._learn_keys(), name="keys")
+            group.create_task(self._recall_habits(), name="habits")
             group.create_task(self._count_jobs(), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(self.remote_meters.run(), name="agents")
@@ -493,6 +495,15 @@ class Daemon:
                 self.guard.keyring.learn(await self.env.in_thread(self.reads.keys))
             except StoreBusyError as error:
                 log.warning("keys not read", extra={"action": "keys_unread", "why": str(error)})
+
+    async def _recall_habits(self) -> None:
+        """Workers are woken ahead of what comes every day, also on the day after a restart."""
+        if not self.settings.consolidation.enabled:
+            return
+        try:
+            self.gateway.recall(await self.env.in_thread(habits_of, self.reads, self.env.now_s()))
+        except StoreError as error:
+            log.warning("past requests not read", extra={"action": "habits_not_read", "why": str(error)})
 
     async def _count_jobs(self) -> None:
         while True:

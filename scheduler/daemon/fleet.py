@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from scheduler.config import Settings
 from scheduler.daemon.engines import reports_load
 from scheduler.daemon.env import Env
+from scheduler.daemon.habits import Habits
 from scheduler.daemon.keeper import Keeper
 from scheduler.daemon.load_reading import LoadReader
 from scheduler.daemon.metrics import Metrics
@@ -62,6 +63,12 @@ class Fleet:
     def resize(self) -> None:
         for pool in self.all_pools:
             pool.resize()
+
+    def recall(self, habits: Mapping[str, Habits]) -> None:
+        """What an earlier life of the daemon knew of each model's load."""
+        for model, known in habits.items():
+            if model in self.pools:
+                self.pools[model].recall(known)
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 

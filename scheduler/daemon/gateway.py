@@ -24,6 +24,7 @@ from scheduler.daemon.env import Env
 from scheduler.daemon.escalation import Asked, escalate
 from scheduler.daemon.fleet import Fleet
 from scheduler.daemon.guard import caller_of, tenant_for
+from scheduler.daemon.habits import Habits
 from scheduler.daemon.hand_over import HandOver
 from scheduler.daemon.holding import DEADLINE_HEADER, PATIENCE_HEADER, deadline_of, patience_of, release_by
 from scheduler.daemon.http import REQUEST_ID, Policies, Scope, read_json_body
@@ -164,6 +165,10 @@ class Gateway:
     async def start(self) -> None:
         await self._upstream.start()
         self._tasks = asyncio.create_task(self._fleet.run(self._upstream), name="gateway")
+
+    def recall(self, habits: Mapping[str, Habits]) -> None:
+        """How requests came before this life of the daemon, for the sleep of workers."""
+        self._fleet.recall(habits)
 
     def take_up(self, settings: Settings, judges: Mapping[str, Judge] | None = None) -> None:
         """Other workers, outlier rules and limits of what is held, while requests go on; no task of it may fail.

@@ -13,6 +13,7 @@ from typing import Never
 
 from scheduler.daemon.api_errors import queue_full
 from scheduler.daemon.env import Env
+from scheduler.daemon.habits import Habits
 from scheduler.daemon.holding import ServiceTime
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import Endpoint, prompt_prefix
@@ -140,7 +141,7 @@ class ModelPool:
     def admit(self, request: Request, now_s: float) -> Ticket:
         """Offer a request; its ticket is already released when nothing keeps it."""
         ticket = Ticket(request)
-        self._load.arrived(now_s)
+        self._load.arrived(now_s, request.latency_class)
         group = self._shaper.offer_at_once(request, now_s)
         if group is not None:
             self._count(group)
@@ -253,6 +254,10 @@ class ModelPool:
         """A request was answered, at this energy."""
         self._shaper.used(energy_j)
 
+    def recall(self, habits: Habits) -> None:
+        """What an earlier life of the daemon knew of its load."""
+        self._load.recall(habits.usual, habits.service_s)
+
     def demand(self) -> Demand:
         """What is asked of the workers, for whoever decides how many stay awake."""
         now_s = self._env.now_s()
@@ -265,6 +270,7 @@ class ModelPool:
             service_s=self._load.service_s,
             latest_start_at_s=None if self._latest_starts is None else self._latest_starts.first_at_s,
             drain_s=self._load.longest_s,
+            usual=self._load.usual(now_s),
         )
 
     def take_turns(self, policy: SharingPolicy, bell: asyncio.Event) -> None:

@@ -7,6 +7,8 @@ import math
 import pytest
 
 from shaping.consolidation import Action, ConsolidationPolicy, Consolidator, Demand, Order, Phase, break_even_s
+from shaping.usual_load import UsualRate
+from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S
 
 IDLE = Demand(running=0, held=0)
 
@@ -115,3 +117,39 @@ def test_break_even_of_a_restart_is_under_two_minutes() -> None:
 def test_a_policy_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="zero or more"):
         ConsolidationPolicy(wake_s=-1.0, patience_s=0.0)
+
+
+def nine_oclock() -> tuple[float, UsualRate]:
+    """The third of days on which 25 a second come from nine on: the instant, and what is known at its midnight."""
+    usual, monday_s = UsualRate(), YEAR_2022_AT_S + 2 * DAY_S
+    usual.passed(monday_s - DAY_S)
+    for day in range(2):
+        for second in range(900):
+            for _ in range(25):
+                usual.arrived(monday_s + day * DAY_S + 9 * HOUR_S + second)
+    usual.passed(monday_s + 2 * DAY_S)
+    return monday_s + 2 * DAY_S + 9 * HOUR_S, usual
+
+
+def test_workers_wake_ahead_of_what_comes_every_day() -> None:
+    nine_s, usual = nine_oclock()
+    pool = asleep(a_pool(), nine_s - HOUR_S)
+    # 25 a second for a second each and a quarter more: four workers, five seconds before nine and not earlier.
+    by_habit = Demand(running=0, held=0, rate_per_s=0.1, service_s=1.0, usual=usual)
+    assert pool.orders(nine_s - 20.0, by_habit, [0] * 4) == []
+    assert pool.look_again_at_s == nine_s - 5.0
+    assert [order.worker for order in pool.orders(nine_s - 5.0, by_habit, [0] * 4)] == [1, 2, 3]
+
+
+def test_habits_add_nothing_to_what_head_room_holds_already() -> None:
+    nine_s, usual = nine_oclock()
+    pool = asleep(a_pool(), nine_s - HOUR_S)
+    # 24 at once and a quarter more fill three workers; at least 24.9 come by habit, which would take four.
+    coming = Demand(running=8, held=0, rate_per_s=24.0, service_s=1.0, usual=usual)
+    assert [order.worker for order in pool.orders(nine_s, coming, [8, 0, 0, 0])] == [1, 2]
+
+
+def test_no_habit_wakes_anybody_before_it_is_known_how_long_an_answer_takes() -> None:
+    nine_s, usual = nine_oclock()
+    pool = asleep(a_pool(), nine_s - HOUR_S)
+    assert pool.orders(nine_s, Demand(running=0, held=0, usual=usual), [0] * 4) == []
