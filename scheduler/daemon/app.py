@@ -28,6 +28,7 @@ from scheduler.daemon import (
     fine_tuning_api,
     jobs_api,
     keys_api,
+    outlook_api,
     quotas_api,
     reloading,
     requests_api,
@@ -51,6 +52,7 @@ from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.habits import habits_of
 from scheduler.daemon.http import make_app
 from scheduler.daemon.interactive import InteractiveHours
+from scheduler.daemon.job_desk import JobDesk
 from scheduler.daemon.job_spans import JobSpans
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
@@ -188,7 +190,7 @@ class Daemon:
     async def stop(self) -> None:
         """Drain, then leave: nothing acknowledged is lost."""
         log.info("daemon drains", extra={"action": "daemon_drain"})
-        self.api.is_draining = True
+        self.desk.is_draining = True
         self.events.close()
         self.timers.stop()
         if self._deciding is not None:  # before the requests are waited for: no run is started any more
@@ -311,26 +313,31 @@ class Daemon:
         )
         self._compose_batches()
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
-        self.api = jobs_api.JobsApi(
+        self.desk = JobDesk(
             env=env,
-            settings=settings,
             writer=self.writer,
             reads=self.reads,
             runner=self.runner,
-            poller=self.poller,
-            accounts=self.accounts,
-            estimate=BatchEstimates(settings),
-            outputs=self.cookbook.output_of,
-            logs=self.launcher.log_path,
             past=self.past,
             budgets=self.budgets,
             quotas=self.quotas,
+        )
+        self.api = jobs_api.JobsApi(
+            env=env,
+            settings=settings,
+            desk=self.desk,
+            reads=self.reads,
+            runner=self.runner,
+            poller=self.poller,
+            estimate=BatchEstimates(settings),
+            outputs=self.cookbook.output_of,
+            logs=self.launcher.log_path,
         )
         self.fine_tuning = fine_tuning_api.FineTuningApi(
             env=env,
             settings=settings,
             reads=self.reads,
-            jobs=self.api,
+            desk=self.desk,
             files=self.files,
             uploads=self.files.folder,
             folder=self._folder / "fine_tunes",
@@ -393,6 +400,9 @@ class Daemon:
         ).add_routes(app)
         self.fine_tuning.add_routes(app)
         self.api.add_routes(app)
+        outlook_api.OutlookApi(
+            env=self.env, runner=self.runner, poller=self.poller, accounts=self.accounts, budgets=self.budgets
+        ).add_routes(app)
         keys_api.KeysApi(env=self.env, reads=self.reads, guard=self.guard, audit=audit).add_routes(app)
         session_api.SessionApi(env=self.env, guard=self.guard, audit=audit).add_routes(app)
         self.quotas.add_routes(app)
@@ -450,7 +460,7 @@ class Daemon:
             found.append("the database can no longer be written")
         elif not self.writer.has_room:
             found.append("the disk is nearly full: no new work is admitted")
-        if self.api.is_draining:
+        if self.desk.is_draining:
             found.append("the daemon is stopping")
         return found
 
