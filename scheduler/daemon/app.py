@@ -22,43 +22,32 @@ from typing import IO
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
 from scheduler.daemon import (
-    batch_explain_api,
     batches_api,
     files_api,
     fine_tuning_api,
     jobs_api,
-    keys_api,
-    quotas_api,
     reloading,
-    requests_api,
-    session_api,
 )
 from scheduler.daemon.accounts import Accounts
-from scheduler.daemon.audit import AuditLog
 from scheduler.daemon.batches import Batches
 from scheduler.daemon.capacity import Capacity
 from scheduler.daemon.clean_hours import CleanHours
 from scheduler.daemon.cron import Cron
-from scheduler.daemon.dashboard import events_api, savings_api
-from scheduler.daemon.dashboard import page as status_page
-from scheduler.daemon.dashboard import status as status_api
-from scheduler.daemon.dashboard.sights import Sights
 from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
 from scheduler.daemon.file_folder import FileFolder
+from scheduler.daemon.front import front_of
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.habits import habits_of
-from scheduler.daemon.http import make_app
 from scheduler.daemon.interactive import InteractiveHours
+from scheduler.daemon.job_desk import JobDesk
 from scheduler.daemon.job_spans import JobSpans
 from scheduler.daemon.journal_file import JournalFile
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
-from scheduler.daemon.openapi import api as openapi_api
 from scheduler.daemon.own_key import guard_of_daemon, own_key
 from scheduler.daemon.past_runs import PastWork
-from scheduler.daemon.policies import POLICIES
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.pool_budgets import PoolBudgets
 from scheduler.daemon.prices import PriceFile, Prices
@@ -132,7 +121,9 @@ class Daemon:
         self.prices = PriceFile(self.env, self.settings.price.trace, self.settings.region)
         self._compose(store, await self._intensity(), await self.prices.first())
         self.guard.keyring.learn(await self.env.in_thread(self.reads.keys))
-        self._listen()
+        front = front_of(self)
+        self.status, self.sights, self.events = front.status, front.sights, front.events
+        self.listener = Listener(front.app, self.settings.server, has_keys=self.guard.asks_for_keys)
         self.writer.start()
         await self.env.in_thread(self.past.read, self.reads)
         await self._first_poll()
@@ -188,7 +179,7 @@ class Daemon:
     async def stop(self) -> None:
         """Drain, then leave: nothing acknowledged is lost."""
         log.info("daemon drains", extra={"action": "daemon_drain"})
-        self.api.is_draining = True
+        self.desk.is_draining = True
         self.events.close()
         self.timers.stop()
         if self._deciding is not None:  # before the requests are waited for: no run is started any more
@@ -311,26 +302,31 @@ class Daemon:
         )
         self._compose_batches()
         self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
-        self.api = jobs_api.JobsApi(
+        self.desk = JobDesk(
             env=env,
-            settings=settings,
             writer=self.writer,
             reads=self.reads,
             runner=self.runner,
-            poller=self.poller,
-            accounts=self.accounts,
-            estimate=BatchEstimates(settings),
-            outputs=self.cookbook.output_of,
-            logs=self.launcher.log_path,
             past=self.past,
             budgets=self.budgets,
             quotas=self.quotas,
+        )
+        self.api = jobs_api.JobsApi(
+            env=env,
+            settings=settings,
+            desk=self.desk,
+            reads=self.reads,
+            runner=self.runner,
+            poller=self.poller,
+            estimate=BatchEstimates(settings),
+            outputs=self.cookbook.output_of,
+            logs=self.launcher.log_path,
         )
         self.fine_tuning = fine_tuning_api.FineTuningApi(
             env=env,
             settings=settings,
             reads=self.reads,
-            jobs=self.api,
+            desk=self.desk,
             files=self.files,
             uploads=self.files.folder,
             folder=self._folder / "fine_tunes",
@@ -371,71 +367,6 @@ class Daemon:
             quotas=self.quotas,
         )
 
-    def _listen(self) -> None:
-        server = self.settings.server
-        audit = AuditLog(self.env, self.writer)
-        app = make_app(
-            server,
-            env=self.env,
-            metrics=self.metrics,
-            problems=self.problems,
-            policies=POLICIES,
-            remarks=self.poller.unknown_zones,
-            guard=self.guard,
-            audit=audit,
-            traces=self.tracing,
-        )
-        self.gateway.add_routes(app)
-        self.files.add_routes(app)
-        self.batches_api.add_routes(app)
-        batch_explain_api.BatchExplainApi(
-            env=self.env, api=self.batches_api, batches=self.batches, runner=self.runner, poller=self.poller
-        ).add_routes(app)
-        self.fine_tuning.add_routes(app)
-        self.api.add_routes(app)
-        keys_api.KeysApi(env=self.env, reads=self.reads, guard=self.guard, audit=audit).add_routes(app)
-        session_api.SessionApi(env=self.env, guard=self.guard, audit=audit).add_routes(app)
-        self.quotas.add_routes(app)
-        quotas_api.QuotasApi(env=self.env, audit=audit, book=self.quotas).add_routes(app)
-        requests_api.RequestsApi(
-            env=self.env, records=self.gateway.records, accounts=self.accounts, reads=self.reads
-        ).add_routes(app)
-        self.status = self._status()
-        self.status.add_routes(app)
-        self.events = self._events(self.status)
-        self.events.add_routes(app)
-        savings_api.SavingsApi(
-            env=self.env, accounts=self.accounts, alone_j=self.gateway.alone_j, reads=self.reads
-        ).add_routes(app)
-        status_page.Page().add_routes(app)
-        openapi_api.OpenApi(POLICIES).add_routes(app)
-        self.listener = Listener(app, server, has_keys=self.guard.asks_for_keys)
-
-    def _status(self) -> status_api.StatusApi:
-        return status_api.StatusApi(
-            env=self.env,
-            reads=self.reads,
-            accounts=self.accounts,
-            poller=self.poller,
-            traffic=self.gateway,
-            workers=len(self.settings.worker),
-            policy=self.settings.planning.policy,
-            problems=self.problems,
-        )
-
-    def _events(self, status: status_api.StatusApi) -> events_api.EventsApi:
-        self.sights = Sights(
-            env=self.env,
-            settings=self.settings,
-            reads=self.reads,
-            runner=self.runner,
-            poller=self.poller,
-            serving=self.gateway,
-            lines=self.batches,
-            status=status,
-        )
-        return events_api.EventsApi(env=self.env, guard=self.guard, sights=self.sights, metrics=self.metrics)
-
     # -- what the parts ask of each other -----------------------------------------------------------------------------
 
     def batch_of(self, job_id: str) -> Job | None:
@@ -450,7 +381,7 @@ class Daemon:
             found.append("the database can no longer be written")
         elif not self.writer.has_room:
             found.append("the disk is nearly full: no new work is admitted")
-        if self.api.is_draining:
+        if self.desk.is_draining:
             found.append("the daemon is stopping")
         return found
 

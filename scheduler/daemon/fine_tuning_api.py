@@ -29,7 +29,7 @@ from scheduler.daemon.file_folder import FileFolder
 from scheduler.daemon.files_api import FilesApi, json_answer, listed
 from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
-from scheduler.daemon.jobs_api import JobsApi
+from scheduler.daemon.job_desk import JobDesk
 from scheduler.daemon.metadata import check_metadata
 from scheduler.fine_tuning import FineTuning, checked, job_of, read_fields, settings_of, status_of
 from scheduler.jobs import InvalidJobError, Job, JobState
@@ -68,7 +68,7 @@ class FineTuningApi:
     env: Env
     settings: Settings
     reads: Reads
-    jobs: JobsApi
+    desk: JobDesk
     files: FilesApi
     uploads: FileFolder
     folder: Path
@@ -96,7 +96,7 @@ class FineTuningApi:
         body = await read_json_body(request, max_bytes=_MAX_BODY_BYTES)
         key, tenant = request.headers.get("Idempotency-Key"), tenant_for(request)
         idempotency = None if key is None else IdempotencyKey.of(key, body)
-        if idempotency is not None and (known := await self.jobs.admitted_before(tenant, idempotency)):
+        if idempotency is not None and (known := await self.desk.admitted_before(tenant, idempotency)):
             return json_answer(self._described(await self._record(known)))
         try:
             fields = read_fields(body)
@@ -118,7 +118,7 @@ class FineTuningApi:
         folder = self.folder / job.id
         try:
             await self.env.in_thread(self._lay_out, folder, asked)
-            is_new, record = await self.jobs.admit(job, {_PAYLOAD: asdict(asked)}, idempotency)
+            is_new, record = await self.desk.admit(job, {_PAYLOAD: asdict(asked)}, idempotency)
         except FileNotFoundError:
             raise not_found(f"There is no file {asked.training_file!r}.") from None
         except ApiError:
@@ -142,15 +142,15 @@ class FineTuningApi:
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancelled at once; what runs is told to stop. The body is not looked at."""
-        return await self._commanded(request, self.jobs.cancel_job)
+        return await self._commanded(request, self.desk.cancel)
 
     async def pause(self, request: web.Request) -> web.Response:
         """On hold until it is resumed; a run writes its checkpoint and stops. 409 for one that runs in one piece."""
-        return await self._commanded(request, self.jobs.hold_job)
+        return await self._commanded(request, self.desk.hold)
 
     async def resume(self, request: web.Request) -> web.Response:
         """No longer on hold: it is planned again, and late if there is no more time."""
-        return await self._commanded(request, self.jobs.resume_job)
+        return await self._commanded(request, self.desk.resume)
 
     async def _commanded(
         self, request: web.Request, command: Callable[[str], Coroutine[Any, Any, None]]

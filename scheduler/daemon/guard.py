@@ -120,6 +120,12 @@ def tenant_for(request: web.Request, asked: str = DEFAULT_TENANT) -> str:
     return own
 
 
+def tenant_looked_at(request: web.Request) -> str | None:
+    """The tenant that a list is narrowed down to; None: all of them. Raises ApiError 403."""
+    asked, own = request.query.get("tenant"), caller_of(request).tenant
+    return asked if own is None else tenant_for(request, asked or own)
+
+
 def refuse_single_tenants(request: web.Request) -> None:
     """What tells of all tenants is for keys of all tenants. Raises ApiError 403."""
     if caller_of(request).tenant is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from aiohttp import StreamReader, hdrs, web
@@ -384,3 +385,7 @@ def _too_large(max_bytes: int) -> ApiError:
         code="body_too_large",
         closes_connection=True,
     )
+
+
+def json_answer(status: int, data: Mapping[str, Any]) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(data), content_type="application/json")

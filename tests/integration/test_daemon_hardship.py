@@ -53,7 +53,7 @@ class Slow:
 async def test_a_job_whose_client_left_before_the_answer_is_run_all_the_same(tmp_path: Path) -> None:
     async with a_daemon(tmp_path) as (daemon, client):
         slow = Slow(daemon.writer)
-        daemon.api.writer = slow
+        daemon.desk.writer = slow
         body = a_submission(within="2h")
         leaving = asyncio.create_task(posted(client, "/api/v1/jobs", body, **{"Idempotency-Key": "once"}))
         await slow.committed.wait()
@@ -73,7 +73,7 @@ async def test_a_cancellation_whose_client_left_before_the_answer_stops_the_run(
         _, job = await posted(client, "/api/v1/jobs", body)
         await until_state(client, job["id"], "running")
         slow = Slow(daemon.writer)
-        daemon.api.writer = slow
+        daemon.desk.writer = slow
         leaving = asyncio.create_task(posted(client, f"/api/v1/jobs/{job['id']}/cancel", {}))
         await slow.committed.wait()
         leaving.cancel()

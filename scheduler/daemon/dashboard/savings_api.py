@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from scheduler.daemon.accounts import Accounts
@@ -18,7 +17,7 @@ from scheduler.daemon.dashboard.kept import Kept
 from scheduler.daemon.descriptions import describe_account
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import caller_of
-from scheduler.daemon.http import Policies, Scope
+from scheduler.daemon.http import Policies, Scope, json_answer
 from scheduler.first_plans import Compared, PlannedBy, compared
 from scheduler.ledger import Account
 from scheduler.quantities import format_instant
@@ -58,7 +57,7 @@ class SavingsApi:
         asked = request.query.get("group", By.DAY)
         if asked not in set(By):
             raise invalid(f"group: {asked[:60]!r} is none of {', '.join(By)}", param="group")
-        return _json(await self._answer(By(asked), caller_of(request).tenant).answer())
+        return json_answer(200, await self._answer(By(asked), caller_of(request).tenant).answer())
 
     async def planned(self, request: web.Request) -> web.Response:
         """What plans expected of jobs that have succeeded since, beside what became of them; by `group`, or all."""
@@ -72,7 +71,7 @@ class SavingsApi:
                 return await self._planned(by, tenant)
 
             self._planned_of[by, tenant] = Kept(answered, fresh_s=_FRESH_S, monotonic_s=self._env.monotonic_s)
-        return _json(await self._planned_of[by, tenant].answer())
+        return json_answer(200, await self._planned_of[by, tenant].answer())
 
     async def _planned(self, by: PlannedBy | None, tenant: str | None) -> Json:
         now_s = self._env.now_s()
@@ -135,7 +134,3 @@ def _beside(one: Compared, account: Account) -> Json:
     realised = describe_account(account)
     del realised["by_category"]
     return {"jobs": len(one.plans), "planned": expected, "realised": realised}
-
-
-def _json(answer: Json) -> web.Response:
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import msgspec
 from aiohttp import web
 
 from intensity_feeds.series import IntensitySeries, SeriesError
@@ -18,7 +17,7 @@ from scheduler.daemon.dashboard.kept import Kept
 from scheduler.daemon.descriptions import describe_account, known_or_none
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import caller_of
-from scheduler.daemon.http import Policies, Scope
+from scheduler.daemon.http import Policies, Scope, json_answer
 from scheduler.daemon.poller import Poller
 from scheduler.ledger import realised_then_expected
 from scheduler.quantities import format_instant
@@ -77,7 +76,7 @@ class StatusApi:
         told = await self.glance(caller_of(request).tenant)
         now_s = self._env.now_s()
         span = {"since": format_instant(now_s - ACCOUNT_OF_S), "until": format_instant(now_s)}
-        return _json({"now": format_instant(now_s), **told, "account": {**span, **told["account"]}})
+        return json_answer(200, {"now": format_instant(now_s), **told, "account": {**span, **told["account"]}})
 
     async def glance(self, tenant: str | None) -> Json:
         """The same without what changes by itself: instants. Raises StoreBusyError."""
@@ -94,7 +93,7 @@ class StatusApi:
 
     async def past(self, _: web.Request) -> web.Response:
         """What is known by now of the last 24 hours, zone by zone; after `realised_until` it is a forecast."""
-        return _json(await self._past.answer())
+        return json_answer(200, await self._past.answer())
 
     def _account(self, tenant: str | None) -> Kept[Json]:
         """Kept for each tenant that has a key, so there are as many as the administrator made."""
@@ -139,7 +138,3 @@ def describe_points(series: IntensitySeries, since_s: float, until_s: float) -> 
         {"start": format_instant(start), "end": format_instant(end), "gco2e_per_kwh": known_or_none(value)}
         for start, end, value in zip(edges, edges[1:], values, strict=False)
     ]
-
-
-def _json(data: Json) -> web.Response:
-    return web.Response(body=msgspec.json.encode(data), content_type="application/json")
