@@ -57,6 +57,8 @@ class Report:
     problem: str  # why nothing is metered, and the way out; empty where something is
     remedy: str
     gpus: tuple[GpuReading, ...]
+    # Nobody may take such joules for drawn ones: `problem` is then set as well, which earlier daemons know.
+    is_simulated: bool = False
 
 
 class ReportError(ValueError):
@@ -126,14 +128,16 @@ def silent(name: str, why: str) -> Unmetered:
     )
 
 
-def read_answer(name: str, status: int, body: bytes, stale_s: float) -> Report | Unmetered:
-    """What an agent answered, as far as it can be used."""
+def read_answer(name: str, status: int, body: bytes | None, stale_s: float) -> Report | Unmetered:
+    """What an agent answered, as far as it can be used; `body` is None where it was longer than `MOST_BYTES`."""
     if status in _REFUSED:
         remedy = "give the variable that `token_env` of the [[agent]] names the token that the agent was started with"
         return Unmetered(what=f"agent {name} refuses our token", remedy=remedy)
     elsewhere = "check `url` of the [[agent]], and that agent and daemon have the same version"
     if status != _OK:
         return Unmetered(what=f"agent {name} answers {status}", remedy=elsewhere)
+    if body is None:
+        return Unmetered(what=f"agent {name}: its answer is too large, over {MOST_BYTES // 1024} kB", remedy=elsewhere)
     try:
         report = read_report(body)
     except ReportError as error:

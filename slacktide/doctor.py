@@ -163,10 +163,12 @@ def nvml() -> Diagnosis:
     """Where NVML answers, what workers with `devices` draw is booked and logged; energy is modelled elsewhere."""
     import pynvml
 
+    from scheduler.daemon.nvml import begun, shut_down
+
     try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
+        with begun(pynvml):
+            count = pynvml.nvmlDeviceGetCount()
+        shut_down(pynvml)
     except pynvml.NVMLError as error:
         fix = "none needed without an NVIDIA GPU here; with one, install its driver"
         return Diagnosis(subject="gpus", verdict=Verdict.NOTE, what=f"NVML: {error}; energy is modelled", fix=fix)
