@@ -88,6 +88,22 @@ class Unmetered:
     remedy: str
 
 
+def not_named() -> Unmetered:
+    """Of a worker without `devices`."""
+    return Unmetered(
+        what="no meter: its [[worker]] names no `devices`",
+        remedy="name its GPUs in `devices`; those of another machine need `slacktide agent` there and `agent` as well",
+    )
+
+
+def not_booked() -> Unmetered:
+    """Of every worker, while the settings have it so."""
+    return Unmetered(
+        what="meters are read and not booked: telemetry.book_metered is false",
+        remedy="set book_metered = true in [telemetry], and start the daemon again",
+    )
+
+
 def written(report: Report) -> bytes:
     """As it is sent."""
     return msgspec.json.encode(report)
@@ -143,7 +159,7 @@ def read_answer(name: str, status: int, body: bytes | None, stale_s: float) -> R
     except ReportError as error:
         return Unmetered(what=f"agent {name}: {error.what}", remedy=elsewhere)
     if report.age_s > stale_s and not report.problem:
-        what = f"agent {name} has not read its GPUs for {report.age_s:.0f} s"
+        what = f"agent {name} has not read its GPUs for over {stale_s:g} s"
         return Unmetered(what=what, remedy="look at its log: NVML hangs there, or its machine was stopped")
     return report
 

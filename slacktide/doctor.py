@@ -69,6 +69,8 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     import sqlite3
     import sys
 
+    from slacktide.doctor_meters import meters
+
     settings, about_settings = _settings(config)
     state_dir = Path(settings.server.state_dir).expanduser()
     yield python_version(sys.version_info[:3])
@@ -80,6 +82,7 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     yield disk_space(_free_bytes(state_dir))
     yield time_zones()
     yield nvml()
+    yield from meters(settings)
     if online:
         from slacktide.doctor_agents import agents
 

@@ -418,6 +418,7 @@ class Daemon:
             traffic=self.gateway,
             workers=len(self.settings.worker),
             policy=self.settings.planning.policy,
+            books_metered=self.settings.telemetry.book_metered,
             problems=self.problems,
         )
 

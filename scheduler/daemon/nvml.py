@@ -15,6 +15,8 @@ from typing import Any
 _MODULE = "pynvml"
 # Only the maintained distribution has it; an abandoned one of the same module name shadows it.
 _OF_THE_MAINTAINED = "_nvmlGetFunctionPointer"
+TELLS_NOTHING = "a GPU tells neither energy nor power"
+LOOK_AT_POWER = "look at `nvidia-smi -q -d POWER`; a guest may not be shown the board's meter"
 _J_PER_MJ = 1e-3  # NVML counts millijoules and milliwatts
 _W_PER_MW = 1e-3
 

@@ -22,6 +22,7 @@ from aiohttp.test_utils import TestServer
 from scheduler.daemon.app import Daemon
 from scheduler.gpu_report import MOST_BYTES
 from scheduler.ledger import EnergyBasis, EnergyUse
+from scheduler.quantities import parse_instant_s
 from slacktide.doctor import Diagnosis, Verdict, diagnose
 from tests.architecture.sources import ROOT
 from tests.daemons import a_daemon, until
@@ -143,6 +144,12 @@ async def test_what_a_remote_gpu_drew_is_booked_and_a_dead_agent_is_not_guessed(
         await until(lambda: not metered.is_metered)
         assert metered.meter is not None
         assert "does not answer" in metered.meter.what
+        async with client.get("/api/v1/status") as answer:
+            (told,) = (await answer.json())["workers"]["metering"]
+        assert (told["worker"], told["is_metered"], told["source"]) == (metered.name, False, "agent gpu1")
+        assert "does not answer" in told["problem"]
+        assert "start `slacktide agent` there" in told["fix"]
+        assert daemon.env.now_s() - parse_instant_s(told["since"]) > 3.0  # its last reading, and not its absence
         assert await chats(client, gate, count=1, lasts_s=0.0) == [("modelled", None)]
         await until(lambda: len(uses_of(daemon)) == 4)
         assert uses_of(daemon)[3].basis is EnergyBasis.MODELLED
