@@ -1,4 +1,4 @@
-"""What `slacktide doctor` finds out about the meters of the settings' workers: which are metered, and why others are not."""
+"""What `slacktide doctor` finds out about the meters of workers: which are metered, and why the others are not."""
 
 from __future__ import annotations
 
