@@ -188,9 +188,7 @@ async def test_a_job_that_is_late_when_it_is_let_go_pays_for_its_run_at_once(tmp
         job = engine.job(late["id"])
         assert job is not None
         _, other = await posted(client, "/api/v1/jobs", red(within="20h"))
-        await until(
-            lambda: daemon.env.now_s() > job.deadline_at_s - job.duration_s
-        )  # whenever it starts now, it is late
+        await until(lambda: daemon.env.now_s() > job.deadline_at_s - job.duration_s)  # late by now
 
         status, refused = await posted(client, f"/api/v1/jobs/{late['id']}/resume", {})
         assert (status, refused["error"]["code"]) == (409, "over_budget")

@@ -3,8 +3,9 @@
 import { addressOf } from "./addresses.js";
 import { appraise, Refused, saidOf, submitJob } from "./daemon.js";
 import { element } from "./dom.js";
-import { fieldsOf, fill, jobOf, tell, untell, wrongsIn } from "./fields.js";
+import { fieldsOf } from "./fields.js";
 import { day, instantMs, mass, percent, span, UNKNOWN, withDates } from "./format.js";
+import { fill, jobOf, tell, untell, wrongsIn } from "./submission.js";
 
 /** Opens `dialog` at a click on `opener`. `offered()` says which templates and regions there are, and what time it is. */
 export function watchSubmitting(dialog, opener, offered) {
