@@ -17,7 +17,7 @@ from scheduler.quantities import parse_instant_s
 from scheduler.store.contract import Store
 from tests.batch_files import MODEL
 from tests.browser import a_tab
-from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
 from tests.integration.gateway_stand import FakeWorker, Gate
 from tests.integration.test_batches_and_workers import a_batch, a_life, until_ended
 
@@ -118,7 +118,7 @@ async def test_phases_of_power_and_an_earliest_start_are_submitted_as_they_were_
             phases = tab.get_by_label("Phases")
             await expect(phases).to_be_focused()
             await expect(phases).to_have_accessible_description(
-                re.compile("^Phases: nothing is no phase: write a duration and a power, such as 10m:3kW. how long")
+                re.compile("^Phases: nothing is written: write a duration and a power, such as 10m:3kW. how long")
             )
             await phases.fill("10m:1kW, 20m:2kW ,5m: 1kW")
             await tab.get_by_label("Earliest date and time, Asia/").fill("2022-01-01T15:30")
@@ -127,6 +127,7 @@ async def test_phases_of_power_and_an_earliest_start_are_submitted_as_they_were_
             await presses(tab, ASK)
             await presses(tab, GO)
             await tab.locator("#job .facts").wait_for()
+            await expect(tab.locator("#jobs tbody")).to_contain_text(re.compile(r"3\sphases of up to 2\skW"))
         _, listed = await got(client, "/api/v1/jobs")
         stored = daemon.reads.job(listed["data"][0]["id"]).job
     assert stored.asked_earliest_start_at_s is None
@@ -160,8 +161,10 @@ async def test_numbers_of_gpus_are_chosen_by_keyboard_and_told_at_their_field_by
             await speeds.fill("1:1, 2:1.8, 4:3")
             await tab.keyboard.press("Enter")
             await expect(tab.get_by_role("button", name=GO)).to_be_focused()
+            await expect(tab.locator("#submit-said .appraisal")).to_contain_text(re.compile(r"in here on \d\sGPU"))
             await tab.keyboard.press("Enter")
             await tab.locator("#job .facts").wait_for()
+            await expect(tab.locator("#jobs tbody")).to_contain_text(re.compile(r"700\sW; may take 1, 2 or 4"))
         _, listed = await got(client, "/api/v1/jobs")
         stored = daemon.reads.job(listed["data"][0]["id"]).job
     assert said == [
@@ -245,6 +248,17 @@ async def test_what_changes_elsewhere_is_seen_without_a_reload(tmp_path: Path) -
         assert await tab.evaluate("window.isTheSamePage")
 
 
+async def test_savings_follow_what_ends_within_seconds(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=3600.0) as (daemon, client):
+        async with a_tab(f"{daemon.listener.base_url}/#/savings") as tab:
+            await expect(tab.locator("#savings")).to_contain_text("Nothing has been booked yet")
+            _, job = await posted(client, "/api/v1/jobs", a_submission(within="61m"))
+            await until_state(client, job["id"], "succeeded")
+            for sorted_by in (tab.locator("#account table"), tab.get_by_role("table", name="By tenant")):
+                uses = sorted_by.locator("tbody tr:last-child [data-column=Uses]")
+                await expect(uses).to_have_text("1", timeout=20_000)
+
+
 async def test_a_page_says_that_the_daemon_is_gone_and_goes_on_with_its_next_life(tmp_path: Path) -> None:
     async with AsyncExitStack() as first_life:
         daemon, client = await first_life.enter_async_context(a_daemon(tmp_path, speed=1.0))
@@ -325,4 +339,4 @@ async def test_models_and_workers_have_views_of_their_own(tmp_path: Path) -> Non
     assert "awake" in workers
     assert "modelled: NVML: " in workers  # it should be metered, and says why it is not
     assert "5 requests" in workers.replace("\u00a0", " ")
-    assert "planned" in batching or "dense" in batching or "hold" in batching
+    assert "clean hour" in batching or "enough were" in batching or "waited" in batching

@@ -20,7 +20,7 @@ function digits(value, count) {
 }
 
 // Keeps a number on one line with its unit, and a span of time on one line: a line may break after a dash.
-const NBSP = "\u00a0";
+export const NBSP = "\u00a0";
 const DASH = `${NBSP}–\u2060${NBSP}`;
 
 /** Three digits that matter, without an exponent. */

@@ -28,15 +28,15 @@ export function jobOf(form) {
 /** What is wrong before anybody is asked: [field, what], by their order on the page. */
 export function wrongsIn(form, nowMs) {
   const data = new FormData(form);
-  const noDuration = (name) => (DURATION.test(data.get(name)) ? null : `${quoted(data.get(name))} is no duration: write a number and a unit, such as 45m or 2h30m`);
+  const noDuration = (name) => (DURATION.test(data.get(name)) ? null : `${isNo(data.get(name), "duration")}: write a number and a unit, such as 45m or 2h30m`);
   const shape = SHAPES[data.get("shape")].field;
   const isInPhases = shape === "power_profile";
   const missing = [...data.keys()].filter((name) => name.startsWith("arguments.")).map((name) => [name, data.get(name).trim() ? null : "the command needs it"]);
   const found = [
     ...missing,
     ["duration", isInPhases ? null : noDuration("duration")],
-    ["power", isInPhases || POWER.test(data.get("power")) ? null : `${quoted(data.get("power"))} is no power: write a number and a unit, such as 700W or 1.2kW`],
-    ["gpus", /^\s*\d{1,9}\s*$/.test(data.get("gpus")) ? null : `${quoted(data.get("gpus"))} is no whole number`],
+    ["power", isInPhases || POWER.test(data.get("power")) ? null : `${isNo(data.get("power"), "power")}: write a number and a unit, such as 700W or 1.2kW`],
+    ["gpus", /^\s*\d{1,9}\s*$/.test(data.get("gpus")) ? null : isNo(data.get("gpus"), "whole number")],
     ["power_profile", isInPhases ? wrongWithPhases(data.get("power_profile")) : null],
     ["elastic", shape === "elastic" ? wrongWithSpeeds(data.get("elastic"), data.get("gpus")) : null],
     ["earliest_start", data.get("starts") === "from" ? wrongWithStart(data) : null],
@@ -47,7 +47,7 @@ export function wrongsIn(form, nowMs) {
   return found.filter(([, what]) => what !== null);
 }
 
-const quoted = (text) => (text.trim() ? `“${text.trim()}”` : "nothing");
+const isNo = (text, what) => (text.trim() ? `“${text.trim()}” is no ${what}` : "nothing is written");
 
 function wrongWithDeadline(text, nowMs) {
   const atMs = Date.parse(text);
@@ -60,13 +60,13 @@ function wrongWithPhases(text) {
     const [lasts, power, ...more] = part.split(":");
     return more.length > 0 || power === undefined || !DURATION.test(lasts) || !POWER.test(power);
   });
-  return wrong === undefined ? null : `${quoted(wrong)} is no phase: write a duration and a power, such as 10m:3kW`;
+  return wrong === undefined ? null : `${isNo(wrong, "phase")}: write a duration and a power, such as 10m:3kW`;
 }
 
 function wrongWithSpeeds(text, gpus) {
   const parts = text.split(",");
   const wrong = parts.find((part) => !/^\s*\d{1,6}\s*:\s*\d+(\.\d+)?\s*$/.test(part));
-  if (wrong !== undefined) return `${quoted(wrong)} is no number of GPUs and speed: write them as 2:1.8`;
+  if (wrong !== undefined) return `${isNo(wrong, "number of GPUs and speed")}: write them as 2:1.8`;
   const own = Number(gpus);
   return parts.some((part) => Number(part.split(":")[0]) === own) ? null : `its own number, ${own}, has no speed here: add ${own}:1`;
 }
