@@ -40,8 +40,8 @@ function jobRow(job, nowMs) {
     [element("a", { href: addressOf(job.id) }, element("strong", {}, nameOf(job))), element("span", { class: "quiet id" }, job.id)],
     stateOf(job),
     [window],
-    [whenAndWhere(job, nowMs)],
-    [needs(job)],
+    whenAndWhere(job, nowMs),
+    needs(job),
     saving(job),
     [whyOf(job)],
   ];
@@ -49,22 +49,21 @@ function jobRow(job, nowMs) {
 
 // Its own size; of one that changes along the run or takes other numbers of GPUs, that as well.
 function needs(job) {
-  const own = `${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}`;
   const phases = job.power_profile;
-  if (phases.length) return `${own}, ${counted(phases.length, "phase")} of up to ${power(Math.max(...phases.map((one) => one.power_w)))}`;
   const counts = job.elastic.map((one) => one.gpus);
   const more = counts.length ? `; may take ${counts.join(", ").replace(/, (\d+)$/, " or $1")}` : "";
-  return `${own}, ${power(job.power_w)}${more}`;
+  const drawn = phases.length ? `${counted(phases.length, "phase")} of up to ${power(Math.max(...phases.map((one) => one.power_w)))}` : `${power(job.power_w)}${more}`;
+  return [`${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}`, element("span", { class: "quiet" }, drawn)];
 }
 
 function whenAndWhere(job, nowMs) {
   const from = instantMs(job.plan ? job.plan.start : job.started_at);
   const until = instantMs(job.plan ? job.plan.end : job.ended_at);
-  if (from === null) return "–";
+  if (from === null) return ["–"];
   const segments = job.plan?.segments ?? [];
   const places = segments.length ? placesOf(segments) : job.region;
   const pieces = segments.length > 1 ? `, ${segments.length} pieces` : "";
-  return `${span(from, until, nowMs)}${places ? ` in ${places}` : ""}${pieces}`;
+  return [span(from, until, nowMs), ...(places ? [element("span", { class: "quiet" }, `in ${places}${pieces}`)] : [])];
 }
 
 function saving(job) {
