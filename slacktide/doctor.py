@@ -78,6 +78,7 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     yield nvml_distribution(_installed())
     yield sqlite_version(sqlite3.sqlite_version_info)
     yield about_settings
+    yield from restart(settings)
     yield state_folder(state_dir)
     yield disk_space(_free_bytes(state_dir))
     yield time_zones()
@@ -128,6 +129,15 @@ def sqlite_version(version: tuple[int, ...]) -> Diagnosis:
     what = f"{shown} may corrupt a WAL that several connections checkpoint (3.7.0 to 3.51.2); the daemon uses one"
     fix = "none needed; keep other programs from writing to the queue's file"
     return Diagnosis(subject="sqlite", verdict=Verdict.NOTE, what=what, fix=fix)
+
+
+def restart(settings: Settings) -> Iterator[Diagnosis]:
+    """What the file has and a daemon that has run with its state folder does not: SIGHUP would refuse it."""
+    from slacktide.settings_kept import RESTART, taking_a_restart
+
+    if keys := [key for key, _ in taking_a_restart(settings) or ()]:
+        what = f"not in force before a restart: {', '.join(keys)}"
+        yield Diagnosis(subject="settings", verdict=Verdict.WARNING, what=what, fix=RESTART)
 
 
 def state_folder(folder: Path) -> Diagnosis:

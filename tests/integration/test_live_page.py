@@ -127,7 +127,11 @@ async def test_phases_of_power_and_an_earliest_start_are_submitted_as_they_were_
             await presses(tab, ASK)
             await presses(tab, GO)
             await tab.locator("#job .facts").wait_for()
-            await expect(tab.locator("#jobs tbody")).to_contain_text(re.compile(r"3\sphases of up to 2\skW"))
+            phases_told = re.compile(r"3\sphases of up to 2\skW")
+            await expect(tab.locator("#jobs tbody")).to_contain_text(phases_told)
+            await expect(tab.locator("#job .facts")).to_contain_text(phases_told)
+            await expect(tab.locator("#job .facts")).to_contain_text("from 10:00 UTC, 1 Jan 2022")
+            await expect(tab.locator("#job .facts")).not_to_contain_text("2022-01")  # all instants as people write them
         _, listed = await got(client, "/api/v1/jobs")
         stored = daemon.reads.job(listed["data"][0]["id"]).job
     assert stored.asked_earliest_start_at_s is None
@@ -249,14 +253,16 @@ async def test_what_changes_elsewhere_is_seen_without_a_reload(tmp_path: Path) -
 
 
 async def test_savings_follow_what_ends_within_seconds(tmp_path: Path) -> None:
-    async with a_daemon(tmp_path, speed=3600.0) as (daemon, client):
-        async with a_tab(f"{daemon.listener.base_url}/#/savings") as tab:
-            await expect(tab.locator("#savings")).to_contain_text("Nothing has been booked yet")
-            _, job = await posted(client, "/api/v1/jobs", a_submission(within="61m"))
-            await until_state(client, job["id"], "succeeded")
-            for sorted_by in (tab.locator("#account table"), tab.get_by_role("table", name="By tenant")):
-                uses = sorted_by.locator("tbody tr:last-child [data-column=Uses]")
-                await expect(uses).to_have_text("1", timeout=20_000)
+    async with (
+        a_daemon(tmp_path, speed=3600.0) as (daemon, client),
+        a_tab(f"{daemon.listener.base_url}/#/savings") as tab,
+    ):
+        await expect(tab.locator("#savings")).to_contain_text("Nothing has been booked yet")
+        _, job = await posted(client, "/api/v1/jobs", a_submission(within="61m"))
+        await until_state(client, job["id"], "succeeded")
+        for sorted_by in (tab.locator("#account table"), tab.get_by_role("table", name="By tenant")):
+            uses = sorted_by.locator("tbody tr:last-child [data-column=Uses]")
+            await expect(uses).to_have_text("1", timeout=20_000)
 
 
 async def test_a_page_says_that_the_daemon_is_gone_and_goes_on_with_its_next_life(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from aiohttp import ClientSession
 from typer.testing import CliRunner
 
+from slacktide.doctor import Verdict, diagnose
 from slacktide.main import app
 from tests.integration.gateway_stand import CHAT, FakeWorker, Gate, a_chat
 
@@ -186,6 +187,8 @@ async def test_tables_that_take_a_restart_are_named_by_the_log_and_by_the_check_
         assert "takes a restart: agent (meters are opened once)" in told.stdout
         assert "SIGHUP would refuse the whole file" in told.stdout
         assert told.exit_code == 0
+        (found,) = (one for one in diagnose(served.file, online=False) if "restart" in one.what)
+        assert (found.subject, found.verdict, "telemetry.sample_s" in found.what) == ("settings", Verdict.WARNING, True)
         served.file.write_text(text + "[outliers]\nrest_s = 3\n")
         assert "restart" not in RUN.invoke(app, ["config", "check", "-c", str(served.file)]).stdout
         assert stat.S_IMODE((tmp_path / "state" / "settings-in-force.toml").stat().st_mode) == 0o600

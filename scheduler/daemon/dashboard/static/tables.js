@@ -47,13 +47,18 @@ function jobRow(job, nowMs) {
   ];
 }
 
-// Its own size; of one that changes along the run or takes other numbers of GPUs, that as well.
-function needs(job) {
+/** Its own size, and what it draws; of one that changes along the run or takes other numbers of GPUs, that as well. */
+export function sizeOf(job) {
   const phases = job.power_profile;
   const counts = job.elastic.map((one) => one.gpus);
-  const more = counts.length ? `; may take ${counts.join(", ").replace(/, (\d+)$/, " or $1")}` : "";
+  const more = counts.length ? `; may take ${counts.join(", ").replace(/, (\d+)$/, " or $1")} GPUs` : "";
   const drawn = phases.length ? `${counted(phases.length, "phase")} of up to ${power(Math.max(...phases.map((one) => one.power_w)))}` : `${power(job.power_w)}${more}`;
-  return [`${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}`, element("span", { class: "quiet" }, drawn)];
+  return [`${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}`, drawn];
+}
+
+function needs(job) {
+  const [size, drawn] = sizeOf(job);
+  return [size, element("span", { class: "quiet" }, drawn)];
 }
 
 function whenAndWhere(job, nowMs) {
