@@ -41,7 +41,7 @@ SHOTS = (
         name="status-page-submit",
         view="jobs",
         once="#submit-said .appraisal",
-        height_px=900,
+        height_px=1180,
         is_dark=True,
         is_submitting=True,
     ),

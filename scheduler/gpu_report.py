@@ -57,6 +57,8 @@ class Report:
     problem: str  # why nothing is metered, and the way out; empty where something is
     remedy: str
     gpus: tuple[GpuReading, ...]
+    # Nobody may take such joules for drawn ones: `problem` is then set as well, which earlier daemons know.
+    is_simulated: bool = False
 
 
 class ReportError(ValueError):
@@ -84,6 +86,22 @@ class Unmetered:
 
     what: str
     remedy: str
+
+
+def not_named() -> Unmetered:
+    """Of a worker without `devices`."""
+    return Unmetered(
+        what="no meter: its [[worker]] names no `devices`",
+        remedy="name its GPUs in `devices`; those of another machine need `slacktide agent` there and `agent` as well",
+    )
+
+
+def not_booked() -> Unmetered:
+    """Of every worker, while the settings have it so."""
+    return Unmetered(
+        what="meters are read and not booked: telemetry.book_metered is false",
+        remedy="set book_metered = true in [telemetry], and start the daemon again",
+    )
 
 
 def written(report: Report) -> bytes:
@@ -126,20 +144,22 @@ def silent(name: str, why: str) -> Unmetered:
     )
 
 
-def read_answer(name: str, status: int, body: bytes, stale_s: float) -> Report | Unmetered:
-    """What an agent answered, as far as it can be used."""
+def read_answer(name: str, status: int, body: bytes | None, stale_s: float) -> Report | Unmetered:
+    """What an agent answered, as far as it can be used; `body` is None where it was longer than `MOST_BYTES`."""
     if status in _REFUSED:
         remedy = "give the variable that `token_env` of the [[agent]] names the token that the agent was started with"
         return Unmetered(what=f"agent {name} refuses our token", remedy=remedy)
     elsewhere = "check `url` of the [[agent]], and that agent and daemon have the same version"
     if status != _OK:
         return Unmetered(what=f"agent {name} answers {status}", remedy=elsewhere)
+    if body is None:
+        return Unmetered(what=f"agent {name}: its answer is too large, over {MOST_BYTES // 1024} kB", remedy=elsewhere)
     try:
         report = read_report(body)
     except ReportError as error:
         return Unmetered(what=f"agent {name}: {error.what}", remedy=elsewhere)
     if report.age_s > stale_s and not report.problem:
-        what = f"agent {name} has not read its GPUs for {report.age_s:.0f} s"
+        what = f"agent {name} has not read its GPUs for over {stale_s:g} s"
         return Unmetered(what=what, remedy="look at its log: NVML hangs there, or its machine was stopped")
     return report
 

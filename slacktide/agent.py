@@ -19,6 +19,7 @@ TOKEN_VARIABLE = "SLACKTIDE_AGENT_TOKEN"
 DEFAULT_PORT = 9402
 SHORTEST_TOKEN = 16
 MAX_CONNECTIONS = 64
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 def agent(
@@ -31,6 +32,10 @@ def agent(
     ] = None,
     sample: Annotated[str, typer.Option(help="Time between two readings of the GPUs, from 200ms to 5s.")] = "500ms",
     once: Annotated[bool, typer.Option("--once", help="Read the GPUs once, show what there is, and end.")] = False,
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="Report a made-up GPU, to try it without NVML; nothing is metered."),
+    ] = False,
     as_json: Annotated[bool, JSON_OPTION] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line instead of text.")] = False,
 ) -> None:
@@ -40,6 +45,7 @@ def agent(
 
     Example: slacktide agent --once
     Example: SLACKTIDE_AGENT_TOKEN=$(cat token) slacktide agent --host 0.0.0.0
+    Example: slacktide agent --simulated
     """
     import asyncio
     import logging
@@ -49,12 +55,12 @@ def agent(
     sample_s = _sample_s(sample)
     set_up(as_json=log_json, level=logging.ERROR if once else logging.INFO)  # what is shown says it already
     if once:
-        report = asyncio.run(_read_once(sample_s))
+        report = asyncio.run(_read_once(sample_s, simulated=simulated))
         _show(report, as_json=as_json)
-        if report.problem:
+        if report.problem and not simulated:
             raise typer.Exit(1)
         return
-    asyncio.run(_serve(host, port, _token(token_file, host), sample_s, as_json=as_json))
+    asyncio.run(_serve(host, port, _token(token_file, host), sample_s, simulated=simulated, as_json=as_json))
 
 
 def _sample_s(text: str) -> float:
@@ -89,24 +95,27 @@ def _token(file: Path | None, host: str) -> str:
     return token
 
 
-def _agent(sample_s: float) -> GpuAgent:
+def _agent(sample_s: float, *, simulated: bool) -> GpuAgent:
     from importlib.metadata import version
 
     from scheduler.daemon.env import Env
     from scheduler.daemon.gpu_agent import GpuAgent
     from scheduler.daemon.nvml_gpus import NvmlGpus
+    from scheduler.daemon.simulated_gpus import SimulatedGpus
 
-    return GpuAgent(Env(), NvmlGpus, version=version("slacktide"), sample_s=sample_s)
+    env = Env()
+    gpus = (lambda: SimulatedGpus(env.monotonic_s)) if simulated else NvmlGpus
+    return GpuAgent(env, gpus, version=version("slacktide"), sample_s=sample_s)
 
 
-async def _read_once(sample_s: float) -> Report:
-    found = _agent(sample_s)
+async def _read_once(sample_s: float, *, simulated: bool) -> Report:
+    found = _agent(sample_s, simulated=simulated)
     await found.look()
     await found.close()
     return found.report()
 
 
-async def _serve(host: str, port: int, token: str, sample_s: float, *, as_json: bool) -> None:
+async def _serve(host: str, port: int, token: str, sample_s: float, *, simulated: bool, as_json: bool) -> None:
     import asyncio
     import signal
 
@@ -114,7 +123,7 @@ async def _serve(host: str, port: int, token: str, sample_s: float, *, as_json: 
     from scheduler.daemon.gpu_agent import agent_app
     from scheduler.daemon.listener import Listener
 
-    found = _agent(sample_s)
+    found = _agent(sample_s, simulated=simulated)
     server = Server(host=host, port=port, max_connections=MAX_CONNECTIONS)
     listener = Listener(agent_app(found, token), server, has_keys=bool(token))
     stopping = asyncio.Event()
@@ -124,7 +133,7 @@ async def _serve(host: str, port: int, token: str, sample_s: float, *, as_json: 
         await listener.start()
     except OSError as error:
         raise OwnFailure(f"cannot listen on {host}:{port}: {reason_of(error)}", "choose another --port") from None
-    _announce(listener.base_url, as_json=as_json)
+    _announce(listener.base_url, _elsewhere(host, listener.port), simulated=simulated, as_json=as_json)
     reading = asyncio.create_task(found.run(), name="GPUs")
     stopped = asyncio.create_task(stopping.wait(), name="signal")
     await asyncio.wait((reading, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -137,12 +146,26 @@ async def _serve(host: str, port: int, token: str, sample_s: float, *, as_json: 
     await found.close()
 
 
-def _announce(address: str, *, as_json: bool) -> None:
+def _elsewhere(host: str, port: int) -> str:
+    """Where other machines find it; empty where they do not."""
+    import socket
+
+    from scheduler.daemon.http import is_loopback
+
+    if is_loopback(host):
+        return ""
+    called = socket.gethostname() if host in EVERYWHERE else host
+    return f"http://[{called}]:{port}" if ":" in called else f"http://{called}:{port}"
+
+
+def _announce(address: str, elsewhere: str, *, simulated: bool, as_json: bool) -> None:
     if as_json:
-        print_json({"url": address})
+        print_json({"url": address, "url_elsewhere": elsewhere or None, "is_simulated": simulated})
         sys.stdout.flush()  # a script waits for the address while this runs on
-    else:
-        say(f"agent: {address}/readings")
+        return
+    say(f"agent: {address}/readings" + (f"; for [[agent]] url: {elsewhere}" if elsewhere else ""))
+    if simulated:
+        say("agent: its GPU is SIMULATED, and no daemon counts what it reports as metered")
 
 
 def _show(report: Report, *, as_json: bool) -> None:
@@ -154,7 +177,8 @@ def _show(report: Report, *, as_json: bool) -> None:
     if report.problem:
         print(f"nothing is metered here: {report.problem}")
         print(f"fix: {report.remedy}")
-        return
+        if not report.is_simulated:
+            return
     print(f"driver {report.driver}, NVML {report.nvml}")
     for gpu in report.gpus:
         power = "power unknown" if gpu.power_w is None else f"{gpu.power_w:.0f} W"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MANIFEST = "backup.json"
 DATABASE = "queue.db"
 # What belongs to a life of the daemon and not to its state: locks, the reserve of disk, runs under way.
-_LEFT_OUT = frozenset({"lock", "ballast", "ballast.new", f"{DATABASE}.lock"})
+_LEFT_OUT = frozenset({"lock", "ballast", "ballast.new", f"{DATABASE}.lock", "settings-in-force.toml"})
 _LIVE_RUNS = Path("runs", "runs")
 
 CONFIG_OPTION = typer.Option("--config", "-c", help="Settings of the daemon whose state it is.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,11 +27,16 @@ JsonOption = Annotated[bool, JSON_OPTION]
 def check(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:
     """Say everything that is wrong with a file, each with line, column and remedy.
 
+    Also what of it a daemon on this machine takes up by a restart only, where one has run with its state folder.
+
     Example: slacktide config check -c slacktide.toml
     """
     errors, warnings = examined(file)
+    fixed = None if errors else _fixed(file)
     if as_json:
-        print_json({"file": str(file), "errors": as_rows(errors), "warnings": as_rows(warnings)})
+        rows = {"errors": as_rows(errors), "warnings": as_rows(warnings)}
+        restart = None if fixed is None else [{"key": key, "why": why} for key, why in fixed]
+        print_json({"file": str(file), **rows, "needs_restart": restart})
     else:
         for problem in errors:
             print(problem)
@@ -38,6 +44,7 @@ def check(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:
             print(f"{warning.where}: warning: {warning.what}" + (f" ({warning.hint})" if warning.hint else ""))
         if not errors:
             print(f"{file}: sound" + (f", {len(warnings)} to look at" if warnings else ""))
+        _say_restart(fixed or [])
     if errors:
         raise typer.Exit(2)
 
@@ -88,6 +95,21 @@ def examined(file: Path) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
         return (), read_settings(read_text(file), str(file), os.environ).warnings
     except SettingsError as error:
         return error.problems, ()
+
+
+def _fixed(file: Path) -> list[tuple[str, str]] | None:
+    from slacktide.settings_kept import taking_a_restart
+
+    return taking_a_restart(load(file).settings)
+
+
+def _say_restart(fixed: Sequence[tuple[str, str]]) -> None:
+    from slacktide.settings_kept import RESTART
+
+    for key, why in fixed:
+        print(f"takes a restart: {key} ({why})")
+    if fixed:
+        print(f"SIGHUP would refuse the whole file: {RESTART}")
 
 
 def as_rows(problems: tuple[Problem, ...]) -> list[dict[str, str]]:

@@ -69,6 +69,8 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     import sqlite3
     import sys
 
+    from slacktide.doctor_meters import meters
+
     settings, about_settings = _settings(config)
     state_dir = Path(settings.server.state_dir).expanduser()
     yield python_version(sys.version_info[:3])
@@ -76,10 +78,12 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     yield nvml_distribution(_installed())
     yield sqlite_version(sqlite3.sqlite_version_info)
     yield about_settings
+    yield from restart(settings)
     yield state_folder(state_dir)
     yield disk_space(_free_bytes(state_dir))
     yield time_zones()
     yield nvml()
+    yield from meters(settings)
     if online:
         from slacktide.doctor_agents import agents
 
@@ -127,6 +131,15 @@ def sqlite_version(version: tuple[int, ...]) -> Diagnosis:
     return Diagnosis(subject="sqlite", verdict=Verdict.NOTE, what=what, fix=fix)
 
 
+def restart(settings: Settings) -> Iterator[Diagnosis]:
+    """What the file has and a daemon that has run with its state folder does not: SIGHUP would refuse it."""
+    from slacktide.settings_kept import RESTART, taking_a_restart
+
+    if keys := [key for key, _ in taking_a_restart(settings) or ()]:
+        what = f"not in force before a restart: {', '.join(keys)}"
+        yield Diagnosis(subject="settings", verdict=Verdict.WARNING, what=what, fix=RESTART)
+
+
 def state_folder(folder: Path) -> Diagnosis:
     """Whether the daemon can create and write its folder, found out without leaving anything there."""
     import os
@@ -163,10 +176,12 @@ def nvml() -> Diagnosis:
     """Where NVML answers, what workers with `devices` draw is booked and logged; energy is modelled elsewhere."""
     import pynvml
 
+    from scheduler.daemon.nvml import begun, shut_down
+
     try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
+        with begun(pynvml):
+            count = pynvml.nvmlDeviceGetCount()
+        shut_down(pynvml)
     except pynvml.NVMLError as error:
         fix = "none needed without an NVIDIA GPU here; with one, install its driver"
         return Diagnosis(subject="gpus", verdict=Verdict.NOTE, what=f"NVML: {error}; energy is modelled", fix=fix)

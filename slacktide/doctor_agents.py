@@ -49,8 +49,9 @@ def _asked(agent: AgentSettings, environment: Mapping[str, str], stale_s: float)
                 allow_redirects=False,
                 stream=True,
             )
-            body = response.raw.read(MOST_BYTES)
-            return read_answer(agent.name, response.status_code, body, stale_s)
+            body = response.raw.read(MOST_BYTES + 1)
+            whole = body if len(body) <= MOST_BYTES else None
+            return read_answer(agent.name, response.status_code, whole, stale_s)
     except (requests.RequestException, HTTPError, OSError) as error:
         return silent(agent.name, type(error).__name__)
 

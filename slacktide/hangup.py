@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
@@ -35,8 +36,8 @@ async def reload(daemon: Daemon, config: Path) -> bool:
     from scheduler.daemon.model_routing import ModelPoolError
     from scheduler.daemon.reloading import FixedSettingsError
     from scheduler.daemon.worker_profiles import CalibrationFileError
-    from scheduler.settings_change import why_fixed
     from scheduler.store.contract import StoreBusyError
+    from slacktide.settings_kept import keep
 
     try:
         text = await asyncio.to_thread(config.read_text, "utf-8")
@@ -46,8 +47,7 @@ async def reload(daemon: Daemon, config: Path) -> bool:
         for problem in error.problems:
             _refuse(str(problem))
     except FixedSettingsError as error:
-        for key in error.keys:
-            _refuse(f"{key}: only a start takes this up", why=why_fixed(key))
+        _refuse_fixed(error.keys)
     except ModelPoolError as error:
         _refuse(str(error), remedy=error.remedy)
     except (TraceError, CalibrationFileError, StoreBusyError, OSError, UnicodeDecodeError) as error:
@@ -55,8 +55,19 @@ async def reload(daemon: Daemon, config: Path) -> bool:
     else:
         for warning in read.warnings:
             log.warning("settings doubtful", extra={"action": "settings_doubtful", "problem": str(warning)})
+        await asyncio.to_thread(keep, read.settings, text)
         return True
     return False
+
+
+def _refuse_fixed(keys: Sequence[str]) -> None:
+    from scheduler.settings_change import why_fixed
+    from slacktide.settings_kept import RESTART
+
+    for key in keys:
+        _refuse(f"{key}: only a start takes this up", why=why_fixed(key))
+    told = {"action": "settings_need_restart", "keys": ", ".join(keys), "remedy": RESTART}
+    log.error("settings need a restart", extra=told)
 
 
 def _refuse(problem: str, **more: str) -> None:

@@ -37,14 +37,15 @@ def serve(
     from slacktide.log_lines import set_up
 
     try:
-        read = read_settings(read_text(config), str(config), os.environ)
+        text = read_text(config)
+        read = read_settings(text, str(config), os.environ)
     except SettingsError as error:
         raise UsageProblem(f"the settings cannot be used:\n{error}", f"slacktide config check -c {config}") from None
     set_up(as_json=log_json)
     for warning in read.warnings:
         say(f"slacktide: {warning}")
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        runner.run(_serve(read.settings, config, early))
+        runner.run(_serve(read.settings, text, config, early))
 
 
 def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
@@ -56,7 +57,7 @@ def _fastest_loop() -> Callable[[], AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: object, config: Path, early: Sequence[int]) -> None:
+async def _serve(settings: object, text: str, config: Path, early: Sequence[int]) -> None:
     import asyncio
 
     from intensity_feeds.trace import TraceError
@@ -71,6 +72,7 @@ async def _serve(settings: object, config: Path, early: Sequence[int]) -> None:
     from scheduler.daemon.worker_profiles import CalibrationFileError
     from scheduler.store.contract import StoreError
     from slacktide.hangup import reload_on
+    from slacktide.settings_kept import keep
 
     assert isinstance(settings, Settings)
     try:
@@ -99,6 +101,7 @@ async def _serve(settings: object, config: Path, early: Sequence[int]) -> None:
         raise UsageProblem(what, 'pip install "slacktide[postgres]"') from None
     except OSError as error:
         raise _not_started(error, settings.server) from None
+    await asyncio.to_thread(keep, settings, text)
     look_seldom()
     reloading = asyncio.create_task(reload_on(hung_up, daemon, config), name="reload on SIGHUP")
     try:

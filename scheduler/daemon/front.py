@@ -93,6 +93,7 @@ def _status(daemon: Daemon) -> status_api.StatusApi:
         traffic=daemon.gateway,
         workers=len(daemon.settings.worker),
         policy=daemon.settings.planning.policy,
+        books_metered=daemon.settings.telemetry.book_metered,
         problems=daemon.problems,
     )
 

@@ -1,7 +1,8 @@
 """The agent on a GPU machine: reads its GPUs again and again, and tells whoever asks with its token.
 
 Decides only when to open NVML again. A machine without NVML is told as one that meters nothing. Asking costs no call of
-NVML, so however often it is asked, the GPUs are read as often as its options say.
+NVML, so however often it is asked, the GPUs are read as often as its options say. What simulated GPUs draw is told as
+a problem beside the figures, so that no daemon takes it for metered.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import replace
 from typing import Never, Protocol
 
 from aiohttp import hdrs, web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from scheduler.daemon.env import Env
+from scheduler.daemon.gpu_metrics import exposition
 from scheduler.daemon.http import names_loopback
 from scheduler.daemon.nvml import NvmlError
 from scheduler.daemon.nvml_gpus import GpuSample
@@ -24,6 +27,8 @@ from scheduler.gpu_report import FORMAT, READINGS_PATH, GpuReading, Report, writ
 log = logging.getLogger(__name__)
 
 REOPEN_S = 30.0
+SIMULATED = "its GPUs are simulated (--simulated)"
+_FOR_SIMULATED = "start the agent without --simulated, on a machine with NVML"
 _OPEN_PATHS = frozenset({"/healthz"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,6 +38,7 @@ class Gpus(Protocol):
 
     driver: str
     version: str
+    is_simulated: bool
 
     def read(self) -> Sequence[GpuSample]: ...
 
@@ -45,6 +51,7 @@ class GpuAgent:
     def __init__(self, env: Env, open_gpus: Callable[[], Gpus], *, version: str, sample_s: float) -> None:
         self._env, self._open_gpus, self._sample_s = env, open_gpus, sample_s
         self._gpus: Gpus | None = None
+        self._is_reading = False
         self._counters: dict[str, GpuCounter] = {}
         self._read_at_s = env.monotonic_s()
         self._report = Report(
@@ -88,12 +95,18 @@ class GpuAgent:
     def _take(self, samples: Sequence[GpuSample]) -> None:
         assert self._gpus is not None
         at_s = self._env.monotonic_s()
-        if self._report.problem:
-            log.info("GPUs are read", extra={"action": "gpus_read", "gpus": len(samples), "driver": self._gpus.driver})
+        is_simulated = self._gpus.is_simulated
+        if not self._is_reading:
+            self._is_reading = True
+            told = {"gpus": len(samples), "driver": self._gpus.driver, "is_simulated": is_simulated}
+            log.info("GPUs are read", extra={"action": "gpus_read", **told})
         self._next(
             at_s,
             driver=self._gpus.driver,
             nvml=self._gpus.version,
+            problem=SIMULATED if is_simulated else "",
+            remedy=_FOR_SIMULATED if is_simulated else "",
+            is_simulated=is_simulated,
             gpus=tuple(self._reading(at_s, one) for one in samples),
         )
 
@@ -122,6 +135,7 @@ class GpuAgent:
     async def _lost(self, error: NvmlError) -> None:
         if self._report.problem != error.what:
             log.warning("GPUs are not read", extra={"action": "gpus_unread", "why": error.what, "fix": error.remedy})
+        self._is_reading = False
         gpus, self._gpus = self._gpus, None
         if gpus is not None:
             await self._env.in_thread(gpus.close)
@@ -138,6 +152,7 @@ class GpuAgent:
         nvml: str = "",
         problem: str = "",
         remedy: str = "",
+        is_simulated: bool = False,
         gpus: tuple[GpuReading, ...] = (),
     ) -> None:
         self._read_at_s = at_s
@@ -149,6 +164,7 @@ class GpuAgent:
             nvml=nvml,
             problem=problem,
             remedy=remedy,
+            is_simulated=is_simulated,
             gpus=gpus,
         )
 
@@ -169,6 +185,9 @@ def agent_app(agent: GpuAgent, token: str) -> web.Application:
     async def readings(_: web.Request) -> web.Response:
         return _json(written(agent.report()))
 
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=exposition(agent.report), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     async def healthz(_: web.Request) -> web.Response:
         return _json(b'{"status":"ok"}')
 
@@ -178,6 +197,7 @@ def agent_app(agent: GpuAgent, token: str) -> web.Application:
     app = web.Application(middlewares=[guarded], client_max_size=1024)
     app.on_response_prepare.append(nameless)
     app.router.add_get(READINGS_PATH, readings, allow_head=False)
+    app.router.add_get("/metrics", metrics, allow_head=False)
     app.router.add_get("/healthz", healthz, allow_head=False)
     return app
 

@@ -28,6 +28,7 @@ _LINGER_S = 2.0
 # One address may hold this share of all connections, so that one client cannot shut out the rest.
 _ADDRESS_SHARE_RATIO = 0.5
 _MAX_HEADER_BYTES = 16 * 1024
+_CALLED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listened on, and called
 
 
 class _NamelessResponse(web.Response):
@@ -142,8 +143,9 @@ class Listener:
 
     @property
     def base_url(self) -> str:
-        host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
-        return f"http://{host}:{self.port}"
+        """Where this machine finds it: an address that stands for all of them is none to call."""
+        host = _CALLED.get(self._server.host, self._server.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listen. Raises OSError where the address is taken, MissingPolicyError for a route without one."""

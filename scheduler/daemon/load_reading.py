@@ -57,7 +57,7 @@ class LoadReader:
                 page = await at_most(response.content, _MOST_BYTES) if response.status == 200 else b""
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError):
             return None
-        return read_load(self._worker.settings.engine, page.decode("utf-8", errors="replace"))
+        return read_load(self._worker.settings.engine, (page or b"").decode("utf-8", errors="replace"))
 
     def _note(self, report: LoadReport) -> None:
         name, metrics = self._worker.name, self._metrics
@@ -67,12 +67,12 @@ class LoadReader:
             metrics.worker_kv_cache.labels(name).set(report.kv_cache_ratio)
 
 
-async def at_most(content: aiohttp.StreamReader, most_bytes: int) -> bytes:
-    """The page; empty where it is longer than any is."""
+async def at_most(content: aiohttp.StreamReader, most_bytes: int) -> bytes | None:
+    """The page; None where it is longer than any is."""
     pieces, size = [], 0
     async for piece in content.iter_any():
         pieces.append(piece)
         size += len(piece)
         if size > most_bytes:
-            return b""
+            return None
     return b"".join(pieces)

@@ -16,11 +16,14 @@ Booking = Callable[[float | None], None]  # called with the request's metered jo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterSight:
-    """What is known of a worker's meter now. Where it is not read, `what` says why and `remedy` the way out."""
+    """What is known of a worker's meter now. Where it is not read, `what` says why and `remedy` the way out, and
+    `since_at_s` since when, by the policy clock.
+    """
 
     source: str
     what: str = ""
     remedy: str = ""
+    since_at_s: float | None = None
     power_w: float | None = None
     utilisation_ratio: float | None = None
 

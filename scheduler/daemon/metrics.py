@@ -75,7 +75,7 @@ class Metrics:
         self.worker_gpu_utilisation = self._gauge(
             "worker_gpu_utilisation_ratio", "Share of time that its GPUs had work, their mean.", "worker"
         )
-        self.worker_rests = self._counter("worker_rests", "Rests of workers worse than their peers.", "worker", "fault")
+        self.worker_rests = self._counter("worker_rests", "Rests of workers, by why.", "worker", "fault")
         self.shed = self._counter("shed_requests", "Held requests sent away for others of a higher class.", "class")
         self.worker_failures = self._counter("worker_failures", "Failed calls of a worker, by kind.", "worker", "kind")
 

@@ -7,13 +7,16 @@ Reading needs no root. Source: energy_model 4.1.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 _MODULE = "pynvml"
 # Only the maintained distribution has it; an abandoned one of the same module name shadows it.
 _OF_THE_MAINTAINED = "_nvmlGetFunctionPointer"
+TELLS_NOTHING = "a GPU tells neither energy nor power"
+LOOK_AT_POWER = "look at `nvidia-smi -q -d POWER`; a guest may not be shown the board's meter"
 _J_PER_MJ = 1e-3  # NVML counts millijoules and milliwatts
 _W_PER_MW = 1e-3
 
@@ -41,8 +44,8 @@ class NvmlMeter:
         """Raises NvmlError."""
         self._nvml = nvml_library()
         try:
-            self._nvml.nvmlInit()
-            self._handles = [self._handle(name) for name in devices]
+            with begun(self._nvml):
+                self._handles = [self._handle(name) for name in devices]
         except self._nvml.NVMLError as error:
             raise NvmlError(
                 f"NVML: {error}", "check the driver and the worker's `devices` with `nvidia-smi -L`"
@@ -55,10 +58,7 @@ class NvmlMeter:
         )
 
     def close(self) -> None:
-        try:
-            self._nvml.nvmlShutdown()
-        except self._nvml.NVMLError:  # nothing depends on it any more
-            return
+        shut_down(self._nvml)
 
     def _handle(self, name: str) -> Any:
         if name.isdigit():
@@ -85,3 +85,24 @@ def nvml_library() -> Any:
             "pip uninstall pynvml && pip install --force-reinstall nvidia-ml-py",
         )
     return nvml
+
+
+@contextmanager
+def begun(nvml: Any) -> Iterator[None]:
+    """NVML with its first calls inside: it stays open after them, and is shut down where one of them fails.
+
+    NVML counts who opened it: without that, each try to open it again would leave one more behind.
+    """
+    nvml.nvmlInit()
+    try:
+        yield
+    except BaseException:
+        shut_down(nvml)
+        raise
+
+
+def shut_down(nvml: Any) -> None:
+    try:
+        nvml.nvmlShutdown()
+    except nvml.NVMLError:  # nothing depends on it any more
+        return

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.daemon.nvml import NvmlError, nvml_library
+from scheduler.daemon.nvml import NvmlError, begun, nvml_library, shut_down
 
 _J_PER_MJ = 1e-3  # NVML counts millijoules and milliwatts
 _W_PER_MW = 1e-3
@@ -33,14 +33,16 @@ class GpuSample:
 class NvmlGpus:
     """NVML, opened once. All calls block for some milliseconds."""
 
+    is_simulated = False
+
     def __init__(self) -> None:
         """Raises NvmlError."""
         self._nvml = nvml_library()
         try:
-            self._nvml.nvmlInit()
-            self.driver = _text(self._nvml.nvmlSystemGetDriverVersion())
-            self.version = _text(self._nvml.nvmlSystemGetNVMLVersion())
-            self._count = int(self._nvml.nvmlDeviceGetCount())
+            with begun(self._nvml):
+                self.driver = _text(self._nvml.nvmlSystemGetDriverVersion())
+                self.version = _text(self._nvml.nvmlSystemGetNVMLVersion())
+                self._count = int(self._nvml.nvmlDeviceGetCount())
         except self._nvml.NVMLError as error:
             raise NvmlError(f"NVML: {error}", _NO_DRIVER) from None
 
@@ -55,10 +57,7 @@ class NvmlGpus:
         return [self._sample(index) for index in range(count)]
 
     def close(self) -> None:
-        try:
-            self._nvml.nvmlShutdown()
-        except self._nvml.NVMLError:  # nothing depends on it any more
-            return
+        shut_down(self._nvml)
 
     def _sample(self, index: int) -> GpuSample:
         nvml = self._nvml

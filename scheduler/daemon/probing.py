@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 5.0
 _TIMEOUT_S = 2.0
+_AT_ITS_HEALTH = "start the server there or look in its log, or correct `url` of its [[worker]] and send SIGHUP"
+_AT_ITS_CALLS = "the line worker_rests before this one says what failed and what to do"
 
 
 class Prober:
@@ -64,5 +66,6 @@ class Prober:
                 log.info("worker changed", extra={"action": "worker_up", **told})
             else:
                 why = self._silence or "it is alive, but its calls fail or dawdle: see worker_failed, worker_rests"
-                log.warning("worker changed", extra={"action": "worker_down", **told, "why": why})
+                remedy = _AT_ITS_HEALTH if self._silence else _AT_ITS_CALLS
+                log.warning("worker changed", extra={"action": "worker_down", **told, "why": why, "remedy": remedy})
             self._on_change()

@@ -223,7 +223,7 @@ class Exchange:
             try:
                 chunk = await content.readany()
             except CallError as error:
-                self._upstream.note_broken_stream(answer.worker, error)
+                self._upstream.note_broken_stream(answer.worker, self.ticket.request, error)
                 return await self._break_off(response, tail)
             if not chunk:
                 break

@@ -59,6 +59,7 @@ class RemoteMeter:
         self.devices = self.workers[0].settings.devices
         self._counter_id: str | None = None
         self._read_at_s = -math.inf
+        self._lost_at_s: float | None = None  # of the policy clock
         self._began_at_s = env.now_s() - env.monotonic_s()
         for worker in self.workers:
             worker.metering = metering
@@ -68,6 +69,7 @@ class RemoteMeter:
         if at_s > self._read_at_s:
             self._book(found, at_s)
             self._write(found, at_s)
+            self._lost_at_s = None
             self._see(MeterSight(source=self._source, power_w=found.power_w, utilisation_ratio=found.utilisation_ratio))
 
     def miss(self, why: Unmetered, at_s: float, stale_s: float) -> None:
@@ -77,11 +79,14 @@ class RemoteMeter:
 
     def lose(self, why: Unmetered) -> None:
         """Nothing is known from the last reading on, until the next."""
+        if self._lost_at_s is None:
+            silence_s = 0.0 if self._counter_id is None else self._env.monotonic_s() - self._read_at_s
+            self._lost_at_s = self._env.now_s() - silence_s * self._env.speed
         self._counter_id = None
         self._read_at_s = self._env.monotonic_s()
         if self._metering is not None:
             self._metering.gap(self._read_at_s)
-        self._see(MeterSight(source=self._source, what=why.what, remedy=why.remedy))
+        self._see(MeterSight(source=self._source, what=why.what, remedy=why.remedy, since_at_s=self._lost_at_s))
 
     def close(self) -> None:
         for worker in self.workers:

@@ -17,7 +17,7 @@ from scheduler.config import TelemetrySettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.metering import Metering, MeterSight
 from scheduler.daemon.metrics import Metrics
-from scheduler.daemon.nvml import NvmlError, NvmlMeter, Reading
+from scheduler.daemon.nvml import LOOK_AT_POWER, TELLS_NOTHING, NvmlError, NvmlMeter, Reading
 from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.daemon.workers import Worker
 from shaping.deployment import Deployment, ProfileError
@@ -26,6 +26,7 @@ from shaping.meter_log import COLUMNS
 log = logging.getLogger(__name__)
 
 _HERE = "NVML here"
+_WITH_A_DISK = "free space for server.state_dir, and start the daemon again"
 _HEADER = (",".join(COLUMNS) + "\n").encode()
 
 
@@ -109,7 +110,7 @@ class Telemetry:
         try:
             meter = await self._env.in_thread(self._open_meter, worker.settings.devices)
         except NvmlError as error:
-            worker.meter = MeterSight(source=_HERE, what=error.what, remedy=error.remedy)
+            worker.meter = self._unread(error.what, error.remedy)
             log.warning(
                 "GPUs cannot be metered",
                 extra={"action": "meter_unavailable", "worker": worker.name, "why": error.what, "fix": error.remedy},
@@ -120,12 +121,13 @@ class Telemetry:
         log.info("GPUs are metered", extra={"action": "meter_started", "worker": worker.name})
         # Real seconds that never jump: a GPU follows neither a corrected clock nor one that runs ahead.
         started_at_s = self._env.now_s() - self._env.monotonic_s()
+        ended: MeterSight | None = None
         try:
             while True:
                 reading = await self._env.in_thread(meter.read)
                 if metering is not None:
                     metering.read(self._env.monotonic_s(), reading.energy_j, reading.power_w)
-                worker.meter = _sight(reading)
+                worker.meter = self._sight(reading, worker.meter)
                 self._metrics.metered(
                     worker.name, is_metered=worker.is_metered, power_w=reading.power_w, utilisation_ratio=None
                 )
@@ -135,25 +137,30 @@ class Telemetry:
             log.warning(
                 "meter log ended", extra={"action": "meter_log_ended", "worker": worker.name, "why": str(error)}
             )
+            ended = self._unread(f"its log cannot be written: {error}", _WITH_A_DISK)
+            self._metrics.metered(worker.name, is_metered=False, power_w=None, utilisation_ratio=None)
         finally:
-            worker.metering = worker.meter = None
+            worker.metering, worker.meter = None, ended
             if metering is not None:
                 metering.close()
             lines.close()
             meter.close()
+
+    def _unread(self, what: str, remedy: str) -> MeterSight:
+        return MeterSight(source=_HERE, what=what, remedy=remedy, since_at_s=self._env.now_s())
+
+    def _sight(self, reading: Reading, before: MeterSight | None) -> MeterSight:
+        if reading.energy_j is not None or reading.power_w is not None:
+            return MeterSight(source=_HERE, power_w=reading.power_w)
+        if before is not None and before.what:
+            return before
+        return self._unread(TELLS_NOTHING, LOOK_AT_POWER)
 
 
 def metering_of(workers: Sequence[Worker]) -> Metering:
     """One for all workers on the same GPUs. Unlike profiles weigh tokens unlike: then time alone says who used what."""
     deployments = [_deployment(worker) for worker in workers]
     return Metering(deployments[0] if all(one == deployments[0] for one in deployments) else None)
-
-
-def _sight(reading: Reading) -> MeterSight:
-    if reading.energy_j is None and reading.power_w is None:
-        remedy = "look at `nvidia-smi -q -d POWER`; a guest may not be shown the board's meter"
-        return MeterSight(source=_HERE, what="a GPU tells neither energy nor power", remedy=remedy)
-    return MeterSight(source=_HERE, power_w=reading.power_w)
 
 
 def _deployment(worker: Worker) -> Deployment | None:

@@ -6,7 +6,6 @@ the prompt for another (hand_over.py says when), the client learns of it by noth
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -23,12 +22,11 @@ from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.outliers import Peer, fault_of
 from scheduler.daemon.upstream_connection import CallError, NotConnectedError, Reply, SilentError
 from scheduler.daemon.upstream_pool import ConnectionPool
+from scheduler.daemon.worker_failures import WorkerFailures
 from scheduler.daemon.workers import Failure, Worker, choose
 from scheduler.outlier_settings import OutlierSettings
 from shaping.metered_shares import Share
 from shaping.request import Request
-
-log = logging.getLogger(__name__)
 
 # A request that takes down whatever serves it must not take down every worker in turn.
 _MAX_SENT_ATTEMPTS = 2
@@ -162,6 +160,7 @@ class Upstream:
     ) -> None:
         self.outliers = outliers or OutlierSettings()
         self._env, self._metrics, self.hand_over = env, metrics, hand_over
+        self._failures = WorkerFailures(env, metrics)
         self._session: aiohttp.ClientSession | None = None
         self._connections: ConnectionPool | None = None
         self._is_closed = False
@@ -175,6 +174,7 @@ class Upstream:
 
     async def stop(self) -> None:
         self._is_closed = True
+        self._failures.close()
         if self._connections is not None:
             self._connections.close()
         if self._session is not None:
@@ -220,13 +220,13 @@ class Upstream:
                 answer = await self._attempt(worker, endpoint, body, headers, streams=streams, request=request)
             except WorkerCallError as error:
                 last = error
-                self._note_failure(error)
+                self._note_failure(error, request)
                 self._judge(worker, workers, is_failed=error.failure is not Failure.OVERLOADED)
                 if error.failure is Failure.SILENT:
                     break
                 sent += error.failure in (Failure.BROKEN_OFF, Failure.ERROR)
             else:
-                worker.succeeded()
+                self._failures.answered(worker)
                 if answer.body is not None and answer.status == 200:
                     worker.recent.whole.add(self._env.monotonic_s() - answer.asked_at_s)
                 self._judge(worker, workers, is_failed=False)
@@ -264,11 +264,11 @@ class Upstream:
         try:
             answer = await self._attempt(writer, endpoint, written, headers, streams=streams, request=request)
         except WorkerCallError as error:
-            self._note_failure(error)
+            self._note_failure(error, request)
         else:
             if answer.status < 400:
                 answer.read_by, answer.has_taken_over = read, True
-                writer.succeeded()
+                self._failures.answered(writer)
                 return answer, read
             answer.close()
         self._metrics.hand_overs.labels(reader.name, "refused").inc()
@@ -282,13 +282,13 @@ class Upstream:
         try:
             read = await self._attempt(reader, endpoint, body, headers, streams=False, request=only_read)
         except WorkerCallError as error:
-            self._note_failure(error)
+            self._note_failure(error, request)
             return None
         if read.status != 200:
             read.close()
             return None
         read.close_to_book_later()
-        reader.succeeded()
+        self._failures.answered(reader)
         return read
 
     def _next(
@@ -335,18 +335,9 @@ class Upstream:
             raise
         return answer
 
-    def _note_failure(self, error: WorkerCallError) -> None:
-        error.worker.failed(error.failure, self._env.monotonic_s())
-        self._metrics.worker_failures.labels(error.worker.name, error.failure).inc()
-        log.warning(
-            "worker failed",
-            extra={
-                "action": "worker_failed",
-                "worker": error.worker.name,
-                "failure": error.failure,
-                "detail": error.detail,
-            },
-        )
+    def _note_failure(self, error: WorkerCallError, request: Request) -> None:
+        if not self._is_closed:  # its calls were broken off by us
+            self._failures.note(error.worker, request.served_name, error.failure, error.detail)
 
     def note_first_bytes(self, answer: Answer) -> None:
         """A stream's answer has begun."""
@@ -362,14 +353,11 @@ class Upstream:
         fault = fault_of(_as_peer(worker, now_s), others, self.outliers, now_s)
         if fault is None:
             return
-        rest_s = worker.recent.rest(now_s, self.outliers.rest_s)
-        self._metrics.worker_rests.labels(worker.name, fault).inc()
-        fields = {"worker": worker.name, "fault": fault, "rest_s": rest_s}
-        log.warning("worker is worse than its peers", extra={"action": "worker_rests", **fields})
+        self._failures.worse_than_peers(worker, fault, worker.recent.rest(now_s, self.outliers.rest_s))
 
-    def note_broken_stream(self, worker: Worker, error: CallError) -> None:
+    def note_broken_stream(self, worker: Worker, request: Request, error: CallError) -> None:
         """A stream that ended before its end, after some of it had reached the client."""
-        self._note_failure(WorkerCallError(_failure_of(error), worker, str(error)))
+        self._note_failure(WorkerCallError(_failure_of(error), worker, str(error)), request)
 
 
 def _as_peer(worker: Worker, now_s: float) -> Peer:

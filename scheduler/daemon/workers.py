@@ -129,9 +129,13 @@ class Worker:
         is_full = (self.report.kv_cache_ratio or 0.0) >= _FULL_KV_CACHE_RATIO
         return max(1.0, ratio) if is_full else ratio
 
+    @property
+    def rests_until_s(self) -> float:
+        """The instant until which it is given nothing for what its calls came to."""
+        return max(self._ejected_until_s, self.recent.rests_until_s)
+
     def is_up(self, now_s: float) -> bool:
-        rests_until_s = max(self._ejected_until_s, self.recent.rests_until_s)
-        return now_s >= rests_until_s and self._failed_probes < FAILED_PROBES_TO_EJECT
+        return now_s >= self.rests_until_s and self._failed_probes < FAILED_PROBES_TO_EJECT
 
     def succeeded(self) -> None:
         """A call was answered: whatever was held against the worker is forgotten."""
@@ -140,15 +144,18 @@ class Worker:
             self._ejected_until_s = 0.0
             self._next_ejection_s = _FIRST_EJECTION_S
 
-    def failed(self, failure: Failure, now_s: float) -> None:
-        """A call failed; after several in a row the worker rests, each time twice as long."""
+    def failed(self, failure: Failure, now_s: float) -> float | None:
+        """A call failed; after several in a row the worker rests, each time twice as long. The rest that begins."""
         if failure is Failure.OVERLOADED:
-            return
+            return None
         self._failures += 1
-        if self._failures >= FAILURES_TO_EJECT:
-            self._ejected_until_s = now_s + self._next_ejection_s
-            self._next_ejection_s = min(_LONGEST_EJECTION_S, self._next_ejection_s * 2)
-            self._failures = 0
+        if self._failures < FAILURES_TO_EJECT:
+            return None
+        rest_s = self._next_ejection_s
+        self._ejected_until_s = now_s + rest_s
+        self._next_ejection_s = min(_LONGEST_EJECTION_S, rest_s * 2)
+        self._failures = 0
+        return rest_s
 
     def probed(self, *, is_alive: bool) -> None:
         """The outcome of a health probe. An ejection for failed requests is not ended by it: `/health` may lie."""
@@ -179,7 +186,7 @@ class Worker:
 
     def retry_after_s(self, now_s: float) -> float:
         """When it is worth asking for it again."""
-        return max(1.0, max(self._ejected_until_s, self.recent.rests_until_s) - now_s)
+        return max(1.0, self.rests_until_s - now_s)
 
 
 def choose(

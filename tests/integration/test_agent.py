@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,9 +16,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from scheduler.daemon.app import Daemon
+from scheduler.gpu_report import MOST_BYTES
 from scheduler.ledger import EnergyBasis, EnergyUse
+from scheduler.quantities import parse_instant_s
 from slacktide.doctor import Diagnosis, Verdict, diagnose
 from tests.architecture.sources import ROOT
 from tests.daemons import a_daemon, until
@@ -38,6 +43,7 @@ class AgentProcess:
 
     process: asyncio.subprocess.Process
     url: str
+    url_elsewhere: str | None = None
 
     @property
     def port(self) -> str:
@@ -68,18 +74,18 @@ async def an_agent(gpus: Path | None, *options: str, token: str = TOKEN) -> Asyn
     assert process.stdout is not None
     said = await asyncio.wait_for(_announced(process.stdout), PATIENCE_S)
     try:
-        yield AgentProcess(process, said["url"])
+        yield AgentProcess(process, said["url"], said["url_elsewhere"])
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
 
 
-async def _announced(stdout: asyncio.StreamReader) -> dict[str, str]:
+async def _announced(stdout: asyncio.StreamReader) -> dict[str, Any]:
     text = b""
     while not text.endswith(b"}\n"):
         text += await stdout.readline()
-    found: dict[str, str] = json.loads(text)
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
@@ -138,6 +144,12 @@ async def test_what_a_remote_gpu_drew_is_booked_and_a_dead_agent_is_not_guessed(
         await until(lambda: not metered.is_metered)
         assert metered.meter is not None
         assert "does not answer" in metered.meter.what
+        async with client.get("/api/v1/status") as answer:
+            (told,) = (await answer.json())["workers"]["metering"]
+        assert (told["worker"], told["is_metered"], told["source"]) == (metered.name, False, "agent gpu1")
+        assert "does not answer" in told["problem"]
+        assert "start `slacktide agent` there" in told["fix"]
+        assert daemon.env.now_s() - parse_instant_s(told["since"]) > 3.0  # its last reading, and not its absence
         assert await chats(client, gate, count=1, lasts_s=0.0) == [("modelled", None)]
         await until(lambda: len(uses_of(daemon)) == 4)
         assert uses_of(daemon)[3].basis is EnergyBasis.MODELLED
@@ -196,6 +208,57 @@ async def test_doctor_asks_the_agent_and_says_what_to_do(tmp_path: Path, monkeyp
     silent = await diagnosed(tmp_path, agent.url, monkeypatch, TOKEN)
     assert "does not answer" in silent.what
     assert "start `slacktide agent` there" in silent.fix
+
+
+async def test_a_simulated_gpu_is_reported_and_never_metered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+        agent = await stack.enter_async_context(an_agent(None, "--simulated", "--port", "0"))
+        worker = await stack.enter_async_context(FakeWorker().listening())
+        daemon, client = await stack.enter_async_context(
+            a_daemon(tmp_path / "state", tables(worker.url, agent.url, "0"), speed=1.0, environment=ENVIRONMENT)
+        )
+        (modelled,) = daemon.gateway.workers
+        await until(lambda: modelled.meter is not None)
+        assert modelled.meter is not None
+        assert modelled.meter.what == "agent gpu1: its GPUs are simulated (--simulated)"
+        async with client.post(CHAT, json=a_chat()) as answer:
+            assert "x-slacktide-meter" not in answer.headers
+        await until(lambda: len(uses_of(daemon)) == 1)
+        assert uses_of(daemon)[0].basis is EnergyBasis.MODELLED
+        assert "are simulated" in (await diagnosed(tmp_path, agent.url, monkeypatch, TOKEN)).what
+        asked = {"Authorization": f"Bearer {TOKEN}"}
+        async with aiohttp.ClientSession() as session, session.get(agent.url + "/metrics", headers=asked) as page:
+            text = await page.text()
+        assert 'slacktide_simulated_gpu_power_watts{gpu="0",uuid="SIMULATED-0"}' in text
+        assert "slacktide_gpu_" not in text
+
+
+async def test_an_agent_on_all_addresses_announces_those_that_can_be_called() -> None:
+    async with an_agent(None, "--simulated", "--host", "0.0.0.0", "--port", "0") as agent:
+        assert agent.url == f"http://127.0.0.1:{agent.port}"
+        assert agent.url_elsewhere == f"http://{socket.gethostname()}:{agent.port}"
+        async with aiohttp.ClientSession() as session, session.get(agent.url + "/healthz") as answer:
+            assert answer.status == 200
+
+
+async def test_an_answer_that_is_too_large_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def much(_: web.Request) -> web.Response:
+        return web.Response(body=b" " * (MOST_BYTES + 1))
+
+    app = web.Application()
+    app.router.add_get("/readings", much)
+    async with TestServer(app) as server, AsyncExitStack() as stack:
+        url = str(server.make_url("/")).rstrip("/")
+        worker = await stack.enter_async_context(FakeWorker().listening())
+        daemon, _ = await stack.enter_async_context(
+            a_daemon(tmp_path / "state", tables(worker.url, url, "0"), speed=1.0, environment=ENVIRONMENT)
+        )
+        (modelled,) = daemon.gateway.workers
+        await until(lambda: modelled.meter is not None)
+        said = "agent gpu1: its answer is too large, over 256 kB"
+        assert modelled.meter is not None
+        assert modelled.meter.what == said
+        assert (await diagnosed(tmp_path, url, monkeypatch, TOKEN)).what == said
 
 
 async def diagnosed(

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
+from scheduler.jobs import JobState
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.quantities import parse_instant_s
 from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S
@@ -174,3 +176,38 @@ async def test_two_jobs_that_are_let_go_at_the_same_moment_do_not_spend_the_same
         await posted(client, "/api/v1/jobs", red(within="20h"))
         answers = await asyncio.gather(*(posted(client, f"/api/v1/jobs/{job}/resume", {}) for job in jobs))
         assert sorted(status for status, _ in answers) == [200, 409]
+
+
+async def test_a_job_that_is_late_when_it_is_let_go_pays_for_its_run_at_once(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, tables(kwh=1.5), speed=600.0) as (daemon, client):
+        engine = daemon.runner.engine
+        status, late = await posted(client, "/api/v1/jobs", red(within="90m", arguments={"seconds": "2"}))
+        assert status == 201
+        assert (await posted(client, f"/api/v1/jobs/{late['id']}/pause", {}))[0] == 200
+        await until(lambda: engine.is_on_hold(late["id"]))
+        job = engine.job(late["id"])
+        assert job is not None
+        _, other = await posted(client, "/api/v1/jobs", red(within="20h"))
+        await until(lambda: daemon.env.now_s() > job.deadline_at_s - job.duration_s)  # late by now
+
+        status, refused = await posted(client, f"/api/v1/jobs/{late['id']}/resume", {})
+        assert (status, refused["error"]["code"]) == (409, "over_budget")
+        assert engine.is_on_hold(late["id"])
+
+        async with client.post(f"/api/v1/jobs/{other['id']}/cancel") as answer:
+            assert answer.status == 200
+        await until(lambda: engine.job(other["id"]) is None)
+        segments = engine.appraise_held(late["id"], daemon.env.now_s())
+        assert segments is not None
+        (whole,) = segments
+        assert whole.end_at_s - whole.start_at_s == pytest.approx(HOUR_S)
+        assert whole.start_at_s == pytest.approx(daemon.env.now_s(), abs=60.0)
+        assert (await posted(client, f"/api/v1/jobs/{late['id']}/resume", {}))[0] == 200
+        assert await planned_or_settled_kwh(client) == pytest.approx(1.0, abs=0.05)  # charged before it has started
+        assert (await posted(client, "/api/v1/jobs", red(within="3h")))[0] == 422  # and nobody else gets what it needs
+        await until(lambda: engine.state(late["id"]) in (JobState.RUNNING, None))
+
+
+async def planned_or_settled_kwh(client: ClientSession) -> float:
+    (left,) = (await got(client, "/api/v1/budgets"))[1]["data"]
+    return float(left["planned"] + left["settled"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from scheduler.quantities import parse_instant_s
 from scheduler.store.contract import Store
 from tests.batch_files import MODEL
 from tests.browser import a_tab
-from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
 from tests.integration.gateway_stand import FakeWorker, Gate
 from tests.integration.test_batches_and_workers import a_batch, a_life, until_ended
 
@@ -57,7 +58,7 @@ async def test_what_is_wrong_is_said_at_its_field_by_the_page_and_by_the_daemon(
         await presses(tab, "Submit a job")
         runs_for, seconds = tab.get_by_label("Runs for"), tab.get_by_label("seconds")
         await runs_for.fill("soon")
-        await tab.get_by_label("GPUs").fill("2.5")
+        await tab.get_by_label("GPUs", exact=True).fill("2.5")
         await tab.get_by_label("here", exact=True).uncheck()
         await tab.get_by_label("there", exact=True).uncheck()
         await presses(tab, ASK)
@@ -68,7 +69,7 @@ async def test_what_is_wrong_is_said_at_its_field_by_the_page_and_by_the_daemon(
         await seconds.fill("-1")  # an option, which only the daemon refuses
         await expect(tab.locator(".wrong:visible")).to_have_count(0)
         await runs_for.fill("1h")
-        await tab.get_by_label("GPUs").fill("1")
+        await tab.get_by_label("GPUs", exact=True).fill("1")
         await tab.get_by_label("here", exact=True).check()
         await presses(tab, ASK)
         await expect(tab.locator(".wrong:visible")).to_have_text(
@@ -88,7 +89,7 @@ async def test_a_local_deadline_regions_and_pauses_are_submitted_as_they_were_ch
         async with a_tab(f"{daemon.listener.base_url}/#/jobs", zone="Asia/Kolkata") as tab:
             await presses(tab, "Submit a job")
             await tab.get_by_label("seconds").fill("0.1")
-            await tab.get_by_label("Date and time, Asia/").fill("2022-01-02T11:30")
+            await tab.get_by_label(re.compile("^Date and time, Asia/")).fill("2022-01-02T11:30")
             await expect(tab.locator("#hint-until")).to_contain_text("that is 06:00 UTC, 2 Jan 2022")
             await tab.get_by_label("here", exact=True).uncheck()
             await tab.get_by_label("May be paused").check()
@@ -102,6 +103,91 @@ async def test_a_local_deadline_regions_and_pauses_are_submitted_as_they_were_ch
     assert stored.deadline_at_s == parse_instant_s("2022-01-02T06:00Z")
     assert stored.regions == ("there",)
     assert stored.interruption == Interruption(checkpoint_s=120.0, restore_s=0.0, min_run_s=600.0)
+
+
+async def test_phases_of_power_and_an_earliest_start_are_submitted_as_they_were_chosen(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (daemon, client):
+        async with a_tab(f"{daemon.listener.base_url}/#/jobs", zone="Asia/Kolkata") as tab:
+            await presses(tab, "Submit a job")
+            await tab.get_by_label("seconds").fill("0.1")
+            await tab.get_by_label("May be paused").check()
+            await tab.get_by_label("its power changes").check()
+            for said_by_phases in ("Runs for", "Power", "May be paused"):
+                await expect(tab.get_by_label(said_by_phases, exact=said_by_phases == "Power")).to_be_hidden()
+            await presses(tab, ASK)
+            phases = tab.get_by_label("Phases")
+            await expect(phases).to_be_focused()
+            await expect(phases).to_have_accessible_description(
+                re.compile("^Phases: nothing is written: write a duration and a power, such as 10m:3kW. how long")
+            )
+            await phases.fill("10m:1kW, 20m:2kW ,5m: 1kW")
+            await tab.get_by_label("Earliest date and time, Asia/").fill("2022-01-01T15:30")
+            await expect(tab.get_by_label("from", exact=True)).to_be_checked()
+            await expect(tab.locator("#hint-starts")).to_contain_text("that is 10:00 UTC, 1 Jan 2022")
+            await presses(tab, ASK)
+            await presses(tab, GO)
+            await tab.locator("#job .facts").wait_for()
+            phases_told = re.compile(r"3\sphases of up to 2\skW")
+            await expect(tab.locator("#jobs tbody")).to_contain_text(phases_told)
+            await expect(tab.locator("#job .facts")).to_contain_text(phases_told)
+            await expect(tab.locator("#job .facts")).to_contain_text("from 10:00 UTC, 1 Jan 2022")
+            await expect(tab.locator("#job .facts")).not_to_contain_text("2022-01")  # all instants as people write them
+        _, listed = await got(client, "/api/v1/jobs")
+        stored = daemon.reads.job(listed["data"][0]["id"]).job
+    assert stored.asked_earliest_start_at_s is None
+    assert stored.earliest_start_at_s == parse_instant_s("2022-01-01T10:00Z")
+    assert [(one.duration_s, one.power_w) for one in stored.power_profile] == [(600, 1e3), (1200, 2e3), (300, 1e3)]
+    assert stored.interruption is None
+
+
+async def test_numbers_of_gpus_are_chosen_by_keyboard_and_told_at_their_field_by_page_and_daemon(
+    tmp_path: Path,
+) -> None:
+    async with a_daemon(tmp_path, {"region": [{**TWO_REGIONS[0], "gpus": 4}]}, speed=1.0) as (daemon, client):
+        async with a_tab(f"{daemon.listener.base_url}/#/jobs") as tab:
+            await presses(tab, "Submit a job")
+            await tab.get_by_label("seconds").fill("0.1")
+            await tab.get_by_label("GPUs", exact=True).fill("2")
+            await tab.keyboard.press("Tab")  # to the choice in force, then on to the third
+            await expect(tab.get_by_label("power and GPUs stay the same")).to_be_focused()
+            await tab.keyboard.press("ArrowDown")
+            await tab.keyboard.press("ArrowDown")
+            await tab.keyboard.press("Tab")
+            speeds = tab.get_by_label("Speeds")
+            await expect(speeds).to_be_focused()
+            wrong, said = tab.locator(".wrong:visible"), []
+            for text in ("1:1, two", "1:1, 4:3", "1:1, 2:0"):
+                await speeds.fill(text)
+                await tab.keyboard.press("Enter")
+                await expect(wrong).to_have_count(1)
+                said.append(await wrong.inner_text())
+                await expect(speeds).to_be_focused()
+            await speeds.fill("1:1, 2:1.8, 4:3")
+            await tab.keyboard.press("Enter")
+            await expect(tab.get_by_role("button", name=GO)).to_be_focused()
+            await expect(tab.locator("#submit-said .appraisal")).to_contain_text(re.compile(r"in here on \d\sGPU"))
+            await tab.keyboard.press("Enter")
+            await tab.locator("#job .facts").wait_for()
+            await expect(tab.locator("#jobs tbody")).to_contain_text(re.compile(r"700\sW; may take 1, 2 or 4"))
+        _, listed = await got(client, "/api/v1/jobs")
+        stored = daemon.reads.job(listed["data"][0]["id"]).job
+    assert said == [
+        "Speeds: “two” is no number of GPUs and speed: write them as 2:1.8.",
+        "Speeds: its own number, 2, has no speed here: add 2:1.",
+        "Speeds: '1:1,2:0' needs numbers of GPUs and speeds above 0.",
+    ]
+    assert (stored.gpus, stored.elastic) == (2, ((1, 1.0), (2, 1.8), (4, 3.0)))
+
+
+async def test_an_earliest_start_after_the_deadline_is_told_at_its_field(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (daemon, _), a_tab(f"{daemon.listener.base_url}/#/jobs") as tab:
+        await presses(tab, "Submit a job")
+        await tab.get_by_label("seconds").fill("0.1")
+        await tab.get_by_label("Earliest date and time").fill("2022-01-03T00:00")
+        await tab.get_by_label("Date and time, UTC", exact=True).fill("2022-01-02T00:00")
+        await presses(tab, ASK)
+        await expect(tab.locator(".wrong:visible")).to_have_text("May start: it has to be done before that.")
+        await expect(tab.get_by_label("Earliest date and time")).to_be_focused()
 
 
 async def test_a_refusal_offers_changes_that_fill_the_form_when_pressed(tmp_path: Path) -> None:
@@ -164,6 +250,19 @@ async def test_what_changes_elsewhere_is_seen_without_a_reload(tmp_path: Path) -
         await posted(client, f"/api/v1/jobs/{job['id']}/cancel", {})
         await expect(tab.locator("#open-jobs")).to_contain_text("No job")
         assert await tab.evaluate("window.isTheSamePage")
+
+
+async def test_savings_follow_what_ends_within_seconds(tmp_path: Path) -> None:
+    async with (
+        a_daemon(tmp_path, speed=3600.0) as (daemon, client),
+        a_tab(f"{daemon.listener.base_url}/#/savings") as tab,
+    ):
+        await expect(tab.locator("#savings")).to_contain_text("Nothing has been booked yet")
+        _, job = await posted(client, "/api/v1/jobs", a_submission(within="61m"))
+        await until_state(client, job["id"], "succeeded")
+        for sorted_by in (tab.locator("#account table"), tab.get_by_role("table", name="By tenant")):
+            uses = sorted_by.locator("tbody tr:last-child [data-column=Uses]")
+            await expect(uses).to_have_text("1", timeout=20_000)
 
 
 async def test_a_page_says_that_the_daemon_is_gone_and_goes_on_with_its_next_life(tmp_path: Path) -> None:
@@ -246,4 +345,4 @@ async def test_models_and_workers_have_views_of_their_own(tmp_path: Path) -> Non
     assert "awake" in workers
     assert "modelled: NVML: " in workers  # it should be metered, and says why it is not
     assert "5 requests" in workers.replace("\u00a0", " ")
-    assert "planned" in batching or "dense" in batching or "hold" in batching
+    assert "clean hour" in batching or "enough were" in batching or "waited" in batching

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
@@ -16,12 +17,16 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from typer.testing import CliRunner
 
+from slacktide.doctor import Verdict, diagnose
+from slacktide.main import app
 from tests.integration.gateway_stand import CHAT, FakeWorker, Gate, a_chat
 
 pytestmark = pytest.mark.slow
 
 PATIENCE_S = 30.0
+RUN = CliRunner()
 
 
 def text_of(folder: Path, urls: Sequence[str], *, more: str = "", model: str = "llama-3.1-8b", server: str = "") -> str:
@@ -159,6 +164,34 @@ async def test_what_only_a_start_takes_up_is_named_and_nothing_of_it_happens(tmp
         assert said[-1]["problem"] == "server.host: only a start takes this up"
         assert said[-1]["why"] == "its sockets and its folder are opened once"
         assert await served.chat() == 200
+
+
+async def test_tables_that_take_a_restart_are_named_by_the_log_and_by_the_check_beforehand(tmp_path: Path) -> None:
+    worker = FakeWorker()
+    tables = (
+        '[[agent]]\nname = "gpu1"\nurl = "http://gpu1:9402"\n[telemetry]\nsample_s = 2\n[batches]\nmax_lines = 3\n'
+        '[oidc]\nissuer = "https://id.example"\naudience = "slacktide"\njwks_url = "https://id.example/keys"\n'
+    )
+    named = {"agent", "telemetry.sample_s", "batches.max_lines", "oidc.issuer", "oidc.audience", "oidc.jwks_url"}
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(worker.listening())
+        text = text_of(tmp_path, [worker.url])
+        served = await stack.enter_async_context(serving(tmp_path, text))
+        said = await served.reload(text_of(tmp_path, [worker.url], more=tables), "settings_need_restart")
+        assert set(said[-1]["keys"].split(", ")) == named
+        assert "restart the daemon" in said[-1]["remedy"]
+        assert {one["problem"].partition(":")[0] for one in said if one.get("action") == "settings_refused"} == named
+        checked = json.loads(RUN.invoke(app, ["config", "check", "--json", "-c", str(served.file)]).stdout)
+        assert {one["key"] for one in checked["needs_restart"]} == named
+        told = RUN.invoke(app, ["config", "check", "-c", str(served.file)])
+        assert "takes a restart: agent (meters are opened once)" in told.stdout
+        assert "SIGHUP would refuse the whole file" in told.stdout
+        assert told.exit_code == 0
+        (found,) = (one for one in diagnose(served.file, online=False) if "restart" in one.what)
+        assert (found.subject, found.verdict, "telemetry.sample_s" in found.what) == ("settings", Verdict.WARNING, True)
+        served.file.write_text(text + "[outliers]\nrest_s = 3\n")
+        assert "restart" not in RUN.invoke(app, ["config", "check", "-c", str(served.file)]).stdout
+        assert stat.S_IMODE((tmp_path / "state" / "settings-in-force.toml").stat().st_mode) == 0o600
 
 
 async def test_a_tenants_new_quota_and_new_templates_hold_from_the_next_request_on(tmp_path: Path) -> None:

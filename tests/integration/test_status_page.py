@@ -100,7 +100,10 @@ async def test_the_status_counts_jobs_requests_and_workers_and_holds_the_account
         _, waiting = await posted(client, "/api/v1/jobs", a_submission(within="16h"))
         _, status = await got(client, "/api/v1/status")
         assert status["jobs"] == {**dict.fromkeys(status["jobs"], 0), "waiting": 1}
-        assert (status["requests"], status["workers"]) == ({"held": 0, "running": 0}, {"configured": 0, "up": 0})
+        assert (status["requests"], status["workers"]) == (
+            {"held": 0, "running": 0},
+            {"configured": 0, "up": 0, "metering": []},
+        )
         assert (status["problems"], status["policy"], status["speed"]) == ([], "carbon_aware", SPEED)
         assert 0 <= parse_instant_s(status["now"]) - YEAR_2022_AT_S < 86400
 

@@ -30,6 +30,7 @@ class Clock:
     """As much of the daemon's outside as a meter needs."""
 
     at_s: float = 100.0
+    speed: float = 1.0
 
     def monotonic_s(self) -> float:
         return self.at_s

@@ -14,11 +14,13 @@ from aiohttp import web
 from intensity_feeds.series import IntensitySeries, SeriesError
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.dashboard.kept import Kept
+from scheduler.daemon.dashboard.worker_meters import describe_metering
 from scheduler.daemon.descriptions import describe_account, known_or_none
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import caller_of
 from scheduler.daemon.http import Policies, Scope, json_answer
 from scheduler.daemon.poller import Poller
+from scheduler.daemon.workers import Worker
 from scheduler.ledger import realised_then_expected
 from scheduler.quantities import format_instant
 from scheduler.store.contract import Reads
@@ -46,6 +48,9 @@ class Traffic(Protocol):
     @property
     def workers_up(self) -> int: ...
 
+    @property
+    def workers(self) -> Sequence[Worker]: ...
+
 
 class StatusApi:
     """The handlers; they gather and decide nothing."""
@@ -60,10 +65,12 @@ class StatusApi:
         traffic: Traffic,
         workers: int,
         policy: str,
+        books_metered: bool,
         problems: Callable[[], Sequence[str]],
     ) -> None:
         self._env, self._reads, self._accounts, self._poller = env, reads, accounts, poller
         self._traffic, self.workers, self._policy, self._problems = traffic, workers, policy, problems
+        self._books_metered = books_metered
         self._accounts_of: dict[str | None, Kept[Json]] = {}
         self._past = Kept(self._gathered, fresh_s=_PAST_FRESH_S, monotonic_s=env.monotonic_s)
 
@@ -72,8 +79,13 @@ class StatusApi:
         app.router.add_get("/api/v1/intensity/past", self.past, allow_head=False)
 
     async def status(self, request: web.Request) -> web.Response:
-        """The daemon at a glance; `account` is of the last 30 days. Jobs and account are the caller's tenant's."""
-        told = await self.glance(caller_of(request).tenant)
+        """The daemon at a glance; `account` is of the last 30 days. Jobs and account are the caller's tenant's.
+
+        Which worker is metered, and why not, is for keys of no tenant.
+        """
+        tenant = caller_of(request).tenant
+        told = await self.glance(tenant)
+        told["workers"]["metering"] = self._metering() if tenant is None else None
         now_s = self._env.now_s()
         span = {"since": format_instant(now_s - ACCOUNT_OF_S), "until": format_instant(now_s)}
         return json_answer(200, {"now": format_instant(now_s), **told, "account": {**span, **told["account"]}})
@@ -90,6 +102,9 @@ class StatusApi:
             "jobs": dict(jobs),
             "account": await self._account(tenant).answer(),
         }
+
+    def _metering(self) -> list[Json]:
+        return [describe_metering(one, books_metered=self._books_metered) for one in self._traffic.workers]
 
     async def past(self, _: web.Request) -> web.Response:
         """What is known by now of the last 24 hours, zone by zone; after `realised_until` it is a forecast."""

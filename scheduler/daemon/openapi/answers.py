@@ -430,13 +430,21 @@ _ACCESS: Mapping[str, Json] = {
 _DAEMON: Mapping[str, Json] = {
     "Alive": an_object(status=one_of("alive")),
     "Ready": an_object(status=one_of("ready", "not ready"), problems=list_of(TEXT), remarks=list_of(TEXT)),
+    "Metering": an_object(
+        worker=TEXT,
+        is_metered=FLAG,
+        source=or_null(TEXT),
+        since=or_null(INSTANT),
+        problem=or_null(TEXT),
+        fix=or_null(TEXT),
+    ),
     "Status": an_object(
         now=INSTANT,
         speed=NUMBER,
         policy=TEXT,
         problems=list_of(TEXT),
         requests=an_object(held=WHOLE, running=WHOLE),
-        workers=an_object(configured=WHOLE, up=WHOLE),
+        workers=an_object(configured=WHOLE, up=WHOLE, metering=or_null(list_of(named("Metering")))),
         jobs=table_of(WHOLE),
         account=named("Savings"),
     ),

@@ -136,11 +136,14 @@ def test_what_is_no_report_is_refused(body: bytes) -> None:
         (404, b"", "answers 404"),
         (302, b"", "answers 302"),
         (200, b"<html>", "is no report"),
-        (200, b"", "is no report"),  # longer than any
-        (200, written(replace(TWO, age_s=12.0)), "has not read its GPUs for 12 s"),
+        (200, b"", "is no report"),
+        (200, None, "too large, over 256 kB"),
+        (200, written(replace(TWO, age_s=12.0)), "has not read its GPUs for over 10 s"),
     ],
 )
-def test_an_answer_that_cannot_be_used_is_said_to_be_and_how_to_mend_it(status: int, body: bytes, what: str) -> None:
+def test_an_answer_that_cannot_be_used_is_said_to_be_and_how_to_mend_it(
+    status: int, body: bytes | None, what: str
+) -> None:
     found = read_answer("gpu1", status, body, stale_s=10.0)
     assert isinstance(found, Unmetered)
     assert found.what.startswith("agent gpu1")

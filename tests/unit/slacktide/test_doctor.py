@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from slacktide.doctor import (
     OWN_PACKAGES,
+    Diagnosis,
     Verdict,
     clock,
     diagnose,
@@ -16,6 +18,7 @@ from slacktide.doctor import (
     sqlite_version,
     state_folder,
 )
+from tests.unit.scheduler.daemon.fake_nvml import fake_nvml
 
 HOME = Path("/opt/slacktide")
 
@@ -75,3 +78,44 @@ def test_whatever_is_wrong_comes_with_a_fix(tmp_path: Path) -> None:
     assert found["settings"].verdict is Verdict.PROBLEM
     assert "did you mean 'server'?" in found["settings"].what
     assert all(one.fix for one in found.values() if one.verdict in {Verdict.PROBLEM, Verdict.WARNING})
+
+
+# -- meters of workers -------------------------------------------------------------------------------------------------
+
+
+def metered_by(folder: Path, worker: str, more: str = "") -> list[Diagnosis]:
+    file = folder / "slacktide.toml"
+    file.write_text(
+        '[[region]]\nname = "here"\nzone = "GB"\n'
+        f'[[worker]]\nurl = "http://w:1"\nmodels = ["m"]\nregion = "here"\n{worker}\n{more}'
+    )
+    return [one for one in diagnose(file, online=False) if one.subject == "meters"]
+
+
+def test_a_worker_without_devices_is_modelled_and_the_fix_names_the_key(tmp_path: Path) -> None:
+    (found,) = metered_by(tmp_path, "")
+    assert found.verdict is Verdict.NOTE
+    assert found.what == "the energy of http://w:1 is modelled: no meter: its [[worker]] names no `devices`"
+    assert "`devices`" in found.fix
+    assert "slacktide agent" in found.fix
+
+
+def test_gpus_here_are_looked_for_and_one_that_is_not_there_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    nvml = fake_nvml({"GPU-a": lambda: 300.0}, now_s=lambda: 10.0, opened=opened)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert metered_by(tmp_path, 'devices = ["GPU-a"]')[0].what == "http://w:1 is metered here: GPU-a"
+    (missing,) = metered_by(tmp_path, 'devices = ["GPU-b"]')
+    assert (missing.verdict, "nvidia-smi -L" in missing.fix) == (Verdict.WARNING, True)
+    (unbooked,) = metered_by(tmp_path, 'devices = ["GPU-a"]', "[telemetry]\nbook_metered = false\n")
+    assert "book_metered = true" in unbooked.fix
+    assert opened == []
+
+
+def test_a_worker_of_an_agent_is_left_to_the_online_look(tmp_path: Path) -> None:
+    (found,) = metered_by(
+        tmp_path, 'agent = "gpu1"\ndevices = ["0"]', '[[agent]]\nname = "gpu1"\nurl = "http://gpu1:9402"\n'
+    )
+    assert "--online" in found.what

@@ -33,7 +33,7 @@ const at = (id) => document.getElementById(id);
 
 function hear(tables) {
   if (tables.includes("zone")) seen.gridAtMs = 0;
-  if (tables.includes("daemon")) seen.heapsAtMs = Object.fromEntries(Object.entries(seen.heapsAtMs).map(([group, atMs]) => [group, Math.min(atMs, performance.now() - HEAPS_MS)]));
+  if (tables.includes("daemon")) seen.heapsAtMs = Object.fromEntries(Object.entries(seen.heapsAtMs).map(([group, atMs]) => [group, Math.min(atMs, performance.now() - GRID_MS + HEAPS_MS)])); // asked for soon, and not at every change
   if (live.wantsKey) Object.assign(seen, { grid: null, heaps: {} });
   draw();
 }

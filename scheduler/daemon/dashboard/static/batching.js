@@ -59,7 +59,14 @@ function costBars(heap) {
   return element("ul", { class: "bars wide" }, bar("one at a time, by the model", heap.requests_alone_j, "once"), bar("as it was served", heap.requests_j, "emitted"));
 }
 
+// Why a group went, in words; a reason that is not here stands as it is.
+const BECAUSE = {
+  pass_through: "nothing is held for this model", dense: "enough were together", hold_over: "they had waited as long as they may", planned: "their clean hour had come",
+  latest_start: "the deadline allowed no more waiting", full: "the group was full", paced: "it was their turn in a regular stream",
+  joined: "what ran took them along", not_worth_waiting: "one more would have saved less than the wait",
+};
+
 function reasons(released) {
-  const rows = released.map(([reason, one]) => [[reason.replaceAll("_", " ")], [one.requests.toLocaleString("en")], [one.groups.toLocaleString("en")], [oneDigit(one.requests / one.groups)], [duration(one.held_s / one.requests)]]);
+  const rows = released.map(([reason, one]) => [[BECAUSE[reason] ?? reason.replaceAll("_", " ")], [one.requests.toLocaleString("en")], [one.groups.toLocaleString("en")], [oneDigit(one.requests / one.groups)], [duration(one.held_s / one.requests)]]);
   return table(["Released because", "Requests", "Releases", "Together", "Held on average"], rows, "Why requests were released", "numeric plain");
 }

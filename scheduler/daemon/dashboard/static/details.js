@@ -3,9 +3,9 @@
 import { chosenJob, leaveJob } from "./addresses.js";
 import { askWhy, saidOf } from "./daemon.js";
 import { element, show } from "./dom.js";
-import { duration, fullInstant, instantMs, UNKNOWN } from "./format.js";
+import { duration, fullInstant, instantMs, UNKNOWN, withDates } from "./format.js";
 import { jobActions } from "./job_actions.js";
-import { nameOf, stateOf } from "./tables.js";
+import { nameOf, sizeOf, stateOf } from "./tables.js";
 
 /** Opens and closes `dialog` as the address says. `mayChange()` is whether the reader may do more than look. */
 export function watchJobs(dialog, mayChange) {
@@ -46,9 +46,12 @@ function details(dialog, job, why, mayChange) {
 function sayings(job, why) {
   if (job.ended_at) return [["ran", ranOf(job)], ...(job.reason ? [["because", job.reason]] : [])];
   const held = job.on_hold_since ? [["on hold", `since ${fullInstant(instantMs(job.on_hold_since))}: it is not started until it is let go on`]] : [];
+  const startsMs = instantMs(job.earliest_start);
+  const starts = startsMs > instantMs(job.submitted_at) ? [["may start", `from ${fullInstant(startsMs)}`]] : [];
+  const asked = [["needs", sizeOf(job).join(", ")], ...starts];
   const deadline = ["deadline", `${fullInstant(instantMs(job.deadline))}; it has to start by ${fullInstant(instantMs(why.latest_start))}`];
-  if (why.explanation === null) return [...held, ["plan", why.why], deadline, ...forecasts(why)];
-  return [...held, ...why.explanation.says.map((one) => [one.about, one.text]), deadline];
+  if (why.explanation === null) return [...held, ["plan", why.why], ...asked, deadline, ...forecasts(why)];
+  return [...held, ...why.explanation.says.map((one) => [one.about, withDates(one.text)]), ...asked, deadline];
 }
 
 function ranOf(job) {

@@ -1,29 +1,38 @@
-// The fields of a submission: how they are laid out, and what becomes of them: the job that is sent, or what is wrong.
+// The fields of a submission, and how they are laid out. What becomes of them is submission.js's.
 
 import { element } from "./dom.js";
 import { fullInstant } from "./format.js";
 
-const DURATION = /^(\s*\d+(\.\d+)?\s*(ms|s|m|min|h|d|w))+\s*$/i;
-const POWER = /^\s*\d+(\.\d+)?\s*(w|kw|mw)\s*$/i;
 const DAY_MS = 86_400_000;
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 // [name in the API, what people call it, what stands there, hint]
-const FIELDS = [
+export const FIELDS = [
   ["label", "Name", "", "to find it again; may stay empty"],
   ["duration", "Runs for", "1h", "at most, such as 45m or 2h30m"],
   ["power", "Power", "700W", "of its IT equipment while it runs"],
   ["gpus", "GPUs", "1", "that it holds"],
 ];
-const PAUSES = [
+export const PAUSES = [
   ["interruptible.checkpoint", "To save its state", "0s", "at each pause"],
   ["interruptible.restore", "To load it again", "0s", "when it goes on"],
   ["interruptible.min_run", "Shortest piece", "0s", "that is worth a start"],
 ];
-const NAMES = { template: "Runs", until: "Has to be done", regions: "May run in", ...Object.fromEntries([...FIELDS, ...PAUSES]) };
-// Two fields that share a place for what is wrong.
-const PLACES = { within: "until", deadline: "until" };
-const nameOf = (field) => (field.startsWith("arguments.") ? field.slice("arguments.".length) : NAMES[PLACES[field] ?? field]);
+// What a run that is not the same throughout is described by: the value of its choice, its field, and what is chosen.
+export const SHAPES = {
+  steady: { choice: "power and GPUs stay the same" },
+  phases: { choice: "its power changes, phase by phase", field: "power_profile", hint: "how long and at what power, in turn, such as 10m:3kW, 2h:10kW, 20m:5kW; it runs in one piece" },
+  elastic: { choice: "more or fewer GPUs, chosen at each start", field: "elastic", hint: "GPUs and the speed on them, such as 1:1, 2:1.8, 4:3; “Runs for” and “Power” are those on “GPUs”" },
+};
+// What phases say instead.
+export const SAID_BY_PHASES = ["duration", "power"];
+const NAMES = {
+  template: "Runs", starts: "May start", until: "Has to be done", regions: "May run in", shape: "While it runs", power_profile: "Phases", elastic: "Speeds",
+  ...Object.fromEntries([...FIELDS, ...PAUSES]),
+};
+// Fields that share a place for what is wrong.
+export const PLACES = { within: "until", deadline: "until", earliest_start: "starts" };
+export const nameOf = (field) => (field.startsWith("arguments.") ? field.slice("arguments.".length) : NAMES[PLACES[field] ?? field]);
 
 /** Everything between the heading and the buttons. `templates` are [name, {arguments}], `regions` [name, {zone}]. */
 export function fieldsOf({ templates, regions, nowMs }) {
@@ -35,7 +44,8 @@ export function fieldsOf({ templates, regions, nowMs }) {
   return [
     element("div", { class: "fields" }, field("template", choice, "a command that the operator offers"), args),
     element("div", { class: "fields" }, FIELDS.map(([name, , value, hint]) => field(name, input(name, value), hint))),
-    element("div", { class: "groups" }, untilWhen(nowMs), regions.length > 1 ? where(regions) : null),
+    shape(),
+    element("div", { class: "groups" }, startsWhen(nowMs), untilWhen(nowMs), regions.length > 1 ? where(regions) : null),
     pausing(),
   ];
 }
@@ -55,7 +65,41 @@ function field(name, control, hint) {
 
 const group = (name, hint, ...options) => element("fieldset", {}, element("legend", {}, NAMES[name]), ...options, wrongOf(name), hintOf(name, hint));
 
+// -- how it runs ------------------------------------------------------------------------------------------------------
+
+function shape() {
+  const options = Object.entries(SHAPES).map(([value, { choice, field: name, hint }]) => {
+    const [radio, label] = option("radio", "shape", value, choice, value === "steady");
+    const text = name ? element("div", { class: "fields wide", id: `submit-of-${value}`, hidden: "" }, field(name, input(name, ""), hint)) : null;
+    if (text) radio.setAttribute("aria-controls", text.id);
+    return [element("div", { class: "option" }, radio, label), text];
+  });
+  const box = group("shape", "", ...options.flat().filter((one) => one !== null));
+  box.classList.add("shape");
+  box.addEventListener("change", () => showShape(box.closest("form"), box.querySelector("input:checked").value));
+  return box;
+}
+
+// Only the fields that have a say are there.
+function showShape(form, chosen) {
+  for (const [value, { field: name }] of Object.entries(SHAPES)) if (name) form.querySelector(`#submit-of-${value}`).hidden = value !== chosen;
+  const isInPhases = chosen === "phases";
+  for (const name of SAID_BY_PHASES) form.querySelector(`#submit-${name}`).closest(".field").hidden = isInPhases;
+  form.querySelector(".pausing").hidden = isInPhases;
+}
+
 // -- when -------------------------------------------------------------------------------------------------------------
+
+function startsWhen(nowMs) {
+  const from = input("earliest_start", localText(nowMs), { type: "datetime-local", "aria-label": `Earliest date and time, ${ZONE}`, "aria-describedby": describedBy("starts") });
+  const [now, later] = [option("radio", "starts", "now", "at any time from now", true), option("radio", "starts", "from", "from", false)];
+  const box = group("starts", "", element("div", { class: "option" }, ...now), element("div", { class: "option" }, ...later, from));
+  const sayWhen = () => { box.querySelector(".quiet").textContent = later[0].checked ? zoned(from) : "the sooner it may, the more hours there are to choose from"; };
+  from.addEventListener("input", () => { later[0].checked = true; sayWhen(); });
+  box.addEventListener("change", sayWhen);
+  sayWhen();
+  return box;
+}
 
 function untilWhen(nowMs) {
   const within = input("within", "24h", { "aria-label": "Duration from now", "aria-describedby": describedBy("until") });
@@ -63,15 +107,18 @@ function untilWhen(nowMs) {
   const [soon, fixed] = [option("radio", "until", "within", "within", true), option("radio", "until", "deadline", "by", false)];
   const box = group("until", "", element("div", { class: "option" }, ...soon, within), element("div", { class: "option" }, ...fixed, deadline));
   const hint = box.querySelector(".quiet");
-  const sayWhen = () => {
-    const atMs = Date.parse(deadline.value);
-    hint.textContent = fixed[0].checked ? `${ZONE}${Number.isNaN(atMs) ? "" : `; that is ${fullInstant(atMs)}`}` : "from now, such as 8h or 3d; the later, the cleaner";
-  };
+  const sayWhen = () => { hint.textContent = fixed[0].checked ? zoned(deadline) : "from now, such as 8h or 3d; the later, the cleaner"; };
   within.addEventListener("input", () => { soon[0].checked = true; sayWhen(); });
   deadline.addEventListener("input", () => { fixed[0].checked = true; sayWhen(); });
   box.addEventListener("change", sayWhen);
   sayWhen();
   return box;
+}
+
+// The zone that a date and time is in, and what that is in UTC.
+function zoned(control) {
+  const atMs = Date.parse(control.value);
+  return `${ZONE}${Number.isNaN(atMs) ? "" : `; that is ${fullInstant(atMs)}`}`;
 }
 
 function option(type, name, value, label, isChosen) {
@@ -80,7 +127,7 @@ function option(type, name, value, label, isChosen) {
 }
 
 // As a field for date and time wants it: in the browser's zone, to the minute.
-const localText = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+export const localText = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 
 // -- where, and in one piece or several -------------------------------------------------------------------------------
 
@@ -99,78 +146,4 @@ function pausing() {
   box.addEventListener("change", showCosts);
   showCosts();
   return element("div", { class: "pausing" }, element("div", { class: "option" }, box, label), costs);
-}
-
-// -- read, told and filled --------------------------------------------------------------------------------------------
-
-/** The body of the submission. */
-export function jobOf(form) {
-  const data = new FormData(form);
-  const text = (name) => data.get(name).trim();
-  const job = { template: text("template"), arguments: {} };
-  for (const name of data.keys()) if (name.startsWith("arguments.")) job.arguments[name.slice("arguments.".length)] = text(name);
-  for (const [name] of FIELDS) if (text(name)) job[name] = name === "gpus" ? Number(text(name)) : text(name);
-  if (data.get("until") === "within") job.within = text("within");
-  else job.deadline = new Date(data.get("deadline")).toISOString();
-  const regions = data.getAll("regions");
-  if (regions.length < form.querySelectorAll("[name=regions]").length) job.regions = regions;
-  if (data.has("interruptible")) job.interruptible = Object.fromEntries(PAUSES.map(([name]) => [name.split(".")[1], text(name)]));
-  return job;
-}
-
-/** What is wrong before anybody is asked: [field, what], by their order on the page. */
-export function wrongsIn(form, nowMs) {
-  const data = new FormData(form);
-  const noDuration = (name) => (DURATION.test(data.get(name)) ? null : `${quoted(data.get(name))} is no duration: write a number and a unit, such as 45m or 2h30m`);
-  const missing = [...data.keys()].filter((name) => name.startsWith("arguments.")).map((name) => [name, data.get(name).trim() ? null : "the command needs it"]);
-  const found = [
-    ...missing,
-    ["duration", noDuration("duration")],
-    ["power", POWER.test(data.get("power")) ? null : `${quoted(data.get("power"))} is no power: write a number and a unit, such as 700W or 1.2kW`],
-    ["gpus", /^\s*\d{1,9}\s*$/.test(data.get("gpus")) ? null : `${quoted(data.get("gpus"))} is no whole number`],
-    data.get("until") === "within" ? ["within", noDuration("within")] : ["deadline", wrongWithDeadline(data.get("deadline"), nowMs)],
-    ["regions", form.querySelector("[name=regions]") === null || data.has("regions") ? null : "choose one at least"],
-    ...(data.has("interruptible") ? PAUSES.map(([name]) => [name, noDuration(name)]) : []),
-  ];
-  return found.filter(([, what]) => what !== null);
-}
-
-const quoted = (text) => (text.trim() ? `“${text.trim()}”` : "nothing");
-
-function wrongWithDeadline(text, nowMs) {
-  const atMs = Date.parse(text);
-  if (Number.isNaN(atMs)) return "choose a date and a time";
-  return atMs <= nowMs ? `it is ${fullInstant(nowMs)} already, by the daemon’s clock` : null;
-}
-
-/** Says at a field what is wrong with it; false where the form has no such field. The first one told has the focus. */
-export function tell(form, name, what) {
-  const place = form.querySelector(`#wrong-${CSS.escape(PLACES[name] ?? name)}`);
-  if (place === null) return false;
-  place.textContent = `${nameOf(name)}: ${what}.`;
-  place.hidden = false;
-  const control = form.elements[name] instanceof RadioNodeList ? form.elements[name][0] : form.elements[name] ?? form.querySelector(`[name="${name}"]`);
-  const isFirst = form.querySelector("[aria-invalid]") === null;
-  control.setAttribute("aria-invalid", "true");
-  if (isFirst) control.focus();
-  return true;
-}
-
-/** Takes back what was told. */
-export function untell(form) {
-  for (const one of form.querySelectorAll(".wrong")) one.hidden = true;
-  for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
-}
-
-/** Writes one of the daemon's suggestions into the form. */
-export function fill(form, changes) {
-  for (const { field: name, value } of changes) {
-    if (name === "deadline") Object.assign(form.elements.deadline, { value: localText(Date.parse(value)) });
-    else if (name === "regions") for (const box of form.querySelectorAll("[name=regions]")) box.checked = value.includes(box.value);
-    else if (name === "interruptible") form.elements.interruptible.checked = true;
-    else form.elements[name].value = String(value);
-    const changed = name === "deadline" ? form.querySelector("#submit-until-deadline") : form.elements[name];
-    if (name === "deadline") changed.checked = true;
-    if (changed instanceof HTMLElement) changed.dispatchEvent(new Event("change", { bubbles: true }));
-  }
 }

@@ -20,7 +20,7 @@ function digits(value, count) {
 }
 
 // Keeps a number on one line with its unit, and a span of time on one line: a line may break after a dash.
-const NBSP = "\u00a0";
+export const NBSP = "\u00a0";
 const DASH = `${NBSP}–\u2060${NBSP}`;
 
 /** Three digits that matter, without an exponent. */
@@ -80,13 +80,22 @@ const DATE = inUtc({ day: "numeric", month: "short", year: "numeric" });
 export const clock = (ms) => CLOCK.format(ms);
 
 /** Sat 21 Nov */
-export const day = (ms) => DAY.format(ms).replace(",", "");
+export const day = (ms) => DAY.format(ms).replace(",", "").replaceAll(" ", NBSP);
 
 /** 14:30 UTC, 21 Nov 2026 */
 export const fullInstant = (ms) => `${CLOCK.format(ms)} UTC, ${DATE.format(ms)}`;
 
 /** A sentence of the daemon with its instants as people write them. */
-export const withDates = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z/g, (instant) => fullInstant(instantMs(instant)));
+export const withDates = (text) => text
+  .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z/g, (instant) => fullInstant(instantMs(instant)))
+  .replace(SPAN, (_, day, from, __, untilDay, until) => {
+    if (until === undefined) return fullInstant(at(day, from));
+    return untilDay ? `${fullInstant(at(day, from))} to ${fullInstant(at(untilDay, until))}` : `${from} to ${fullInstant(at(day, until))}`;
+  });
+
+// As the explanations of a plan have it: 2026-11-21 14:30 to 16:00Z, or one instant of the kind.
+const SPAN = /(\d{4}-\d\d-\d\d) (\d\d:\d\d)( to (?:(\d{4}-\d\d-\d\d) )?(\d\d:\d\d))?Z/g;
+const at = (date, time) => Date.parse(`${date}T${time}Z`);
 
 /** 14:30 on the day of `nowMs`, else with its own day. */
 export function instant(ms, nowMs) {

@@ -3,8 +3,10 @@
 import { addressOf } from "./addresses.js";
 import { appraise, Refused, saidOf, submitJob } from "./daemon.js";
 import { element } from "./dom.js";
-import { fieldsOf, fill, jobOf, tell, untell, wrongsIn } from "./fields.js";
-import { day, instantMs, mass, percent, span, UNKNOWN, withDates } from "./format.js";
+import { fieldsOf } from "./fields.js";
+import { day, instantMs, isEven, mass, percent, span, UNKNOWN, withDates } from "./format.js";
+import { fill, jobOf, tell, untell, wrongsIn } from "./submission.js";
+import { placesOf } from "./tables.js";
 
 /** Opens `dialog` at a click on `opener`. `offered()` says which templates and regions there are, and what time it is. */
 export function watchSubmitting(dialog, opener, offered) {
@@ -100,14 +102,18 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 // Not crypto.randomUUID: browsers have it on encrypted pages and loopback only.
 const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
+function comparison(emitted, baseline, ratio) {
+  if (isEven(ratio)) return `${mass(emitted)}, as much as at once, by forecast`;
+  return `${mass(emitted)}, instead of ${mass(baseline)} at once: ${percent(Math.abs(ratio))} ${ratio < 0 ? "more" : "less"}, by forecast`;
+}
+
 function appraisal({ plan }) {
   const { emissions_gco2e: emitted, baseline_emissions_gco2e: baseline, savings_ratio: ratio } = plan;
   const fromMs = instantMs(plan.start);
   const isKnown = emitted !== null && baseline !== null && ratio !== null;
-  const places = [...new Set(plan.segments.map((one) => one.region))].join(", ");
   const pieces = plan.segments.length > 1 ? `, ${plan.segments.length} pieces` : "";
   return element("dl", { class: "facts appraisal" },
-    element("dt", {}, "would run"), element("dd", {}, `${span(fromMs, instantMs(plan.end), fromMs)} UTC on ${day(fromMs)}, in ${places}${pieces}`),
-    element("dt", {}, "would emit"), element("dd", {}, isKnown ? `${mass(emitted)}, instead of ${mass(baseline)} at once: ${percent(Math.abs(ratio))} ${ratio < 0 ? "more" : "less"}, by forecast` : UNKNOWN),
+    element("dt", {}, "would run"), element("dd", {}, `${span(fromMs, instantMs(plan.end), fromMs)} UTC on ${day(fromMs)}, in ${placesOf(plan.segments)}${pieces}`),
+    element("dt", {}, "would emit"), element("dd", {}, isKnown ? comparison(emitted, baseline, ratio) : UNKNOWN),
     element("dt", {}, "because"), element("dd", {}, plan.why.split(": ").slice(1).join(": ") || plan.why));
 }

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { addressOf } from "./addresses.js";
-import { counted, duration, energy, instant, instantMs, isLoss, mass, percent, power, span, UNKNOWN } from "./format.js";
+import { counted, duration, energy, instant, instantMs, isLoss, mass, NBSP, percent, power, span, UNKNOWN } from "./format.js";
 
 const STATE_ORDER = ["running", "starting", "paused", "waiting", "quarantined"];
 
@@ -11,7 +11,7 @@ export function jobsTable({ open, openCount, ended, nowMs }) {
   if (!open.length && !ended.length) return element("p", { class: "quiet" }, "No job is here.");
   const latest = [...ended].sort((one, other) => other.ended_at.localeCompare(one.ended_at));
   const rows = [...open].sort(inOrder).concat(latest).map((job) => jobRow(job, nowMs));
-  const jobs = table(["Job", "State", "May run in", "Runs", "Needs", "Saving", "Why"], rows, "Jobs");
+  const jobs = table(["Job", "State", "May run", "Runs", "Needs", "Saving", "Why"], rows, "Jobs");
   return openCount > open.length ? [element("p", { class: "quiet" }, `The newest ${open.length} of ${counted(openCount, "open job")}, and what ended last.`), jobs] : jobs;
 }
 
@@ -24,6 +24,13 @@ const startOf = (job) => job.plan?.start ?? job.earliest_start;
 /** What people call a job: its label, else its template, else its id. */
 export const nameOf = (job) => job.label || job.template || job.id;
 
+/** The regions of pieces, and the numbers of GPUs where they were chosen. */
+export function placesOf(segments) {
+  const places = [...new Set(segments.map((one) => one.region))].join(", ");
+  const counts = [...new Set(segments.map((one) => one.gpus).filter((one) => one !== null))];
+  return counts.length ? `${places} on ${counts.join(", then ")}${NBSP}${counts.at(-1) === 1 ? "GPU" : "GPUs"}` : places;
+}
+
 /** Its state, and whether it is on hold, which is no state of its own. */
 export const stateOf = (job) => [element("span", { class: `state ${job.state}` }, job.state), ...(job.on_hold_since ? [element("span", { class: "quiet held" }, "on hold")] : [])];
 
@@ -33,21 +40,35 @@ function jobRow(job, nowMs) {
     [element("a", { href: addressOf(job.id) }, element("strong", {}, nameOf(job))), element("span", { class: "quiet id" }, job.id)],
     stateOf(job),
     [window],
-    [whenAndWhere(job, nowMs)],
-    [`${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}, ${power(job.power_w)}`],
+    whenAndWhere(job, nowMs),
+    needs(job),
     saving(job),
     [whyOf(job)],
   ];
 }
 
+/** Its own size, and what it draws; of one that changes along the run or takes other numbers of GPUs, that as well. */
+export function sizeOf(job) {
+  const phases = job.power_profile;
+  const counts = job.elastic.map((one) => one.gpus);
+  const more = counts.length ? `; may take ${counts.join(", ").replace(/, (\d+)$/, " or $1")} GPUs` : "";
+  const drawn = phases.length ? `${counted(phases.length, "phase")} of up to ${power(Math.max(...phases.map((one) => one.power_w)))}` : `${power(job.power_w)}${more}`;
+  return [`${counted(job.gpus, "GPU")}, ${duration(job.duration_s)}`, drawn];
+}
+
+function needs(job) {
+  const [size, drawn] = sizeOf(job);
+  return [size, element("span", { class: "quiet" }, drawn)];
+}
+
 function whenAndWhere(job, nowMs) {
   const from = instantMs(job.plan ? job.plan.start : job.started_at);
   const until = instantMs(job.plan ? job.plan.end : job.ended_at);
-  if (from === null) return "–";
+  if (from === null) return ["–"];
   const segments = job.plan?.segments ?? [];
-  const places = segments.length ? [...new Set(segments.map((one) => one.region))].join(", ") : job.region;
+  const places = segments.length ? placesOf(segments) : job.region;
   const pieces = segments.length > 1 ? `, ${segments.length} pieces` : "";
-  return `${span(from, until, nowMs)}${places ? ` in ${places}` : ""}${pieces}`;
+  return [span(from, until, nowMs), ...(places ? [element("span", { class: "quiet" }, `in ${places}${pieces}`)] : [])];
 }
 
 function saving(job) {
@@ -59,7 +80,7 @@ function saving(job) {
 }
 
 // The place and the instant that every reason begins with stand in the column before.
-const whyOf = (job) => (job.plan ? job.plan.why.split(": ").slice(1).join(": ") : job.reason || "–");
+const whyOf = (job) => (job.plan ? job.plan.why.split(": ").slice(1).join(": ") : job.reason || (job.ended_at ? "" : "–"));
 
 /** The account by kind of work. */
 export function accountTable(account) {

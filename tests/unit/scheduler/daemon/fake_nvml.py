@@ -17,12 +17,15 @@ def fake_nvml(
     counts: bool = True,
     divided: Collection[str] = (),
     lost: Collection[str] = (),
+    opened: list[str] | None = None,
 ) -> ModuleType:
     """GPUs by UUID, indexed in that order. Energy is power since the instant 0; `counts` False: no such counter.
 
-    MIG is on for those `divided`; those `lost` answer nothing. What is in a set may change while it is asked.
+    MIG is on for those `divided`; those `lost` answer nothing. What is in a set may change while it is asked. `opened`
+    has an entry for each nvmlInit without its nvmlShutdown.
     """
     nvml = ModuleType("pynvml")
+    inits = [] if opened is None else opened
     names = list(power_w)
 
     def by_index(index: int) -> str:
@@ -50,8 +53,8 @@ def fake_nvml(
     members: dict[str, object] = {
         "NVMLError": FakeNVMLError,
         "_nvmlGetFunctionPointer": None,
-        "nvmlInit": lambda: None,
-        "nvmlShutdown": lambda: None,
+        "nvmlInit": lambda: inits.append("init"),
+        "nvmlShutdown": inits.pop,
         "nvmlSystemGetDriverVersion": lambda: "580.1",
         "nvmlSystemGetNVMLVersion": lambda: b"13.580.1",
         "nvmlDeviceGetCount": lambda: len(names),

@@ -9,6 +9,7 @@ import pytest
 from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.dashboard.page import INDEX, packaged_files
 from scheduler.daemon.dashboard.status import describe_points
+from shaping.policy import ReleaseReason
 
 FILES = {name: file.body.decode() for name, file in packaged_files().items()}
 SCRIPTS = sorted(name for name in FILES if name.endswith(".js"))
@@ -59,3 +60,8 @@ def test_points_are_cut_to_the_interval_and_a_gap_is_null() -> None:
 def test_a_series_says_nothing_of_an_interval_it_does_not_reach(since_hours: int, until_hours: int) -> None:
     series = IntensitySeries.regular("DE", 0.0, HOUR_S, [100.0, 200.0, 300.0])
     assert describe_points(series, since_hours * HOUR_S, until_hours * HOUR_S) == []
+
+
+def test_the_page_has_words_for_every_reason_of_a_release() -> None:
+    table = FILES["batching.js"].partition("const BECAUSE = {")[2].partition("};")[0]
+    assert set(re.findall(r"(\w+): \"", table)) == {one.value for one in ReleaseReason}

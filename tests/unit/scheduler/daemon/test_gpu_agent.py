@@ -23,6 +23,7 @@ class MadeUpGpus:
     """One board of 400 W whose counter a test sets back, and whose driver a test takes away."""
 
     driver, version = "580", "13"
+    is_simulated = False
 
     def __init__(self) -> None:
         self.gone = False
@@ -155,6 +156,16 @@ async def test_whether_it_lives_is_open_and_all_else_is_not_there() -> None:
     assert await answer(TOKEN, "/healthz") == (200, b'{"status":"ok"}')
     assert (await answer(TOKEN, "/", Authorization=f"Bearer {TOKEN}"))[0] == 404
     assert (await answer(TOKEN, "/"))[0] == 401
+
+
+async def test_prometheus_needs_the_token_and_scrapes_what_is_known_of_each_gpu() -> None:
+    assert (await answer(TOKEN, "/metrics"))[0] == 401
+    status, body = await answer(TOKEN, "/metrics", Authorization=f"Bearer {TOKEN}")
+    text = body.decode()
+    assert status == 200
+    assert 'slacktide_gpu_power_watts{gpu="0",uuid="GPU-a"} 400.0' in text
+    assert 'slacktide_gpu_energy_joules_total{from="counter",gpu="0",uuid="GPU-a"} 0.0' in text
+    assert "slacktide_agent_metering 1.0" in text
 
 
 async def test_without_a_token_only_loopback_names_are_answered() -> None:

@@ -11,10 +11,12 @@ from scheduler.daemon.nvml import NvmlError, NvmlMeter, Reading
 from tests.unit.scheduler.daemon.fake_nvml import fake_nvml
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, *, counts: bool = True) -> None:
-    """Two GPUs of 300 and 500 W, ten seconds after their driver was loaded."""
+def installed(monkeypatch: pytest.MonkeyPatch, *, counts: bool = True) -> list[str]:
+    """Two GPUs of 300 and 500 W, ten seconds after their driver was loaded; the list has what is open of NVML."""
     watts = {"GPU-a": lambda: 300.0, "GPU-b": lambda: 500.0}
-    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(watts, now_s=lambda: 10.0, counts=counts))
+    opened: list[str] = []
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(watts, now_s=lambda: 10.0, counts=counts, opened=opened))
+    return opened
 
 
 @pytest.mark.parametrize("devices", [("0", "1"), ("GPU-b", "GPU-a"), ("0", "GPU-b")])
@@ -34,9 +36,18 @@ def test_a_missing_counter_is_unknown_and_never_zero(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("device", ["7", "GPU-nobodys"])
 def test_a_gpu_that_is_not_here_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    installed(monkeypatch)
+    opened = installed(monkeypatch)
     with pytest.raises(NvmlError, match="nvidia-smi -L"):
         NvmlMeter((device,))
+    assert opened == []
+
+
+def test_nvml_is_open_from_the_first_call_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = installed(monkeypatch)
+    meter = NvmlMeter(("0",))
+    assert opened == ["init"]
+    meter.close()
+    assert opened == []
 
 
 def test_without_the_binding_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.daemon.nvml import NvmlError
 from scheduler.daemon.nvml_gpus import GpuSample, NvmlGpus
-from tests.unit.scheduler.daemon.fake_nvml import fake_nvml
+from tests.unit.scheduler.daemon.fake_nvml import FakeNVMLError, fake_nvml
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *, counts: bool = True, divided: tuple[str, ...] = ()) -> set[str]:
@@ -64,6 +64,22 @@ def test_a_driver_that_went_away_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys.modules["pynvml"], "nvmlDeviceGetCount", lambda: 1)
     with pytest.raises(NvmlError, match="1 GPUs and had 2"):
         gpus.read()
+
+
+@pytest.mark.parametrize("asked", ["nvmlSystemGetDriverVersion", "nvmlSystemGetNVMLVersion", "nvmlDeviceGetCount"])
+def test_nvml_does_not_stay_open_where_a_call_after_its_init_fails(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    opened: list[str] = []
+    module = fake_nvml({"GPU-a": lambda: 300.0}, now_s=lambda: 10.0, opened=opened)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+
+    def failing() -> int:
+        assert opened == ["init"]
+        raise FakeNVMLError("Driver/library version mismatch")
+
+    monkeypatch.setattr(module, asked, failing)
+    with pytest.raises(NvmlError, match="version mismatch"):
+        NvmlGpus()
+    assert opened == []
 
 
 def test_the_real_binding_without_a_driver_is_an_error_with_a_remedy() -> None:
