@@ -150,7 +150,7 @@ def _elsewhere(host: str, port: int) -> str:
     """Where other machines find it; empty where they do not."""
     import socket
 
-    from scheduler.daemon.http import is_loopback
+    from scheduler.addresses import is_loopback
 
     if is_loopback(host):
         return ""
