@@ -40,6 +40,19 @@ GRID_WATER_L_PER_KWH = {
     "NL": 3.433,
     "FI": 4.5289,
 }
+# US dollars for an hour of an H100, by region: a textbook's example of a price list, and no offer. Contracts differ by
+# more than regions do, so whoever knows his own price gives it.
+EXAMPLE_PRICED_GPU = "h100-sxm"
+EXAMPLE_GPU_HOUR_USD = {
+    "aws:us-east-1": 3.06,
+    "aws:us-west-2": 3.06,
+    "aws:eu-north-1": 3.40,
+    "aws:ca-central-1": 3.06,
+    "aws:ap-south-1": 2.74,
+    "gcp:europe-north1": 3.22,
+    "gcp:us-central1": 3.22,
+    "azure:swedencentral": 3.40,
+}
 # Of the logarithm. Source: energy_model 5.5: power and utilisation from a datasheet; a PUE that is published or
 # stands in; a yearly average.
 _ENERGY_SIGMA_RATIO = SIGMA_RATIO[ErrorClass.DATASHEET]
@@ -52,6 +65,14 @@ class FactOrigin(StrEnum):
 
     REGION = "region"
     FLEET = "fleet"  # the provider's average over all its regions
+    UNKNOWN = "unknown"
+
+
+class PriceOrigin(StrEnum):
+    """Whose price of a GPU-hour it is."""
+
+    GIVEN = "given"
+    EXAMPLE = "example"  # a textbook's
     UNKNOWN = "unknown"
 
 
@@ -93,6 +114,7 @@ class Estimate:
     placed: Placed
     pue_origin: FactOrigin
     water_origin: FactOrigin
+    price_origin: PriceOrigin
 
     @property
     def energy_band_kwh(self) -> Band:
@@ -121,19 +143,33 @@ def estimate(work: Work, gpu: GpuProfile, region: CloudRegion, gpu_hour_usd: flo
     if pue is None:
         raise UnestimableError(region.key, "the PUE")
     run = work.run_on(gpu)
+    hour_usd, price_origin = _price(gpu, region, gpu_hour_usd)
     option = Option(
         name=f"{region.key} {gpu.name}",
         gpu_hours=run.gpu_hours,
         power_w=run.power_w,
         pue=pue,
         intensity_gco2e_per_kwh=intensity_gco2e_per_kwh,
-        gpu_hour_usd=gpu_hour_usd,
+        gpu_hour_usd=hour_usd,
         site_water_l_per_kwh=site_water_l_per_kwh,
         grid_water_l_per_kwh=GRID_WATER_L_PER_KWH.get(region.country),
     )
     return Estimate(
-        gpu=gpu.name, region=region.key, placed=placed(option), pue_origin=pue_origin, water_origin=water_origin
+        gpu=gpu.name,
+        region=region.key,
+        placed=placed(option),
+        pue_origin=pue_origin,
+        water_origin=water_origin,
+        price_origin=price_origin,
     )
+
+
+def _price(gpu: GpuProfile, region: CloudRegion, given_usd: float | None) -> tuple[float | None, PriceOrigin]:
+    if given_usd is not None:
+        return given_usd, PriceOrigin.GIVEN
+    if gpu.name == EXAMPLE_PRICED_GPU and region.key in EXAMPLE_GPU_HOUR_USD:
+        return EXAMPLE_GPU_HOUR_USD[region.key], PriceOrigin.EXAMPLE
+    return None, PriceOrigin.UNKNOWN
 
 
 def _stood_in(*values: float | None) -> tuple[float | None, FactOrigin]:
@@ -155,7 +191,7 @@ def alternatives(
 ) -> list[Estimate]:
     """The asked GPU in every region that is known well enough, and every GPU in the asked region; best first.
 
-    `gpu_hour_usd` is the price of the asked GPU; another's is not known. A limit leaves out what has no price.
+    `gpu_hour_usd` is the price of the asked GPU, everywhere; another's is not known. A limit leaves out what has none.
     """
     everywhere = list(regions)
     home = [region for region in everywhere if region.key == asked.region]

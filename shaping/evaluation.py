@@ -16,7 +16,7 @@ from shaping.calibration import Point
 from shaping.correction import Correction
 from shaping.deployment import Deployment, ErrorClass
 from shaping.group_calibration import DENSE, MIXTURE, Anchor, correction_for
-from shaping.measurements import Measurement, Phase
+from shaping.measurements import Measurement, Phase, Unreadable
 from shaping.saturation import Traffic, Yield, saturated, static_batch
 
 
@@ -68,12 +68,17 @@ class Spread(NamedTuple):
     points: int
 
 
-def evaluate(subjects: Iterable[Subject], anchors: int = 0) -> list[Group]:
-    """Groups in the order of their first row. With anchors, each is calibrated on its smallest and largest batch."""
-    gathered: dict[str, list[Subject]] = {}
+def evaluate(subjects: Iterable[Subject], anchors: int = 0, unreadable: Iterable[Unreadable] = ()) -> list[Group]:
+    """Groups in the order of their first row, those without a readable one last.
+
+    With anchors, each is calibrated on its smallest and largest batch.
+    """
+    gathered: dict[str, tuple[list[Subject], list[Unreadable]]] = {}
     for one in subjects:
-        gathered.setdefault(one.measured.group_id, []).append(one)
-    return [_group(members, anchors) for members in gathered.values()]
+        gathered.setdefault(one.measured.group_id, ([], []))[0].append(one)
+    for row in unreadable:
+        gathered.setdefault(row.group_id, ([], []))[1].append(row)
+    return [_group(members, unread, anchors) for members, unread in gathered.values()]
 
 
 def predict(subject: Subject, correction: Correction | None = None) -> Yield | None:
@@ -106,9 +111,10 @@ def error_class(group: Group) -> ErrorClass | None:
     return group.scored[0].predicted.error_class if group.scored else None
 
 
-def _group(members: Sequence[Subject], anchors: int) -> Group:
-    first = members[0].measured
-    left_out = [(one.measured.line, one.reason) for one in members if one.deployment is None]
+def _group(members: Sequence[Subject], unread: Sequence[Unreadable], anchors: int) -> Group:
+    first = members[0].measured if members else unread[0]
+    left_out = [(one.line, one.reason) for one in unread]
+    left_out += [(one.measured.line, one.reason) for one in members if one.deployment is None]
     scored: list[Scored] = []
     anchor_lines: list[int] = []
     for same_stack in _by_stack([one for one in members if one.deployment is not None]):

@@ -65,6 +65,17 @@ class Measurement:
         return (self.group_id, self.stack, self.task, self.precision, str(self.gpus), str(self.is_expert_parallel))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A row of a known group that says too little or nonsense; `reason` names the cell."""
+
+    line: int
+    group_id: str
+    gpu: str
+    architecture: str
+    reason: str
+
+
 _REQUIRED = (
     "group_id",
     "serving_stack",
@@ -86,6 +97,28 @@ _POINT_COLUMNS = ("batch", "j_per_token", "tokens_per_s")
 def read_measurements(lines: Iterable[str], place: str) -> list[Measurement]:
     """All rows of a table with the columns of the published measurements. Raises MeasurementError."""
     return [_measurement(row) for row in table_rows(lines, place, _REQUIRED)]
+
+
+def read_each(lines: Iterable[str], place: str) -> list[Measurement | Unreadable]:
+    """The same row by row: one that cannot be read stands in its place, and the others can be used.
+
+    Raises MeasurementError for a table that is none, and for a row that names no group.
+    """
+    return [_measurement_if_any(row) for row in table_rows(lines, place, _REQUIRED)]
+
+
+def _measurement_if_any(row: TableRow) -> Measurement | Unreadable:
+    group_id = _named(row, "group_id")
+    try:
+        return _measurement(row)
+    except MeasurementError as error:
+        return Unreadable(
+            line=row.line,
+            group_id=group_id,
+            gpu=row.text("gpu"),
+            architecture=row.text("architecture"),
+            reason=f"{error.name}: {error.what}",
+        )
 
 
 def read_row(cells: Mapping[str, str], place: str, line: int) -> Measurement:

@@ -1,7 +1,8 @@
 """Single values of a scenario that are set from outside its file: `jobs.slack_s=2d`. Opens no file.
 
 `jobs.slack_s` means every [[jobs]] table, `jobs.0.slack_s` the first, `jobs.training.slack_s` the one of that name.
-A value is read as TOML where it is TOML, else as text: quotes around durations and words can be left out.
+A value is read as TOML where it is TOML, else as text: quotes around durations and words can be left out. A number of
+hours may be said as such, `jobs.slack_h=48`, and a few paths have a second name.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 import copy
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from scheduler.toml_positions import KeyPath
 from simulations.scenario import Scenario
 from simulations.scenario_tables import Origin, ScenarioError, Tables
 
 _HINTS = get_type_hints(Scenario)
+# Seconds in the units that a key may end in instead.
+_UNIT_S = {"ms": 0.001, "min": 60.0, "h": 3600.0, "d": 86400.0}
+# By what else people call a path.
+_ALSO_CALLED = {("fleet",): ("region",), ("shaping", "budget_s"): ("policy", "interactive_hold_s")}
 LISTS = tuple(field.name for field in fields(Scenario) if get_origin(_HINTS[field.name]) is tuple)
 
 
@@ -74,15 +79,43 @@ def overridden(tables: Tables, overrides: Iterable[Override]) -> Tables:
     """The tables with every override in its place, the later over the earlier. Raises ScenarioError."""
     plain: dict[str, Any] = copy.deepcopy(dict(tables.plain))
     origins = dict(tables.origins)
-    for one in overrides:
+    for one in map(_in_own_words, overrides):
         for path in places_of(plain, one):
             _put(plain, path, one)
             origins[path] = Origin(source=one.source)
     return Tables(plain=plain, origins=origins)
 
 
+def _in_own_words(one: Override) -> Override:
+    """The same under the name and in the unit of the scenario's own key."""
+    path, value = one.path, one.value
+    for called, own in _ALSO_CALLED.items():
+        if path[: len(called)] == called:
+            path = (*own, *path[len(called) :])
+    stem, _, unit = path[-1].rpartition("_")
+    if unit in _UNIT_S and path[-1] not in _KEYS and f"{stem}_s" in _KEYS:
+        path = (*path[:-1], f"{stem}_s")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value *= _UNIT_S[unit]
+    return replace(one, path=path, value=value)
+
+
+def _keys_of(kind: Any) -> Iterator[str]:
+    """The names of all keys of a table and of the tables in it."""
+    for inner in get_args(kind):
+        yield from _keys_of(inner)
+    if is_dataclass(kind):
+        yield from (field.name for field in fields(kind))
+        for inner in get_type_hints(kind).values():
+            yield from _keys_of(inner)
+
+
+_KEYS = frozenset(_keys_of(Scenario))
+
+
 def places_of(plain: Mapping[str, Any], one: Override) -> Sequence[KeyPath]:
     """The keys that an override sets. Raises ScenarioError."""
+    one = _in_own_words(one)
     table, *rest = one.path
     if table not in LISTS:
         return (one.path,)

@@ -167,7 +167,7 @@ class JobSettings:
     growth_ratio: Annotated[
         float, Field(gt=0, le=100, description="So many times as many jobs, at the same hours: demand that grows.")
     ] = 1.0
-    slack_s: Annotated[Duration, Field(gt=0, description="Deadline: submission + run time + slack.")] = 86400.0
+    slack_s: Annotated[Duration, Field(ge=0, description="Deadline: submission + run time + slack.")] = 86400.0
     slack_ratio: Annotated[float, Field(ge=0, description="Slack in addition, as a share of run time.")] = 0.0
     recorded_slack_ratio: Annotated[
         float, Field(ge=0, description="A trace with a column slack_s: this times that is the whole slack.")

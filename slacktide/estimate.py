@@ -34,7 +34,9 @@ def estimate(
         float | None, typer.Option(help="Parameters active per token, for a mixture of experts.")
     ] = None,
     mfu_ratio: Annotated[float, typer.Option("--mfu", help="Achieved share of the GPU's 16-bit peak, 0 to 1.")] = 0.40,
-    gpu_hour_usd: Annotated[float | None, typer.Option(help="What an hour of that GPU costs you.")] = None,
+    gpu_hour_usd: Annotated[
+        float | None, typer.Option(help="What an hour of that GPU costs you; else, of an H100, an example's price.")
+    ] = None,
     most_usd: Annotated[float | None, typer.Option(help="Show only alternatives that cost at most this.")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many alternatives to show; --json has all.")] = 10,
     as_json: Annotated[bool, JSON_OPTION] = False,
@@ -59,6 +61,8 @@ def estimate(
     others = [one for one in others if (one.gpu, one.region) != (asked.gpu, asked.region)]
     print(aligned([_HEAD, _row(asked, "asked"), *(_row(one, "") for one in others[:top])], right=range(3, 10)))
     say(f"modelled at {mfu_ratio:.0%} of the peak on any GPU; low and high span 80%; {UNKNOWN} is unknown")
+    if asked.price_origin == "example":
+        say("USD at a textbook's example prices where it has one; --gpu-hour-usd takes your own")
     if work.total_params > work.active_params:
         say(f"memory for all {work.total_params / 1e9:g}e9 parameters is still held")
 
@@ -144,6 +148,8 @@ def _document(one: Estimate) -> dict[str, Any]:
         "emissions_band_kgco2e": list(one.emissions_band_kgco2e),
         "water_l": found.water_l,
         "cost_usd": found.cost_usd,
+        "gpu_hour_usd": option.gpu_hour_usd,
+        "price_origin": one.price_origin.value,
         "power_w": option.power_w,
         "pue": option.pue,
         "pue_origin": one.pue_origin.value,

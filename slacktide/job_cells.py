@@ -6,6 +6,8 @@ import math
 
 # Beyond these a number is a slip of the pen.
 MOST_GPUS, MOST_POWER_W_PER_GPU = 1_000_000, 1e6
+# Tables that went through other programs write a yes in their own ways.
+_YES_OR_NO = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 def _number(text: str, wanted: str) -> float:
@@ -69,6 +71,6 @@ def integer(text: str) -> int:
 
 
 def yes_or_no(text: str) -> bool:
-    if text not in ("0", "1"):
+    if text.lower() not in _YES_OR_NO:
         raise ValueError("0 or 1")
-    return text == "1"
+    return _YES_OR_NO[text.lower()]

@@ -185,7 +185,7 @@ class Line:
             from scheduler.planning.one_job.power_profile import energy_kwh, run_s
 
             self._refuse_beside("power_profile", ("duration_s", "power_w_per_gpu", "elastic", "cold_start_s"))
-            if self._text("interruptible") == "1":
+            if self._text("interruptible") and self._read("interruptible", job_cells.yes_or_no):
                 raise self.wrong("interruptible", "a job with a power_profile runs in one piece", "write 0")
             return run_s(phases), 1000.0 * energy_kwh(phases) / (run_s(phases) / 3600.0)
         duration_s = self._read("duration_s", job_cells.duration_s) + self._cold_start_s()

@@ -14,20 +14,30 @@ from shaping.router_training import Judged
 from simulations.reproductions.pack_files import read_rows
 from simulations.reproductions.routing import Answered
 from simulations.reproductions.tables import PackError
-from slacktide.terminal import UsageProblem, reason_of
+from slacktide.terminal import UsageProblem, reason_of, say
 
 _JUDGED = "_correct"
-_NEEDED = ("query", "subject", f"{WEAK}{_JUDGED}", f"{STRONG}{_JUDGED}")
+_NEEDED = ("query", f"{WEAK}{_JUDGED}", f"{STRONG}{_JUDGED}")
+# Tables that went through other programs write a whole number or a truth in their own ways.
+_IS_RIGHT = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 def judged_rows(path: Path) -> Judged:
-    """The rows of a CSV with query, subject and NAME_correct of every judged model. Raises UsageProblem."""
+    """The rows of a CSV with query and NAME_correct of every judged model, and perhaps a subject. Raises UsageProblem.
+
+    A query that somebody left unjudged is left out, and said so.
+    """
     rows = _rows(path, _NEEDED)
-    models = [name.removesuffix(_JUDGED) for name in rows[0] if name.endswith(_JUDGED)]
+    names = [name for name in rows[0] if name.endswith(_JUDGED)]
+    judged = [(place, row) for place, row in enumerate(rows, start=1) if all(row[name].strip() for name in names)]
+    if not judged:
+        raise UsageProblem(f"{path}: no query is judged by all of {', '.join(names)}", "write 0 or 1 in each")
+    if len(judged) < len(rows):
+        say(f"note: {len(rows) - len(judged)} of {len(rows)} queries are not judged by all, and left out")
     return Judged(
-        queries=[row["query"] for row in rows],
-        subjects=[row["subject"] for row in rows],
-        is_right={model: _column(rows, f"{model}{_JUDGED}", path) for model in models},
+        queries=[row["query"] for _, row in judged],
+        subjects=[row.get("subject", "") for _, row in judged],
+        is_right={name.removesuffix(_JUDGED): _column(judged, name, path) for name in names},
     )
 
 
@@ -69,8 +79,8 @@ def _rows(path: Path, needed: Sequence[str]) -> Sequence[Mapping[str, str]]:
     return rows
 
 
-def _column(rows: Sequence[Mapping[str, str]], name: str, path: Path) -> NDArray[np.bool_]:
-    for place, row in enumerate(rows, start=1):
-        if row[name] not in ("0", "1"):
+def _column(rows: Sequence[tuple[int, Mapping[str, str]]], name: str, path: Path) -> NDArray[np.bool_]:
+    for place, row in rows:
+        if row[name].strip().lower() not in _IS_RIGHT:
             raise UsageProblem(f"{path}: row {place}, column {name}: {row[name]!r} is neither 0 nor 1", "write 0 or 1")
-    return np.array([row[name] == "1" for row in rows], dtype=bool)
+    return np.array([_IS_RIGHT[row[name].strip().lower()] for _, row in rows], dtype=bool)

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TextIO
 
 from shaping.calibration import Point
-from shaping.measurements import Measurement, read_measurements, read_points
+from shaping.measurements import Measurement, Unreadable, read_each, read_points
 from shaping.meter_log import Sample, read_meter_log
 from shaping.saturation import Traffic
 from slacktide.terminal import OwnFailure, UsageProblem
 
 
-def measurements(path: Path) -> list[Measurement]:
+def measurements(path: Path) -> list[Measurement | Unreadable]:
     """The rows of a table, gzipped if its name ends so. Raises UsageProblem with file, line and column."""
     with _opened(path) as lines:
-        return read_measurements(lines, str(path))
+        return read_each(lines, str(path))
 
 
 def points(path: Path) -> list[tuple[int, Point]]:

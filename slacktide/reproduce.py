@@ -126,12 +126,22 @@ def _answer(study: Reproduction, folder: Path | None, file: Path, system: str, a
     try:
         cells = _of_system(read_rows(file), system)
         rows = our_rows(table_for(study, list(cells[0])), pack, cells) if cells else []
-    except (CellError, PackError) as error:
+    except PackError as error:
+        raise UsageProblem(str(error), "see the pack's README for its files") from error
+    except CellError as error:
         raise UsageProblem(f"{file}: {error}", "the key columns are those of the pack's expected*.csv") from error
+    _tell_unanswered(rows)
     if as_json:
         print_json({"name": study.name, "rows": rows})
     else:
         _show_rows(rows)
+
+
+def _tell_unanswered(rows: Sequence[dict[str, Value]]) -> None:
+    unanswered = [(line, row["reason"]) for line, row in enumerate(rows, start=1) if "reason" in row]
+    if unanswered:
+        line, reason = unanswered[0]
+        say(f"{len(unanswered)} of {len(rows)} rows have no answer; the first is row {line}: {reason}")
 
 
 def _of_system(cells: Sequence[Row], system: str) -> Sequence[Row]:

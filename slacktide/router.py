@@ -65,7 +65,7 @@ def evaluate(
     router, judged = read_router(model), judged_rows(data)
     if missing := [head for head in (WEAK, STRONG) if head not in router.heads]:
         raise UsageProblem(f"{model} has no estimate for {missing[0]}", "train on weak_correct and strong_correct")
-    if known := sorted(set(judged.subjects) & set(router.subjects)):
+    if known := sorted(set(filter(None, judged.subjects)) & set(router.subjects)):
         say(f"note: {len(known)} of these subjects were trained on, such as {known[0]}: the result flatters")
     found = curve(answered(judged), router.need_of(judged.queries))
     if as_json:

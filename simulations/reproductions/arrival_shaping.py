@@ -9,6 +9,7 @@ nothing here is fitted to these measurements.
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ MOST_OUTPUT_TOKENS = 256
 _DRAWN_ONE_BY_ONE = 64
 _SPREADS = 8.0  # how many standard deviations from the end the latest send can lie
 _J_PER_WH = 3600.0
+# A regime is named after its gaps, from the least to the most.
+_GAPS_IN_NAME = re.compile(r"(?:fixed|random)_(?P<least>[\d.]+)(?:_(?P<most>[\d.]+))?")
 _MEASURED = ("duration_s", "gpu_kwh", "gpu_wh_per_issued_request", "mean_gpu_power_w")
 
 
@@ -257,9 +260,11 @@ def _regime(row: Row) -> Regime:
 def _regime_named(pack: Pack, row: Row) -> Regime:
     if row.get("gap_min_s") and row.get("gap_max_s"):
         return _regime(row)
-    for known in pack.table("regimes"):
+    for known in pack.tables.get("regimes", ()):
         if known["regime"] == row["regime"]:
             return _regime(known)
+    if found := _GAPS_IN_NAME.fullmatch(row["regime"]):
+        return _regime({**row, "gap_min_s": found["least"], "gap_max_s": found["most"] or found["least"]})
     raise CellError(f"{row['regime']!r} is not in regimes.csv, and the row has no gap_min_s and gap_max_s", "regime")
 
 

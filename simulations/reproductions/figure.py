@@ -12,6 +12,8 @@ from simulations.reproductions.tables import Comparison
 
 _DOT, _INK, _SOFT, _LINE = "#0f7a5f", "#1c2523", "#5d6a66", "#dde3e0"
 _COLUMNS = 4
+# Values that differ by less are one: a rounded number and its own digits.
+_ONE_VALUE_RATIO = 1e-6
 
 
 def save_figure(study: str, found: Sequence[Comparison], path: Path) -> None:
@@ -41,10 +43,16 @@ def _panels(found: Sequence[Comparison]) -> dict[str, list[tuple[float, float]]]
     return panels
 
 
+def margin_of(low: float, high: float) -> float:
+    """Beyond the values on either side, in their own unit; where all are one value, enough to see the line."""
+    apart = high - low
+    return 0.05 * apart if apart > _ONE_VALUE_RATIO * max(abs(low), abs(high)) else 1.0
+
+
 def _draw(axes: Any, title: str, points: Sequence[tuple[float, float]]) -> None:
     published, ours = zip(*points, strict=True)
     low, high = min(*published, *ours), max(*published, *ours)
-    margin = 0.05 * (high - low) or 1.0
+    margin = margin_of(low, high)
     axes.plot((low - margin, high + margin), (low - margin, high + margin), color=_SOFT, linewidth=0.8)
     axes.scatter(published, ours, s=14, color=_DOT, alpha=0.7, linewidth=0)
     widest = max(abs(one - other) for one, other in points)
@@ -52,6 +60,7 @@ def _draw(axes: Any, title: str, points: Sequence[tuple[float, float]]) -> None:
     axes.set_xlabel("published", fontsize=8, color=_SOFT)
     axes.set_ylabel("ours", fontsize=8, color=_SOFT)
     axes.ticklabel_format(useOffset=False, style="plain")
+    axes.locator_params(nbins=5)
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(color=_LINE, linewidth=0.6)
     axes.set_axisbelow(True)

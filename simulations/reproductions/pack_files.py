@@ -31,7 +31,9 @@ def read_rows(path: Path) -> list[Row]:
     try:
         with unpacked(path, "rt", newline="", encoding="utf-8-sig") as file:
             return list(_whole_rows(csv.DictReader(file), path))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise PackError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (EOFError, UnicodeDecodeError, csv.Error) as error:
         raise PackError(f"{path} cannot be read: {error}") from error
 
 

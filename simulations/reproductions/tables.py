@@ -128,14 +128,34 @@ def table_for(reproduction: Reproduction, columns: Sequence[str]) -> PublishedTa
 def our_rows(table: PublishedTable, pack: Pack, cells: Sequence[Row]) -> list[dict[str, Value]]:
     """The rows of `cells` in their order, their value columns holding ours; all we know where they have none.
 
-    A value that is not known here is None, and never what the file says.
+    A number that is not known here is None, and never what the file says. A row that cannot be answered holds None and
+    the `reason`; the others hold ours all the same. Raises CellError where there is no answer to any row.
     """
     named = {*table.keys, *table.parameters}
-    return [_filled(row, ours, named) for row, ours in zip(cells, table.answer(pack, cells), strict=True)]
+    return [_filled(row, ours, named) for row, ours in zip(cells, _answers(table, pack, cells), strict=True)]
+
+
+def _answers(table: PublishedTable, pack: Pack, cells: Sequence[Row]) -> list[dict[str, Value]]:
+    try:
+        return table.answer(pack, cells)
+    except CellError as error:
+        one_by_one = [_one_answer(table, pack, row) for row in cells]
+        if all("reason" in answer for answer in one_by_one):
+            raise error
+        return one_by_one
+
+
+def _one_answer(table: PublishedTable, pack: Pack, row: Row) -> dict[str, Value]:
+    try:
+        return table.answer(pack, [row])[0]
+    except CellError as error:
+        return {"reason": str(error)}
 
 
 def _filled(row: Row, ours: Mapping[str, Value], named: Set[str]) -> dict[str, Value]:
-    cell = {name: plain(text) if name in named else None for name, text in row.items()}
+    cell = {name: plain(text) if name in named or isinstance(plain(text), str) else None for name, text in row.items()}
+    if "reason" in ours:
+        return {**{name: value if name in named else None for name, value in cell.items()}, **ours}
     asked = {name: ours[name] for name in row if name in ours}
     return {**cell, **(asked or ours)}
 

@@ -46,8 +46,10 @@ def test_people_get_a_table_that_says_what_is_unknown() -> None:
     head, asked, *others = result.stdout.splitlines()
     assert head.split()[:4] == ["GPU", "REGION", "GPU", "HOURS"]
     assert asked.split()[:2] == ["asked", "h100-sxm"]
-    assert asked.split()[-1] == "-"
+    assert asked.split()[-1] == "1,899,225"  # 589,821 hours at 3.22, the example's price
+    assert others[0].split()[-1] == "-"
     assert len(others) == 3
+    assert "example prices" in result.stderr
     assert "40% of the peak" in result.stderr
 
 

@@ -130,6 +130,17 @@ def test_an_evaluation_lists_every_group(tmp_path: Path) -> None:
     assert "odd|g" in profiles("evaluate", "--measurements", path).stdout
 
 
+def test_a_row_that_cannot_be_read_is_listed_in_its_group_and_spoils_no_other(tmp_path: Path) -> None:
+    rows = [{"avg_batch_size": "8"}, {"avg_batch_size": ""}, {"avg_batch_size": "many", "group_id": "other|g"}]
+    path = a_file(tmp_path, "".join(a_table(*rows)))
+    found = answer("evaluate", "--measurements", path)
+    group, other = found["groups"]
+    assert [one["batch"] for one in group["rows"]] == [8]
+    assert group["not_predicted"] == [{"line": 3, "reason": "avg_batch_size: is empty; a number is needed here"}]
+    assert (other["group_id"], other["rows"]) == ("other|g", [])
+    assert other["reason"] == "avg_batch_size: 'many' is not a number"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

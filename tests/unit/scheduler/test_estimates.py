@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from intensity_feeds.zones import region
-from scheduler.estimates import Estimate, FactOrigin, UnestimableError, Work, alternatives, estimate
+from scheduler.estimates import Estimate, FactOrigin, PriceOrigin, UnestimableError, Work, alternatives, estimate
 from shaping.profiles import gpu_profile
 
 DENSE = Work(active_params=70e9, total_params=70e9, tokens=2e12, mfu_ratio=0.40)
@@ -33,6 +33,16 @@ def test_a_price_is_for_the_asked_gpu_only() -> None:
         ("gcp:europe-north1", "h100-sxm", False),
         ("gcp:us-central1", "h100-sxm", False),
     ]
+
+
+def test_without_a_price_an_h100_has_the_examples_where_there_is_one() -> None:
+    found = estimate(DENSE, H100, FINLAND)
+    assert found.placed.cost_usd == pytest.approx(3.22 * 589_821, rel=1e-5)
+    assert found.price_origin is PriceOrigin.EXAMPLE
+    assert estimate(DENSE, H100, FINLAND, gpu_hour_usd=2.0).price_origin is PriceOrigin.GIVEN
+    for gpu, place in ((B200, FINLAND), (H100, region("europe-west9"))):
+        elsewhere = estimate(DENSE, gpu, place)
+        assert (elsewhere.placed.cost_usd, elsewhere.price_origin) == (None, PriceOrigin.UNKNOWN)
 
 
 def test_a_limit_leaves_out_what_has_no_price() -> None:

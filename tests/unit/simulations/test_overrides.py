@@ -33,6 +33,21 @@ def with_overrides(folder: Path, *texts: str) -> Scenario:
     return load_scenario(str(path), [parse_override(text) for text in texts]).scenario
 
 
+def test_hours_may_be_said_as_hours_and_a_fleet_is_its_regions(tmp_path: Path) -> None:
+    scenario = with_overrides(tmp_path, "jobs.slack_h=36", "jobs.training.checkpoint_min=5", "fleet.gpus=128")
+    assert [jobs.slack_s for jobs in scenario.jobs] == [36 * 3600.0] * 2
+    assert [jobs.checkpoint_s for jobs in scenario.jobs] == [300.0, 120.0]
+    assert [region.gpus for region in scenario.region] == [128]
+
+
+def test_the_budget_of_shaping_is_how_long_an_interactive_request_is_held(tmp_path: Path) -> None:
+    assert with_overrides(tmp_path, "shaping.budget_s=5").policy.interactive_hold_s == 5.0
+
+
+def test_jobs_may_have_no_slack(tmp_path: Path) -> None:
+    assert with_overrides(tmp_path, "jobs.slack_h=0").jobs[0].slack_s == 0.0
+
+
 def test_a_key_of_a_list_of_tables_is_set_in_all_of_them(tmp_path: Path) -> None:
     scenario = with_overrides(tmp_path, "jobs.slack_s=2d")
     assert [jobs.slack_s for jobs in scenario.jobs] == [172800.0, 172800.0]

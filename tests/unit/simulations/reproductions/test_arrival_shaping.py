@@ -85,6 +85,8 @@ def test_a_regime_is_named_or_given_by_its_gaps() -> None:
     given = a_row(regime="mine", gap_min_s=2, gap_max_s=2, requests=5)
     assert answers("arrival_shaping", "measured_llama31_8b", pack, given) == [named]
     assert named["success_ratio"] == 1.0
+    by_its_name = a_row(regime="fixed_2", requests=5)
+    assert answers("arrival_shaping", "measured_llama31_8b", pack, by_its_name) == [named]
     with pytest.raises(CellError, match="fast"):
         answers("arrival_shaping", "measured_llama31_8b", pack, a_row(regime="fast"))
 

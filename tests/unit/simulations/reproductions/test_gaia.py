@@ -121,8 +121,27 @@ def test_spot_prices_short_jobs_only() -> None:
     assert found["cost_usd"] == pytest.approx(2 * 0.01248 + 3 * 0.0624)
 
 
-def test_names_of_the_study_are_read_in_any_case() -> None:
+def test_each_zone_of_a_folder_can_be_asked_for_and_no_reserved_cpus_is_none() -> None:
+    pack = a_pack(
+        {"X": [400, 100, 100, *[500] * 40], "Y": [200, 100, 100, *[500] * 40]},
+        {"jobs_one": [{"job_id": 0, "arrival_s": 0, "length_s": 3600, "cpus": 2}]},
+    )
+    rows = [a_row(policy="Lowest-Window", zone=zone) for zone in ("Y", "X")]
+    assert [one["normalized_carbon"] for one in answers("gaia", "expected", pack, *rows)] == [0.5, 0.25]
+    assert answers("gaia", "expected", pack, a_row(policy="NoWait", zone="X", reserved_cpus=""))[0]["carbon_kg"] == 0.8
+
+
+def test_a_policy_that_looks_past_the_series_is_its_own_trouble() -> None:
+    pack = a_pack({"X": [100] * 4}, {"jobs_one": [{"job_id": 0, "arrival_s": 0, "length_s": 3600, "cpus": 2}]})
+    assert answers("gaia", "expected", pack, a_row(policy="NoWait"))[0]["normalized_carbon"] == 1
+    with pytest.raises(CellError, match=r"hour 7\.0 is needed"):
+        answers("gaia", "expected", pack, a_row(policy="AllWait"))
+
+
+def test_names_of_the_study_are_read_however_they_are_spelt() -> None:
     assert setup_of("AllWait-Threshold").starts_early
+    assert setup_of("wait_awhile") == setup_of("WaitAwhile")
+    assert setup_of("RES-First (Carbon-Time)") == setup_of("RES-First") == setup_of("Res-First-Carbon-Time")
     assert setup_of("Res-First-Carbon-Time").starts_early
     assert setup_of("SPOT-RES-Carbon-Time").uses_spot
     with pytest.raises(CellError, match="Never-Run"):

@@ -119,6 +119,12 @@ def test_the_original_drops_a_night_whose_window_begins_before_the_series() -> N
     assert nightly_mean_gco2e_per_kwh(grid, 0.0, 3, nights=2) == pytest.approx(2.0)  # 4 over two nights
 
 
+def test_an_execution_may_be_hyphenated_and_no_error_is_none() -> None:
+    pack = a_pack({"X": [5, 4, 3]}, {"jobs_own": [{"issue_step": 0, "duration_steps": 1, "window_steps": 3}]})
+    row = a_row(region="X", constraint="own", execution="Non-interruptible", forecast_error_pct="")
+    assert answers("lets_wait_awhile", "expected_savings", pack, row)[0]["savings_pct"] == pytest.approx(25.0)
+
+
 def test_a_nightly_cell_is_answered_from_either_table() -> None:
     pack = a_pack({"X": np.tile([5.0, 5.0, 10.0] + [20.0] * 45, 366).tolist()})
     nightly = a_row(region="X", window_half_hours=1)

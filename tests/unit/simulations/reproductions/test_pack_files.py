@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from simulations.reproductions.pack_files import read_pack
-from simulations.reproductions.tables import Pack, PackError, PublishedTable, our_rows, plain
+from simulations.reproductions.tables import (
+    CellError,
+    Pack,
+    PackError,
+    PublishedTable,
+    Row,
+    Value,
+    number,
+    our_rows,
+    plain,
+)
 
 
 def test_every_carbon_file_of_the_folder_is_read(tmp_path: Path) -> None:
@@ -48,6 +59,28 @@ def test_a_value_that_is_not_known_is_never_what_the_file_says() -> None:
     pack = Pack(place="by hand")
     assert our_rows(table, pack, [{"k": "1", "a": "9", "other": "9"}]) == [{"k": 1, "a": 1.5, "other": None}]
     assert our_rows(table, pack, [{"k": "1", "other": "9"}]) == [{"k": 1, "other": None, "a": 1.5}]
+
+
+def test_a_note_in_the_file_comes_back_as_it_is() -> None:
+    table = PublishedTable(
+        expected="t", keys=("k",), answer=lambda pack, rows: [{"a": 1.5} for _ in rows], tolerances={}
+    )
+    assert our_rows(table, Pack(place="by hand"), [{"note": "mine", "k": "1", "a": ""}]) == [
+        {"note": "mine", "k": 1, "a": 1.5}
+    ]
+
+
+def test_a_row_that_cannot_be_answered_says_why_and_leaves_the_others_alone() -> None:
+    def halved(pack: Pack, rows: Sequence[Row]) -> list[dict[str, Value]]:
+        return [{"half": number(row, "k") / 2} for row in rows]
+
+    table, pack = PublishedTable(expected="t", keys=("k",), answer=halved, tolerances={}), Pack(place="by hand")
+    assert our_rows(table, pack, [{"k": "3", "half": ""}, {"k": "x", "half": "7"}]) == [
+        {"k": 3, "half": 1.5},
+        {"k": "x", "half": None, "reason": "column k: 'x' is not a number"},
+    ]
+    with pytest.raises(CellError, match="'x' is not a number"):
+        our_rows(table, pack, [{"k": "x"}, {"k": "y"}])
 
 
 @pytest.mark.parametrize(("text", "value"), [("5", 5), ("5.0", 5.0), ("", None), ("DE", "DE"), (" ", None)])
