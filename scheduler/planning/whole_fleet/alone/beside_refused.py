@@ -19,10 +19,10 @@ from scheduler.planning.whole_fleet.alone.crowd_room import CrowdRoom
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.levels import levels_of
 
-# Starts looked at for all crowds together: about two seconds.
-MOST_LOOKED = 60_000_000
-# A crowd of which one look takes more is left: too few looks would be had.
-_MOST_LOOKED_AT_ONCE = 60_000
+# Starts looked at for all crowds together: about a second.
+MOST_LOOKED = 30_000_000
+# Larger crowds are left: too few looks would be had.
+_MOST_JOBS = 400
 # Prices are constant within a cell. More of them prove more and take longer.
 _CELLS = 128
 
@@ -30,12 +30,10 @@ _CELLS = 128
 def least_refused_beside(case: FleetCase, refused: Sequence[Job], most_looked: int = MOST_LOOKED) -> int:
     """What is proved around these jobs, looking for no more than one for each of them."""
     found, left = 0, most_looked
-    crowds = list(_crowds(case, [job for job in refused if _is_plain(case, job)]))
+    every = _crowds(case, [job for job in refused if _is_plain(case, job)])
+    crowds = [(jobs, most) for jobs, most in every if len(jobs) <= _MOST_JOBS]
     for number, (jobs, most) in enumerate(crowds):
-        room = _room(case, jobs)
-        if room.looked > _MOST_LOOKED_AT_ONCE:
-            continue
-        proof = CrowdProof(room, left // (len(crowds) - number))
+        proof = CrowdProof(_room(case, jobs), left // (len(crowds) - number))
         found += proof.least_refused(most)
         left -= proof.looked
     return found
