@@ -81,12 +81,12 @@ class CrowdProof:
     def _narrowed(self, one: _Open, most_out: int) -> tuple[Left, Floats, Sequence[Split]] | None:
         """What is left in the end, the prices there, and how to go on; None when no plan is left."""
         room, (start, prices_per_s, rounds, step_ratio) = self.room, one
-        stays_out = np.zeros(len(room.jobs))
+        out_ratio = np.zeros(len(room.jobs))
         left = by_held_room(room, start)
         for _ in range(_MOST_TURNS):
             if left is None:
                 return None
-            prices_per_s, answer, stays_out = self._climbed(left, prices_per_s, rounds, step_ratio, most_out)
+            prices_per_s, answer, out_ratio = self._climbed(left, prices_per_s, rounds, step_ratio, most_out)
             before = left
             if (left := by_prices(room, before, answer, most_out)) is None:
                 self._remember(answer)
@@ -97,7 +97,7 @@ class CrowdProof:
             if ruled_out < _WORTH_RATIO * before.starts.sum() and (left.planned == before.planned).all():
                 break
         assert left is not None, "a loop that ends leaves something"
-        return left, prices_per_s, self._splits(left, stays_out)
+        return left, prices_per_s, self._splits(left, out_ratio)
 
     def _climbed(
         self, left: Left, prices_per_s: Floats, rounds: int, step_ratio: float, most_out: int
@@ -105,16 +105,16 @@ class CrowdProof:
         """The best prices, what they answer, and in which share of the rounds each job stayed out."""
         room, steps = self.room, Slopes((1,))
         answer = best = self._answer(left, prices_per_s)
-        best_prices, stays_out, done = prices_per_s, np.zeros(len(room.jobs)), 0
+        best_prices, out_ratio, done = prices_per_s, np.zeros(len(room.jobs)), 0
         while done < rounds and best.least_jobs <= most_out + ROUNDING_JOBS:
             done += 1
             step = step_ratio * room.price_per_s * LAST_STEP_RATIO ** (done / rounds)
-            prices_per_s = np.maximum(prices_per_s + step * steps.aimed(answer.over / room.regions), 0.0)
+            prices_per_s = np.maximum(prices_per_s + step * steps.aimed(answer.over_jobs / room.regions), 0.0)
             answer = self._answer(left, prices_per_s)
-            stays_out += answer.stays_out
+            out_ratio += answer.stays_out
             if answer.least_jobs > best.least_jobs:
                 best, best_prices = answer, prices_per_s
-        return best_prices, best, stays_out / max(done, 1)
+        return best_prices, best, out_ratio / max(done, 1)
 
     def _answer(self, left: Left, prices_per_s: Floats) -> Answer:
         self.looked += self.room.looked + _LOOKS_PER_ROUND
@@ -122,12 +122,12 @@ class CrowdProof:
 
     def _remember(self, answer: Answer) -> None:
         """Who paid where there was no plan."""
-        paid = np.where(answer.pays < 1.0, answer.pays, 0.0)
+        paid = np.where(answer.paid_jobs < 1.0, answer.paid_jobs, 0.0)
         self._paid_ratio = _KEPT_RATIO * self._paid_ratio + paid / max(float(paid.max()), ROUNDING_JOBS)
 
-    def _splits(self, left: Left, stays_out: Floats) -> Sequence[Split]:
+    def _splits(self, left: Left, out_ratio: Floats) -> Sequence[Split]:
         """Two that leave away nothing; none where there is nothing to cut."""
-        wavers = np.where(left.undecided, np.minimum(stays_out, 1.0 - stays_out), 0.0)
+        wavers = np.where(left.undecided, np.minimum(out_ratio, 1.0 - out_ratio), 0.0)
         if wavers.max() > _WAVERING_RATIO:
             return list(_either(int(wavers.argmax())))
         counts = self._cut_counts(left)

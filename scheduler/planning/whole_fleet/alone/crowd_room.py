@@ -51,15 +51,15 @@ class Left:
 class Answer:
     """Of some prices: every plan within what is left refuses `least_jobs` or more, infinite where there is none.
 
-    `pays` is what each job pays, `pays_planned` what it would if it ran, (jobs,), `start_pays` the same of each start.
-    `over` (ways, cells) is by how much the jobs' choices exceed the room.
+    `paid_jobs` is what each job pays, `paid_if_planned_jobs` what it would if it ran, (jobs,), `start_paid_jobs` the
+    same of each start. `over_jobs` (ways, cells) is by how much the jobs' choices exceed the room.
     """
 
     least_jobs: float
-    pays: Floats
-    pays_planned: Floats
-    start_pays: Floats
-    over: Floats
+    paid_jobs: Floats
+    paid_if_planned_jobs: Floats
+    start_paid_jobs: Floats
+    over_jobs: Floats
     stays_out: Bools
 
 
@@ -111,40 +111,51 @@ class CrowdRoom:
 
     def answer(self, left: Left, prices_per_s: Floats) -> Answer:
         """`prices_per_s` are (ways, cells), of what weighs 1."""
-        of_width: Floats = self.weights.T @ prices_per_s
-        start_pays = self._start_pays(of_width)
-        pays_planned, taken_s = self._pays_planned(left, of_width, start_pays)
-        pays_planned = np.where(left.out, np.inf, pays_planned)
-        pays = np.minimum(pays_planned, np.where(left.planned, np.inf, 1.0))
-        stays_out = left.out | (pays_planned > pays)
+        width_prices_per_s: Floats = self.weights.T @ prices_per_s
+        start_paid_jobs = self._start_paid_jobs(width_prices_per_s)
+        paid_if_planned_jobs, taken_s = self._paid_if_planned_jobs(left, width_prices_per_s, start_paid_jobs)
+        paid_if_planned_jobs = np.where(left.out, np.inf, paid_if_planned_jobs)
+        paid_jobs = np.minimum(paid_if_planned_jobs, np.where(left.planned, np.inf, 1.0))
+        stays_out = left.out | (paid_if_planned_jobs > paid_jobs)
         earned = self.regions * float((prices_per_s * self.lengths_s).sum())
-        largest = len(self.jobs) * float((of_width * self.lengths_s).sum(axis=1).max()) + abs(earned) + len(self.jobs)
-        least_jobs = float(pays.sum()) - earned - _ROUNDING_RATIO * self.weights.size * len(self.lengths_s) * largest
-        chosen = self._chosen(left, start_pays, pays_planned, ~stays_out)
+        largest = (
+            len(self.jobs) * float((width_prices_per_s * self.lengths_s).sum(axis=1).max())
+            + abs(earned)
+            + len(self.jobs)
+        )
+        least_jobs = (
+            float(paid_jobs.sum()) - earned - _ROUNDING_RATIO * self.weights.size * len(self.lengths_s) * largest
+        )
+        chosen = self._chosen(left, start_paid_jobs, paid_if_planned_jobs, ~stays_out)
         return Answer(
             least_jobs=least_jobs,
-            pays=pays,
-            pays_planned=pays_planned,
-            start_pays=start_pays,
-            over=self.weights @ self._held(chosen, taken_s, ~stays_out) - self.regions,
+            paid_jobs=paid_jobs,
+            paid_if_planned_jobs=paid_if_planned_jobs,
+            start_paid_jobs=start_paid_jobs,
+            over_jobs=self.weights @ self._held(chosen, taken_s, ~stays_out) - self.regions,
             stays_out=stays_out,
         )
 
-    def _start_pays(self, of_width: Floats) -> Floats:
+    def _start_paid_jobs(self, width_prices_per_s: Floats) -> Floats:
         """Of each start, whether it is left or not."""
         width, ends = self.width_of[self.job], self.ends
-        sums = cumulated(of_width * self.lengths_s)
+        sums = cumulated(width_prices_per_s * self.lengths_s)
         found: Floats = sums[width, ends.end] - sums[width, ends.begin]
-        found += of_width[width, ends.end] * ends.into_end_s - of_width[width, ends.begin] * ends.into_begin_s
+        found += (
+            width_prices_per_s[width, ends.end] * ends.into_end_s
+            - width_prices_per_s[width, ends.begin] * ends.into_begin_s
+        )
         return found
 
-    def _pays_planned(self, left: Left, of_width: Floats, start_pays: Floats) -> tuple[Floats, Floats]:
+    def _paid_if_planned_jobs(
+        self, left: Left, width_prices_per_s: Floats, start_paid_jobs: Floats
+    ) -> tuple[Floats, Floats]:
         """What each job pays at least if it runs, (jobs,), and how long each that pauses takes of which cell."""
         found, taken_s = np.full(len(self.jobs), np.inf), np.zeros_like(left.open_s)
         if len(self.first):
-            open_pays = np.where(left.starts, start_pays, np.inf)
-            found[self.job[self.first]] = np.minimum.reduceat(open_pays, self.first)
-        for price_per_s, rows in zip(of_width, self._pausing_of, strict=True):
+            open_paid_jobs = np.where(left.starts, start_paid_jobs, np.inf)
+            found[self.job[self.first]] = np.minimum.reduceat(open_paid_jobs, self.first)
+        for price_per_s, rows in zip(width_prices_per_s, self._pausing_of, strict=True):
             if len(rows):
                 order = price_per_s.argsort(kind="stable")
                 needs_s, open_s = self.lasts_s[self.pausing[rows], None], left.open_s[np.ix_(rows, order)]
@@ -153,9 +164,9 @@ class CrowdRoom:
                 taken_s[np.ix_(rows, order)] = taken
         return found, taken_s
 
-    def _chosen(self, left: Left, start_pays: Floats, pays_planned: Floats, runs: Bools) -> Indexes:
+    def _chosen(self, left: Left, start_paid_jobs: Floats, paid_if_planned_jobs: Floats, runs: Bools) -> Indexes:
         """The first of the cheapest starts of each job in one piece that runs."""
-        hits = np.flatnonzero(left.starts & (start_pays == pays_planned[self.job]) & runs[self.job])
+        hits = np.flatnonzero(left.starts & (start_paid_jobs == paid_if_planned_jobs[self.job]) & runs[self.job])
         return hits[np.diff(self.job[hits], prepend=-1) > 0]
 
     def _held(self, chosen: Indexes, taken_s: Floats, runs: Bools) -> Floats:

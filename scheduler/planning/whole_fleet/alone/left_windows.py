@@ -27,11 +27,11 @@ def by_prices(room: CrowdRoom, left: Left, answer: Answer, most_out: int) -> Lef
     may_add = most_out + ROUNDING_JOBS - answer.least_jobs
     if may_add < 0:
         return None
-    planned = left.planned | (left.undecided & (1.0 - answer.pays > may_add))
-    out = left.out | (~left.planned & (answer.pays_planned - answer.pays > may_add))
+    planned = left.planned | (left.undecided & (1.0 - answer.paid_jobs > may_add))
+    out = left.out | (~left.planned & (answer.paid_if_planned_jobs - answer.paid_jobs > may_add))
     if (planned & out).any():
         return None
-    is_good = answer.start_pays - answer.pays[room.job] <= may_add
+    is_good = answer.start_paid_jobs - answer.paid_jobs[room.job] <= may_add
     starts = _with_neighbours(room, left.starts & is_good) & left.starts
     return _consistent(room, replace(left, starts=starts, planned=planned, out=out))
 
