@@ -85,3 +85,19 @@ def test_a_run_in_the_middle_of_its_window_cuts_the_time_that_is_left_to_a_gang(
     assert least_refused_beside(a_case(gang, run), [gang]) == 1
     assert least_refused_beside(a_case(replace(gang, duration_s=3 * HOUR_S), run), [gang]) == 0
     assert run.earliest_start_at_s == MIDNIGHT_S
+
+
+def test_a_plan_in_the_later_halves_of_windows_is_not_overlooked() -> None:
+    # The gang has to be done by 10 h, so the run can only come after it, in the last moments that it may start.
+    gang = a_job("gang", duration_s=5 * HOUR_S, within_s=10 * HOUR_S, gpus=4)
+    run = a_long_run(length_h=6.9)
+    assert least_refused_beside(a_case(gang, run), [gang]) == 0
+    assert least_refused_beside(a_case(gang, replace(run, duration_s=7.1 * HOUR_S)), [gang]) == 1
+
+
+def test_a_plan_in_the_earlier_halves_of_windows_is_not_overlooked() -> None:
+    # Likewise, with the gang no earlier than 2 h: the run can only come before it.
+    gang = a_job("gang", duration_s=5 * HOUR_S, earliest_s=MIDNIGHT_S + 2 * HOUR_S, within_s=10 * HOUR_S, gpus=4)
+    run = a_long_run(length_h=6.9)
+    assert least_refused_beside(a_case(gang, run), [gang]) == 0
+    assert least_refused_beside(a_case(gang, replace(run, duration_s=7.1 * HOUR_S)), [gang]) == 1
