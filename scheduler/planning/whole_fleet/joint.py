@@ -156,12 +156,14 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     carbon = Rates.of(case)
     first = drafted(case, carbon, _guiding_rounds(case), generator)
     plan, guide = first.plan, first.guide
-    enough_gco2e = guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO)
+    # Of the jobs that are not given up so many need not be planned.
+    given_up = len(case.jobs) - len(plan.asks)
+    enough = (first.fewest_refused - given_up, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
     if (cells := _searched_cells(plan)) > 0:
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
-        search.run(cells, enough_gco2e)
+        search.run(cells, enough)
     if len(case.jobs) <= _MOST_EXCHANGED:
-        Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough_gco2e)
+        Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough)
     found = plan.assignment()
     rank = _rank(case, found)
     # A large fleet's plan is proved before it is compared: the proof is what the greedy rule is given up by.

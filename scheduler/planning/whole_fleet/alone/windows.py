@@ -52,13 +52,19 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Ends:
+class Ends:
     """Begin and end of runs: the cell, and the seconds into it."""
 
     begin: Indexes
     into_begin_s: Floats
     end: Indexes
     into_end_s: Floats
+
+    @classmethod
+    def of(cls, edges_at_s: Floats, begin_s: Floats, lasts_s: Floats) -> Ends:
+        begin, into_begin_s = place_of(edges_at_s, begin_s)
+        end, into_end_s = place_of(edges_at_s, begin_s + lasts_s)
+        return cls(begin=begin, into_begin_s=into_begin_s, end=end, into_end_s=into_end_s)
 
     def between(self, sums_gco2e: Floats, gco2e_per_s: Floats) -> Floats:
         """What is paid from begin to end in one region."""
@@ -74,7 +80,7 @@ class _Chosen:
 
     least_gco2e: Floats
     region: Indexes
-    ends: _Ends
+    ends: Ends
 
     def or_cheaper(self, other: _Chosen) -> _Chosen:
         is_other = other.least_gco2e < self.least_gco2e
@@ -82,7 +88,7 @@ class _Chosen:
         return _Chosen(
             least_gco2e=np.where(is_other, other.least_gco2e, self.least_gco2e),
             region=np.where(is_other, other.region, self.region),
-            ends=_Ends(
+            ends=Ends(
                 begin=np.where(is_other, its.begin, mine.begin),
                 into_begin_s=np.where(is_other, its.into_begin_s, mine.into_begin_s),
                 end=np.where(is_other, its.end, mine.end),
@@ -135,7 +141,7 @@ class Windows:
             name: int(rounds) for part in self._parts for name, rounds in zip(part.ids, part.rounds_out, strict=True)
         }
 
-    def _count(self, weights: Floats, ends: _Ends, partly_s: Floats, ended_w: Floats) -> None:
+    def _count(self, weights: Floats, ends: Ends, partly_s: Floats, ended_w: Floats) -> None:
         size = partly_s.size
         for cell, into_s, sign in ((ends.end, ends.into_end_s, 1.0), (ends.begin, ends.into_begin_s, -1.0)):
             partly_s += np.bincount(cell, sign * weights * into_s, size).reshape(self._shape)
@@ -173,7 +179,7 @@ class _Part:
         best = _Chosen(
             least_gco2e=np.full(len(self.gpus), np.inf),
             region=np.zeros(len(self.gpus), dtype=np.intp),
-            ends=_Ends(
+            ends=Ends(
                 begin=np.zeros(len(self.gpus), dtype=np.intp),
                 into_begin_s=np.zeros(len(self.gpus)),
                 end=np.zeros(len(self.gpus), dtype=np.intp),
@@ -198,7 +204,7 @@ class _Part:
         return _Chosen(
             least_gco2e=least,
             region=region,
-            ends=_Ends(
+            ends=Ends(
                 begin=ends.begin[start] + offset,
                 into_begin_s=ends.into_begin_s[start],
                 end=ends.end[start] + offset,
@@ -235,13 +241,11 @@ class _Group:
         earliest_s = np.array([job.earliest_start_at_s for job in jobs])
         deadline_s = np.array([job.deadline_at_s for job in jobs])
         duration_s = np.array([rates.case.lasts_s(job, rates.case.regions[regions[0]]) for job in jobs])
-        self.job, begin_s = _starts(earliest_s, deadline_s, duration_s, at_all, known, rates.edges_at_s)
+        self.job, begin_s = starts_of(earliest_s, deadline_s, duration_s, at_all, known, rates.edges_at_s)
         self.duration_s = duration_s[self.job]
         self.first = np.flatnonzero(np.diff(self.job, prepend=-1))
         self.owner = self.job[self.first]
-        begin, into_begin_s = place_of(rates.edges_at_s, begin_s)
-        end, into_end_s = place_of(rates.edges_at_s, begin_s + self.duration_s)
-        self.ends = _Ends(begin=begin, into_begin_s=into_begin_s, end=end, into_end_s=into_end_s)
+        self.ends = Ends.of(rates.edges_at_s, begin_s, self.duration_s)
 
     def own_gco2e(self, row: int, rates: Rates, power_w: Floats, gpus: Floats) -> Floats:
         """Emissions and charges of each start in one of the regions; infinite where the job may not be."""
@@ -264,7 +268,7 @@ def _borders(jobs: Sequence[Job], rates: Rates) -> list[tuple[int, int]]:
     return list(pairwise([*np.flatnonzero(np.diff(part, prepend=-1)).tolist(), len(jobs)]))
 
 
-def _starts(
+def starts_of(
     earliest_s: Floats, deadline_s: Floats, duration_s: Floats, at_all: Bools, known: Intervals, edges_at_s: Floats
 ) -> tuple[Indexes, Floats]:
     """Where the cost of a window can have its minimum over all known starts: (job, start), by job."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scheduler.jobs import Job
+from scheduler.planning.whole_fleet.alone.beside_refused import least_refused_beside
 from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.alone.left_out import LeftOut, least_left_out
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
@@ -47,13 +48,21 @@ def drafted(case: FleetCase, carbon: Rates, rounds: int, generator: np.random.Ge
         whole = _taken_over(case, carbon, fitting)
         make_room(whole, guide, generator)
         plan = min((plan, whole), key=lambda one: one.rank)
+    fewest = _proved(plan, out.fewest)
     guide = lower_bound(_placed(plan), carbon, rounds)
-    if plan.refused > out.fewest:
+    if plan.refused > fewest:
+        refused = _refused(plan)
         plan = min((plan, best_draft(case, carbon, guide, generator)), key=lambda one: one.rank)
-    if plan.refused > out.fewest:
-        insist(plan, guide, generator, out.fewest)
-        guide = lower_bound(_placed(plan), carbon, rounds)
-    return Drafted(plan=plan, guide=guide, fewest_refused=out.fewest)
+        if plan.refused > fewest:
+            insist(plan, guide, generator, fewest)
+            guide = lower_bound(_placed(plan), carbon, rounds)
+        fewest = fewest if _refused(plan) == refused else _proved(plan, fewest)
+    return Drafted(plan=plan, guide=guide, fewest_refused=fewest)
+
+
+def _proved(plan: SlotPlan, fewest: int) -> int:
+    """How many jobs every plan refuses, when so many are proved already: more where whom this one refuses shows it."""
+    return max(fewest, least_refused_beside(plan.grid.case, _refused(plan))) if plan.refused > fewest else fewest
 
 
 def _taken_over(case: FleetCase, carbon: Rates, fitting: SlotPlan) -> SlotPlan:
@@ -73,6 +82,10 @@ def _rest(case: FleetCase, out: LeftOut, refused: int) -> FleetCase | None:
     if not out.fewest <= len(given_up) <= refused or not given_up or len(given_up) == len(case.jobs):
         return None
     return replace(case, jobs=[job for job in case.jobs if job.id not in given_up])
+
+
+def _refused(plan: SlotPlan) -> Sequence[Job]:
+    return [ask.job for ask in plan.asks if plan.places[ask.number] is None]
 
 
 def _placed(plan: SlotPlan) -> Sequence[Job]:

@@ -72,12 +72,12 @@ class Search:
         self._regret_gco2e = np.zeros(len(asks))
         self._note(asks)
 
-    def run(self, cells: int, enough_gco2e: float) -> None:
-        """Look at so many slots, or fewer when every job is planned within `enough_gco2e`."""
+    def run(self, cells: int, enough: tuple[int, float]) -> None:
+        """Look at so many slots, or fewer when no more jobs are refused, and no more grams emitted, than is enough."""
         plan = self.plan
         best, places = plan.rank, list(plan.places)
         stop, mean_gco2e = self.looked_cells + cells, abs(best[1]) / len(places)
-        while self.looked_cells < stop and best > (0, enough_gco2e):
+        while self.looked_cells < stop and best > enough:
             left_ratio = (stop - self.looked_cells) / cells
             self._move(_WARMTH_RATIO * left_ratio**2 * mean_gco2e * self._generator.exponential())
             if plan.rank < best:

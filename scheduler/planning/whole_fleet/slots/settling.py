@@ -46,12 +46,12 @@ class Settling:
         self._edges = np.unique(np.clip(edges, 0, grid.slots))
         self._asks = [ask for ask in plan.asks if ask.is_plain and len(ask.rows)]
 
-    def run(self, cells: int, enough_gco2e: float) -> None:
-        """Look at so many slots, or fewer when every job is planned within `enough_gco2e` or nothing is left to try."""
+    def run(self, cells: int, enough: tuple[int, float]) -> None:
+        """Look at so many slots, or fewer when the plan is good enough, as for search.py, or nothing is left to try."""
         tried: set[frozenset[int]] = set()
         rank, repeats = self.plan.rank, 0
         for asks in self._handfuls():
-            if self.looked_cells >= cells or self.plan.rank <= (0, enough_gco2e) or repeats > _MOST_REPEATS:
+            if self.looked_cells >= cells or self.plan.rank <= enough or repeats > _MOST_REPEATS:
                 return
             if self.plan.rank != rank:
                 tried, rank = set(), self.plan.rank

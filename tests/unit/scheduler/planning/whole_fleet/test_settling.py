@@ -32,7 +32,7 @@ def filled(jobs: Sequence[Job]) -> SlotPlan:
 
 
 def settled(plan: SlotPlan, cells: int = CELLS) -> SlotPlan:
-    Settling(plan, Rates.of(plan.grid.case), np.random.default_rng(0)).run(cells, -np.inf)
+    Settling(plan, Rates.of(plan.grid.case), np.random.default_rng(0)).run(cells, (0, -np.inf))
     return plan
 
 
