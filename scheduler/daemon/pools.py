@@ -36,17 +36,19 @@ _LOWEST_FIRST = (LatencyClass.BATCH, LatencyClass.FLEX, LatencyClass.INTERACTIVE
 class Ticket:
     """One request's place in a pool, from its offer until it leaves."""
 
-    __slots__ = ("_waiter", "is_shed", "released_at_s", "released_because", "request")
+    __slots__ = ("_waiter", "held_s", "is_shed", "released_at_s", "released_because", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.is_shed = False  # sent away for others
+        self.held_s = 0.0  # on the policy clock; 0 while it still is held
         self.released_at_s: float | None = None
         self.released_because: ReleaseReason | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def release(self, at_s: float, reason: ReleaseReason) -> None:
         self.released_at_s, self.released_because = at_s, reason
+        self.held_s = at_s - self.request.arrived_at_s
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -74,11 +76,6 @@ class Ticket:
     @property
     def _is_settled(self) -> bool:
         return self.released_at_s is not None or self.is_shed
-
-    @property
-    def held_s(self) -> float:
-        """How long it was held, on the policy clock; 0 while it still is."""
-        return 0.0 if self.released_at_s is None else self.released_at_s - self.request.arrived_at_s
 
 
 @dataclass(slots=True, kw_only=True)
