@@ -66,9 +66,9 @@ class _Connection(RequestHandler):
     def handle_error(
         self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        log.info("request not understood", extra={"action": "request_not_understood", "status": status})
         if request.writer.output_size > 0:
             raise ConnectionError("the answer is already on its way")
+        log.info("request not understood", extra={"action": "request_not_understood", "status": status})
         said = "This is not HTTP as this server understands it." if status < 500 else "Slacktide failed here."
         kind = "invalid_request_error" if status < 500 else "server_error"
         response = _NamelessResponse(

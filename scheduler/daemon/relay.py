@@ -69,6 +69,10 @@ _LAST_EVENT = b"data: [DONE]\n\n"
 _TELLS_TIER = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES})
 
 
+class SlowReaderError(ConnectionError):
+    """A client that was hung up on, as it did not read its stream."""
+
+
 class Exchange:
     """One request and its answer."""
 
@@ -240,8 +244,7 @@ class Exchange:
             if not is_booked and tail.endswith(_LAST_EVENT):
                 is_booked = True
                 chunk += self._ended_stream(answer, tail, events)
-            if not await self._is_taken(response, chunk):
-                return response
+            await self._send(response, chunk)
         if not is_booked:
             last = self._ended_stream(answer, tail, events)
             # A line that was never ended would swallow the comment.
@@ -249,20 +252,22 @@ class Exchange:
         await response.write_eof()
         return response
 
-    async def _is_taken(self, response: web.StreamResponse, chunk: bytes) -> bool:
-        """Send on. A client that leaves what it was sent lying for too long is hung up on: others need its place."""
+    async def _send(self, response: web.StreamResponse, chunk: bytes) -> None:
+        """Send on. A client that leaves what it was sent lying for too long is hung up on: others need its place.
+
+        Raises SlowReaderError, which is as if it had hung up itself.
+        """
         transport = self.http.transport
         if transport is None or transport.get_write_buffer_size() + len(chunk) <= _UNTAKEN_BYTES:
             await response.write(chunk)
-            return True
+            return
         try:
             async with asyncio.timeout(SLOW_READER_S):
                 await response.write(chunk)
         except TimeoutError:
             transport.abort()
             log.warning("client reads too slowly", extra={"action": "slow_reader_dropped", "region": self.region})
-            return False
-        return True
+            raise SlowReaderError from None
 
     def _ended_stream(self, answer: Answer, tail: bytes, events: int) -> bytes:
         """Account for a stream; the comment to end it with."""
