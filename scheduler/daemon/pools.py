@@ -89,7 +89,8 @@ class Released:
     def add(self, group: Group) -> None:
         self.groups += 1
         self.requests += len(group.requests)
-        self.held_s += sum(group.released_at_s - request.arrived_at_s for request in group.requests)
+        for request in group.requests:
+            self.held_s += group.released_at_s - request.arrived_at_s
 
 
 class ModelPool:
@@ -127,7 +128,7 @@ class ModelPool:
         self._load = LoadForecast()
         self._latest_starts: LatestStarts | None = None
         self._blocked = asyncio.Event()
-        self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
+        self._group_sizes = {reason: metrics.groups(model, reason) for reason in ReleaseReason}
         self.released = {reason: Released() for reason in ReleaseReason}
         self._changed = asyncio.Event()
         self._sleeps_until_s = float("-inf")
