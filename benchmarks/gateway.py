@@ -176,8 +176,9 @@ def latency(servers: dict[str, Running], rounds: int, lasts_s: float, arrivals_p
 
 def report(found: dict[str, list[Round]], taken: dict[str, list[float]], arrivals_per_s: float) -> str:
     lines = [
-        "| server | requests/s | ratio to bare | CPU ms/request | p50 ms | p99 ms | added p50 ms | added p99 ms |",
-        "|---|---|---|---|---|---|---|---|",
+        "| server | requests/s | ratio to bare | CPU ms/request | bare's CPU to it | p50 ms | p99 ms | added p50 ms "
+        "| added p99 ms |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     if LITELLM not in found:
         lines.insert(0, f"{LITELLM}: not run, none was named\n")
@@ -188,12 +189,15 @@ def report(found: dict[str, list[Round]], taken: dict[str, list[float]], arrival
         )
         rate = statistics.median(one.requests_per_s for one in rounds)
         cpu_ms = statistics.median(one.cpu_ms_per_request for one in rounds)
+        cpu_ratio = statistics.median(
+            bare.cpu_ms_per_request / one.cpu_ms_per_request for one, bare in zip(rounds, found[BARE], strict=True)
+        )
         if name not in taken:
-            lines.append(f"| {name} | {rate:.0f} | {ratio:.3f} | {cpu_ms:.2f} | | | | |")
+            lines.append(f"| {name} | {rate:.0f} | {ratio:.3f} | {cpu_ms:.2f} | {cpu_ratio:.2f} | | | | |")
             continue
         p50_ms, p99_ms = (1000 * quantile(taken[name], share) for share in (0.5, 0.99))
         lines.append(
-            f"| {name} | {rate:.0f} | {ratio:.2f} | {cpu_ms:.2f} | {p50_ms:.2f} | {p99_ms:.2f}"
+            f"| {name} | {rate:.0f} | {ratio:.2f} | {cpu_ms:.2f} | {cpu_ratio:.2f} | {p50_ms:.2f} | {p99_ms:.2f}"
             f" | {p50_ms - direct_ms[0]:.2f} | {p99_ms - direct_ms[1]:.2f} |"
         )
     lines.append(

@@ -94,6 +94,35 @@ async def requests_per_s(port: int, request: bytes, *, connections: int, lasts_s
     return answered, rate_per_s
 
 
+async def requests_of(port: int, request: bytes, *, connections: int, count: int) -> None:
+    """Closed loop for so many requests, and no more. Raises RuntimeError on any answer but 200."""
+    left, answered = count, 0
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_answer(connection: Connection, status: int) -> None:
+        nonlocal answered
+        answered += 1
+        if status != 200 and not ended.done():
+            ended.set_exception(RuntimeError(f"an answer was not 200 but {status}"))
+        elif answered == count:
+            ended.set_result(None)
+        else:
+            send(connection)
+
+    def send(connection: Connection) -> None:
+        nonlocal left
+        if left > 0:
+            left -= 1
+            connection.send()
+
+    open_connections = await _connect(port, connections, request, on_answer)
+    for connection in open_connections:
+        send(connection)
+    await ended
+    for connection in open_connections:
+        connection.close()
+
+
 async def latencies_s(
     port: int, request: bytes, *, connections: int, arrivals_per_s: float, lasts_s: float, seed: int
 ) -> list[float]:

@@ -140,9 +140,11 @@ class Meter:
                 refused = self._over_minute(steady_s, {What.REQUESTS: 1, What.TOKENS: tokens})
             if refused is not None:
                 return refused
-        self._count_in(self._month, requests=1, tokens=tokens)
+        for costs in self._tallies(self._month):
+            costs["requests"] += 1
+            costs["tokens"] += tokens
         reservation = Reservation(month=self._month, tokens=tokens)
-        if not is_paced:
+        if self._minutely and not is_paced:
             self._add(What.REQUESTS, 1, steady_s)
             if (minute := self._minute_of.get(What.TOKENS)) is not None:
                 reservation.minute, reservation.second = minute, minute.add(tokens, steady_s)
@@ -190,7 +192,8 @@ class Meter:
     def settle(self, reservation: Reservation, tokens: int, *, steady_s: float) -> None:
         """A request has ended and used `tokens`. One whose end nobody saw keeps what it reserved: do not call this."""
         beyond = tokens - reservation.tokens
-        self._count_in(reservation.month, tokens=beyond)
+        for costs in self._tallies(reservation.month):
+            costs["tokens"] += beyond
         if reservation.minute is not None and reservation.second is not None and beyond < 0:
             reservation.minute.give_back(reservation.second, -beyond)
         elif reservation.minute is not None and beyond > 0:
@@ -207,13 +210,11 @@ class Meter:
     ) -> None:
         """Energy of the facility that the tenant's requests or jobs have used; None where nobody knows the rate."""
         self._turn_to(now_s)
-        self._count_in(
-            self._month,
-            energy_kwh=energy_kwh,
-            emissions_gco2e=emissions_gco2e or 0.0,
-            energy_usd=energy_usd or 0.0,
-            unpriced_kwh=energy_kwh if emissions_gco2e is None else 0.0,
-        )
+        for costs in self._tallies(self._month):
+            costs["energy_kwh"] += energy_kwh
+            costs["emissions_gco2e"] += emissions_gco2e or 0.0
+            costs["energy_usd"] += energy_usd or 0.0
+            costs[_UNPRICED] += energy_kwh if emissions_gco2e is None else 0.0
         if not self._minutely:
             return
         for what, cost in ((What.ENERGY_KWH, energy_kwh), (What.GCO2E, emissions_gco2e), (What.USD, energy_usd)):
@@ -230,12 +231,12 @@ class Meter:
             self._month_from_s = _month_begin(now_s).timestamp()
             self._used_costs = dict.fromkeys(_COST_FIELDS, 0.0)
 
-    def _count_in(self, month: str, **costs: float) -> None:
-        unwritten_costs = self._unwritten.setdefault(month, {})
-        for name, cost in costs.items():
-            unwritten_costs[name] = unwritten_costs.get(name, 0.0) + cost
-            if month == self._month:
-                self._used_costs[name] += cost
+    def _tallies(self, month: str) -> tuple[dict[str, float], ...]:
+        """Where a month's costs are added: to what is to be stored, and while it lasts to what its limits are for."""
+        unwritten_costs = self._unwritten.get(month)
+        if unwritten_costs is None:
+            unwritten_costs = self._unwritten[month] = dict.fromkeys(_COST_FIELDS, 0.0)
+        return (unwritten_costs, self._used_costs) if month == self._month else (unwritten_costs,)
 
     # -- what others ask ----------------------------------------------------------------------------------------------
 
@@ -247,6 +248,11 @@ class Meter:
         """In the month under way."""
         self._turn_to(now_s)
         return _used(self.tenant, self._month, self._used_costs)
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether it has limits of the minute."""
+        return bool(self._minutely)
 
     def rates(self, steady_s: float) -> list[Rate]:
         """The limits of the minute."""

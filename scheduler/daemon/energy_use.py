@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.config import RegionSettings, WorkerSettings
@@ -29,6 +28,7 @@ log = logging.getLogger(__name__)
 # engine does not send it.
 WORKER_ENERGY_HEADER = "x-slacktide-worker-energy-j"
 _ENERGY_COMMENT = re.compile(rb"^:? ?slacktide-worker-energy-j=(\S+)$", re.MULTILINE)
+_HEADER_OF = {name: f"x-slacktide-{name}" for name in ("energy-wh", "gco2e", "basis")}
 _J_PER_WH = 3600.0
 _J_PER_KWH = 3.6e6
 # A use has an interval; an answer within the clock's resolution still took some time.
@@ -61,8 +61,7 @@ def watt_hours(energy_j: float) -> str:
     return f"{energy_j / _J_PER_WH:.6g}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class Used(NamedTuple):
     """What one answer used, as far as it is known when it is sent; grams are None where the grid is not known."""
 
     energy_j: float
@@ -81,14 +80,15 @@ class Used:
         told = {"energy-wh": watt_hours(self.energy_j)}
         if self.emissions_gco2e is not None:
             told["gco2e"] = f"{self.emissions_gco2e:.6g}"
-        return {**told, "basis": str(EnergyBasis.MODELLED)}
+        told["basis"] = str(EnergyBasis.MODELLED)  # not its value, which takes a call
+        return told
 
 
 def energy_headers(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
     """What a response says of its energy: the amount, its grams, how both are known, and the energy's 80% band where
     its class is known.
     """
-    headers = {f"x-slacktide-{name}": value for name, value in used.facts().items()}
+    headers = {_HEADER_OF[name]: value for name, value in used.facts().items()}
     if error_class is not None:
         low_j, high_j = band(used.energy_j, error_class)
         headers["x-slacktide-error-class"] = str(error_class)
@@ -166,9 +166,11 @@ class Bookkeeper:
         return None if deployment is None else deployment.error_class
 
     def _deployment(self, worker: WorkerSettings) -> energy.Deployment | None:
-        if id(worker) not in self._deployments:
-            self._deployments[id(worker)] = _known_deployment(worker)
-        return self._deployments[id(worker)]
+        try:
+            return self._deployments[id(worker)]
+        except KeyError:
+            found = self._deployments[id(worker)] = _known_deployment(worker)
+            return found
 
     def book(
         self,
@@ -194,7 +196,7 @@ class Bookkeeper:
             EnergyUse(
                 subject=Subject.REQUEST,
                 subject_id=request.id,
-                category=request.latency_class.value,
+                category=str(request.latency_class),
                 tenant=tenant,
                 region=region.name,
                 zone=region.zone,

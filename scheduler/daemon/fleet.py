@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from scheduler.config import Settings
@@ -56,9 +56,9 @@ class Fleet:
         self.served.update(self.pools)
 
     @property
-    def all_pools(self) -> Sequence[ModelPool]:
+    def all_pools(self) -> Collection[ModelPool]:
         """Those that end with their last request too."""
-        return [*self.pools.values(), *self._leaving] if self._leaving else list(self.pools.values())
+        return [*self.pools.values(), *self._leaving] if self._leaving else self.pools.values()
 
     def resize(self) -> None:
         for pool in self.all_pools:

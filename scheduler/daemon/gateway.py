@@ -208,7 +208,12 @@ class Gateway:
     @property
     def held(self) -> int:
         """Requests held now."""
-        return sum(len(pool.held) for pool in self._fleet.all_pools)
+        held = 0
+        for (
+            pool
+        ) in self._fleet.all_pools:  # asked for with every request, as a sum over a generator costs twice as much
+            held += len(pool.held)
+        return held
 
     @property
     def running(self) -> int:
@@ -309,8 +314,9 @@ class Gateway:
     ) -> web.StreamResponse:
         asked_model = call.model
         can_escalate = endpoint in CAN_CASCADE and not call.is_streaming
+        eco = http.headers.get(ECO_HEADER)
         with part_of(http, "route") as part:
-            route = self._routing.route(endpoint, body, call, http.headers.get(ECO_HEADER), can_escalate=can_escalate)
+            route = self._routing.route(endpoint, body, call, eco, can_escalate=can_escalate)
             part.note(asked_for=call.model)
         whose = self._account_of(http, endpoint, call, asked_model)
         status, headers = _CLIENT_LEFT, _NO_HEADERS
@@ -321,14 +327,14 @@ class Gateway:
                 response, _ = await self._served_by(http, endpoint, route.body, call, began_s, whose, route)
             else:
                 response = await self._escalated(http, endpoint, call, began_s, whose, route, route.cascade)
-            status, headers = response.status, response.headers
+            status, headers = response.status, _NO_HEADERS if route is None else response.headers
         except ApiError as error:
             status = error.status
             whose.charge.ended(is_refused=True)
             raise
         finally:
             whose.record.ended(status, self._env.now_s(), headers)
-        whose.charge.ended(is_refused=response.status >= 400)
+        whose.charge.ended(is_refused=status >= 400)
         return response
 
     def _account_of(self, http: web.Request, endpoint: Endpoint, call: Call, asked_model: str) -> _Account:

@@ -99,8 +99,10 @@ def guard_of(server: Server, env: Env) -> Guard:
 
 def caller_of(request: web.Request) -> Caller:
     """Who calls; behind the front door there is always an answer."""
-    caller: Caller = request.get(CALLER, NOBODY)
-    return caller
+    try:  # not get(), which does the same in three calls
+        return request[CALLER]
+    except KeyError:
+        return NOBODY
 
 
 def owned(request: web.Request, tenant: str, missing: Callable[[], ApiError]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -132,11 +132,19 @@ class _Readiness:
 
 
 async def _finish_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    headers = response.headers
-    headers.pop(hdrs.SERVER, None)
-    headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
-    if more := request.get(MORE_HEADERS):
-        headers.update(more)
+    response.headers.pop(hdrs.SERVER, None)
+    finish_headers(request, response.headers)
+
+
+def finish_headers(request: web.BaseRequest, headers: MutableMapping[str, str]) -> None:
+    """Add what every answer carries."""
+    try:  # not get(), which does the same in three calls
+        headers[REQUEST_ID_HEADER], more = request[REQUEST_ID], request[MORE_HEADERS]
+    except KeyError:  # one that was answered before the front door
+        headers[REQUEST_ID_HEADER] = ""
+    else:
+        if more:
+            headers.update(more)
 
 
 class _Door:
@@ -168,16 +176,13 @@ class _Door:
         request_id = request[REQUEST_ID] = self._env.new_id("req")
         # All are there from the start: a request asked for what it lacks raises and catches an error inside.
         request[TRACE], request[MORE_HEADERS] = UNTRACED, _NO_HEADERS
-        in_hand = REQUEST_IN_HAND.set(request_id)  # not working_for(), which takes a microsecond
-        try:
-            if self._traces is None or _is_probe(request):
-                return await self._answered(request, handler)
-            with self._traces.request(request, _route_name(request), request_id) as whole:
-                response = await self._answered(request, handler)
-                whole.note(status=response.status)
-                return response
-        finally:
-            REQUEST_IN_HAND.reset(in_hand)
+        REQUEST_IN_HAND.set(request_id)  # in the context of the request's own task, which ends with it
+        if self._traces is None or _is_probe(request):
+            return await self._answered(request, handler)
+        with self._traces.request(request, _route_name(request), request_id) as whole:
+            response = await self._answered(request, handler)
+            whole.note(status=response.status)
+            return response
 
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         code = ""
@@ -208,8 +213,7 @@ class _Door:
         if not self._guard.asks_for_keys:
             _check_host(request)
         # A path without a route has no policy: the key is asked for first, so that paths cannot be probed.
-        route = request.match_info.route
-        self._guard.admit(request, self._asked.get(route))
+        self._guard.admit(request, self._asked.get(request.match_info.route))
 
     def _is_noted(self, request: web.Request) -> bool:
         """One who showed no good key leaves no trace: strangers must not be able to fill the disk."""

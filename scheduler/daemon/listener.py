@@ -17,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from scheduler.config import Server
 from scheduler.daemon.api_errors import error_body
 from scheduler.daemon.http import refuse_exposure
+from scheduler.daemon.known_paths import KnownPaths
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,11 @@ class _Connection(RequestHandler):
             self.silence = None
         super().connection_lost(exc)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Asked for by the reader after each piece, whether or not reading has stopped."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def _close_if_silent(self) -> None:
         self.silence = None
         if self._request_count == 0:
@@ -61,9 +67,9 @@ class _Connection(RequestHandler):
     def handle_error(
         self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        log.info("request not understood", extra={"action": "request_not_understood", "status": status})
         if request.writer.output_size > 0:
             raise ConnectionError("the answer is already on its way")
+        log.info("request not understood", extra={"action": "request_not_understood", "status": status})
         said = "This is not HTTP as this server understands it." if status < 500 else "Slacktide failed here."
         kind = "invalid_request_error" if status < 500 else "server_error"
         response = _NamelessResponse(
@@ -117,7 +123,7 @@ class _Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         return _Server(
-            plain.request_handler,
+            KnownPaths(self.app, plain.request_handler).handle,
             request_factory=plain.request_factory,
             # Without it the handler of a client that has left runs on, and keeps its place.
             handler_cancellation=True,

@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from intensity_feeds.forecast_errors import HorizonError
-from scheduler.daemon.request_metrics import RequestCollector, RequestMetrics
-
-Bounds = tuple[float, ...]
-
-_GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+from scheduler.daemon.request_metrics import GroupSizes, RequestCollector, RequestMetrics
 
 
 class Metrics:
@@ -36,9 +32,6 @@ class Metrics:
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(f"slacktide_{name}", what, labels, registry=self.registry)
 
-    def _histogram(self, name: str, what: str, bounds: Bounds, *labels: str) -> Histogram:
-        return Histogram(f"slacktide_{name}", what, labels, buckets=bounds, registry=self.registry)
-
     def _declare_requests(self) -> None:
         self._requests = RequestCollector()
         self.registry.register(self._requests)
@@ -47,9 +40,6 @@ class Metrics:
         self.joined = self._counter("joined_requests", "Retries that waited for the call under way.", "endpoint")
         self.held = self._gauge("held_requests", "Requests held now.", "model")
         self.running = self._gauge("running_requests", "Requests at the workers now.", "model")
-        self.group_size = self._histogram(
-            "group_requests", "Requests released together.", _GROUP_BUCKETS, "model", "reason"
-        )
 
     def _declare_workers(self) -> None:
         self.worker_up = self._gauge("worker_up", "1 while the worker takes requests.", "worker")
@@ -94,6 +84,7 @@ class Metrics:
         self.error_hours = self._gauge("forecast_error_hours", "Scored hours behind these means.", *labels)
 
     def _declare_account(self) -> None:
+        self._energy_of: dict[tuple[str, str], Counter] = {}
         self.energy_kwh = self._counter("energy_kwh", "IT energy of served requests and jobs.", "subject", "basis")
         self.emissions_gco2e = self._counter("emissions_gco2e", "Emissions booked, by side.", "side")
         self.budget = self._gauge(
@@ -106,6 +97,10 @@ class Metrics:
     def for_requests(self, endpoint: str, model: str, latency_class: str) -> RequestMetrics:
         """The numbers of one kind of request."""
         return self._requests.of(endpoint, model, latency_class)
+
+    def groups(self, model: str, reason: str) -> GroupSizes:
+        """The sizes of one model's groups that were released for one reason."""
+        return self._requests.groups(model, reason)
 
     def worker_gone(self, worker: str) -> None:
         """It has left the settings: what is said of its state now would stay for good."""
@@ -155,7 +150,10 @@ class Metrics:
 
     def energy(self, subject: str, basis: str, energy_kwh: float) -> None:
         """IT energy used by requests or jobs."""
-        self.energy_kwh.labels(subject, basis).inc(energy_kwh)
+        known = self._energy_of.get((subject, basis))
+        if known is None:  # looking the labels up takes longer than counting
+            known = self._energy_of[subject, basis] = self.energy_kwh.labels(subject, basis)
+        known.inc(energy_kwh)
 
     def budget_left(self, tenant: str, unit: str, per: str, left_cost: float) -> None:
         """A budget in its period under way; -inf where what was spent is not known."""

@@ -184,13 +184,21 @@ def _token_estimate(prompt: bytes) -> int:
 
 
 def _output_limit(fields: _Common) -> int:
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens", "n"):
-        limit = getattr(fields, name, None)
-        if limit is not None and limit < (0 if name == "max_tokens" else 1):
-            raise invalid(f"{name} cannot be {limit}", param=name)
-    limit = getattr(fields, "max_output_tokens", None) or fields.max_completion_tokens or fields.max_tokens
-    per_choice = limit or _OUTPUT_TOKENS_UNSAID
-    return per_choice * (fields.n or 1)
+    of_response = fields.max_output_tokens if isinstance(fields, ResponseFields) else None
+    completion, whole, choices = fields.max_completion_tokens, fields.max_tokens, fields.n
+    if completion is not None and completion < 1:
+        raise _no_limit("max_completion_tokens", completion)
+    if whole is not None and whole < 0:
+        raise _no_limit("max_tokens", whole)
+    if of_response is not None and of_response < 1:
+        raise _no_limit("max_output_tokens", of_response)
+    if choices is not None and choices < 1:
+        raise _no_limit("n", choices)
+    return (of_response or completion or whole or _OUTPUT_TOKENS_UNSAID) * (choices or 1)
+
+
+def _no_limit(name: str, limit: int) -> ApiError:
+    return invalid(f"{name} cannot be {limit}", param=name)
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

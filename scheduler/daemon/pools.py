@@ -37,17 +37,19 @@ _LOWEST_FIRST = (LatencyClass.BATCH, LatencyClass.FLEX, LatencyClass.INTERACTIVE
 class Ticket:
     """One request's place in a pool, from its offer until it leaves."""
 
-    __slots__ = ("_waiter", "is_shed", "released_at_s", "released_because", "request")
+    __slots__ = ("_waiter", "held_s", "is_shed", "released_at_s", "released_because", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.is_shed = False  # sent away for others
+        self.held_s = 0.0  # on the policy clock; 0 while it still is held
         self.released_at_s: float | None = None
         self.released_because: ReleaseReason | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def release(self, at_s: float, reason: ReleaseReason) -> None:
         self.released_at_s, self.released_because = at_s, reason
+        self.held_s = at_s - self.request.arrived_at_s
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -76,11 +78,6 @@ class Ticket:
     def _is_settled(self) -> bool:
         return self.released_at_s is not None or self.is_shed
 
-    @property
-    def held_s(self) -> float:
-        """How long it was held, on the policy clock; 0 while it still is."""
-        return 0.0 if self.released_at_s is None else self.released_at_s - self.request.arrived_at_s
-
 
 @dataclass(slots=True, kw_only=True)
 class Released:
@@ -93,7 +90,8 @@ class Released:
     def add(self, group: Group) -> None:
         self.groups += 1
         self.requests += len(group.requests)
-        self.held_s += sum(group.released_at_s - request.arrived_at_s for request in group.requests)
+        for request in group.requests:
+            self.held_s += group.released_at_s - request.arrived_at_s
 
 
 class ModelPool:
@@ -131,7 +129,7 @@ class ModelPool:
         self._load = LoadForecast()
         self._latest_starts: LatestStarts | None = None
         self._blocked = asyncio.Event()
-        self._group_sizes = {reason: metrics.group_size.labels(model, reason) for reason in ReleaseReason}
+        self._group_sizes = {reason: metrics.groups(model, reason) for reason in ReleaseReason}
         self.released = {reason: Released() for reason in ReleaseReason}
         self._changed = asyncio.Event()
         self._sleeps_until_s = float("-inf")

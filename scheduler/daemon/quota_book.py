@@ -125,7 +125,7 @@ class QuotaBook:
         """Reserve for one request. Raises ApiError 429. Either answer says how the minute stands."""
         meter, now_s, steady_s = self._meter(tenant), self._env.now_s(), self._env.monotonic_s()
         answer = meter.admit(tokens, now_s=now_s, steady_s=steady_s, is_paced=is_paced)
-        if headers := _rate_headers(meter.rates(steady_s)):
+        if meter.has_rates and (headers := _rate_headers(meter.rates(steady_s))):
             request[MORE_HEADERS] = headers
         if isinstance(answer, Refused):
             raise _refusal(tenant, answer)

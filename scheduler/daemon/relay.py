@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import partial
+from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -24,7 +26,6 @@ from scheduler.daemon.energy_use import (
 from scheduler.daemon.env import Env
 from scheduler.daemon.holding import give_up_after_s
 from scheduler.daemon.http import REQUEST_ID, REQUEST_ID_HEADER
-from scheduler.daemon.metering import Booking
 from scheduler.daemon.model_routing import Route
 from scheduler.daemon.openai_api import (
     Call,
@@ -38,12 +39,15 @@ from scheduler.daemon.openai_api import (
     wrapped_as_event,
 )
 from scheduler.daemon.pools import ModelPool, Ticket
-from scheduler.daemon.traces import Part, part_of
+from scheduler.daemon.traces import TRACE, UNTOLD, UNTRACED, Part, part_of
 from scheduler.daemon.upstream import Answer, Upstream
 from scheduler.daemon.upstream_connection import CallError
+from scheduler.daemon.whole_answer import WholeAnswer
+from scheduler.daemon.workers import Worker
 from scheduler.jobs import Job
 from scheduler.ledger import EnergyBasis
 from shaping.deployment import ErrorClass
+from shaping.request import Request
 
 # Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
 KEEP_ALIVE_S = 15.0
@@ -63,6 +67,10 @@ _LAST_EVENT = b"data: [DONE]\n\n"
 
 
 _TELLS_TIER = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES})
+
+
+class SlowReaderError(ConnectionError):
+    """A client that was hung up on, as it did not read its stream."""
 
 
 class Exchange:
@@ -124,6 +132,8 @@ class Exchange:
             with part_of(self.http, "held") as held:
                 committed = await (self._hold_stream() if self.call.is_streaming else self._hold_plain())
                 held.note(latency_class=self.ticket.request.latency_class)
+        if self.http[TRACE] is UNTRACED:
+            return await self._answered(committed, UNTOLD)
         with part_of(self.http, "worker") as part:
             return await self._answered(committed, part)
 
@@ -135,13 +145,13 @@ class Exchange:
                 raise
             return await _end_with(committed, error_event(error))
         self.region = answer.worker.settings.region
-        part.note(worker=answer.worker.name, region=self.region, status=answer.status)
         try:
             if answer.body is not None:
                 return await self._pass_plain(answer, answer.body, committed)
             return await self._pass_stream(answer, committed)
         finally:
-            part.note(energy_j=None if self.used is None else self.used.energy_j)
+            energy_j = None if self.used is None else self.used.energy_j
+            part.note(worker=answer.worker.name, region=self.region, status=answer.status, energy_j=energy_j)
             answer.close()
 
     def _ask(self, trace_headers: dict[str, str]) -> Awaitable[Answer]:
@@ -202,7 +212,7 @@ class Exchange:
             known = self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
             headers.update(energy_headers(used, known))
             self.used, self.error_class = used, known
-        return web.Response(status=answer.status, body=body, headers=headers)
+        return WholeAnswer(status=answer.status, body=body, headers=headers)
 
     def _with_tier(self, answer: Answer, body: bytes) -> bytes:
         """Who names a service tier is told the one it got; the bytes of others are not touched."""
@@ -234,8 +244,7 @@ class Exchange:
             if not is_booked and tail.endswith(_LAST_EVENT):
                 is_booked = True
                 chunk += self._ended_stream(answer, tail, events)
-            if not await self._is_taken(response, chunk):
-                return response
+            await self._send(response, chunk)
         if not is_booked:
             last = self._ended_stream(answer, tail, events)
             # A line that was never ended would swallow the comment.
@@ -243,20 +252,22 @@ class Exchange:
         await response.write_eof()
         return response
 
-    async def _is_taken(self, response: web.StreamResponse, chunk: bytes) -> bool:
-        """Send on. A client that leaves what it was sent lying for too long is hung up on: others need its place."""
+    async def _send(self, response: web.StreamResponse, chunk: bytes) -> None:
+        """Send on. A client that leaves what it was sent lying for too long is hung up on: others need its place.
+
+        Raises SlowReaderError, which is as if it had hung up itself.
+        """
         transport = self.http.transport
         if transport is None or transport.get_write_buffer_size() + len(chunk) <= _UNTAKEN_BYTES:
             await response.write(chunk)
-            return True
+            return
         try:
             async with asyncio.timeout(SLOW_READER_S):
                 await response.write(chunk)
         except TimeoutError:
             transport.abort()
             log.warning("client reads too slowly", extra={"action": "slow_reader_dropped", "region": self.region})
-            return False
-        return True
+            raise SlowReaderError from None
 
     def _ended_stream(self, answer: Answer, tail: bytes, events: int) -> bytes:
         """Account for a stream; the comment to end it with."""
@@ -361,39 +372,54 @@ def book_answer(
             batch_sequences=(answer.began_beside + worker.in_flight) // 2,
         )
     read_j = None if answer.read_by is None else _reading_j(bookkeeper, answer.read_by, usage)
-    ended_at_s = env.now_s()
-
-    def booking(by: Answer, modelled_j: float | None, tokens: Usage) -> Booking:
-        def book(metered_j: float | None) -> None:
-            used_j = modelled_j if metered_j is None else metered_j
-            if used_j is not None:
-                pool.used(used_j)
-            bookkeeper.book(
-                request,
-                by.worker.settings,
-                home=pool.home,
-                energy_j=used_j,
-                basis=EnergyBasis.MODELLED if metered_j is None else EnergyBasis.METERED,
-                prompt_tokens=tokens.prompt_tokens,
-                output_tokens=tokens.completion_tokens,
-                released_at_s=request.arrived_at_s + ticket.held_s,
-                ended_at_s=ended_at_s,
-                at_once_at_s=at_once_at_s,
-                tenant=tenant,
-            )
-
-        return book
-
-    def used_by(by: Answer, used_j: float | None) -> Used | None:
-        return bookkeeper.used(by.worker.settings, used_j, request.arrived_at_s + ticket.held_s, ended_at_s)
-
-    answer.book(booking(answer, energy_j, usage))
-    used = used_by(answer, energy_j)
+    when = _When(request.arrived_at_s + ticket.held_s, env.now_s(), at_once_at_s)
+    answer.book(partial(_booked, bookkeeper, pool, request, worker, energy_j, usage, when, tenant))
+    used = bookkeeper.used(worker.settings, energy_j, when.released_at_s, when.ended_at_s)
     if answer.read_by is None:
         return used
     # The prompt's tokens are counted once, where the answer is written.
-    answer.read_by.book(booking(answer.read_by, read_j, Usage()))
-    return None if used is None else used.and_more(used_by(answer.read_by, read_j))
+    reader = answer.read_by.worker
+    answer.read_by.book(partial(_booked, bookkeeper, pool, request, reader, read_j, Usage(), when, tenant))
+    read = bookkeeper.used(reader.settings, read_j, when.released_at_s, when.ended_at_s)
+    return None if used is None else used.and_more(read)
+
+
+class _When(NamedTuple):
+    """The span of a use, and when it would have begun at once."""
+
+    released_at_s: float
+    ended_at_s: float
+    at_once_at_s: float
+
+
+def _booked(
+    bookkeeper: Bookkeeper,
+    pool: ModelPool,
+    request: Request,
+    worker: Worker,
+    modelled_j: float | None,
+    tokens: Usage,
+    when: _When,
+    tenant: str,
+    metered_j: float | None,
+) -> None:
+    """The last argument comes from the worker's meter, where it has one."""
+    used_j = modelled_j if metered_j is None else metered_j
+    if used_j is not None:
+        pool.used(used_j)
+    bookkeeper.book(
+        request,
+        worker.settings,
+        home=pool.home,
+        energy_j=used_j,
+        basis=EnergyBasis.MODELLED if metered_j is None else EnergyBasis.METERED,
+        prompt_tokens=tokens.prompt_tokens,
+        output_tokens=tokens.completion_tokens,
+        released_at_s=when.released_at_s,
+        ended_at_s=when.ended_at_s,
+        at_once_at_s=when.at_once_at_s,
+        tenant=tenant,
+    )
 
 
 def _reading_j(bookkeeper: Bookkeeper, read: Answer, usage: Usage) -> float | None:

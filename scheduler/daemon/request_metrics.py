@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 Bounds = tuple[float, ...]
 LABELS = ("endpoint", "model", "latency_class")
 _LATENCY_BOUNDS: Bounds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_GROUP_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _HOLD_BOUNDS: Bounds = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 
 
@@ -58,11 +59,38 @@ class RequestMetrics:
         self.held.observe(held_s)
 
 
+class GroupSizes:
+    """How many groups of each size were released for one reason."""
+
+    __slots__ = ("_groups",)
+
+    def __init__(self) -> None:
+        self._groups: dict[int, int] = {}  # by size
+
+    def observe(self, requests: int) -> None:
+        self._groups[requests] = self._groups.get(requests, 0) + 1
+
+    @property
+    def requests(self) -> int:
+        return sum(size * groups for size, groups in self._groups.items())
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bound and how many lie at or under it, the last one without bound."""
+        bounds = ((str(float(bound)), bound) for bound in _GROUP_BOUNDS)
+        found = [(name, sum(n for size, n in self._groups.items() if size <= bound)) for name, bound in bounds]
+        return [*((name, float(count)) for name, count in found), ("+Inf", float(sum(self._groups.values())))]
+
+
 class RequestCollector(Collector):
     """All of them, as a scrape sees them."""
 
     def __init__(self) -> None:
         self._by_labels: dict[tuple[str, str, str], RequestMetrics] = {}
+        self._groups: dict[tuple[str, str], GroupSizes] = {}
+
+    def groups(self, model: str, reason: str) -> GroupSizes:
+        """The sizes of one model's groups that were released for one reason."""
+        return self._groups.setdefault((model, reason), GroupSizes())
 
     def of(self, endpoint: str, model: str, latency_class: str) -> RequestMetrics:
         """The numbers of one kind of request."""
@@ -83,7 +111,12 @@ class RequestCollector(Collector):
                 requests.add_metric((*labels, str(status)), count)
             _add(took, labels, metrics.took)
             _add(held, labels, metrics.held)
-        yield from (requests, took, held)
+        groups = HistogramMetricFamily(
+            "slacktide_group_requests", "Requests released together.", labels=("model", "reason")
+        )
+        for of_group, sizes in self._groups.items():
+            groups.add_metric(of_group, buckets=sizes.buckets(), sum_value=sizes.requests)
+        yield from (requests, took, held, groups)
 
 
 def _family(name: str, what: str) -> HistogramMetricFamily:

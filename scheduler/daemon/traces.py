@@ -80,9 +80,9 @@ class _Untraced:
     __slots__ = ()
 
     def part(self, name: str) -> AbstractContextManager[Part]:
-        return _UNTOLD
+        return UNTOLD
 
 
-_UNTOLD = _Untold()
+UNTOLD = _Untold()
 _NOTHING: dict[str, str] = {}
 UNTRACED: Trace = _Untraced()

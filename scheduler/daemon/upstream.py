@@ -221,7 +221,8 @@ class Upstream:
             except WorkerCallError as error:
                 last = error
                 self._note_failure(error, request)
-                self._judge(worker, workers, is_failed=error.failure is not Failure.OVERLOADED)
+                if len(workers) > 1:
+                    self._judge(worker, workers, is_failed=error.failure is not Failure.OVERLOADED)
                 if error.failure is Failure.SILENT:
                     break
                 sent += error.failure in (Failure.BROKEN_OFF, Failure.ERROR)
@@ -229,7 +230,8 @@ class Upstream:
                 self._failures.answered(worker)
                 if answer.body is not None and answer.status == 200:
                     worker.recent.whole.add(self._env.monotonic_s() - answer.asked_at_s)
-                self._judge(worker, workers, is_failed=False)
+                if len(workers) > 1:
+                    self._judge(worker, workers, is_failed=False)
                 answer.read_by = read
                 return answer
         raise _told_to_client(last, workers, self._env.monotonic_s())
@@ -344,9 +346,7 @@ class Upstream:
         answer.worker.recent.first.add(self._env.monotonic_s() - answer.asked_at_s)
 
     def _judge(self, worker: Worker, workers: Sequence[Worker], *, is_failed: bool) -> None:
-        """A call is over: one that is worse than the others of its model rests."""
-        if len(workers) == 1:
-            return  # there is nobody to be worse than
+        """A call is over: one that is worse than the others of its model rests. One alone is worse than nobody."""
         now_s = self._env.monotonic_s()
         worker.recent.ended(now_s, is_failed=is_failed)
         others = [_as_peer(one, now_s) for one in workers if one is not worker]

@@ -13,7 +13,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
@@ -102,8 +102,8 @@ class Connection(BaseProtocol):
         """Whether another call may be made."""
         return self._parser is None and self.transport is not None and not self.transport.is_closing()
 
-    async def ask(self, request: bytes, silence_s: float) -> Reply:
-        """Send a whole request and wait for the head of its answer. Raises BrokenOffError, SilentError.
+    def ask(self, request: bytes, silence_s: float) -> Awaitable[Reply]:
+        """Send a whole request; the head of its answer is to be waited for. Raises BrokenOffError, SilentError.
 
         Whoever stops waiting aborts the connection.
         """
@@ -116,7 +116,7 @@ class Connection(BaseProtocol):
         self.transport.write(request)
         self._silence_s, self._heard_at_s = silence_s, self._loop.time()
         self._watch_until(self._heard_at_s + silence_s)
-        return await waiter
+        return waiter
 
     def end(self, reply: Reply) -> None:
         """The reply is done with."""

@@ -203,12 +203,13 @@ def choose(
     Of those about as idle, the one that was sent most of the `prefix` before. Only workers that serve the adapter, and
     those without a place for it last: there it waits in the engine's own queue.
     """
-    staying = [one for one in workers if not one.is_leaving]
-    if len(staying) < len(workers):
-        leaving = [one for one in workers if one.is_leaving]
-        found = _choose(staying, now_s, tried, prefix, adapter)
-        return found or _choose(leaving, now_s, tried, prefix, adapter)
-    return _choose(workers, now_s, tried, prefix, adapter)
+    for one in workers:
+        if one.is_leaving:
+            break
+    else:
+        return _choose(workers, now_s, tried, prefix, adapter)
+    found = _choose([one for one in workers if not one.is_leaving], now_s, tried, prefix, adapter)
+    return found or _choose([one for one in workers if one.is_leaving], now_s, tried, prefix, adapter)
 
 
 def _choose(

@@ -202,6 +202,20 @@ async def test_refusals_of_the_router_have_openais_shape(method: str, path: str,
         assert response.headers["x-request-id"].startswith("req-")
 
 
+@pytest.mark.parametrize("target", ["/healthz", "/healthz?verbose=1", "/%68ealthz"])
+async def test_a_path_is_found_however_it_is_spelled(target: str) -> None:
+    async with a_stand(FakeWorker()) as stand:
+        status, headers, body = await raw(stand, f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+    assert (status, body) == (200, b'{"status":"alive"}')
+    assert headers["x-request-id"].startswith("req-")
+
+
+async def test_who_asks_whether_to_go_on_is_told_so_before_the_answer() -> None:
+    async with a_stand(FakeWorker()) as stand:
+        reply = await stand.post(CHAT, json=a_chat(), expect100=True)
+    assert reply.status == 200
+
+
 async def test_metrics_show_what_was_refused_and_served() -> None:
     async with a_stand(FakeWorker()) as stand:
         await stand.chat()

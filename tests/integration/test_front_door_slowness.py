@@ -82,3 +82,11 @@ async def test_a_client_that_does_not_read_its_stream_loses_its_place(
             assert answer.count(b"data: x") == 300
         await until(lambda: stand.gateway.running == 0)
         writer.close()
+        (record,) = stand.gateway.records.latest()
+        await until(lambda: record.status is not None)
+        labels = {"endpoint": CHAT, "model": MODEL, "latency_class": "interactive"}
+        statuses = [stand.count("slacktide_requests_total", **labels, status=status) for status in ("200", "499")]
+    # Who is hung up on has left, whatever the status was that its stream began with.
+    assert statuses == ([1, 0] if reads else [0, 1])
+    assert record.status == (200 if reads else 499)
+    assert len(stand.uses.kept) == (1 if reads else 0)
