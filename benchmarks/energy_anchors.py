@@ -67,14 +67,14 @@ def left_out_of_fits(subjects: Sequence[Subject]) -> Mapping[str, list[LeftOut]]
     trained = [one for one in subjects if family.has(one) and not energy_fit.is_held_back(one.measured.group_id)]
     older = [one for one in energy_fit_older.left_out(family, trained) if _gpu(one) == H100]
     experts = [one for gpu in energy_fit.GPUS for one in energy_fit.left_out(gpu, points, EXPERTS)]
-    return {DENSE: _groups([*newer, *older]), EXPERTS: _groups(experts)}
+    return {DENSE: groups_of([*newer, *older]), EXPERTS: groups_of(experts)}
 
 
 def _gpu(one: Subject) -> str:
     return "" if one.deployment is None else one.deployment.gpu.name
 
 
-def _groups(members: Iterable[Subject]) -> list[LeftOut]:
+def groups_of(members: Iterable[Subject]) -> list[LeftOut]:
     gathered: dict[tuple[str, str], list[tuple[Subject, Anchor]]] = defaultdict(list)
     for one in members:
         anchor = _anchor(one)

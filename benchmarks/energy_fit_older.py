@@ -43,6 +43,7 @@ class Family:
     gpus: tuple[str, ...]
     start: Mapping[str, float]
     is_hybrid: bool = False  # of models with recurrent layers alone
+    most_log_error: float = _MOST_LOG_ERROR  # no point counts for more
 
     def has(self, one: Subject) -> bool:
         return (
@@ -134,7 +135,7 @@ def _fields(owner: str, values: Values) -> dict[str, Any]:
 
 def fit(family: Family, training: Sequence[Subject]) -> dict[str, float]:
     def errors(values: Values) -> Vector:
-        return log_errors((with_values(one, values) for one in training), _MOST_LOG_ERROR)
+        return log_errors((with_values(one, values) for one in training), family.most_log_error)
 
     return fitted(family.start, errors, _PRIOR_RATIO)
 
