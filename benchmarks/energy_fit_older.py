@@ -56,6 +56,14 @@ class Family:
         )
 
 
+HYBRIDS = Family(
+    name="hybrid",
+    stack=STACK,
+    kind=DENSE,
+    gpus=("h100-sxm", "b200-sxm"),
+    start={f"{HYBRID}.prompt_work_ratio": 1.0},
+    is_hybrid=True,
+)
 FAMILIES = (
     Family(
         name="vLLM 0.5.4, dense",
@@ -93,14 +101,7 @@ FAMILIES = (
         gpus=("b200-sxm",),
         start={"b200-sxm.fp8_expert_busy_w": 100.0},
     ),
-    Family(
-        name="hybrid",
-        stack=STACK,
-        kind=DENSE,
-        gpus=("h100-sxm", "b200-sxm"),
-        start={f"{HYBRID}.prompt_work_ratio": 1.0},
-        is_hybrid=True,
-    ),
+    HYBRIDS,
 )
 
 

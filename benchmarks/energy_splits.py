@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks import energy_fit, energy_fit_older
 from benchmarks.energy_anchors import LeftOut, departures_of, groups_of, scored_with
 from benchmarks.energy_fit import DENSE, EXPERTS, GPUS, LEFT_OUT, NOT_TEXT, STACK, cell, kind
-from benchmarks.energy_fit_older import HYBRID, OLDER_STACK, Family, with_values
+from benchmarks.energy_fit_older import HYBRID, HYBRIDS, OLDER_STACK, Family, with_values
 from benchmarks.energy_model import MEASUREMENTS
 from benchmarks.log_fit import Values
 from shaping.deployment import HostTimes
@@ -134,13 +134,8 @@ def model_family(model_id: str) -> str:
 # -- the fit -----------------------------------------------------------------------------------------------------------
 
 
-def dense_family(gpu_name: str, training: Iterable[Subject]) -> Family:
-    """What is fitted of a GPU on dense models and hybrids; of recurrent layers only where one trains."""
-    architecture = gpu_profile(gpu_name).architecture
-    start = _owned(gpu_name, architecture, energy_fit.dense_start(gpu_name))
-    has_hybrid = any(one.deployment is not None and one.deployment.model.state_bytes for one in training)
-    if has_hybrid:
-        start |= {_RECURRENT: 1.0}
+def dense_family(gpu_name: str) -> Family:
+    start = _owned(gpu_name, gpu_profile(gpu_name).architecture, energy_fit.dense_start(gpu_name))
     return Family(name=gpu_name, stack=STACK, kind=DENSE, gpus=(gpu_name,), start=start, most_log_error=0.1)
 
 
@@ -153,6 +148,10 @@ def older_family() -> Family:
     """What `energy_fit_older` fits of vLLM 0.5.4, and the host times on H100 that were published."""
     published = energy_fit_older.FAMILIES[0]
     return replace(published, start={**published.start, **_OLDER_HOST})
+
+
+def _is_hybrid(one: Subject) -> bool:
+    return one.deployment is not None and one.deployment.model.state_bytes > 0
 
 
 def _owned(gpu_name: str, architecture: str, start: Values) -> dict[str, float]:
@@ -168,20 +167,29 @@ class Refits:
         self._known: dict[tuple[str, str, frozenset[str]], dict[str, float]] = {}
 
     def __call__(self, held: Held) -> list[Subject]:
-        """All points as predicted by fits without the groups held back."""
-        recurrent = {name: one for gpu in GPUS for name, one in self.dense(gpu, held).items() if name == _RECURRENT}
-        neutral = {_RECURRENT: 1.0} | recurrent  # of the other GPU, where no hybrid trained on this one
-        return [with_values(one, neutral | self._constants(one, held)) for one in self._points]
+        """The points of the groups held back, with constants from the others; what nobody asks for is not fitted."""
+        away = [one for one in self._points if one.measured.group_id in held]
+        return [with_values(one, self._constants(one, held)) for one in away]
 
     def _constants(self, one: Subject, held: Held) -> dict[str, float]:
         if one.measured.stack == OLDER_STACK:
             return self.older(held)
-        return self.experts(gpu_of(one), held) if kind(one) == EXPERTS else self.dense(gpu_of(one), held)
+        if kind(one) == EXPERTS:
+            return self.experts(gpu_of(one), held)
+        return self.dense(gpu_of(one), held) | (self.recurrent(held) if _is_hybrid(one) else {})
 
     def dense(self, gpu_name: str, held: Held) -> dict[str, float]:
-        training = self._training((gpu_name,), DENSE, STACK, held)
-        family = dense_family(gpu_name, training)
-        return self._fit("dense", family, {_RECURRENT: 1.0}, training)
+        """Of models without recurrent layers, whose prompts would pull at everything else."""
+        training = [one for one in self._training((gpu_name,), DENSE, STACK, held) if not _is_hybrid(one)]
+        return self._fit("dense", dense_family(gpu_name), {}, training)
+
+    def recurrent(self, held: Held) -> dict[str, float]:
+        """One number for the hybrids of all GPUs; none is known where none trains."""
+        hybrids = [one for one in self._training(GPUS, DENSE, STACK, held) if _is_hybrid(one)]
+        if not hybrids:
+            return {_RECURRENT: 1.0}
+        beside = {gpu: self.dense(gpu, held) for gpu in GPUS}
+        return energy_fit_older.fit(HYBRIDS, [with_values(one, beside[gpu_of(one)]) for one in hybrids])
 
     def experts(self, gpu_name: str, held: Held) -> dict[str, float]:
         training = self._training((gpu_name,), EXPERTS, STACK, held)
@@ -219,7 +227,7 @@ class Outcome:
     anchored: tuple[Scored, ...]
 
 
-Way = Callable[[Held], list[Subject]]  # all points as predicted when some are held back
+Way = Callable[[Held], list[Subject]]  # what predicts the groups held back
 Table = dict[Row, list["Outcome"]]
 
 
@@ -260,8 +268,7 @@ def left_out_groups(points: Iterable[Subject], way: Way) -> dict[str, list[LeftO
     gathered: dict[str, list[Subject]] = defaultdict(list)
     for group_id in dict.fromkeys(one.measured.group_id for one in points):
         for one in way({group_id}):
-            if one.measured.group_id == group_id:
-                gathered[departing(gpu_of(one), kind(one))].append(one)
+            gathered[departing(gpu_of(one), kind(one))].append(one)
     return {name: groups_of(members) for name, members in gathered.items()}
 
 

@@ -16,7 +16,7 @@ from shaping.calibration import Point
 from shaping.correction import Correction
 from shaping.deployment import Deployment, ErrorClass
 from shaping.group_calibration import DENSE, MIXTURE, Anchor, correction_for
-from shaping.measurements import Measurement, Phase
+from shaping.measurements import Measurement, Phase, Unread
 from shaping.saturation import Traffic, Yield, saturated, static_batch
 
 
@@ -68,12 +68,19 @@ class Spread(NamedTuple):
     points: int
 
 
-def evaluate(subjects: Iterable[Subject], anchors: int = 0) -> list[Group]:
-    """Groups in the order of their first row. With anchors, each is calibrated on its smallest and largest batch."""
+def evaluate(subjects: Iterable[Subject], anchors: int = 0, unread: Iterable[Unread] = ()) -> list[Group]:
+    """Groups in the order of their first row, those of which no row could be read last.
+
+    With anchors, each is calibrated on its smallest and largest batch. Unread rows are listed with their reasons.
+    """
     gathered: dict[str, list[Subject]] = {}
     for one in subjects:
         gathered.setdefault(one.measured.group_id, []).append(one)
-    return [_group(members, anchors) for members in gathered.values()]
+    apart: dict[str, list[Unread]] = {}
+    for row in unread:
+        apart.setdefault(row.group_id, []).append(row)
+    names = dict.fromkeys([*gathered, *apart])
+    return [_group(name, gathered.get(name, ()), apart.get(name, ()), anchors) for name in names]
 
 
 def predict(subject: Subject, correction: Correction | None = None) -> Yield | None:
@@ -106,9 +113,10 @@ def error_class(group: Group) -> ErrorClass | None:
     return group.scored[0].predicted.error_class if group.scored else None
 
 
-def _group(members: Sequence[Subject], anchors: int) -> Group:
-    first = members[0].measured
-    left_out = [(one.measured.line, one.reason) for one in members if one.deployment is None]
+def _group(group_id: str, members: Sequence[Subject], unread: Sequence[Unread], anchors: int) -> Group:
+    first = members[0].measured if members else unread[0]
+    left_out = [(one.line, one.reason) for one in unread]
+    left_out += [(one.measured.line, one.reason) for one in members if one.deployment is None]
     scored: list[Scored] = []
     anchor_lines: list[int] = []
     for same_stack in _by_stack([one for one in members if one.deployment is not None]):
@@ -120,7 +128,7 @@ def _group(members: Sequence[Subject], anchors: int) -> Group:
             anchor_lines += [one.measured.line for one in chosen]
             scored += _scored(same_stack, chosen)
     return Group(
-        group_id=first.group_id,
+        group_id=group_id,
         gpu=first.gpu,
         architecture=first.architecture,
         scored=tuple(scored),

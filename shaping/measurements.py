@@ -65,6 +65,17 @@ class Measurement:
         return (self.group_id, self.stack, self.task, self.precision, str(self.gpus), str(self.is_expert_parallel))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A row that cannot be predicted because a cell of it is empty or wrong; `reason` names column and fault."""
+
+    line: int
+    group_id: str
+    gpu: str
+    architecture: str
+    reason: str
+
+
 _REQUIRED = (
     "group_id",
     "serving_stack",
@@ -86,6 +97,32 @@ _POINT_COLUMNS = ("batch", "j_per_token", "tokens_per_s")
 def read_measurements(lines: Iterable[str], place: str) -> list[Measurement]:
     """All rows of a table with the columns of the published measurements. Raises MeasurementError."""
     return [_measurement(row) for row in table_rows(lines, place, _REQUIRED)]
+
+
+def read_each(lines: Iterable[str], place: str) -> tuple[list[Measurement], list[Unread]]:
+    """The rows of such a table, those with an unusable cell apart.
+
+    A row without a group's name is of the group of its model and GPU. Raises MeasurementError only for what is no such
+    table: without a header, a column or a cell.
+    """
+    measured: list[Measurement] = []
+    unread: list[Unread] = []
+    for row in table_rows(lines, place, _REQUIRED):
+        try:
+            measured.append(_measurement(row))
+        except MeasurementError as error:
+            unread.append(_unread(row, f"{error.name}: {error.what}"))
+    return measured, unread
+
+
+def _unread(row: TableRow, reason: str) -> Unread:
+    return Unread(
+        line=row.line,
+        group_id=row.text("group_id", f"{row.text('model_id')}|{row.text('gpu')}"),
+        gpu=row.text("gpu"),
+        architecture=row.text("architecture"),
+        reason=reason,
+    )
 
 
 def read_row(cells: Mapping[str, str], place: str, line: int) -> Measurement:

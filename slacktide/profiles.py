@@ -190,7 +190,8 @@ def evaluate(
     from shaping.profiles.published import subject
     from slacktide import measured
 
-    groups = by_group([subject(one) for one in measured.measurements(measurements)], anchors)
+    read, unread = measured.rows_of(measurements)
+    groups = by_group([subject(one) for one in read], anchors, unread)
     if as_json:
         print_json(
             {

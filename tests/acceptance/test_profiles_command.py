@@ -130,6 +130,16 @@ def test_an_evaluation_lists_every_group(tmp_path: Path) -> None:
     assert "odd|g" in profiles("evaluate", "--measurements", path).stdout
 
 
+def test_an_evaluation_reads_a_table_whatever_its_name_and_lists_rows_that_cannot_be_read(tmp_path: Path) -> None:
+    rows = a_table({"avg_batch_size": "8"}, {"avg_batch_size": "many"}, {"avg_batch_size": "1000000"})
+    path = a_file(tmp_path, "".join(rows), "measured.csv.gz")  # not packed in truth
+    found = answer("evaluate", "--measurements", path)
+    (group,) = found["groups"]
+    assert [one["batch"] for one in group["rows"]] == [8, 1000000]  # past the KV memory, yet measured
+    assert group["not_predicted"] == [{"line": 3, "reason": "avg_batch_size: 'many' is not a number"}]
+    assert found["overall"]["rows_not_predicted"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
