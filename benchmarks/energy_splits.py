@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks import energy_fit, energy_fit_older
-from benchmarks.energy_anchors import LeftOut, departures_of, groups_of, scored_with
+from benchmarks.energy_anchors import ELSEWHERE, LeftOut, departures_of, groups_of, scored_with
 from benchmarks.energy_fit import DENSE, EXPERTS, GPUS, LEFT_OUT, NOT_TEXT, STACK, cell, kind
 from benchmarks.energy_fit_older import HYBRID, HYBRIDS, OLDER_STACK, Family, with_values
 from benchmarks.energy_model import MEASUREMENTS
@@ -246,7 +246,7 @@ def outcomes(folds: Iterable[Fold], way: Way, left: Mapping[str, list[LeftOut]])
 
 def departing(gpu_name: str, wanted: str) -> str:
     """Under which name deviations are kept for anchors."""
-    return wanted if wanted == EXPERTS or gpu_name == GPUS[0] else f"{wanted}, other GPUs"
+    return wanted if wanted == EXPERTS or gpu_name == GPUS[0] else ELSEWHERE
 
 
 def _departures(groups: Sequence[LeftOut], held: Held) -> Departures:

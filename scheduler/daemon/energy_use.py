@@ -84,16 +84,21 @@ class Used:
         return {**told, "basis": str(EnergyBasis.MODELLED)}
 
 
-def energy_headers(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
-    """What a response says of its energy: the amount, its grams, how both are known, and the energy's 80% band where
+def energy_facts(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
+    """What an answer says of its energy: the amount, its grams, how both are known, and the energy's 80% band where
     its class is known.
     """
-    headers = {f"x-slacktide-{name}": value for name, value in used.facts().items()}
+    told = used.facts()
     if error_class is not None:
         low_j, high_j = band(used.energy_j, error_class)
-        headers["x-slacktide-error-class"] = str(error_class)
-        headers["x-slacktide-energy-band-wh"] = f"{watt_hours(low_j)}..{watt_hours(high_j)}"
-    return headers
+        told["error-class"] = str(error_class)
+        told["energy-band-wh"] = f"{watt_hours(low_j)}..{watt_hours(high_j)}"
+    return told
+
+
+def energy_headers(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
+    """The same as headers of a response."""
+    return {f"x-slacktide-{name}": value for name, value in energy_facts(used, error_class).items()}
 
 
 class Bookkeeper:
