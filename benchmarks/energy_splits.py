@@ -7,8 +7,7 @@ others all that can be fitted: power, efficiencies and host times from an A100's
 layers, experts and recurrent layers beside them, vLLM 0.5.4 on top. Then the same with one family of models held back
 at a time (all Qwen, all Llama, ...), wherever it was measured. Prints the errors of all points together that were held
 back, and how the median and the 90th percentile vary from split to split. Nothing is chosen here: how tightly a fit
-keeps to its start is `energy_fit`'s usual choice. With anchors, how much one curve tells of another was learnt on the
-training groups of the split, each predicted by a fit without it.
+keeps to its start is `energy_fit`'s usual choice. Only how much an anchor on one curve tells of another is as shipped.
 
 Rows where the GPU waited for the host, replicas behind one limit, images and video are left out, as in `energy_fit`.
 Reads energy/llm_energy_measurements.csv.gz of ../shared/data (SLACKTIDE_DATA overrides); some minutes on one core.
@@ -22,24 +21,24 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from benchmarks import energy_fit, energy_fit_older
-from benchmarks.energy_anchors import ELSEWHERE, LeftOut, departures_of, groups_of, scored_with
 from benchmarks.energy_fit import DENSE, EXPERTS, GPUS, LEFT_OUT, NOT_TEXT, STACK, cell, kind
 from benchmarks.energy_fit_older import HYBRID, HYBRIDS, OLDER_STACK, Family, with_values
 from benchmarks.energy_model import MEASUREMENTS
 from benchmarks.log_fit import Values
 from shaping.deployment import HostTimes
 from shaping.evaluation import Scored, Spread, Subject, evaluate, spread
-from shaping.group_calibration import Departures
 from shaping.profiles import gpu_profile
 from shaping.profiles.published import subject
 from slacktide.measured import measurements
 from tests.real_data import data_folder
 
 SPLITS = 30
+ANCHORS = 2
 HELD_BACK_RATIO = 0.2
 # Names by which a model is known to be of a family; the first that its name contains counts.
 MODEL_FAMILIES = {
@@ -168,8 +167,7 @@ class Refits:
 
     def __call__(self, held: Held) -> list[Subject]:
         """The points of the groups held back, with constants from the others; what nobody asks for is not fitted."""
-        away = [one for one in self._points if one.measured.group_id in held]
-        return [with_values(one, self._constants(one, held)) for one in away]
+        return [with_values(one, self._constants(one, held)) for one in _of(self._points, held)]
 
     def _constants(self, one: Subject, held: Held) -> dict[str, float]:
         if one.measured.stack == OLDER_STACK:
@@ -231,45 +229,23 @@ Way = Callable[[Held], list[Subject]]  # what predicts the groups held back
 Table = dict[Row, list["Outcome"]]
 
 
-def outcomes(folds: Iterable[Fold], way: Way, left: Mapping[str, list[LeftOut]]) -> Table:
+def outcomes(folds: Iterable[Fold], way: Way) -> Table:
     """By row, what each fold that holds back something of it came to."""
     found: Table = defaultdict(list)
     for fold in folds:
-        text = [one for one in way(fold.group_ids) if _is_scored(one, fold.group_ids)]
-        known = {name: _departures(groups, fold.group_ids) for name, groups in left.items()}
+        away = [one for one in way(fold.group_ids) if NOT_TEXT not in one.measured.flags]
         for row in ROWS:
-            members = [one for one in text if row.has(one)]
+            members = [one for one in away if row.has(one)]
             if members:
-                found[row].append(_outcome(fold.name, members, known[departing(row.gpu, row.kind)]))
+                found[row].append(_outcome(fold.name, members))
     return found
 
 
-def departing(gpu_name: str, wanted: str) -> str:
-    """Under which name deviations are kept for anchors."""
-    return wanted if wanted == EXPERTS or gpu_name == GPUS[0] else ELSEWHERE
-
-
-def _departures(groups: Sequence[LeftOut], held: Held) -> Departures:
-    return departures_of([one for one in groups if one.members[0].measured.group_id not in held])
-
-
-def _is_scored(one: Subject, held: Held) -> bool:
-    return one.measured.group_id in held and NOT_TEXT not in one.measured.flags
-
-
-def _outcome(name: str, members: Sequence[Subject], departures: Departures) -> Outcome:
-    plain = tuple(one for group in evaluate(members) for one in group.scored)
-    anchored = tuple(one for group in groups_of(members) for one in scored_with(group, departures, is_text=True))
+def _outcome(name: str, members: Sequence[Subject]) -> Outcome:
+    plain, anchored = (
+        tuple(one for group in evaluate(members, anchors) for one in group.scored) for anchors in (0, ANCHORS)
+    )
     return Outcome(fold=name, plain=plain, anchored=anchored)
-
-
-def left_out_groups(points: Iterable[Subject], way: Way) -> dict[str, list[LeftOut]]:
-    """Every group beside a model that was fitted without it, by the name of its deviations; images and video too."""
-    gathered: dict[str, list[Subject]] = defaultdict(list)
-    for group_id in dict.fromkeys(one.measured.group_id for one in points):
-        for one in way({group_id}):
-            gathered[departing(gpu_of(one), kind(one))].append(one)
-    return {name: groups_of(members) for name, members in gathered.items()}
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -312,6 +288,10 @@ _VARYING = ("median, by split", "p90, by split")
 _HEAD = ("models", "stack", "held back", "J/token", *_VARYING, "with two anchors", *_VARYING)
 
 
+def _of(points: Iterable[Subject], held: Held) -> list[Subject]:
+    return [one for one in points if one.measured.group_id in held]
+
+
 def _print(title: str, table: Table) -> None:
     print(f"\n{title}\n")
     for row in (_HEAD, ("---",) * len(_HEAD), *rows_of(table)):
@@ -332,11 +312,10 @@ def main() -> None:
     splits = asked.parse_args().splits
     points = usable(subject(one) for one in measurements(data_folder() / MEASUREMENTS))
     refits = Refits(points)
-    left = left_out_groups(points, refits)
     folds = list(random_folds(points, splits))
-    _print("random splits, fitted anew on the other groups", outcomes(folds, refits, left))
-    _print("the same points, as shipped", outcomes(folds, lambda _: points, left))
-    families = outcomes(family_folds(points), refits, left)
+    _print("random splits, fitted anew on the other groups", outcomes(folds, refits))
+    _print("the same points, as shipped", outcomes(folds, partial(_of, points)))
+    families = outcomes(family_folds(points), refits)
     _print("one family of models held back at a time", families)
     _print_families(families)
 
