@@ -26,7 +26,6 @@ from benchmarks.energy_model import MEASUREMENTS
 from shaping.calibration import Point, correction_from
 from shaping.evaluation import Scored, Subject, evaluate, predict, spread
 from shaping.group_calibration import DENSE as SHIPPED_DENSE
-from shaping.group_calibration import DENSE_ELSEWHERE as SHIPPED_ELSEWHERE
 from shaping.group_calibration import (
     MIDDLE_BATCH,
     Anchor,
@@ -45,6 +44,8 @@ from tests.real_data import data_folder
 FOLDS = 5
 H100 = "h100-sxm"
 ELSEWHERE = f"{DENSE}, other GPUs"
+# Other GPUs have few groups to learn from, and theirs come out much as those of H100.
+SHIPPED = {DENSE: SHIPPED_DENSE, ELSEWHERE: SHIPPED_DENSE, EXPERTS: SHIPPED_MIXTURE}
 _START_LN_RATIO, _SMALLEST_LN_RATIO = 0.05, 1e-3
 _MOST_LN_RATIO = 0.4  # as far as one point may pull
 _FIRST_STEP, _LAST_STEP = 1.0, 0.02  # of the logarithm of a deviation
@@ -207,8 +208,8 @@ def main() -> None:
     subjects = [subject(one) for one in measurements(data_folder() / MEASUREMENTS)]
     kinds = left_out_of_fits(subjects)
     print("| fitted (shipped) | of | group | its slope | curve | its slope | point |\n|---|---|---|---|---|---|---|")
-    for name, shipped in ((DENSE, SHIPPED_DENSE), (ELSEWHERE, SHIPPED_ELSEWHERE), (EXPERTS, SHIPPED_MIXTURE)):
-        _print_departures(name, departures_of(kinds[name]), shipped)
+    for name, groups in kinds.items():
+        _print_departures(name, departures_of(groups), SHIPPED[name])
     print("\n| left out | groups | two anchors a group | points | J/token | tokens/s |\n|---|---|---|---|---|---|")
     for name, groups in kinds.items():
         several = [one for one in groups if _is_mixed(one)]
@@ -220,6 +221,8 @@ def main() -> None:
             line = [scored for one in members for scored in scored_with(one, None, is_text=is_text)]
             print(f"| {what} | {len(members)} | one line | {_cells(line)} |")
             print(f"| | | update | {_cells(in_folds(members, is_text=is_text))} |", flush=True)
+            shipped = [scored for one in members for scored in scored_with(one, SHIPPED[name], is_text=is_text)]
+            print(f"| | | update, as shipped | {_cells(shipped)} |", flush=True)
 
 
 if __name__ == "__main__":

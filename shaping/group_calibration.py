@@ -103,37 +103,20 @@ def covariance(curves: Sequence[Curve], places: Vector, departure: Departure) ->
 
 
 # Fitted on training groups alone, left out of the model's own fit in turn: `python -m benchmarks.energy_anchors`.
-DENSE_GPU = "h100-sxm"  # elsewhere a dense model's level of energy is its group's, there its curve's
 DENSE = Departures(
     energy=Departure(
-        group_ln_ratio=0.001,
-        group_slope_ln_ratio=0.03,
-        curve_ln_ratio=0.091,
-        curve_slope_ln_ratio=0.02,
-        point_ln_ratio=0.033,
+        group_ln_ratio=0.085,
+        group_slope_ln_ratio=0.028,
+        curve_ln_ratio=0.032,
+        curve_slope_ln_ratio=0.016,
+        point_ln_ratio=0.032,
     ),
     time=Departure(
-        group_ln_ratio=0.113,
-        group_slope_ln_ratio=0.044,
-        curve_ln_ratio=0.073,
-        curve_slope_ln_ratio=0.024,
-        point_ln_ratio=0.047,
-    ),
-)
-DENSE_ELSEWHERE = Departures(  # on other GPUs
-    energy=Departure(
-        group_ln_ratio=0.103,
-        group_slope_ln_ratio=0.048,
-        curve_ln_ratio=0.03,
-        curve_slope_ln_ratio=0.032,
-        point_ln_ratio=0.09,
-    ),
-    time=Departure(
-        group_ln_ratio=0.186,
-        group_slope_ln_ratio=0.001,
-        curve_ln_ratio=0.1,
-        curve_slope_ln_ratio=0.07,
-        point_ln_ratio=0.103,
+        group_ln_ratio=0.124,
+        group_slope_ln_ratio=0.05,
+        curve_ln_ratio=0.057,
+        curve_slope_ln_ratio=0.015,
+        point_ln_ratio=0.046,
     ),
 )
 MIXTURE = Departures(
