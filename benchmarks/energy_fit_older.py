@@ -188,10 +188,20 @@ def main() -> None:
             print(f"| {name} | {_shown(value)} | {_shown(shipped(family, name))} |")
         print("\n| predicted | groups | points | J/token | tokens/s | J/token, two anchors a group | tokens/s |")
         print("|---|---|---|---|---|---|---|")
-        _print("as the fit starts", (with_values(one, family.start) for one in training))
-        _print("each group left out in turn", left_out(family, training))
-        _print("as shipped", training)
-        _print("groups held back from it, as shipped", (one for one in members if is_held_back(one.measured.group_id)))
+        ways = {
+            "as the fit starts": [with_values(one, family.start) for one in training],
+            "each group left out in turn": left_out(family, training),
+            "as shipped": training,
+            "groups held back from it, as shipped": [one for one in members if is_held_back(one.measured.group_id)],
+        }
+        for what, found in ways.items():
+            _print(what, found)
+            if family.is_hybrid:
+                # One group on each GPU: that is the question, not the mean of both.
+                for gpu in family.gpus:
+                    _print(
+                        f"{what}, {gpu}", [one for one in found if one.deployment and one.deployment.gpu.name == gpu]
+                    )
 
 
 if __name__ == "__main__":
