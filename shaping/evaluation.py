@@ -15,7 +15,7 @@ from typing import NamedTuple
 from shaping.calibration import Point
 from shaping.correction import Correction
 from shaping.deployment import Deployment, ErrorClass
-from shaping.group_calibration import DENSE, MIXTURE, Anchor, correction_for
+from shaping.group_calibration import DENSE, DENSE_ELSEWHERE, DENSE_GPU, MIXTURE, Anchor, Departures, correction_for
 from shaping.measurements import Measurement, Phase, Unread
 from shaping.saturation import Traffic, Yield, saturated, static_batch
 
@@ -169,8 +169,13 @@ def _scored(predictable: Sequence[Subject], chosen: Sequence[Subject]) -> list[S
 def _correction(subject: Subject, anchors: Sequence[Anchor]) -> Correction | None:
     if not anchors or subject.deployment is None:
         return None
-    departures = MIXTURE if subject.deployment.model.is_mixture else DENSE
-    return correction_for(subject.measured.curve, anchors, departures)
+    return correction_for(subject.measured.curve, anchors, _departures(subject.deployment))
+
+
+def _departures(deployment: Deployment) -> Departures:
+    if deployment.model.is_mixture:
+        return MIXTURE
+    return DENSE if deployment.gpu.name == DENSE_GPU else DENSE_ELSEWHERE
 
 
 def _anchors(predictable: Sequence[Subject], anchors: int) -> list[Subject]:

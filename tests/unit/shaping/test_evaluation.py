@@ -59,7 +59,7 @@ def test_two_tasks_of_a_group_are_not_taken_for_one_curve() -> None:
     assert group.anchor_lines == (2, 7)
     errors = [one.energy_error_ratio or 0.0 for one in group.scored]
     assert len(errors) == 4
-    assert max(errors) < 0.8 * 0.58
+    assert max(errors) < 0.58 / 2
 
 
 def test_a_group_on_two_stacks_is_calibrated_on_each() -> None:
