@@ -26,6 +26,7 @@ from benchmarks.energy_model import MEASUREMENTS
 from shaping.calibration import Point, correction_from
 from shaping.evaluation import Scored, Subject, evaluate, predict, spread
 from shaping.group_calibration import DENSE as SHIPPED_DENSE
+from shaping.group_calibration import DENSE_ELSEWHERE as SHIPPED_ELSEWHERE
 from shaping.group_calibration import (
     MIDDLE_BATCH,
     Anchor,
@@ -43,6 +44,8 @@ from tests.real_data import data_folder
 
 FOLDS = 5
 H100 = "h100-sxm"
+ELSEWHERE = f"{DENSE}, other GPUs"
+SHIPPED = {DENSE: SHIPPED_DENSE, ELSEWHERE: SHIPPED_ELSEWHERE, EXPERTS: SHIPPED_MIXTURE}
 _START_LN_RATIO, _SMALLEST_LN_RATIO = 0.05, 1e-3
 _MOST_LN_RATIO = 0.4  # as far as one point may pull
 _FIRST_STEP, _LAST_STEP = 1.0, 0.02  # of the logarithm of a deviation
@@ -60,21 +63,25 @@ class LeftOut:
 
 
 def left_out_of_fits(subjects: Sequence[Subject]) -> Mapping[str, list[LeftOut]]:
-    """Training groups by kind: dense models on H100 under both stacks, and mixtures of experts on both GPUs."""
+    """Training groups by kind: dense models on H100 under both stacks, the same elsewhere, and mixtures of experts."""
     points = energy_fit.usable(subjects)
-    newer = energy_fit.left_out(H100, points, DENSE)
+    dense = [one for gpu in energy_fit.GPUS for one in energy_fit.left_out(gpu, points, DENSE)]
     family = energy_fit_older.FAMILIES[0]
     trained = [one for one in subjects if family.has(one) and not energy_fit.is_held_back(one.measured.group_id)]
-    older = [one for one in energy_fit_older.left_out(family, trained) if _gpu(one) == H100]
+    dense += energy_fit_older.left_out(family, trained)
     experts = [one for gpu in energy_fit.GPUS for one in energy_fit.left_out(gpu, points, EXPERTS)]
-    return {DENSE: _groups([*newer, *older]), EXPERTS: _groups(experts)}
+    return {
+        DENSE: groups_of(one for one in dense if _gpu(one) == H100),
+        ELSEWHERE: groups_of(one for one in dense if _gpu(one) != H100),
+        EXPERTS: groups_of(experts),
+    }
 
 
 def _gpu(one: Subject) -> str:
     return "" if one.deployment is None else one.deployment.gpu.name
 
 
-def _groups(members: Iterable[Subject]) -> list[LeftOut]:
+def groups_of(members: Iterable[Subject]) -> list[LeftOut]:
     gathered: dict[tuple[str, str], list[tuple[Subject, Anchor]]] = defaultdict(list)
     for one in members:
         anchor = _anchor(one)
@@ -201,8 +208,8 @@ def main() -> None:
     subjects = [subject(one) for one in measurements(data_folder() / MEASUREMENTS)]
     kinds = left_out_of_fits(subjects)
     print("| fitted (shipped) | of | group | its slope | curve | its slope | point |\n|---|---|---|---|---|---|---|")
-    for name, shipped in ((DENSE, SHIPPED_DENSE), (EXPERTS, SHIPPED_MIXTURE)):
-        _print_departures(name, departures_of(kinds[name]), shipped)
+    for name, groups in kinds.items():
+        _print_departures(name, departures_of(groups), SHIPPED[name])
     print("\n| left out | groups | two anchors a group | points | J/token | tokens/s |\n|---|---|---|---|---|---|")
     for name, groups in kinds.items():
         several = [one for one in groups if _is_mixed(one)]
@@ -214,6 +221,8 @@ def main() -> None:
             line = [scored for one in members for scored in scored_with(one, None, is_text=is_text)]
             print(f"| {what} | {len(members)} | one line | {_cells(line)} |")
             print(f"| | | update | {_cells(in_folds(members, is_text=is_text))} |", flush=True)
+            shipped = [scored for one in members for scored in scored_with(one, SHIPPED[name], is_text=is_text)]
+            print(f"| | | update, as shipped | {_cells(shipped)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,15 @@ _SHARES_OF_LIMIT = ("busy_floor_w", "busy_per_memory_ratio_w", "busy_per_compute
 # The first two as measured on single linear layers (H100: 0.77-0.85 of bandwidth, 0.63-0.72 of peak less other work).
 _DENSE_RATIOS = {"memory_efficiency_ratio": 0.78, "compute_efficiency_ratio": 0.62, "fp8_bandwidth_ratio": 0.6}
 _DENSE_TIMES = {"step_s": 1.5e-3, "per_sequence_s": 10e-6, "tensor_parallel_s_per_layer": 20e-6}
-_EXPERT_RATIOS = {"expert_bandwidth_ratio": 0.85, "expert_compute_ratio": 0.2, "fp8_expert_bandwidth_ratio": 0.8}
-_EXPERT_TIMES = {"expert_parallel_s_per_layer": 120e-6, "fp8_expert_s_per_layer": 80e-6}
-_EXPERT_POWERS = {"expert_busy_per_compute_ratio_w": 1500.0, "fp8_expert_busy_w": 200.0}
+EXPERT_START = {
+    "expert_bandwidth_ratio": 0.85,
+    "expert_compute_ratio": 0.2,
+    "fp8_expert_bandwidth_ratio": 0.8,
+    "expert_parallel_s_per_layer": 120e-6,
+    "fp8_expert_s_per_layer": 80e-6,
+    "expert_busy_per_compute_ratio_w": 1500.0,
+    "fp8_expert_busy_w": 200.0,
+}
 # How tightly a parameter is held to where it started; which one is chosen on training groups.
 _PRIOR_WEIGHTS = (0.1, 0.2, 0.5, 1.0)
 _USUAL_PRIOR_RATIO = 0.2  # where each group is left out in turn and choosing again every time would take minutes
@@ -92,7 +98,7 @@ class Constants:
 
 def fit_dense(gpu_name: str, subjects: Sequence[Subject], fold: int = 0) -> Constants:
     """Constants of one GPU from the training groups of dense and hybrid models."""
-    return _best_fitted(_unfitted(gpu_name), _dense_start(gpu_name), _training(subjects, DENSE, fold))
+    return _best_fitted(_unfitted(gpu_name), dense_start(gpu_name), _training(subjects, DENSE, fold))
 
 
 def _unfitted(gpu_name: str) -> Constants:
@@ -102,7 +108,7 @@ def _unfitted(gpu_name: str) -> Constants:
 
 def fit_experts(constants: Constants, subjects: Sequence[Subject], fold: int = 0) -> Constants:
     """The same with what mixture of experts adds, the rest as it is."""
-    start = _EXPERT_RATIOS | _EXPERT_TIMES | _EXPERT_POWERS
+    start = EXPERT_START
     return _best_fitted(constants, start, _training(subjects, EXPERTS, fold))
 
 
@@ -115,7 +121,7 @@ def _best_fitted(constants: Constants, start: Mapping[str, float], training: Seq
     return _fitted(constants, start, training, tightest)
 
 
-def _dense_start(gpu_name: str) -> dict[str, float]:
+def dense_start(gpu_name: str) -> dict[str, float]:
     """Power in the shares of the limit that were measured on another GPU."""
     known, wanted = gpu_profile(_START_GPU), gpu_profile(gpu_name)
     powers = {name: getattr(known, name) * wanted.limit_w / known.limit_w for name in _SHARES_OF_LIMIT}
@@ -220,10 +226,10 @@ def in_turn(gpu_name: str, subjects: Iterable[Subject]) -> list[Group]:
 def left_out(gpu_name: str, subjects: Iterable[Subject], wanted: str) -> list[Subject]:
     """Each training group of a kind with constants that were fitted without it; images and video are among them."""
     on_gpu = _on(gpu_name, usable(subjects))
-    constants, start = _unfitted(gpu_name), _dense_start(gpu_name)
+    constants, start = _unfitted(gpu_name), dense_start(gpu_name)
     if wanted == EXPERTS:
         constants = _fitted(constants, start, _training(on_gpu, DENSE, 0), _USUAL_PRIOR_RATIO)
-        start = _EXPERT_RATIOS | _EXPERT_TIMES | _EXPERT_POWERS
+        start = EXPERT_START
     training = _training(on_gpu, wanted, 0)
     found: list[Subject] = []
     for group_id in dict.fromkeys(one.measured.group_id for one in training):

@@ -3,7 +3,8 @@
     python -m benchmarks.energy_fit_older
 
 Of vLLM 0.5.4: synchronisation, host times on A100, power of the A100 of 40 GB, and the prompts of its two tasks. Of FP8
-experts and of experts' arithmetic: power, bandwidth and launch time. All other constants are as shipped. Prints what is
+experts and of experts' arithmetic: power, bandwidth and launch time. Of hybrids: what their recurrent layers add to the
+work of a prompt token. All other constants are as shipped. Prints what is
 fitted beside what is shipped, and how far off each training group is when the fit leaves it out; groups that are held
 back (see energy_fit) train nothing.
 """
@@ -20,7 +21,7 @@ from benchmarks.energy_model import MEASUREMENTS
 from benchmarks.log_fit import Values, Vector, fitted, log_errors
 from shaping.deployment import Deployment, HostTimes
 from shaping.evaluation import Group, Subject, energy_spread, evaluate, speed_spread
-from shaping.profiles import gpu_profile, stack_profile, task_traffic
+from shaping.profiles import gpu_profile, model_profile, stack_profile, task_traffic
 from shaping.profiles.published import subject
 from slacktide.measured import measurements
 from tests.real_data import data_folder
@@ -28,18 +29,21 @@ from tests.real_data import data_folder
 OLDER_STACK = "vllm-0.5.4"
 _PRIOR_RATIO = 0.2  # a constant that is e times its start counts as two points that are 10% off
 _MOST_LOG_ERROR = 0.3  # synchronisation starts so far off that a tighter bound would blind the fit to it
+HYBRID, _A_HYBRID = "hybrid", "nemotron-nano-9b-v2"
 _OLDER_GPUS = ("a100-sxm-40gb", "h100-sxm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """Groups that share constants. `start` names them OWNER.FIELD, the owner a GPU, its architecture or a task."""
+    """Groups that share constants. `start` names them OWNER.FIELD: a GPU, its architecture, a task, or `hybrid`."""
 
     name: str
     stack: str
     kind: str
     gpus: tuple[str, ...]
     start: Mapping[str, float]
+    is_hybrid: bool = False  # of models with recurrent layers alone
+    most_log_error: float = _MOST_LOG_ERROR  # no point counts for more
 
     def has(self, one: Subject) -> bool:
         return (
@@ -47,10 +51,19 @@ class Family:
             and one.deployment.gpu.name in self.gpus
             and one.measured.stack == self.stack
             and kind(one) == self.kind
+            and (not self.is_hybrid or one.deployment.model.state_bytes > 0)
             and not one.measured.flags & LEFT_OUT
         )
 
 
+HYBRIDS = Family(
+    name="hybrid",
+    stack=STACK,
+    kind=DENSE,
+    gpus=("h100-sxm", "b200-sxm"),
+    start={f"{HYBRID}.prompt_work_ratio": 1.0},
+    is_hybrid=True,
+)
 FAMILIES = (
     Family(
         name="vLLM 0.5.4, dense",
@@ -88,6 +101,7 @@ FAMILIES = (
         gpus=("b200-sxm",),
         start={"b200-sxm.fp8_expert_busy_w": 100.0},
     ),
+    HYBRIDS,
 )
 
 
@@ -107,9 +121,11 @@ def _deployment(deployment: Deployment, values: Values) -> Deployment:
     gpu, stack = deployment.gpu, deployment.stack
     of_gpu, of_host = _fields(gpu.name, values), _fields(gpu.architecture, values)
     host = dataclasses.replace(stack.host(gpu.architecture), **of_host)
+    of_model = _fields(HYBRID, values) if deployment.model.state_bytes else {}
     return dataclasses.replace(
         deployment,
         gpu=dataclasses.replace(gpu, **of_gpu),
+        model=dataclasses.replace(deployment.model, **of_model),
         stack=dataclasses.replace(stack, hosts={"other": host}),
     )
 
@@ -120,7 +136,7 @@ def _fields(owner: str, values: Values) -> dict[str, Any]:
 
 def fit(family: Family, training: Sequence[Subject]) -> dict[str, float]:
     def errors(values: Values) -> Vector:
-        return log_errors((with_values(one, values) for one in training), _MOST_LOG_ERROR)
+        return log_errors((with_values(one, values) for one in training), family.most_log_error)
 
     return fitted(family.start, errors, _PRIOR_RATIO)
 
@@ -140,6 +156,8 @@ def shipped(family: Family, name: str) -> float:
     owner, field = name.split(".")
     if field == "prompt_tokens":
         return task_traffic(owner, 1).prompt_tokens
+    if owner == HYBRID:
+        return float(getattr(model_profile(_A_HYBRID), field))
     if field not in HostTimes.__slots__:
         return float(getattr(gpu_profile(owner), field))
     profile = "vllm-0.11" if family.stack == STACK else family.stack
@@ -170,10 +188,20 @@ def main() -> None:
             print(f"| {name} | {_shown(value)} | {_shown(shipped(family, name))} |")
         print("\n| predicted | groups | points | J/token | tokens/s | J/token, two anchors a group | tokens/s |")
         print("|---|---|---|---|---|---|---|")
-        _print("as the fit starts", (with_values(one, family.start) for one in training))
-        _print("each group left out in turn", left_out(family, training))
-        _print("as shipped", training)
-        _print("groups held back from it, as shipped", (one for one in members if is_held_back(one.measured.group_id)))
+        ways = {
+            "as the fit starts": [with_values(one, family.start) for one in training],
+            "each group left out in turn": left_out(family, training),
+            "as shipped": training,
+            "groups held back from it, as shipped": [one for one in members if is_held_back(one.measured.group_id)],
+        }
+        for what, found in ways.items():
+            _print(what, found)
+            if family.is_hybrid:
+                # One group on each GPU: that is the question, not the mean of both.
+                for gpu in family.gpus:
+                    _print(
+                        f"{what}, {gpu}", [one for one in found if one.deployment and one.deployment.gpu.name == gpu]
+                    )
 
 
 if __name__ == "__main__":

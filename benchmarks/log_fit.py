@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shaping.evaluation import Subject, predict
 
 _STEPS = 12
+_SETTLED = 1e-4  # a step that changes no constant by more than this share is the last
 
 Vector = NDArray[np.float64]
 Values = Mapping[str, float]
@@ -40,6 +41,8 @@ def fitted(start: Values, errors: Callable[[Values], Vector], prior_ratio: float
             logs, here, damping = logs + step, there, damping / 3
         else:
             damping *= 5
+        if np.abs(step).max() < _SETTLED:
+            break
     return at(logs)
 
 

@@ -106,7 +106,8 @@ def split_idle_j(
 def _operations(deployment: Deployment, sequences: int, prompt_tokens: Sequence[float]) -> list[float]:
     rates = deployment.rates
     prompts = [
-        rates.flops_per_token * tokens + rates.flops_per_squared_token * tokens * tokens for tokens in prompt_tokens
+        rates.flops_per_prompt_token * tokens + rates.flops_per_squared_token * tokens * tokens
+        for tokens in prompt_tokens
     ]
     return [rates.flops_per_token] * sequences + prompts
 

@@ -93,6 +93,7 @@ class ModelProfile:
     hidden_size: int
     kv_bytes_per_token: float
     state_bytes: float = 0.0  # recurrent state read plus written by one sequence in one step
+    prompt_work_ratio: float = 1.0  # what a prompt token costs in terms of an output token's operations
     experts: int | None = None
     experts_per_token: int | None = None
     window_tokens: int | None = None
@@ -163,6 +164,7 @@ class Rates(NamedTuple):
     s_per_flop: float
     prefill_s_per_flop: float
     flops_per_token: float
+    flops_per_prompt_token: float  # what a token of a prompt takes instead
     flops_per_squared_token: float
     host_step_s: float
     host_sequence_s: float
@@ -245,6 +247,7 @@ def _rates(deployment: Deployment) -> Rates:
         s_per_flop=1.0 / (gpu.compute_efficiency_ratio * compute_ratio * peak_flops_per_s),
         prefill_s_per_flop=1.0 / (gpu.prefill_efficiency_ratio * compute_ratio * peak_flops_per_s),
         flops_per_token=2.0 * model.active_params,
+        flops_per_prompt_token=2.0 * model.active_params * model.prompt_work_ratio,
         flops_per_squared_token=2.0 * model.layers * model.hidden_size,
         host_step_s=host.step_s + _launching_s(deployment, host),
         host_sequence_s=host.per_sequence_s,

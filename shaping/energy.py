@@ -115,7 +115,11 @@ def decode_step(
         mean_context_tokens, rates.kv_bytes_per_token, rates.window_layer_ratio, rates.window_tokens
     )
     kv_bytes = batch_sequences * (context_bytes + rates.state_bytes)
-    flops = rates.flops_per_token * new_tokens + rates.flops_per_squared_token * prefill_squared_tokens
+    flops = (
+        rates.flops_per_token * batch_sequences
+        + rates.flops_per_prompt_token * prefill_tokens
+        + rates.flops_per_squared_token * prefill_squared_tokens
+    )
     memory_s = weight_bytes * rates.s_per_weight_byte + kv_bytes * rates.s_per_kv_byte
     compute_s = flops * rates.s_per_flop
     device_s = memory_s + compute_s + rates.sync_token_s * new_tokens
@@ -129,7 +133,7 @@ def prompt_step(rates: Rates, prompt_tokens: float, prompt_squared_tokens: float
     weight_bytes = rates.dense_weight_bytes
     if rates.expert_weight_bytes:
         weight_bytes += rates.expert_weight_bytes * (1.0 - math.pow(rates.untouched_ratio, prompt_tokens))
-    flops = rates.flops_per_token * prompt_tokens + rates.flops_per_squared_token * prompt_squared_tokens
+    flops = rates.flops_per_prompt_token * prompt_tokens + rates.flops_per_squared_token * prompt_squared_tokens
     memory_s = weight_bytes * rates.s_per_weight_byte
     compute_s = flops * rates.prefill_s_per_flop
     made = powered(rates, weight_bytes, flops, memory_s, compute_s, max(memory_s, compute_s), 0.0, rates.host_step_s)

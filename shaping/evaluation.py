@@ -15,8 +15,8 @@ from typing import NamedTuple
 from shaping.calibration import Point
 from shaping.correction import Correction
 from shaping.deployment import Deployment, ErrorClass
-from shaping.group_calibration import DENSE, MIXTURE, Anchor, correction_for
-from shaping.measurements import Measurement, Phase, Unreadable
+from shaping.group_calibration import DENSE, DENSE_ELSEWHERE, DENSE_GPU, MIXTURE, Anchor, Departures, correction_for
+from shaping.measurements import Measurement, Phase, Unread
 from shaping.saturation import Traffic, Yield, saturated, static_batch
 
 
@@ -68,17 +68,19 @@ class Spread(NamedTuple):
     points: int
 
 
-def evaluate(subjects: Iterable[Subject], anchors: int = 0, unreadable: Iterable[Unreadable] = ()) -> list[Group]:
-    """Groups in the order of their first row, those without a readable one last.
+def evaluate(subjects: Iterable[Subject], anchors: int = 0, unread: Iterable[Unread] = ()) -> list[Group]:
+    """Groups in the order of their first row, those of which no row could be read last.
 
-    With anchors, each is calibrated on its smallest and largest batch.
+    With anchors, each is calibrated on its smallest and largest batch. Unread rows are listed with their reasons.
     """
-    gathered: dict[str, tuple[list[Subject], list[Unreadable]]] = {}
+    gathered: dict[str, list[Subject]] = {}
     for one in subjects:
-        gathered.setdefault(one.measured.group_id, ([], []))[0].append(one)
-    for row in unreadable:
-        gathered.setdefault(row.group_id, ([], []))[1].append(row)
-    return [_group(members, unread, anchors) for members, unread in gathered.values()]
+        gathered.setdefault(one.measured.group_id, []).append(one)
+    apart: dict[str, list[Unread]] = {}
+    for row in unread:
+        apart.setdefault(row.group_id, []).append(row)
+    names = dict.fromkeys([*gathered, *apart])
+    return [_group(name, gathered.get(name, ()), apart.get(name, ()), anchors) for name in names]
 
 
 def predict(subject: Subject, correction: Correction | None = None) -> Yield | None:
@@ -111,7 +113,7 @@ def error_class(group: Group) -> ErrorClass | None:
     return group.scored[0].predicted.error_class if group.scored else None
 
 
-def _group(members: Sequence[Subject], unread: Sequence[Unreadable], anchors: int) -> Group:
+def _group(group_id: str, members: Sequence[Subject], unread: Sequence[Unread], anchors: int) -> Group:
     first = members[0].measured if members else unread[0]
     left_out = [(one.line, one.reason) for one in unread]
     left_out += [(one.measured.line, one.reason) for one in members if one.deployment is None]
@@ -126,7 +128,7 @@ def _group(members: Sequence[Subject], unread: Sequence[Unreadable], anchors: in
             anchor_lines += [one.measured.line for one in chosen]
             scored += _scored(same_stack, chosen)
     return Group(
-        group_id=first.group_id,
+        group_id=group_id,
         gpu=first.gpu,
         architecture=first.architecture,
         scored=tuple(scored),
@@ -167,8 +169,13 @@ def _scored(predictable: Sequence[Subject], chosen: Sequence[Subject]) -> list[S
 def _correction(subject: Subject, anchors: Sequence[Anchor]) -> Correction | None:
     if not anchors or subject.deployment is None:
         return None
-    departures = MIXTURE if subject.deployment.model.is_mixture else DENSE
-    return correction_for(subject.measured.curve, anchors, departures)
+    return correction_for(subject.measured.curve, anchors, _departures(subject.deployment))
+
+
+def _departures(deployment: Deployment) -> Departures:
+    if deployment.model.is_mixture:
+        return MIXTURE
+    return DENSE if deployment.gpu.name == DENSE_GPU else DENSE_ELSEWHERE
 
 
 def _anchors(predictable: Sequence[Subject], anchors: int) -> list[Subject]:

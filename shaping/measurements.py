@@ -66,8 +66,8 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
-    """A row of a known group that says too little or nonsense; `reason` names the cell."""
+class Unread:
+    """A row that cannot be predicted because a cell of it is empty or wrong; `reason` names column and fault."""
 
     line: int
     group_id: str
@@ -99,26 +99,30 @@ def read_measurements(lines: Iterable[str], place: str) -> list[Measurement]:
     return [_measurement(row) for row in table_rows(lines, place, _REQUIRED)]
 
 
-def read_each(lines: Iterable[str], place: str) -> list[Measurement | Unreadable]:
-    """The same row by row: one that cannot be read stands in its place, and the others can be used.
+def read_each(lines: Iterable[str], place: str) -> tuple[list[Measurement], list[Unread]]:
+    """The rows of such a table, those with an unusable cell apart.
 
-    Raises MeasurementError for a table that is none, and for a row that names no group.
+    A row without a group's name is of the group of its model and GPU. Raises MeasurementError only for what is no such
+    table: without a header, a column or a cell.
     """
-    return [_measurement_if_any(row) for row in table_rows(lines, place, _REQUIRED)]
+    measured: list[Measurement] = []
+    unread: list[Unread] = []
+    for row in table_rows(lines, place, _REQUIRED):
+        try:
+            measured.append(_measurement(row))
+        except MeasurementError as error:
+            unread.append(_unread(row, f"{error.name}: {error.what}"))
+    return measured, unread
 
 
-def _measurement_if_any(row: TableRow) -> Measurement | Unreadable:
-    group_id = _named(row, "group_id")
-    try:
-        return _measurement(row)
-    except MeasurementError as error:
-        return Unreadable(
-            line=row.line,
-            group_id=group_id,
-            gpu=row.text("gpu"),
-            architecture=row.text("architecture"),
-            reason=f"{error.name}: {error.what}",
-        )
+def _unread(row: TableRow, reason: str) -> Unread:
+    return Unread(
+        line=row.line,
+        group_id=row.text("group_id", f"{row.text('model_id')}|{row.text('gpu')}"),
+        gpu=row.text("gpu"),
+        architecture=row.text("architecture"),
+        reason=reason,
+    )
 
 
 def read_row(cells: Mapping[str, str], place: str, line: int) -> Measurement:

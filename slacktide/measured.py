@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import TextIO
 
 from shaping.calibration import Point
-from shaping.measurements import Measurement, Unreadable, read_each, read_points
+from shaping.measurements import Measurement, Unread, read_each, read_measurements, read_points
 from shaping.meter_log import Sample, read_meter_log
 from shaping.saturation import Traffic
 from slacktide.terminal import OwnFailure, UsageProblem
 
+_GZIP_MARK = b"\x1f\x8b"
 
-def measurements(path: Path) -> list[Measurement | Unreadable]:
-    """The rows of a table, gzipped if its name ends so. Raises UsageProblem with file, line and column."""
+
+def measurements(path: Path) -> list[Measurement]:
+    """The rows of a table, gzipped or not. Raises UsageProblem with file, line and column."""
+    with _opened(path) as lines:
+        return read_measurements(lines, str(path))
+
+
+def rows_of(path: Path) -> tuple[list[Measurement], list[Unread]]:
+    """The same, rows with an unusable cell apart. Raises UsageProblem for what is no such table."""
     with _opened(path) as lines:
         return read_each(lines, str(path))
 
@@ -45,16 +53,19 @@ def write_points(path: Path, found: Sequence[Point], traffic: Traffic) -> None:
         raise OwnFailure(f"{path} cannot be written: {error.strerror}") from None
 
 
+def _is_packed(path: Path) -> bool:
+    """By its first bytes: names lie."""
+    with path.open("rb") as raw:
+        return raw.read(len(_GZIP_MARK)) == _GZIP_MARK
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     from shaping.measurements import MeasurementError
 
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8", newline="")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8", newline="") as lines
-        ):
+        opened = gzip.open if _is_packed(path) else open
+        with opened(path, "rt", encoding="utf-8", newline="") as lines:
             yield lines
     except MeasurementError as error:
         raise UsageProblem(str(error), "mend that cell, or leave the row out") from None

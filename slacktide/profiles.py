@@ -187,13 +187,11 @@ def evaluate(
     Anchors are the smallest and the largest batch of a group; one that mixes serving stacks has them on each.
     """
     from shaping.evaluation import evaluate as by_group
-    from shaping.measurements import Measurement, Unreadable
     from shaping.profiles.published import subject
     from slacktide import measured
 
-    read = measured.measurements(measurements)
-    subjects = [subject(one) for one in read if isinstance(one, Measurement)]
-    groups = by_group(subjects, anchors, [one for one in read if isinstance(one, Unreadable)])
+    read, unread = measured.rows_of(measurements)
+    groups = by_group([subject(one) for one in read], anchors, unread)
     if as_json:
         print_json(
             {

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 # engine does not send it.
 WORKER_ENERGY_HEADER = "x-slacktide-worker-energy-j"
 _ENERGY_COMMENT = re.compile(rb"^:? ?slacktide-worker-energy-j=(\S+)$", re.MULTILINE)
-_HEADER_OF = {name: f"x-slacktide-{name}" for name in ("energy-wh", "gco2e", "basis")}
+_HEADER_OF = {name: f"x-slacktide-{name}" for name in ("energy-wh", "gco2e", "basis", "error-class", "energy-band-wh")}
 _J_PER_WH = 3600.0
 _J_PER_KWH = 3.6e6
 # A use has an interval; an answer within the clock's resolution still took some time.
@@ -84,16 +84,21 @@ class Used(NamedTuple):
         return told
 
 
-def energy_headers(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
-    """What a response says of its energy: the amount, its grams, how both are known, and the energy's 80% band where
+def energy_facts(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
+    """What an answer says of its energy: the amount, its grams, how both are known, and the energy's 80% band where
     its class is known.
     """
-    headers = {_HEADER_OF[name]: value for name, value in used.facts().items()}
+    told = used.facts()
     if error_class is not None:
         low_j, high_j = band(used.energy_j, error_class)
-        headers["x-slacktide-error-class"] = str(error_class)
-        headers["x-slacktide-energy-band-wh"] = f"{watt_hours(low_j)}..{watt_hours(high_j)}"
-    return headers
+        told["error-class"] = str(error_class)
+        told["energy-band-wh"] = f"{watt_hours(low_j)}..{watt_hours(high_j)}"
+    return told
+
+
+def energy_headers(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
+    """The same as headers of a response."""
+    return {_HEADER_OF[name]: value for name, value in energy_facts(used, error_class).items()}
 
 
 class Bookkeeper:

@@ -19,6 +19,7 @@ from scheduler.daemon.energy_use import (
     WORKER_ENERGY_HEADER,
     Bookkeeper,
     Used,
+    energy_facts,
     energy_headers,
     stream_energy_j,
     worker_energy_j,
@@ -202,17 +203,20 @@ class Exchange:
             reported_j = worker_energy_j(answer.headers.get(WORKER_ENERGY_HEADER))
             used = self._book(answer, usage, reported_j)
         if committed is not None:
-            comment = self._last_comment(used) if answer.status == 200 else b""
+            comment = self._last_comment(used, self._known(answer, reported_j)) if answer.status == 200 else b""
             return await _end_with(committed, wrapped_as_event(body) + comment)
         headers = self._headers(answer)
         if answer.status == 200:
             body = self._with_tier(answer, body)
         if used is not None:
-            # How well a worker knows what it reports itself is not ours to say.
-            known = self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
+            known = self._known(answer, reported_j)
             headers.update(energy_headers(used, known))
             self.used, self.error_class = used, known
         return WholeAnswer(status=answer.status, body=body, headers=headers)
+
+    def _known(self, answer: Answer, reported_j: float | None) -> ErrorClass | None:
+        """How well a worker knows what it reports itself is not ours to say."""
+        return self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
 
     def _with_tier(self, answer: Answer, body: bytes) -> bytes:
         """Who names a service tier is told the one it got; the bytes of others are not touched."""
@@ -273,17 +277,20 @@ class Exchange:
         """Account for a stream; the comment to end it with."""
         # Engines send one event per token, beside the closing one.
         counted = Usage(prompt_tokens=self.call.prompt_tokens, completion_tokens=max(0, events - 1))
-        used = self._book(answer, read_stream_usage(tail, self.endpoint) or counted, stream_energy_j(tail))
+        reported_j = stream_energy_j(tail)
+        used = self._book(answer, read_stream_usage(tail, self.endpoint) or counted, reported_j)
         # Bytes of ours inside compressed ones would break them.
-        return b"" if "Content-Encoding" in answer.headers else self._last_comment(used)
+        return (
+            b"" if "Content-Encoding" in answer.headers else self._last_comment(used, self._known(answer, reported_j))
+        )
 
-    def _last_comment(self, used: Used | None) -> bytes:
+    def _last_comment(self, used: Used | None, error_class: ErrorClass | None) -> bytes:
         """What a plain answer says in its headers and a stream cannot know before its end; clients pass over it."""
         told = {
             "held-ms": f"{self.ticket.held_s * 1000:.0f}",
             "model": self.ticket.request.served_name,
             "region": self.region or "",
-            **(used.facts() if used is not None else {}),
+            **(energy_facts(used, error_class) if used is not None else {}),
         }
         return f": slacktide {' '.join(f'{name}={value}' for name, value in told.items())}\n\n".encode()
 

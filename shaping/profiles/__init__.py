@@ -80,9 +80,14 @@ def deployment(
     found = Deployment(
         gpu=gpu_profile(gpu), model=model_profile(model), stack=stack_profile(stack), gpus=gpus, precision=precision
     )
+    return fitting(found)
+
+
+def fitting(found: Deployment) -> Deployment:
+    """The deployment itself. Raises ProfileError when its weights leave no memory for anything else."""
     if found.kv_capacity_bytes <= 0:
         raise ProfileError(
-            f"{found.model.name} in {found.weight_precision} does not fit on {gpus} x {found.gpu.name}",
+            f"{found.model.name} in {found.weight_precision} does not fit on {found.gpus} x {found.gpu.name}",
             remedy=f"it needs at least {fewest_gpus(found)}",
         )
     return found

@@ -141,6 +141,16 @@ def test_a_row_that_cannot_be_read_is_listed_in_its_group_and_spoils_no_other(tm
     assert other["reason"] == "avg_batch_size: 'many' is not a number"
 
 
+def test_an_evaluation_reads_a_table_whatever_its_name_and_lists_rows_that_cannot_be_read(tmp_path: Path) -> None:
+    rows = a_table({"avg_batch_size": "8"}, {"avg_batch_size": "many"}, {"avg_batch_size": "1000000"})
+    path = a_file(tmp_path, "".join(rows), "measured.csv.gz")  # not packed in truth
+    found = answer("evaluate", "--measurements", path)
+    (group,) = found["groups"]
+    assert [one["batch"] for one in group["rows"]] == [8, 1000000]  # past the KV memory, yet measured
+    assert group["not_predicted"] == [{"line": 3, "reason": "avg_batch_size: 'many' is not a number"}]
+    assert found["overall"]["rows_not_predicted"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -75,6 +75,7 @@ async def test_a_stream_ends_with_a_comment_that_says_what_it_used() -> None:
     assert as_passed(reply.body) == b"data: {}\n\n" + end
     told = last_comment(reply.body)
     assert (told["energy-wh"], told["basis"], told["model"], told["region"]) == ("0.01", "modelled", MODEL, "here")
+    assert "energy-band-wh" not in told  # how well a worker knows its own joules is not ours to say
     assert float(told["gco2e"]) == pytest.approx(0.0011)
     assert told["held-ms"] == "0"
 
@@ -83,7 +84,10 @@ async def test_a_stream_without_a_last_event_of_its_own_ends_with_the_comment_to
     async with a_stand(FakeWorker(streams(b"data: {}\n\n"))) as stand:
         reply = await stand.chat(stream=True)
     assert as_passed(reply.body) == b"data: {}\n\n"
-    assert "energy-wh" in last_comment(reply.body)
+    told = last_comment(reply.body)
+    low_wh, high_wh = map(float, told["energy-band-wh"].split(".."))
+    assert low_wh < float(told["energy-wh"]) < high_wh
+    assert told["error-class"] == "default"
 
 
 @pytest.mark.parametrize("cut", [b"data: {}\n", b"data: {}", b"\x1f\x8b"])

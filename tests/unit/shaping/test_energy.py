@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from shaping.energy import (
@@ -68,6 +70,15 @@ def test_short_prompts_cost_one_weight_read() -> None:
     # 16.06 GB at 78% of 3.35 TB/s are 6.146 ms, and 1.1 ms of host time.
     assert prefill(H100_8B, 20).duration_s == pytest.approx(7.246e-3, rel=1e-3)
     assert prefill(H100_8B, 20).duration_s == prefill(H100_8B, 150).duration_s
+
+
+def test_prompts_of_recurrent_layers_cost_their_multiple_and_output_tokens_do_not() -> None:
+    # 100 prompt tokens of 2 * 8.03e9 operations at 62% of 989 TFLOP/s take 2.62 ms; 2.4 times as much more is 6.29 ms.
+    hybrid = replace(H100_8B, model=replace(H100_8B.model, prompt_work_ratio=3.4))
+    beside = step(hybrid, 8, 670.0, 100).duration_s - step(H100_8B, 8, 670.0, 100).duration_s
+    assert beside * 1e3 == pytest.approx(6.29, rel=1e-2)
+    assert step(hybrid, 8, 670.0) == step(H100_8B, 8, 670.0)
+    assert prefill(hybrid, 2048, 0.0).compute_s == pytest.approx(3.4 * prefill(H100_8B, 2048, 0.0).compute_s)
 
 
 def test_a_step_without_sequences_is_a_prefill() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from shaping.deployment import ErrorClass
 from shaping.evaluation import Group, energy_spread, error_class, evaluate, speed_spread, spread
-from shaping.measurements import read_measurements
+from shaping.measurements import read_each, read_measurements
 from shaping.profiles import deployment
 from shaping.profiles.published import subject
 from shaping.saturation import Traffic, saturated
@@ -80,6 +80,28 @@ def test_what_cannot_be_predicted_is_listed_with_its_reason() -> None:
     assert groups[1].reason == ""
 
 
+def test_rows_that_cannot_be_read_are_listed_beside_those_of_their_group() -> None:
+    rows: list[dict[str, str]] = [{}, {"avg_output_tokens": ""}, {"group_id": "n|g", "num_gpus": "some"}]
+    read, unread = read_each(a_table(*rows), "t.csv")
+    both, none = evaluate([subject(one) for one in read], 0, unread)
+    assert len(both.scored) == 1
+    assert both.left_out == ((3, "avg_output_tokens: is empty; a number is needed here"),)
+    assert (none.group_id, none.scored, none.reason) == ("n|g", (), "num_gpus: 'some' is not a number")
+
+
+@pytest.mark.parametrize(("word", "same_as"), [("FP8", "fp8"), ("awq", "int4"), ("", "bfloat16"), ("bf16", "float16")])
+def test_precisions_go_by_several_names(word: str, same_as: str) -> None:
+    (one,), (other,) = groups_of({"weight_precision": word}), groups_of({"weight_precision": same_as})
+    assert one.scored[0].predicted == other.scored[0].predicted
+
+
+def test_one_point_measured_again_and_again_calibrates_by_a_factor() -> None:
+    # Two of the four equal rows are the anchors; the line through them is level.
+    (group,) = groups_of(*[a_row(64, 1.2)] * 4, anchors=2)
+    assert len(group.scored) == 2
+    assert energy_spread([group]).p90_ratio == pytest.approx(0.0, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
@@ -87,6 +109,7 @@ def test_what_cannot_be_predicted_is_listed_with_its_reason() -> None:
         ({"weight_precision": "ternary"}, "'ternary'"),
         ({"task": "riddles", "avg_prompt_tokens": ""}, "no task profile"),
         ({"gpu": "L4", "num_gpus": "2"}, "no GPU interconnect"),
+        ({"model_id": "meta-llama/Llama-3.1-405B-Instruct"}, "does not fit on 1 x h100-sxm"),
     ],
 )
 def test_each_thing_unknown_is_a_reason(cells: dict[str, str], reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shaping.measurements import MeasurementError, Phase, read_measurements, read_points
+from shaping.measurements import MeasurementError, Phase, read_each, read_measurements, read_points
 from tests.unit.shaping.measured_rows import HEADER, a_table
 
 POINTS = "batch,j_per_token,tokens_per_s"
@@ -52,6 +52,20 @@ def test_a_wrong_cell_is_named_by_file_line_and_column(column: str, cell: str, w
     error = caught.value
     assert str(error).startswith(f"t.csv:3:{error.column}: {column}: ")
     assert lines[2][error.column - 1 :].startswith(cell)
+
+
+def test_a_row_with_an_unusable_cell_is_kept_apart_and_the_others_are_read() -> None:
+    read, unread = read_each(a_table({}, {"avg_batch_size": ""}, {"phase": "training", "group_id": ""}, {}), "t.csv")
+    assert [one.line for one in read] == [2, 5]
+    empty, unknown = unread
+    assert (empty.line, empty.group_id) == (3, "m|g")
+    assert empty.reason == "avg_batch_size: is empty; a number is needed here"
+    assert (unknown.line, unknown.group_id) == (4, "meta-llama/Llama-3.1-8B-Instruct|H100-SXM5-80GB")
+
+
+def test_a_table_without_a_column_is_refused_even_where_rows_are_kept_apart() -> None:
+    with pytest.raises(MeasurementError, match="the column is missing"):
+        read_each(["group_id,gpu\n", "m|g,H100\n"], "t.csv")
 
 
 def test_the_column_counts_quoted_cells_as_they_were_written() -> None:
