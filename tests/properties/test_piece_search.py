@@ -95,6 +95,7 @@ def from_loose_lines(patch: pytest.MonkeyPatch) -> None:
         ("_FIRST_PLACES", 3),
         ("_MANY_COSTS", 25),
         ("_MOST_PLACES", 6),
+        ("_GUESS_PLACES", 3),
     ):
         patch.setattr(piece_search, name, value)
     patch.setattr(piece_task, "MANY_VERTICES", 0)

@@ -84,6 +84,11 @@ class Places:
     def count(self) -> int:
         return len(self.first_starts) + len(self.starts) + len(self.ends)
 
+    @property
+    def every(self) -> int:
+        """How many there are with those of last pieces."""
+        return self.count + len(self.last_starts) + (0 if self.last_ends is None else len(self.last_ends))
+
 
 @dataclass(slots=True)
 class RowSearch:
