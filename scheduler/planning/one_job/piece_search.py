@@ -106,10 +106,15 @@ def _guessed(
     task: PieceTask, through: _Through, most_cost: float, max_kept: int
 ) -> tuple[float, Found | None]:
     """A good choice below a cost, with all borders but the last on a few instants of a looser line."""
-    limit_cost = min(most_cost, through.reach_cost(_GUESS_PLACES))
-    places = through.places(task, limit_cost, between=False)
-    cost, found = _among(task, places, through.price_cost, limit_cost, max_kept)
-    return (most_cost, None) if found is None or cost >= most_cost else (cost, found)
+    most_places = _GUESS_PLACES
+    while most_places < 3 * len(through.onward.line.instants):
+        limit_cost = min(most_cost, through.reach_cost(most_places))
+        places = through.places(task, limit_cost, between=False)
+        cost, found = _among(task, places, through.price_cost, limit_cost, max_kept)
+        if found is not None and cost < most_cost:
+            return cost, found
+        most_places *= _FACTOR
+    return most_cost, None
 
 
 def _below(
