@@ -64,7 +64,7 @@ def _sweep_stretch(
     later = np.empty(max(upto, 0))  # the least of what may have begun by then, after a pause
     rounds = len(earned) // _INSTANTS_PER_ROUND if len(earned) >= _ROUNDS_FROM and fee_cost > 0 else 0
     while changed_from < upto:
-        if rounds == 0:
+        if rounds == 0 or len(earned) - changed_from < 2 * _INSTANTS_PER_ROUND:
             _one_by_one(earned, begun, ripe, fee_cost, touching, paused, running, changed_from)
             return
         rounds -= 1
@@ -100,11 +100,9 @@ def _one_by_one(
 ) -> None:
     """An instant at a time, where pieces may end that begin from some instant on; all before is final."""
     ends_from = int(ripe.searchsorted(changed_from, side="right"))
-    before = paused[: changed_from + touching] - earned[: changed_from + touching]
     gone, paused_cost = earned.tolist(), paused[: ends_from + 1].tolist()
     best = float((paused[touching : changed_from + touching] - earned[:changed_from] + fee_cost).min(initial=INFINITE))
     least, position, running_cost = paused_cost[-1], changed_from, []
-    del before
     for one, now, upto in zip(
         begun[ends_from:].tolist(), gone[ends_from:], ripe[ends_from:].tolist(), strict=True
     ):

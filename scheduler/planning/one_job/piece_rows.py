@@ -97,6 +97,12 @@ class Places:
         return len(self.first_starts) + len(self.starts) + len(self.ends)
 
     @property
+    def instants(self) -> Ints:
+        """All of them but the last starts, which are starts; several times where they are several things."""
+        assert self.last_ends is not None, "one region tells them"
+        return np.concatenate((self.first_starts, self.starts, self.ends, self.last_ends))
+
+    @property
     def every(self) -> int:
         """How many there are with those of last pieces."""
         return self.count + len(self.last_starts) + (0 if self.last_ends is None else len(self.last_ends))

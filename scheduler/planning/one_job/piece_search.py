@@ -110,7 +110,7 @@ def _guessed(
     while most_places < 3 * len(through.onward.line.instants):
         limit_cost = min(most_cost, through.reach_cost(most_places))
         places = through.places(task, limit_cost, between=False)
-        cost, found = _among(task, places, through.price_cost, limit_cost, max_kept)
+        cost, found = _among(task, places.instants, through.price_cost, limit_cost, max_kept)
         if found is not None and cost < most_cost:
             return cost, found
         most_places *= _FACTOR
@@ -124,16 +124,14 @@ def _below(
     line = through.onward.line
     if line.is_all and (places.count * task.rule.work <= _MANY_COSTS or places.count >= len(line.instants)):
         return _searched(task, through, places, limit_cost, max_kept)
-    return _among(task, places, through.price_cost, limit_cost, max_kept)
+    return _among(task, places.instants, through.price_cost, limit_cost, max_kept)
 
 
 def _among(
-    task: PieceTask, places: Places, price_cost: float, limit_cost: float, max_kept: int
+    task: PieceTask, instants: Ints, price_cost: float, limit_cost: float, max_kept: int
 ) -> tuple[float, Found | None]:
-    """The same with borders only at some places, on a tight line of these."""
-    assert places.last_ends is not None, "one region tells them"
-    left = np.concatenate((places.first_starts, places.starts, places.ends, places.last_ends))
-    line = task.among(left, is_all=True)
+    """The same with borders only at some instants, on a tight line of these."""
+    line = task.among(instants, is_all=True)
     onward = sweep(line, price_cost) if line.stretches else None
     if onward is None or onward.least_cost() >= limit_cost:
         return INFINITE, None
@@ -275,5 +273,7 @@ def _at_most(cost: Floats, line: PieceLine, task: PieceTask, limit_cost: float, 
     into = np.arange(len(before)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     ratio = into / np.repeat(lengths, lengths)
     lines: Floats = cost[before] * (1 - ratio) + cost[before + 1] * ratio
-    chosen = np.unique(np.concatenate(((line.instants[before] + into)[lines <= limit_cost], line.instants[is_low])))
-    return chosen[(chosen >= 0) & (chosen <= task.slots)]
+    slots = np.concatenate(((line.instants[before] + into)[lines <= limit_cost], line.instants[is_low]))
+    is_chosen = np.zeros(task.slots + 1, dtype=np.bool_)
+    is_chosen[slots[(slots >= 0) & (slots <= task.slots)]] = True
+    return np.flatnonzero(is_chosen)

@@ -27,7 +27,8 @@ INFINITE = float("inf")
 
 # Prices are sought on so many of the instants first; a sweep takes a quarter of a microsecond an instant.
 _ROUGH_INSTANTS = 3000
-_NEAR_WIDTH_RATIO = 1 / 64
+# The first step of the price is what changes the work by so much if pauses are free, or so much of all prices there are.
+_WIDTH_RATIO, _LEAST_WIDTH_RATIO = 0.2, 1 / 128
 
 Span = tuple[int, int]  # first, and the one after the last
 
@@ -218,11 +219,8 @@ def sweep(line: PieceLine, price_cost: float) -> Sweep:
     return Sweep(line=line, price_cost=price_cost, earned_cost=earned, paused_cost=paused[1:], running_cost=running)
 
 
-def best_price(line: PieceLine, most_cost: float, seen: list[list[Span]] | None = None) -> Sweep | None:
-    """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less.
-
-    The pieces of the prices tried on this very line are added to `seen`.
-    """
+def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
+    """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less."""
     if not line.stretches:
         return None
     price_cost, width_cost = _guess(line)
@@ -232,25 +230,17 @@ def best_price(line: PieceLine, most_cost: float, seen: list[list[Span]] | None 
         rough = climb(thin, price_cost, width_cost, most_cost) if thin.stretches else None
         if rough is not None:
             price_cost, width_cost = rough.price_cost, width_cost / 16
-    return climb(line, price_cost, width_cost, most_cost, seen)
-
-
-def price_near(
-    line: PieceLine, price_cost: float, most_cost: float, seen: list[list[Span]] | None = None
-) -> Sweep | None:
-    """As `best_price`, sought from a price that is about it."""
-    if not line.stretches:
-        return None
-    return climb(line, price_cost, _NEAR_WIDTH_RATIO * abs(price_cost) or 1.0, most_cost, seen)
+    return climb(line, price_cost, width_cost, most_cost)
 
 
 def _guess(line: PieceLine) -> tuple[float, float]:
-    """Price and step of a first try: at this price free pauses would do the asked work."""
-    within = [np.arange(since, to) for since, to in line.stretches]
-    steps = np.concatenate(within)
+    """Price and step of a first try: at this price free pauses would do the asked work, and that much more with it."""
+    steps = np.concatenate([np.arange(since, to) for since, to in line.stretches])
     length = (line.instants[steps + 1] - line.instants[steps]).astype(np.float64)
     rates_cost = (line.sums_cost[steps + 1] - line.sums_cost[steps]) / length
     order = rates_cost.argsort()
-    rank = int(np.cumsum(length[order]).searchsorted(line.held_steps))
-    width_cost = float(rates_cost.max() - rates_cost.min()) / 16
-    return float(rates_cost[order[min(rank, len(order) - 1)]]), width_cost or 1.0
+    done = np.cumsum(length[order])
+    asked = line.held_steps * np.array((1.0, 1.0 - _WIDTH_RATIO, 1.0 + _WIDTH_RATIO))
+    price_cost, less_cost, more_cost = rates_cost[order[np.minimum(done.searchsorted(asked), len(order) - 1)]].tolist()
+    least_cost = float(rates_cost[order[-1]] - rates_cost[order[0]]) * _LEAST_WIDTH_RATIO
+    return price_cost, max(more_cost - price_cost, price_cost - less_cost, least_cost) or 1.0
