@@ -103,9 +103,7 @@ def _one_by_one(
     gone, paused_cost = earned.tolist(), paused[: ends_from + 1].tolist()
     best = float((paused[touching : changed_from + touching] - earned[:changed_from] + fee_cost).min(initial=INFINITE))
     least, position, running_cost = paused_cost[-1], changed_from, []
-    for one, now, upto in zip(
-        begun[ends_from:].tolist(), gone[ends_from:], ripe[ends_from:].tolist(), strict=True
-    ):
+    for one, now, upto in zip(begun[ends_from:].tolist(), gone[ends_from:], ripe[ends_from:].tolist(), strict=True):
         while position < upto:
             cost = paused_cost[position + touching] - gone[position] + fee_cost
             position += 1

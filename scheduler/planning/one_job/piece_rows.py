@@ -176,7 +176,9 @@ class RowSearch:
         begun, ended = is_start.nonzero()[0], is_end.nonzero()[0]  # a row of no costs changes nothing
         row = np.concatenate((np.arange(len(first_starts)), begun, ended, begun))
         origin = np.concatenate((first_starts, starts[begun], ends[ended], starts[begun]))
-        kind = np.repeat((RIPEN_FIRST, RIPEN_MIDDLE, END, SAVE), (len(first_starts), len(begun), len(ended), len(begun)))
+        kind = np.repeat(
+            (RIPEN_FIRST, RIPEN_MIDDLE, END, SAVE), (len(first_starts), len(begun), len(ended), len(begun))
+        )
         keys = origin + regions * np.array((rule.first, rule.middle, 0, 0))[kind]
         stretch, reach = line.stretch_of(keys)
         since, _ = line.stretch_of(origin)
@@ -189,7 +191,7 @@ class RowSearch:
         return turns, kind == SAVE
 
     def _steps(self, turns: Steps, is_begin: Bools, group: Ints) -> Steps:
-        """What is to be done: where several begin that nobody's end lies between, it is saved once what they go on from."""
+        """What is to be done. Of starts with no end between them, what they go on from is saved once."""
         is_new = is_begin.copy()
         is_new[is_begin] = np.diff(group, prepend=-1) > 0
         row = turns.row.copy()
@@ -240,7 +242,11 @@ class RowSearch:
         rows, sums_cost = self.start_rows, self.sums_cost[region]
         place = before - rows.least[begun]
         held = ((place >= 0) & (place < rows.wide[begun])).nonzero()[0]
-        costs = rows.cost[rows.offset[begun[held]] + place[held]] + (self.fee_cost - sums_cost[start[held]]) + sums_cost[end]
+        costs = (
+            rows.cost[rows.offset[begun[held]] + place[held]]
+            + (self.fee_cost - sums_cost[start[held]])
+            + sums_cost[end]
+        )
         index = int(held[(costs == cost).argmax()])
         return int(begun[index]), int(before[index])
 

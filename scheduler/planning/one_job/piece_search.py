@@ -29,21 +29,19 @@ from scheduler.planning.one_job.work_price import (
     sweep,
 )
 
-# A line of no more instants is searched in less time than a first choice takes, and so is one of single slots, where no
-# border lies inside a cell. Its first limit leaves few places; among so few of a loose line the first choice is sought.
+# A line of no more instants is searched in less time than a first choice takes, from a limit that leaves few places.
 _FEW_INSTANTS, _FEW_PLACES = 700, 60
-# How many places the first limit of a longer line leaves, to be searched or to be made tight; then so many times more.
-# When no more than the last lie below the cost of a choice that is known, all of them are searched at once.
-_FIRST_PLACES, _FACTOR, _MOST_PLACES = 600, 3, 3000
-# tmp
-_SURE_PLACES, _NEAR_RATIO = 150, 0.3
-_GUESS_PLACES = 300
-# Below a limit that held nothing lie so many times fewer than are tried next.
-_MORE_RATIO = 2
-# Windows on the work done are worth their sweeps, at these prices beside the best, above so many costs to be kept:
-# places times amounts of work.
+# A first choice has its borders on so many instants of a longer line, or so many times more.
+_GUESS_PLACES, _FACTOR = 300, 3
+# How many places the first limit leaves where there is no first choice; and where there is one.
+_FIRST_PLACES, _MOST_PLACES = 600, 3000
+# Where more places lie below a first choice, they are searched first below so much of the way to it from the bound.
+_MANY_PLACES, _NEAR_RATIO = 1500, 0.6
+# Windows on the work done are worth their sweeps above so many costs to be kept, places times amounts of work. They are
+# taken at two prices so far apart from the best, as a share of it; or where the limit lies far from the bound, so far
+# that it is reached by doing about so many steps too much or too little.
 _MANY_COSTS = 300_000
-_OTHER_PRICES = (-0.01, 0.01)
+_APART_RATIO, _FAR_STEPS = 0.01, 150
 _SLOT_ROUNDING = 1e-6
 # A choice that is walked back only when it is the last.
 Found = Callable[[], list[Span]]
@@ -81,30 +79,35 @@ def _raised(task: PieceTask, onward: Sweep, most_cost: float, max_kept: int) -> 
     """The search below one limit after another; None when the pieces known before are the best."""
     through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
     known: Found | None = None
-    most_places = _FEW_PLACES
+    most_places, near_cost, searched = _FEW_PLACES, INFINITE, -1
     if not onward.line.is_all and len(onward.line.instants) > _FEW_INSTANTS:
         most_cost, known = _guessed(task, through, most_cost, max_kept)
         most_places = _FIRST_PLACES if known is None else _MOST_PLACES
-    count = -1
+        near_cost = _near_cost(task, through, most_cost)
     while True:
-        limit_cost = min(most_cost, through.reach_cost(most_places))
+        limit_cost, near_cost = min(most_cost, near_cost, through.reach_cost(most_places)), INFINITE
         places = through.places(task, limit_cost, between=not onward.line.is_all)
-        is_plain = onward.line.is_all and places.count * task.rule.work <= _MANY_COSTS
-        if limit_cost >= most_cost and is_plain and places.every == count:  # so it was found among them
-            return known
-        count = places.every
+        is_plain = onward.line.is_all and not _is_wide(task, places)
+        if is_plain and places.every == searched and limit_cost >= most_cost:
+            return known  # found among these very places
         cost, found = _below(task, through, places, limit_cost, max_kept)
         # Dearer than the limit, it is a choice all the same: nothing above it is of interest.
         if found is not None and cost <= most_cost + through.slip_cost:
             most_cost, known = min(cost, most_cost), found
         if limit_cost >= most_cost:
             return known
-        most_places *= _FACTOR
+        most_places, searched = most_places * _FACTOR, places.every
 
 
-def _guessed(
-    task: PieceTask, through: _Through, most_cost: float, max_kept: int
-) -> tuple[float, Found | None]:
+def _near_cost(task: PieceTask, through: _Through, most_cost: float) -> float:
+    """A limit below that of a first choice, where that leaves much to search: it may be far from the best."""
+    if through.count_below(most_cost) * task.cell <= _MANY_PLACES:
+        return INFINITE
+    least_cost = through.onward.least_cost()
+    return least_cost + _NEAR_RATIO * (most_cost - least_cost)
+
+
+def _guessed(task: PieceTask, through: _Through, most_cost: float, max_kept: int) -> tuple[float, Found | None]:
     """A good choice below a cost, with all borders but the last on a few instants of a looser line."""
     most_places = _GUESS_PLACES
     while most_places < 3 * len(through.onward.line.instants):
@@ -122,7 +125,7 @@ def _below(
 ) -> tuple[float, Found | None]:
     """The cheapest choice if it costs less than a limit; else any choice or none."""
     line = through.onward.line
-    if line.is_all and (places.count * task.rule.work <= _MANY_COSTS or places.count >= len(line.instants)):
+    if line.is_all and (not _is_wide(task, places) or places.count >= len(line.instants)):
         return _searched(task, through, places, limit_cost, max_kept)
     return _among(task, places.instants, through.price_cost, limit_cost, max_kept)
 
@@ -139,10 +142,14 @@ def _among(
     return _searched(task, through, through.places(task, limit_cost, between=False), limit_cost, max_kept)
 
 
+def _is_wide(task: PieceTask, places: Places) -> bool:
+    return places.count * task.rule.work > _MANY_COSTS
+
+
 def _searched(
     task: PieceTask, through: _Through, places: Places, limit_cost: float, max_kept: int
 ) -> tuple[float, Found | None]:
-    if places.count * task.rule.work > _MANY_COSTS:
+    if _is_wide(task, places):
         places = _windowed(task, through, places, limit_cost)
     price_cost = through.price_cost
     sums_cost = (task.sums_cost - price_cost * np.arange(task.slots + 1))[None]
@@ -198,6 +205,11 @@ class _Through:
         costs = costs[np.isfinite(costs)]
         return float(np.partition(costs, places)[places]) + self.offset_cost if places < len(costs) else INFINITE
 
+    def count_below(self, limit_cost: float) -> int:
+        """How many instants of the line are left below a limit, those between them not counted."""
+        costs, limit_cost = (self.first_start_cost, self.start_cost, self.end_cost), self.inner_limit(limit_cost)
+        return sum(int((cost <= limit_cost).sum()) for cost in costs)
+
     def inner_limit(self, limit_cost: float) -> float:
         """The same limit for sums of cost less price."""
         return limit_cost + self.slip_cost - self.offset_cost
@@ -239,14 +251,15 @@ def _windowed(task: PieceTask, through: _Through, places: Places, limit_cost: fl
     begun, to_come = _begun(back), _to_come(back)
     least, most = np.zeros((2, len(before))), np.full((2, len(before)), float(task.rule.work - task.rule.shortest))
     paid, still = task.rule.first_restore + task.rule.checkpoint, task.rule.work - task.rule.checkpoint
-    for ratio in _OTHER_PRICES:
-        width_cost = ratio * (abs(onward.price_cost) or 1.0)
+    far_cost = (limit_cost - float(onward.finished_cost.min())) / _FAR_STEPS
+    apart_cost = max(_APART_RATIO * (abs(onward.price_cost) or 1.0), far_cost)
+    for width_cost in (-apart_cost, apart_cost):
         on, to = (sweep(one.line, onward.price_cost + width_cost) for one in (onward, back))
         # What is done is paid the other price and what is to come this one, or the other way round.
         done = np.array((on.paused_before_cost() + begun, _ended(on) + to_come))
         rest = np.array((before + _begun(to), ended + _to_come(to)))
         one, other = (limit_cost - done) / width_cost - paid, still - (limit_cost - rest) / width_cost
-        upper, lower = (one, other) if ratio > 0 else (other, one)
+        upper, lower = (one, other) if width_cost > 0 else (other, one)
         least, most = np.fmax(least, lower), np.fmin(most, upper)
     spans = np.stack((np.ceil(least - _SLOT_ROUNDING), np.floor(most + _SLOT_ROUNDING) + 1), axis=2)
     spans[:, :, 1] = np.fmax(spans[:, :, 0], spans[:, :, 1])

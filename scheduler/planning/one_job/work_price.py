@@ -25,9 +25,9 @@ from scheduler.planning.one_job.price_climb import climb
 Ints = NDArray[np.int64]
 INFINITE = float("inf")
 
-# Prices are sought on so many of the instants first; a sweep takes a quarter of a microsecond an instant.
+# On a longer line prices are sought on one of some instants first.
 _ROUGH_INSTANTS = 3000
-# The first step of the price is what changes the work by so much if pauses are free, or so much of all prices there are.
+# The first step of a price changes the work by so much if pauses are free, or is so much of all rates there are.
 _WIDTH_RATIO, _LEAST_WIDTH_RATIO = 0.2, 1 / 128
 
 Span = tuple[int, int]  # first, and the one after the last
