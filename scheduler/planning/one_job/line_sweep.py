@@ -2,7 +2,8 @@
 
 What a piece may begin at is known from the pieces before it. So all instants of a stretch are taken at once, first with
 one piece before each, then with two, and so on: each round is a few calls over what the round before has changed. That
-is less work than an instant at a time while a choice has few pieces; where it has many, instants are taken one by one.
+is less work than an instant at a time while a choice has few pieces; where it has many, and where pauses cost nothing,
+instants are taken one by one.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from intensity_feeds.series import Floats
 Ints = NDArray[np.int64]
 INFINITE = float("inf")
 
-# A round takes as long as so many instants one at a time: a shorter stretch gets none, a longer one a round for each.
-_INSTANTS_PER_ROUND = 110
+# A round takes about as long as so many instants one at a time. How many rounds there are shows only at the end: so a
+# stretch gets as many as take no longer than all of its instants, and a short one none.
+_INSTANTS_PER_ROUND = 60
 _ROUNDS_FROM = 600
 
 

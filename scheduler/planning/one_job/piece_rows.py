@@ -26,6 +26,7 @@ from scheduler.planning.one_job.piece_kernels import (
 )
 from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.region_price import RegionSpan
+from scheduler.planning.one_job.row_fill import fill_rows
 from scheduler.planning.one_job.work_price import INFINITE, Span
 
 Bools = NDArray[np.bool_]
@@ -204,8 +205,8 @@ class RowSearch:
         row = row[chosen]
         row[len(kind) - int(is_last.sum()) :] = turns.row[is_last]
         order = np.lexsort((kind, chosen))
-        every = Steps(*(one[chosen] for one in turns))._replace(kind=kind, row=row)
-        return Steps(*(one[order] for one in every))
+        chosen, kind, row = chosen[order], kind[order], row[order]
+        return _taken(turns, chosen)._replace(kind=kind, row=row)
 
     def pieces(self) -> list[RegionSpan]:
         """The best choice, walked back by which sums its costs are equal to."""
@@ -254,72 +255,6 @@ class RowSearch:
         return max(since for since, _ in self.stretches[region] if since <= end)
 
 
-def fill_rows(
-    rule: Rule,
-    steps: Steps,
-    saved: Rows,
-    starts: Rows,
-    ends: Rows,
-    sums_cost: Floats,
-    paused_cost: Floats,
-    running_cost: Floats,
-) -> tuple[float, int, int]:
-    """As the kernel of that name, a row at a time.
-
-    `paused_cost` is by work done, now; `running_cost` by region and work done less the instant plus all slots, less
-    what was earned.
-    """
-    best_cost, best_row, best_done = INFINITE, -1, 0
-    shift, current = rule.slots + rule.shortest, [-1] * len(running_cost)
-    scratch = np.empty(len(paused_cost))
-    start_cost, end_cost, saved_cost = starts.cost, ends.cost, saved.cost
-    least, low, upto = _bounds(steps, saved, starts, ends)
-    for kind, region, at, stretch, reach, row, earned, first, since, to in zip(
-        *(one.tolist() for one in (*steps, least, low, upto)), strict=True
-    ):
-        running = running_cost[region]
-        if current[region] != stretch:
-            current[region] = stretch
-            running.fill(INFINITE)
-        if kind == RIPEN_MIDDLE:
-            place = shift - at + first
-            now, begun = running[place : place + to - since], scratch[: to - since]
-            np.add(start_cost[since:to], rule.fee_cost - earned, out=begun)
-            np.minimum(now, begun, out=now)
-        elif kind == END:
-            ended, place = end_cost[since:to], rule.slots - at + first
-            np.add(running[place : place + to - since], earned, out=ended)
-            paused = paused_cost[first : first + to - since]
-            np.minimum(paused, ended, out=paused)
-        elif kind == SAVE:
-            saved_cost[since:to] = paused_cost[first : first + to - since]
-        elif kind == RIPEN_FIRST:
-            running[shift - at] = min(running[shift - at], -earned)
-        else:
-            most_end = at + rule.restore + rule.work - first  # of a last piece with the least done before it
-            first_end, last_end = most_end - (to - since) + 1, min(reach, most_end)
-            if last_end < first_end:
-                continue
-            before = start_cost[since + most_end - last_end : to]
-            finished = before[::-1] + sums_cost[region, first_end : last_end + 1]
-            end = int(finished.argmin())  # among equals the earliest
-            total_cost = float(finished[end]) + rule.fee_cost - earned
-            if total_cost < best_cost:
-                best_cost, best_row, best_done = total_cost, row, first + most_end - first_end - end
-    return best_cost, best_row, best_done
-
-
-def _bounds(steps: Steps, saved: Rows, starts: Rows, ends: Rows) -> tuple[Ints, Ints, Ints]:
-    """The least work done in the row of each step, and where its costs begin and end."""
-    least, low, upto = np.zeros((3, len(steps.kind)), dtype=np.int64)
-    for kind, rows in ((RIPEN_MIDDLE, starts), (END, ends), (SAVE, saved), (FINISH, starts)):
-        of_kind = (steps.kind == kind).nonzero()[0]
-        row = steps.row[of_kind]
-        least[of_kind], low[of_kind] = rows.least[row], rows.offset[row]
-        upto[of_kind] = rows.offset[row] + rows.wide[row]
-    return least, low, upto
-
-
 def _where(rows: Rows, chosen: Ints, done: int, cost: float) -> Ints:
     """Which of the chosen rows have that cost for so much work done."""
     place = done - rows.least[chosen]
@@ -356,6 +291,18 @@ def _is_among(keys: Ints, others: Ints) -> NDArray[np.bool_]:
     place = others.searchsorted(keys)
     is_one: NDArray[np.bool_] = np.append(others, -1)[place] == keys
     return is_one
+
+
+def _taken(steps: Steps, chosen: Ints) -> Steps:
+    return Steps(
+        steps.kind[chosen],
+        steps.region[chosen],
+        steps.at[chosen],
+        steps.stretch[chosen],
+        steps.reach[chosen],
+        steps.row[chosen],
+        steps.earned_cost[chosen],
+    )
 
 
 def _is_some(windows: Ints) -> Bools:

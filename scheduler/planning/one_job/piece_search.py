@@ -4,9 +4,9 @@ The bound of work_price.py is taken on a looser line, of whole cells of constant
 may be shorter. It leaves out every instant at which no choice below a limit begins or ends a piece; between two borders
 of a cell such costs are concave, so a straight line between them is below them. Over the few instants that remain, the
 least cost is kept for each amount of work done: once for the job paused, once for it running, where a row is shifted
-and offset instead of being extended slot by slot. The limit is what a first choice costs, mended of what the bound was
-found with; where that leaves too many instants, it starts just above the bound and is raised until a choice is found
-below it. The cheapest choice below a limit is the optimum, since none below it was left out.
+and offset instead of being extended slot by slot. The limit is what a first choice costs, the best with its borders on
+a few instants of the looser line; where there is none, it starts just above the bound and is raised until a choice is
+found below it. The cheapest choice below a limit is the optimum, since none below it was left out.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _GUESS_PLACES, _FACTOR = 300, 3
 _FIRST_PLACES, _MOST_PLACES = 600, 3000
 # Where more places lie below a first choice, they are searched first below so much of the way to it from the bound.
 _MANY_PLACES, _NEAR_RATIO = 1500, 0.6
-# Windows on the work done are worth their sweeps above so many costs to be kept, places times amounts of work. They are
-# taken at two prices so far apart from the best, as a share of it; or where the limit lies far from the bound, so far
-# that it is reached by doing about so many steps too much or too little.
+# Windows on the work done are worth their sweeps above so many costs to be kept, places times amounts of work. The
+# other price is above the best by such a share of it; or, where the limit lies far from the bound, by as much as makes
+# about so many steps too much reach the limit.
 _MANY_COSTS = 300_000
 _APART_RATIO, _FAR_STEPS = 0.01, 150
 _SLOT_ROUNDING = 1e-6
@@ -245,22 +245,19 @@ def _begun(back: Sweep) -> Floats:
 
 
 def _windowed(task: PieceTask, through: _Through, places: Places, limit_cost: float) -> Places:
-    """The same places with windows: at other prices, what did too much or too little work is dear."""
+    """The same places with windows: at a higher price, what does too much work before or after a place is dear."""
     onward, back, limit_cost = through.onward, through.back, through.inner_limit(limit_cost)
     before, ended = onward.paused_before_cost(), _ended(onward)
     begun, to_come = _begun(back), _to_come(back)
-    least, most = np.zeros((2, len(before))), np.full((2, len(before)), float(task.rule.work - task.rule.shortest))
-    paid, still = task.rule.first_restore + task.rule.checkpoint, task.rule.work - task.rule.checkpoint
     far_cost = (limit_cost - float(onward.finished_cost.min())) / _FAR_STEPS
     apart_cost = max(_APART_RATIO * (abs(onward.price_cost) or 1.0), far_cost)
-    for width_cost in (-apart_cost, apart_cost):
-        on, to = (sweep(one.line, onward.price_cost + width_cost) for one in (onward, back))
-        # What is done is paid the other price and what is to come this one, or the other way round.
-        done = np.array((on.paused_before_cost() + begun, _ended(on) + to_come))
-        rest = np.array((before + _begun(to), ended + _to_come(to)))
-        one, other = (limit_cost - done) / width_cost - paid, still - (limit_cost - rest) / width_cost
-        upper, lower = (one, other) if width_cost > 0 else (other, one)
-        least, most = np.fmax(least, lower), np.fmin(most, upper)
+    on, to = (sweep(one.line, onward.price_cost + apart_cost) for one in (onward, back))
+    # What is done is paid the other price and what is to come this one, or the other way round.
+    done = np.array((on.paused_before_cost() + begun, _ended(on) + to_come))
+    rest = np.array((before + _begun(to), ended + _to_come(to)))
+    paid, still = task.rule.first_restore + task.rule.checkpoint, task.rule.work - task.rule.checkpoint
+    most = np.fmin((limit_cost - done) / apart_cost - paid, float(task.rule.work - task.rule.shortest))
+    least = np.fmax(still - (limit_cost - rest) / apart_cost, 0.0)
     spans = np.stack((np.ceil(least - _SLOT_ROUNDING), np.floor(most + _SLOT_ROUNDING) + 1), axis=2)
     spans[:, :, 1] = np.fmax(spans[:, :, 0], spans[:, :, 1])
     start_windows, end_windows = (
