@@ -32,9 +32,9 @@ from scheduler.planning.one_job.work_price import (
 # A line of no more instants is searched in less time than a first choice takes, from a limit that leaves few places.
 _FEW_INSTANTS, _FEW_PLACES = 700, 60
 # A first choice has its borders on so many instants of a longer line, or so many times more.
-_GUESS_PLACES, _FACTOR = 300, 3
-# How many places the first limit leaves where there is no first choice; and where there is one.
-_FIRST_PLACES, _MOST_PLACES = 600, 3000
+_GUESS_PLACES, _GUESS_FACTOR = 300, 2
+# How many places the first limit leaves without a first choice, and with one; then so many times more.
+_FIRST_PLACES, _MOST_PLACES, _FACTOR = 600, 3000, 3
 # Where more places lie below a first choice, they are searched first below so much of the way to it from the bound.
 _MANY_PLACES, _NEAR_RATIO = 1500, 0.6
 # Windows on the work done are worth their sweeps above so many costs to be kept, places times amounts of work. The
@@ -100,8 +100,11 @@ def _raised(task: PieceTask, onward: Sweep, most_cost: float, max_kept: int) -> 
 
 
 def _near_cost(task: PieceTask, through: _Through, most_cost: float) -> float:
-    """A limit below that of a first choice, where that leaves much to search: it may be far from the best."""
-    if through.count_below(most_cost) * task.cell <= _MANY_PLACES:
+    """A limit below that of a first choice, where that leaves much to search.
+
+    Its borders are those of whole cells, so it may be far from the best where others lie a shortest piece off them.
+    """
+    if through.count_below(most_cost) * through.onward.line.cell <= _MANY_PLACES:
         return INFINITE
     least_cost = through.onward.least_cost()
     return least_cost + _NEAR_RATIO * (most_cost - least_cost)
@@ -109,15 +112,16 @@ def _near_cost(task: PieceTask, through: _Through, most_cost: float) -> float:
 
 def _guessed(task: PieceTask, through: _Through, most_cost: float, max_kept: int) -> tuple[float, Found | None]:
     """A good choice below a cost, with all borders but the last on a few instants of a looser line."""
-    most_places = _GUESS_PLACES
-    while most_places < 3 * len(through.onward.line.instants):
+    known: Found | None = None
+    every, most_places, limit_cost = 3 * len(through.onward.line.instants), _GUESS_PLACES, -INFINITE
+    while limit_cost < most_cost and most_places < _GUESS_FACTOR * every:
         limit_cost = min(most_cost, through.reach_cost(most_places))
         places = through.places(task, limit_cost, between=False)
         cost, found = _among(task, places.instants, through.price_cost, limit_cost, max_kept)
         if found is not None and cost < most_cost:
-            return cost, found
-        most_places *= _FACTOR
-    return most_cost, None
+            most_cost, known = cost, found
+        most_places *= _GUESS_FACTOR
+    return most_cost, known
 
 
 def _below(
