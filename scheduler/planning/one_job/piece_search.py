@@ -77,10 +77,10 @@ def _dearest_cost(task: PieceTask) -> float:
 
 def _raised(task: PieceTask, onward: Sweep, most_cost: float, max_kept: int) -> Found | None:
     """The search below one limit after another; None when the pieces known before are the best."""
-    through = _Through.of(onward, sweep(onward.line.mirrored(), onward.price_cost))
+    through = _Through.of(onward)
     known: Found | None = None
     most_places, near_cost, searched = _FEW_PLACES, INFINITE, -1
-    if not onward.line.is_all and len(onward.line.instants) > _FEW_INSTANTS:
+    if not onward.line.is_all and _is_long(task, through):
         most_cost, known = _guessed(task, through, most_cost, max_kept)
         most_places = _FIRST_PLACES if known is None else _MOST_PLACES
         near_cost = _near_cost(task, through, most_cost)
@@ -99,6 +99,13 @@ def _raised(task: PieceTask, onward: Sweep, most_cost: float, max_kept: int) -> 
         most_places, searched = most_places * _FACTOR, places.every
 
 
+def _is_long(task: PieceTask, through: _Through) -> bool:
+    """Whether a first choice is worth its time: the line is long, or flat where it matters."""
+    if len(through.onward.line.instants) > _FEW_INSTANTS:
+        return True
+    return through.places(task, through.reach_cost(_FEW_PLACES), between=True).count > _MANY_PLACES
+
+
 def _near_cost(task: PieceTask, through: _Through, most_cost: float) -> float:
     """A limit below that of a first choice, where that leaves much to search.
 
@@ -113,13 +120,21 @@ def _near_cost(task: PieceTask, through: _Through, most_cost: float) -> float:
 def _guessed(task: PieceTask, through: _Through, most_cost: float, max_kept: int) -> tuple[float, Found | None]:
     """A good choice below a cost, with all borders but the last on a few instants of a looser line."""
     known: Found | None = None
-    every, most_places, limit_cost = 3 * len(through.onward.line.instants), _GUESS_PLACES, -INFINITE
-    while limit_cost < most_cost and most_places < _GUESS_FACTOR * every:
+    every, most_places = 3 * len(through.onward.line.instants), _GUESS_PLACES
+    while most_places < _GUESS_FACTOR * every:
         limit_cost = min(most_cost, through.reach_cost(most_places))
         places = through.places(task, limit_cost, between=False)
         cost, found = _among(task, places.instants, through.price_cost, limit_cost, max_kept)
         if found is not None and cost < most_cost:
             most_cost, known = cost, found
+        if limit_cost >= most_cost:
+            break
+        if not through.onward.line.is_all:  # its bound may be far below what keeps the rules on these instants
+            line = task.among(through.onward.line.instants, is_all=True)
+            if not line.stretches:
+                break
+            through = _Through.of(sweep(line, through.price_cost))
+            continue
         most_places *= _GUESS_FACTOR
     return most_cost, known
 
@@ -142,7 +157,7 @@ def _among(
     onward = sweep(line, price_cost) if line.stretches else None
     if onward is None or onward.least_cost() >= limit_cost:
         return INFINITE, None
-    through = _Through.of(onward, sweep(line.mirrored(), price_cost))
+    through = _Through.of(onward)
     return _searched(task, through, through.places(task, limit_cost, between=False), limit_cost, max_kept)
 
 
@@ -189,8 +204,8 @@ class _Through:
         return _ROUNDING_RATIO * (float(np.abs(self.onward.earned_cost).max()) + abs(self.offset_cost))
 
     @classmethod
-    def of(cls, onward: Sweep, back: Sweep) -> _Through:
-        line, earned = onward.line, onward.earned_cost
+    def of(cls, onward: Sweep) -> _Through:
+        line, earned, back = onward.line, onward.earned_cost, sweep(onward.line.mirrored(), onward.price_cost)
         end_cost = _ended(onward) + _to_come(back)
         last_begun = onward.paused_before_cost() + onward.fee_cost - earned
         return cls(
