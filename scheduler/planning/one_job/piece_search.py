@@ -111,7 +111,8 @@ def _near_cost(task: PieceTask, through: _Through, most_cost: float) -> float:
 
     Its borders are those of whole cells, so it may be far from the best where others lie a shortest piece off them.
     """
-    if through.count_below(most_cost) * through.onward.line.cell <= _MANY_PLACES:
+    is_off_cells = task.rule.middle % through.onward.line.cell > 0
+    if not is_off_cells or through.count_below(most_cost) * through.onward.line.cell <= _MANY_PLACES:
         return INFINITE
     least_cost = through.onward.least_cost()
     return least_cost + _NEAR_RATIO * (most_cost - least_cost)
