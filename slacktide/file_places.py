@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from slacktide.terminal import UsageProblem
@@ -15,6 +18,21 @@ def text_of(path: Path, option: str) -> str:
         raise UsageProblem(f"{option}: {path} cannot be read: {problem.strerror}", "give a file that exists") from None
     except UnicodeDecodeError as problem:
         raise UsageProblem(f"{path}: byte {problem.start} is no UTF-8", "save it as UTF-8") from None
+
+
+def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row of a CSV file, and the line where it begins. Raises UsageProblem."""
+    rows = csv.reader(io.StringIO(text_of(path, option), newline=""))
+    number = 1
+    try:
+        for cells in rows:
+            if any("\n" in cell for cell in cells):
+                hint = "close it, or leave the quotes out"
+                raise wrong_at(path, number, 1, "a quote that is opened in this line is not closed there", hint)
+            yield number, cells
+            number = rows.line_num + 1
+    except csv.Error as problem:
+        raise wrong_at(path, number, 1, f"is no CSV: {problem}", "is a quote left open?") from None
 
 
 def wrong_at(path: Path, line: int, column: int, what: str, hint: str = "") -> UsageProblem:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slacktide.file_places import text_of, wrong_at
+from slacktide.file_places import rows_of, wrong_at
 from slacktide.plan_options import read_option
 from slacktide.terminal import UsageProblem
 
@@ -59,12 +57,16 @@ def _pairs_of(text: str) -> list[tuple[int, float]]:
 
 
 def _pairs_in(path: Path) -> list[tuple[int, float]]:
-    rows = csv.DictReader(io.StringIO(text_of(path, "--elastic"), newline=""))
+    rows = rows_of(path, "--elastic")
+    _, header = next(rows, (1, []))
     pairs = []
-    for row in rows:
+    for number, cells in rows:
+        if not cells:
+            continue
+        row = dict(zip(header, cells, strict=False))
         try:
             pairs.append((int(row["gpus"]), float(row["speed"])))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, ValueError):
             what = "needs a whole number under gpus and a number under speed"
-            raise wrong_at(path, rows.line_num, 1, what, "the first line is gpus,speed") from None
+            raise wrong_at(path, number, 1, what, "the first line is gpus,speed") from None
     return pairs

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from slacktide import job_cells
-from slacktide.file_places import nearest_of, text_of, wrong_at
+from slacktide.file_places import nearest_of, rows_of, wrong_at
 from slacktide.terminal import UsageProblem, say
 
 if TYPE_CHECKING:
@@ -95,16 +93,15 @@ def _refuse_cycle(after: Mapping[str, tuple[str, ...]], lines: Mapping[str, Line
 
 
 def _lines(path: Path) -> list[Line]:
-    rows = csv.reader(io.StringIO(text_of(path, "--jobs"), newline=""))
     header: list[str] | None = None
     found: list[Line] = []
-    for cells in rows:
+    for number, cells in rows_of(path, "--jobs"):
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
-            header = _header(path, rows.line_num, cells)
+            header = _header(path, number, cells)
             continue
-        found.append(Line.of(path, rows.line_num, header, cells))
+        found.append(Line.of(path, number, header, cells))
     if header is None:
         raise wrong_at(path, 1, 1, "is empty", f"begin with the line {','.join((*_NEEDED, *_OPTIONAL))}")
     return found
@@ -114,7 +111,7 @@ def _header(path: Path, number: int, cells: Sequence[str]) -> list[str]:
     header = [cell.strip() for cell in cells]
     for name in _NEEDED:
         if name not in header:
-            raise wrong_at(path, number, 1, f"has no column {name}", f"it needs {', '.join(_NEEDED)}")
+            raise wrong_at(path, number, 1, f"has no column {name}", _how_to_name(name, header))
     for index, name in enumerate(header):
         if name in header[:index]:
             raise wrong_at(path, number, _column(cells, index), f"column {name} is there twice", "keep one of them")
@@ -122,6 +119,15 @@ def _header(path: Path, number: int, cells: Sequence[str]) -> list[str]:
             hint = nearest_of(name, (*_NEEDED, *_OPTIONAL))
             say(f"note: {path}:{number}:{_column(cells, index)}: column {name} is not read ({hint})")
     return header
+
+
+def _how_to_name(name: str, header: Sequence[str]) -> str:
+    for cell in header:
+        if cell.lower() == name:
+            return f"write {name} in place of {cell}"
+    if len(header) == 1 and (signs := [sign for sign in (";", "\t", "|") if sign in header[0]]):
+        return f"put commas between the cells in place of {signs[0]!r}"
+    return f"it needs {', '.join(_NEEDED)}"
 
 
 def _column(cells: Sequence[str], index: int) -> int:

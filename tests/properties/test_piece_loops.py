@@ -21,7 +21,7 @@ from scheduler.planning.one_job.region_search import RegionTask, cheapest_region
 from scheduler.planning.one_job.work_price import PieceLine, sweep
 from tests.plan_cases import HOUR_S, MIDNIGHT_S, a_curve
 from tests.properties import test_piece_search, test_region_search
-from tests.properties.test_piece_search import from_loose_lines
+from tests.properties.test_piece_search import from_loose_lines, in_rounds
 
 # Not compiled, so the same steps one at a time.
 STEP_BY_STEP = Loops(sweep=piece_kernels.sweep, walk_back=piece_kernels.walk_back, fill_rows=piece_kernels.fill_rows)
@@ -36,9 +36,18 @@ def assert_swept_alike(line: PieceLine, price_cost: float) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
-@given(test_piece_search.tasks())
-def test_every_sweep_and_its_pieces_are_the_same(task: PieceTask) -> None:
+@pytest.mark.parametrize("instants_per_round", [None, 1, 5])
+@settings(max_examples=100, deadline=None)
+@given(task=test_piece_search.tasks())
+def test_every_sweep_and_its_pieces_are_the_same(instants_per_round: int | None, task: PieceTask) -> None:
+    """One instant at a time, in rounds, and in some rounds first."""
+    with pytest.MonkeyPatch.context() as patch:
+        if instants_per_round is not None:
+            in_rounds(patch, instants_per_round)
+        assert_all_swept_alike(task)
+
+
+def assert_all_swept_alike(task: PieceTask) -> None:
     task = replace(task, slot_cost=task.slot_cost * 0.1)  # tenths, which no sum is exact of
     for line in (task.line(), task.at_vertices(), task.in_cells()) if task.stretches else ():
         for price_cost in (0.3, 0.7, 1.9):

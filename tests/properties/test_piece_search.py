@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.trace import read_trace
-from scheduler.planning.one_job import piece_search, piece_task
+from scheduler.planning.one_job import line_sweep, piece_search, piece_task
 from scheduler.planning.one_job.piece_rows import PieceRule
 from scheduler.planning.one_job.piece_search import cheapest_spans
 from scheduler.planning.one_job.piece_task import PieceTask
@@ -88,16 +88,25 @@ def test_the_search_finds_what_the_table_finds(task: PieceTask) -> None:
 
 
 def from_loose_lines(patch: pytest.MonkeyPatch) -> None:
-    """As on long lines: whole cells first, few places at a time, windows on the work done."""
+    """As on long lines: whole cells first, a first choice, few places at a time, windows on the work done."""
     for name, value in (
         ("_FEW_INSTANTS", 0),
         ("_FEW_PLACES", 3),
         ("_FIRST_PLACES", 3),
         ("_MANY_COSTS", 25),
         ("_MOST_PLACES", 6),
+        ("_GUESS_PLACES", 3),
+        ("_MANY_PLACES", 3),
     ):
         patch.setattr(piece_search, name, value)
     patch.setattr(piece_task, "MANY_VERTICES", 0)
+    in_rounds(patch, instants_per_round=1)
+
+
+def in_rounds(patch: pytest.MonkeyPatch, instants_per_round: int) -> None:
+    """As stretches of long lines are swept."""
+    patch.setattr(line_sweep, "_ROUNDS_FROM", 0)
+    patch.setattr(line_sweep, "_INSTANTS_PER_ROUND", instants_per_round)
 
 
 @settings(max_examples=250, deadline=None)
@@ -141,6 +150,29 @@ def test_on_a_recorded_grid_the_search_finds_what_the_table_finds(days: int) -> 
         assert by_table is not None
         search_cost = INFINITE if spans is None else total_cost(grid, [(0, *span) for span in spans])
         assert min(whole_cost, search_cost) == pytest.approx(min(whole_cost, total_cost(grid, by_table)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("hours", "shortest", "checkpoint", "restore"), [(30, 10, 1, 1), (130, 30, 2, 3), (400, 1, 2, 3)]
+)
+def test_in_minutes_on_a_recorded_grid_the_search_finds_what_the_table_finds(
+    hours: int, shortest: int, checkpoint: int, restore: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Borders lie within the 5 minutes of the grid, and off them by a shortest piece."""
+    whole = next(iter(read_trace(real_data("carbon/marginal_2023-06_5min_caiso_north.csv.gz")).values()))
+    monkeypatch.setattr(piece_search, "_FEW_INSTANTS", 0)
+    monkeypatch.setattr(piece_search, "_MANY_COSTS", 30_000)
+    for work in (120, 487, 901):
+        task = PieceTask(
+            slot_cost=np.repeat(whole.gco2e_per_kwh[12 * hours : 12 * hours + 360], 5)[2:],
+            stretches=((0, 1201), (1219, 1798)),
+            rule=PieceRule(
+                work=work, shortest=shortest, checkpoint=checkpoint, restore=restore, first_restore=0, pause_cost=0.0
+            ),
+            cell=5,
+            first_cell=3,
+        )
+        assert_the_search_finds_what_the_table_finds(task)
 
 
 @settings(max_examples=100, deadline=None)

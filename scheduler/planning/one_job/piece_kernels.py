@@ -16,14 +16,14 @@ from intensity_feeds.series import Floats
 
 Ints = NDArray[np.int64]
 
-RIPEN_FIRST, RIPEN_MIDDLE, END, BEGIN = 0, 1, 2, 3
+RIPEN_FIRST, RIPEN_MIDDLE, END, SAVE, FINISH = 0, 1, 2, 3, 4
 
 
 class Steps(NamedTuple):
     """What happens in turn to the rows of a search, shape (steps,).
 
-    `row` counts the starts, or the ends, whose row it is; `reach` is the end of the stretch, `earned_cost` the sums
-    where the piece begins or ends.
+    `row` counts the starts or the ends whose row it is, or what is saved; `reach` is the end of the stretch,
+    `earned_cost` the sums where the piece begins or ends.
     """
 
     kind: Ints
@@ -33,13 +33,13 @@ class Steps(NamedTuple):
     reach: Ints
     row: Ints
     earned_cost: Floats
-    is_last: NDArray[np.bool_]
 
 
 class Rows(NamedTuple):
-    """Rows of costs by work done, one after another: each from `least` on, at `offset` of `cost`, up to the next."""
+    """Rows of costs by work done: so many from `least` on, at `offset` of `cost`. Rows may share their costs."""
 
     least: Ints
+    wide: Ints
     offset: Ints
     cost: Floats
 
@@ -151,7 +151,14 @@ def walk_back(
 
 
 def fill_rows(
-    rule: Rule, steps: Steps, starts: Rows, ends: Rows, sums_cost: Floats, paused_cost: Floats, running_cost: Floats
+    rule: Rule,
+    steps: Steps,
+    saved: Rows,
+    starts: Rows,
+    ends: Rows,
+    sums_cost: Floats,
+    paused_cost: Floats,
+    running_cost: Floats,
 ) -> tuple[float, int, int]:
     """Carries out the steps: the least cost of all, the row of its last start, and the work done before that."""
     best_cost, best_row, best_done = math.inf, -1, 0
@@ -168,28 +175,30 @@ def fill_rows(
             if -earned < running[place]:
                 running[place] = -earned
         elif kind == RIPEN_MIDDLE:
-            before = starts.cost[starts.offset[row] : starts.offset[row + 1]]
+            before = starts.cost[starts.offset[row] : starts.offset[row] + starts.wide[row]]
             now = running[rule.shortest - at + rule.slots + starts.least[row] :]
             fee_cost = rule.fee_cost - earned
-            for index in range(min(len(before), len(now))):
+            for index in range(len(before)):
                 cost = before[index] + fee_cost
                 now[index] = cost if cost < now[index] else now[index]
         elif kind == END:
-            ended = ends.cost[ends.offset[row] : ends.offset[row + 1]]
+            ended = ends.cost[ends.offset[row] : ends.offset[row] + ends.wide[row]]
             paused = paused_cost[ends.least[row] :]
             now = running[rule.slots - at + ends.least[row] :]
             for index in range(len(ended)):
                 cost = now[index] + earned
                 ended[index] = cost
                 paused[index] = cost if cost < paused[index] else paused[index]
-        else:
-            before = starts.cost[starts.offset[row] : starts.offset[row + 1]]
-            paused = paused_cost[starts.least[row] :]
+        elif kind == SAVE:
+            before = saved.cost[saved.offset[row] : saved.offset[row] + saved.wide[row]]
+            paused = paused_cost[saved.least[row] :]
             for index in range(len(before)):
                 before[index] = paused[index]
+        else:
+            before = starts.cost[starts.offset[row] : starts.offset[row] + starts.wide[row]]
             most_end = at + rule.restore + rule.work - starts.least[row]
             first_end, last_end = most_end - len(before) + 1, min(steps.reach[step], most_end)
-            if not steps.is_last[step] or last_end < first_end:
+            if last_end < first_end:
                 continue
             sums = sums_cost[region, first_end : last_end + 1]
             backward = before[::-1]

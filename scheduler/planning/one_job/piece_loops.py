@@ -13,7 +13,7 @@ from scheduler.planning.one_job.piece_kernels import Ints, Rows, Rule, Steps
 
 SweepLoop = Callable[[Floats, Ints, Ints, Ints, float, int, Floats, Floats], None]
 WalkLoop = Callable[[Floats, Floats, Floats, Floats, Ints, Ints, Ints, Ints, float, int, Ints], int]
-RowsLoop = Callable[[Rule, Steps, Rows, Rows, Floats, Floats, Floats], tuple[float, int, int]]
+RowsLoop = Callable[[Rule, Steps, Rows, Rows, Rows, Floats, Floats, Floats], tuple[float, int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
-from scheduler.planning.one_job.piece_kernels import BEGIN, END, RIPEN_FIRST, RIPEN_MIDDLE, Ints, Rows, Rule, Steps
+from scheduler.planning.one_job.piece_kernels import (
+    END,
+    FINISH,
+    RIPEN_FIRST,
+    RIPEN_MIDDLE,
+    SAVE,
+    Ints,
+    Rows,
+    Rule,
+    Steps,
+)
 from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.region_price import RegionSpan
+from scheduler.planning.one_job.row_fill import fill_rows
 from scheduler.planning.one_job.work_price import INFINITE, Span
+
+Bools = NDArray[np.bool_]
 
 # An instant in a region: the instant times the number of regions, plus the region's index.
 Key = int
@@ -84,6 +97,17 @@ class Places:
     def count(self) -> int:
         return len(self.first_starts) + len(self.starts) + len(self.ends)
 
+    @property
+    def instants(self) -> Ints:
+        """All of them but the last starts, which are starts; several times where they are several things."""
+        assert self.last_ends is not None, "one region tells them"
+        return np.concatenate((self.first_starts, self.starts, self.ends, self.last_ends))
+
+    @property
+    def every(self) -> int:
+        """How many there are with those of last pieces."""
+        return self.count + len(self.last_starts) + (0 if self.last_ends is None else len(self.last_ends))
+
 
 @dataclass(slots=True)
 class RowSearch:
@@ -102,21 +126,33 @@ class RowSearch:
     loops: Loops | None = None
     fee_cost: float = field(init=False)
     best_cost: float = field(init=False)
-    steps: Steps = field(init=False)
+    best: tuple[int, int] = field(init=False)  # row of the start of the last piece, work done before
     start_rows: Rows = field(init=False)  # costs before each start, and with each end
     end_rows: Rows = field(init=False)
-    best: tuple[int, int] = field(init=False)  # row of the start of the last piece, work done before
+    begun: Ints = field(init=False)  # rows of starts and ends in their turn
+    ended: Ints = field(init=False)
 
     def __post_init__(self) -> None:
-        places, wide = self.places, self.rule.work - self.rule.shortest + 1
-        self.start_rows = _rows(len(places.starts), places.start_windows, wide, self.max_kept)
-        self.end_rows = _rows(len(places.ends), places.end_windows, wide, self.max_kept - self.start_rows.offset[-1])
-        self.fee_cost = self.rule.pause_cost + self.price_cost * self.rule.overhead
-        self.steps = self._steps_in_turn()
-        kernel_rule = Rule(self.rule.work, self.rule.shortest, self.rule.restore, self.slots, self.fee_cost)
+        rule, wide = self.rule, self.rule.work - self.rule.shortest + 1
+        start_windows, end_windows = (
+            np.tile(np.array((0, wide), dtype=np.int64), (len(places), 1)) if windows is None else windows
+            for places, windows in (
+                (self.places.starts, self.places.start_windows),
+                (self.places.ends, self.places.end_windows),
+            )
+        )
+        turns, is_begin = self._turns(_is_some(start_windows), _is_some(end_windows))
+        self.begun, self.ended = turns.row[is_begin], turns.row[turns.kind == END]
+        group = (turns.kind == END).cumsum()[is_begin]
+        saved, self.start_rows = _shared_rows(start_windows, self.begun, group)
+        self.end_rows = _rows(end_windows)
+        if (kept := len(saved.cost) + len(self.end_rows.cost)) > self.max_kept:
+            raise TooWideError(kept)
+        self.fee_cost = rule.pause_cost + self.price_cost * rule.overhead
         self.best_cost, row, done = (fill_rows if self.loops is None else self.loops.fill_rows)(
-            kernel_rule,
-            self.steps,
+            Rule(rule.work, rule.shortest, rule.restore, self.slots, self.fee_cost),
+            self._steps(turns, is_begin, group),
+            saved,
             self.start_rows,
             self.end_rows,
             np.ascontiguousarray(self.sums_cost),
@@ -133,42 +169,53 @@ class RowSearch:
     def slots(self) -> int:
         return len(self.sums_cost[0]) - 1
 
-    def _steps_in_turn(self) -> Steps:
-        """At each instant pieces ripen and end, by region, before others begin."""
+    def _turns(self, is_start: Bools, is_end: Bools) -> tuple[Steps, Bools]:
+        """At each instant pieces ripen and end, by region, before others begin; and which steps are a begin."""
         rule, regions = self.rule, self.regions
         line = _Line(regions=regions, slots=self.slots, stretches=self.stretches)
         first_starts, starts, ends = self.places.first_starts, self.places.starts, self.places.ends
-        origins = (first_starts, starts, ends, starts)  # where it begins, or ends
-        numbers = [np.arange(len(one), dtype=np.int64) for one in origins]
-        # A row of no costs changes nothing.
-        kept = [numbers[0]] + [
-            one[np.diff(rows.offset) > 0]
-            for one, rows in zip(numbers[1:], (self.start_rows, self.end_rows, self.start_rows), strict=True)
-        ]
-        row, origin = np.concatenate(kept), np.concatenate([one[at] for one, at in zip(origins, kept, strict=True)])
-        kind = np.repeat((RIPEN_FIRST, RIPEN_MIDDLE, END, BEGIN), [len(one) for one in kept])
+        begun, ended = is_start.nonzero()[0], is_end.nonzero()[0]  # a row of no costs changes nothing
+        row = np.concatenate((np.arange(len(first_starts)), begun, ended, begun))
+        origin = np.concatenate((first_starts, starts[begun], ends[ended], starts[begun]))
+        kind = np.repeat(
+            (RIPEN_FIRST, RIPEN_MIDDLE, END, SAVE), (len(first_starts), len(begun), len(ended), len(begun))
+        )
         keys = origin + regions * np.array((rule.first, rule.middle, 0, 0))[kind]
         stretch, reach = line.stretch_of(keys)
-        begun, _ = line.stretch_of(origin)
+        since, _ = line.stretch_of(origin)
         at, region = np.divmod(keys, regions)
-        order = np.lexsort((kind, region, kind == BEGIN, at))
-        order = order[(stretch[order] >= 0) & (begun[order] == stretch[order])]
-        origin, is_last = origin[order], np.zeros(len(keys), dtype=np.bool_)
-        is_last[kind == BEGIN] = _is_among(starts[kept[3]], self.places.last_starts)
+        order = np.lexsort((kind, region, kind == SAVE, at))
+        order = order[(stretch[order] >= 0) & (since[order] == stretch[order])]
+        origin, kind = origin[order], kind[order]
         earned_cost = self.sums_cost[origin % regions, origin // regions]
-        return Steps(
-            kind[order], region[order], at[order], stretch[order], reach[order], row[order], earned_cost, is_last[order]
-        )
+        turns = Steps(kind, region[order], at[order], stretch[order], reach[order], row[order], earned_cost)
+        return turns, kind == SAVE
+
+    def _steps(self, turns: Steps, is_begin: Bools, group: Ints) -> Steps:
+        """What is to be done. Of starts with no end between them, what they go on from is saved once."""
+        is_new = is_begin.copy()
+        is_new[is_begin] = np.diff(group, prepend=-1) > 0
+        row = turns.row.copy()
+        row[is_new] = np.arange(int(is_new.sum()))
+        is_last = is_begin.copy()
+        is_last[is_begin] = _is_among(self.places.starts[self.begun], self.places.last_starts)
+        chosen = np.concatenate(((~is_begin | is_new).nonzero()[0], is_last.nonzero()[0]))
+        kind = turns.kind[chosen]
+        kind[len(kind) - int(is_last.sum()) :] = FINISH
+        row = row[chosen]
+        row[len(kind) - int(is_last.sum()) :] = turns.row[is_last]
+        order = np.lexsort((kind, chosen))
+        chosen, kind, row = chosen[order], kind[order], row[order]
+        return _taken(turns, chosen)._replace(kind=kind, row=row)
 
     def pieces(self) -> list[RegionSpan]:
         """The best choice, walked back by which sums its costs are equal to."""
         row, done = self.best
         start, region = divmod(int(self.places.starts[row]), self.regions)
         found = [(region, start, start + self.rule.restore + self.rule.work - done)]
-        ended = self.steps.row[self.steps.kind == END]
         while True:
             cost = float(self.start_rows.cost[self.start_rows.offset[row] + done - self.start_rows.least[row]])
-            end_row = int(ended[_where(self.end_rows, ended, done, cost)[0]])
+            end_row = int(self.ended[_where(self.end_rows, self.ended, done, cost)[0]])
             end, region = divmod(int(self.places.ends[end_row]), self.regions)
             if (first_start := self._begun_first(end, region, done, cost)) is not None:
                 found.insert(0, (region, first_start, end))
@@ -188,15 +235,19 @@ class RowSearch:
 
     def _begun(self, end: int, region: int, done: int, cost: float) -> tuple[int, int]:
         """The start of the piece that ends there with so much done, and the work done before it."""
-        begun = self.steps.row[self.steps.kind == BEGIN]
+        begun = self.begun
         start, of_region = np.divmod(self.places.starts[begun], self.regions)
         fits = (of_region == region) & (start >= self._since(end, region)) & (start <= end - self.rule.middle)
         begun, start = begun[fits], start[fits]
         before = done - (end - start - self.rule.overhead)
         rows, sums_cost = self.start_rows, self.sums_cost[region]
-        place = rows.offset[begun] + before - rows.least[begun]
-        held = ((before >= rows.least[begun]) & (place < rows.offset[begun + 1])).nonzero()[0]
-        costs = rows.cost[place[held]] + (self.fee_cost - sums_cost[start[held]]) + sums_cost[end]
+        place = before - rows.least[begun]
+        held = ((place >= 0) & (place < rows.wide[begun])).nonzero()[0]
+        costs = (
+            rows.cost[rows.offset[begun[held]] + place[held]]
+            + (self.fee_cost - sums_cost[start[held]])
+            + sums_cost[end]
+        )
         index = int(held[(costs == cost).argmax()])
         return int(begun[index]), int(before[index])
 
@@ -204,57 +255,11 @@ class RowSearch:
         return max(since for since, _ in self.stretches[region] if since <= end)
 
 
-def fill_rows(
-    rule: Rule, steps: Steps, starts: Rows, ends: Rows, sums_cost: Floats, paused_cost: Floats, running_cost: Floats
-) -> tuple[float, int, int]:
-    """As the kernel of that name, a row at a time.
-
-    `paused_cost` is by work done, now; `running_cost` by region and work done less the instant plus all slots, less
-    what was earned.
-    """
-    best_cost, best_row, best_done = INFINITE, -1, 0
-    shift, current = rule.slots + rule.shortest, [-1] * len(running_cost)
-    least, offset, cost = starts.least.tolist(), starts.offset.tolist(), starts.cost
-    end_least, end_offset, end_cost = ends.least.tolist(), ends.offset.tolist(), ends.cost
-    for kind, region, at, stretch, reach, row, earned, is_last in zip(*(one.tolist() for one in steps), strict=True):
-        running = running_cost[region]
-        if current[region] != stretch:
-            current[region] = stretch
-            running.fill(INFINITE)
-        if kind == RIPEN_MIDDLE:
-            before = cost[offset[row] : offset[row + 1]]
-            place = shift - at + least[row]
-            now = running[place : place + len(before)]
-            np.minimum(now, before + (rule.fee_cost - earned), out=now)
-        elif kind == END:
-            low, upto = end_offset[row], end_offset[row + 1]
-            first, ended = end_least[row], end_cost[low:upto]
-            place = rule.slots - at + first
-            np.add(running[place : place + upto - low], earned, out=ended)
-            paused = paused_cost[first : first + upto - low]
-            np.minimum(paused, ended, out=paused)
-        elif kind == RIPEN_FIRST:
-            running[shift - at] = min(running[shift - at], -earned)
-        else:
-            before = cost[offset[row] : offset[row + 1]]
-            before[:] = paused_cost[least[row] : least[row] + len(before)]
-            most_end = at + rule.restore + rule.work - least[row]  # of a last piece with the least done before it
-            first_end, last_end = most_end - len(before) + 1, min(reach, most_end)
-            if not is_last or last_end < first_end:
-                continue
-            finished = before[most_end - last_end :][::-1] + sums_cost[region, first_end : last_end + 1]
-            end = int(finished.argmin())  # among equals the earliest
-            total_cost = float(finished[end]) + rule.fee_cost - earned
-            if total_cost < best_cost:
-                best_cost, best_row, best_done = total_cost, row, least[row] + most_end - first_end - end
-    return best_cost, best_row, best_done
-
-
 def _where(rows: Rows, chosen: Ints, done: int, cost: float) -> Ints:
     """Which of the chosen rows have that cost for so much work done."""
-    place = rows.offset[chosen] + done - rows.least[chosen]
-    held = ((done >= rows.least[chosen]) & (place < rows.offset[chosen + 1])).nonzero()[0]
-    found: Ints = held[rows.cost[place[held]] == cost]
+    place = done - rows.least[chosen]
+    held = ((place >= 0) & (place < rows.wide[chosen])).nonzero()[0]
+    found: Ints = held[rows.cost[rows.offset[chosen[held]] + place[held]] == cost]
     return found
 
 
@@ -288,12 +293,39 @@ def _is_among(keys: Ints, others: Ints) -> NDArray[np.bool_]:
     return is_one
 
 
-def _rows(count: int, windows: Ints | None, wide: int, max_kept: int) -> Rows:
-    """Room for so many rows, as far as their windows say that they matter. Raises TooWideError."""
-    if windows is None:
-        windows = np.tile(np.array((0, wide), dtype=np.int64), (count, 1))
-    least, upto = np.ascontiguousarray(windows.T)
-    offset = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(upto - least)))
-    if (kept := int(offset[-1])) > max_kept:
-        raise TooWideError(kept)
-    return Rows(least, offset, np.empty(kept))
+def _taken(steps: Steps, chosen: Ints) -> Steps:
+    return Steps(
+        steps.kind[chosen],
+        steps.region[chosen],
+        steps.at[chosen],
+        steps.stretch[chosen],
+        steps.reach[chosen],
+        steps.row[chosen],
+        steps.earned_cost[chosen],
+    )
+
+
+def _is_some(windows: Ints) -> Bools:
+    is_some: Bools = windows[:, 1] > windows[:, 0]
+    return is_some
+
+
+def _rows(windows: Ints) -> Rows:
+    """A row for each window."""
+    least, wide = windows[:, 0].copy(), windows[:, 1] - windows[:, 0]
+    upto = np.cumsum(wide)
+    return Rows(least, wide, upto - wide, np.empty(int(upto[-1]) if len(upto) else 0))
+
+
+def _shared_rows(windows: Ints, begun: Ints, group: Ints) -> tuple[Rows, Rows]:
+    """A row for each group of starts that begin in turn, as wide as all their windows, and the starts' parts of it."""
+    is_new = np.diff(group, prepend=-1) > 0
+    first, number = is_new.nonzero()[0], is_new.cumsum() - 1
+    least, upto = windows[begun].T
+    widest = [least[:0], upto[:0]]
+    if len(first):
+        widest = [np.minimum.reduceat(least, first), np.maximum.reduceat(upto, first)]
+    saved = _rows(np.stack(widest, axis=1))
+    offset = np.zeros(len(windows), dtype=np.int64)
+    offset[begun] = saved.offset[number] + least - saved.least[number]
+    return saved, Rows(windows[:, 0].copy(), windows[:, 1] - windows[:, 0], offset, saved.cost)

@@ -153,8 +153,8 @@ def lower_bound_g_s_per_kwh(
 
 def _worth_a_look(curves: Sequence[Curve], allowed: Sequence[Intervals]) -> tuple[list[Curve], list[Intervals]]:
     """Without the regions beside which another one is never dearer and never closed when they are open."""
-    edges = _cell_edges_at_s(curves, allowed)
-    if len(curves) == 1 or len(edges) < 2:
+    edges = _cell_edges_at_s(curves, allowed) if len(curves) > 1 else np.empty(0)
+    if len(edges) < 2:
         return list(curves), list(allowed)
     rates = [_cell_rates(one, stretches, edges) for one, stretches in zip(curves, allowed, strict=True)]
     kept: list[int] = []

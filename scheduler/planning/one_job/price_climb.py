@@ -38,13 +38,8 @@ class Priced(Protocol[SweptT_co]):
     def least_price_cost(self) -> float: ...
 
 
-def climb(
-    line: Priced[SweptT], price_cost: float, width_cost: float, most_cost: float, seen: list[list[Any]] | None = None
-) -> SweptT | None:
-    """A sweep at about the best price, sought from a first one; None when the bound shows that nothing costs less.
-
-    The pieces of all prices tried are added to `seen`.
-    """
+def climb(line: Priced[SweptT], price_cost: float, width_cost: float, most_cost: float) -> SweptT | None:
+    """A sweep at about the best price, sought from a first one; None when the bound shows that nothing costs less."""
     best: SweptT | None = None
     best_cost = -float("inf")
     sides: dict[bool, tuple[float, float, float]] = {}  # by whether work lacks: price, bound, slope
@@ -55,10 +50,7 @@ def climb(
         bound_cost = tried.least_cost()
         if bound_cost >= most_cost:
             return None
-        pieces = tried.pieces()
-        lacking = line.lacking_steps(pieces)
-        if seen is not None:
-            seen.append(pieces)
+        lacking = line.lacking_steps(tried.pieces())
         if bound_cost > best_cost:
             best, best_cost = tried, bound_cost
         if lacking == 0 or (lacking < 0 and price_cost == least_price_cost):

@@ -18,15 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intensity_feeds.series import Floats
+from scheduler.planning.one_job import line_sweep
 from scheduler.planning.one_job.piece_loops import Loops
 from scheduler.planning.one_job.price_climb import climb
 
 Ints = NDArray[np.int64]
 INFINITE = float("inf")
 
-# Prices are sought on so many of the instants first; a sweep takes a quarter of a microsecond an instant.
-_ROUGH_INSTANTS = 500
-_NEAR_WIDTH_RATIO = 1 / 64
+# On a longer line prices are sought on one of some instants first.
+_ROUGH_INSTANTS = 3000
+# The first step of a price changes the work by so much if pauses are free, or is so much of all rates there are.
+_WIDTH_RATIO, _LEAST_WIDTH_RATIO = 0.2, 1 / 128
 
 Span = tuple[int, int]  # first, and the one after the last
 
@@ -58,15 +60,14 @@ class PieceLine:
     # How many of the instants are early enough for a piece to begin at, so that it may end at each of them.
     first_ripe: Ints = field(init=False)
     middle_ripe: Ints = field(init=False)
-    is_even: bool = field(init=False)  # each instant makes one more ripe, once there are any
+    last_ripe: Ints = field(init=False)  # at which of them a last piece may end that begins at each
 
     def __post_init__(self) -> None:
         for name, length in (("first_ripe", self.first), ("middle_ripe", self.middle)):
             object.__setattr__(self, name, self.instants.searchsorted(self.instants - length, side="right"))
         # A middle piece of no length only costs its fee.
         object.__setattr__(self, "middle_ripe", np.minimum(self.middle_ripe, np.arange(len(self.instants))))
-        steps = np.diff(self.instants)
-        object.__setattr__(self, "is_even", bool((steps == steps[:1]).all()))
+        object.__setattr__(self, "last_ripe", self.instants.searchsorted(self.instants + self.last))
 
     @property
     def borders(self) -> Ints:
@@ -108,13 +109,13 @@ class PieceLine:
         """How much more these would have to hold to do the work; below zero when they do too much."""
         return self.held_steps + (len(pieces) - 1) * self.overhead_steps - sum(end - start for start, end in pieces)
 
-    def least_ahead(self, array: Floats, length: int) -> Floats:
-        """For each instant the least value in its stretch from so much later on; infinite where there is none."""
+    def least_ahead(self, array: Floats, ripe: Ints) -> Floats:
+        """For each instant the least value in its stretch from another one on; infinite where there is none."""
         least = np.full(len(array), INFINITE)
-        ripe = self.instants.searchsorted(self.instants + length)
         for since, to in self.stretches:
-            ahead = np.append(np.minimum.accumulate(array[since : to + 1][::-1])[::-1], INFINITE)
-            least[since : to + 1] = ahead[np.minimum(ripe[since : to + 1], to + 1) - since]
+            upto = int(ripe[since : to + 1].searchsorted(to, side="right")) + since
+            ahead = np.minimum.accumulate(array[to : since - 1 if since else None : -1])
+            least[since:upto] = ahead[to - ripe[since:upto]]
         return least
 
 
@@ -136,7 +137,7 @@ class Sweep:
     def finished_cost(self) -> Floats:
         """The least of a whole choice by where its last piece begins."""
         begun = self.paused_before_cost() + self.fee_cost - self.earned_cost
-        return begun + self.line.least_ahead(self.earned_cost, self.line.last)
+        return begun + self.line.least_ahead(self.earned_cost, self.line.last_ripe)
 
     @property
     def fee_cost(self) -> float:
@@ -162,27 +163,28 @@ class Sweep:
         """(from, to) of a choice that attains the bound, whatever work it does."""
         if self.line.loops is not None:
             return self._pieces_compiled(self.line.loops)
-        line, before_cost = self.line, self.paused_before_cost()
+        line, earned = self.line, self.earned_cost
+        begun_cost = self.paused_before_cost() - earned + self.fee_cost
+        # All of these only ever rise within a stretch, so the instant at which they reached a value is quickly found.
+        paused, running = -self.paused_cost, -self.running_cost
         start = int(self.finished_cost.argmin())
         _, to = self._stretch_of(start)
-        ripe = int(line.instants.searchsorted(line.instants[start] + line.last))
-        found = [(start, ripe + int(self.earned_cost[ripe : to + 1].argmin()))]
+        ripe = int(line.last_ripe[start])
+        found = [(start, ripe + int(earned[ripe : to + 1].argmin()))]
         while True:
-            # Both only ever fall within a stretch, so the instant at which they fell to their value is quickly found.
-            latest = found[0][0] - (0 if line.may_touch else 1)
-            end = _first_at_most(self.paused_cost, 0, latest, self.paused_cost[latest])
+            latest = found[-1][0] - (0 if line.may_touch else 1)
+            end = int(paused.searchsorted(paused[latest]))
             since, _ = self._stretch_of(end)
-            ripe = _first_at_most(self.running_cost, since, end, self.running_cost[end])
-            as_first = -self.earned_cost[since : line.first_ripe[ripe]]
-            if (equal := np.flatnonzero(as_first == self.running_cost[ripe])).size:
-                return [_instants_of(line, piece) for piece in ((since + int(equal[0]), end), *found)]
-            begin = slice(since, int(line.middle_ripe[ripe]))
-            cost = before_cost[begin] - self.earned_cost[begin] + self.fee_cost
-            found.insert(0, (since + int(np.flatnonzero(cost == self.running_cost[ripe])[0]), end))
+            ripe = since + int(running[since : end + 1].searchsorted(running[end]))
+            cost = running[ripe]
+            first = since + int(earned[since : max(since + 1, int(line.first_ripe[ripe]))].argmax())
+            if earned[first] == cost and first < line.first_ripe[ripe]:
+                found.append((first, end))
+                return [_instants_of(line, piece) for piece in found[::-1]]
+            found.append((since + int(begun_cost[since : int(line.middle_ripe[ripe])].argmin()), end))
 
     def _pieces_compiled(self, loops: Loops) -> list[Span]:
         line = self.line
-        last_ripe = line.instants.searchsorted(line.instants + line.last)
         found = np.empty((len(line.instants), 2), dtype=np.int64)
         count = loops.walk_back(
             self.earned_cost,
@@ -192,7 +194,7 @@ class Sweep:
             line.borders,
             line.first_ripe,
             line.middle_ripe,
-            last_ripe,
+            line.last_ripe,
             self.fee_cost,
             int(line.may_touch),
             found,
@@ -207,97 +209,18 @@ def _instants_of(line: PieceLine, piece: Span) -> Span:
     return int(line.instants[piece[0]]), int(line.instants[piece[1]])
 
 
-def _first_at_most(array: Floats, since: int, to: int, value: float) -> int:
-    """The first index of a falling stretch of an array at which it is no more than a value it reaches."""
-    return since + int((array[since : to + 1] <= value).argmax())
-
-
 def sweep(line: PieceLine, price_cost: float) -> Sweep:
-    return _swept(line, price_cost) if line.loops is None else _swept_compiled(line, price_cost, line.loops)
-
-
-def _swept_compiled(line: PieceLine, price_cost: float, loops: Loops) -> Sweep:
     count = len(line.instants)
     earned = line.sums_cost - price_cost * line.instants
     fee_cost = line.pause_cost + price_cost * line.overhead_steps
     paused, running = np.empty(count + 1), np.empty(count)
-    touching = int(line.may_touch)
-    loops.sweep(earned, line.borders, line.first_ripe, line.middle_ripe, fee_cost, touching, paused, running)
+    loop = line_sweep.sweep if line.loops is None else line.loops.sweep
+    loop(earned, line.borders, line.first_ripe, line.middle_ripe, fee_cost, int(line.may_touch), paused, running)
     return Sweep(line=line, price_cost=price_cost, earned_cost=earned, paused_cost=paused[1:], running_cost=running)
 
 
-def _swept(line: PieceLine, price_cost: float) -> Sweep:
-    count = len(line.instants)
-    earned = line.sums_cost - price_cost * line.instants
-    fee_cost = line.pause_cost + price_cost * line.overhead_steps
-    paused: list[float] = [INFINITE]  # one ahead: paused[t] is the cost before t
-    running: list[float] = []
-    least = INFINITE
-    for since, to in line.stretches:
-        fill = since - len(running)
-        running += [INFINITE] * fill
-        paused += [least] * fill
-        here = slice(since, to + 1)
-        lowest = np.append(INFINITE, np.minimum.accumulate(-earned[here]))
-        begun = lowest[np.maximum(line.first_ripe[here] - since, 0)]
-        ripe = line.middle_ripe[here]
-        gone = earned[here].tolist()
-        head = int(ripe.searchsorted(since, side="right"))  # instants at which no later piece may end yet
-        running += begun[:head].tolist()
-        lows = np.minimum.accumulate(np.minimum(begun[:head] + earned[since : since + head], least)).tolist()
-        paused += lows
-        least = lows[-1] if lows else least
-        best = INFINITE
-        position = 0
-        ahead = since + line.may_touch  # one ahead of where a piece begins that may end now
-        if line.is_even:  # the same in less time
-            for began, now, then in zip(begun[head:].tolist(), gone[head:], gone, strict=False):
-                cost = paused[ahead] - then + fee_cost
-                ahead += 1
-                if cost < best:
-                    best = cost
-                if began < best:
-                    running.append(began)
-                    cost = began + now
-                else:
-                    running.append(best)
-                    cost = best + now
-                if cost < least:
-                    least = cost
-                paused.append(least)
-            continue
-        for began, now, upto in zip(begun[head:].tolist(), gone[head:], (ripe[head:] - since).tolist(), strict=True):
-            while position < upto:
-                cost = paused[ahead + position] - gone[position] + fee_cost
-                position += 1
-                if cost < best:
-                    best = cost
-            if began < best:
-                running.append(began)
-                cost = began + now
-            else:
-                running.append(best)
-                cost = best + now
-            if cost < least:
-                least = cost
-            paused.append(least)
-    fill = count - len(running)
-    running += [INFINITE] * fill
-    paused += [least] * fill
-    return Sweep(
-        line=line,
-        price_cost=price_cost,
-        earned_cost=earned,
-        paused_cost=np.array(paused[1:]),
-        running_cost=np.array(running),
-    )
-
-
-def best_price(line: PieceLine, most_cost: float, seen: list[list[Span]] | None = None) -> Sweep | None:
-    """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less.
-
-    The pieces of the prices tried on this very line are added to `seen`.
-    """
+def best_price(line: PieceLine, most_cost: float) -> Sweep | None:
+    """A sweep at a price whose bound is about the highest; None when the bound shows that nothing costs less."""
     if not line.stretches:
         return None
     price_cost, width_cost = _guess(line)
@@ -307,25 +230,17 @@ def best_price(line: PieceLine, most_cost: float, seen: list[list[Span]] | None 
         rough = climb(thin, price_cost, width_cost, most_cost) if thin.stretches else None
         if rough is not None:
             price_cost, width_cost = rough.price_cost, width_cost / 16
-    return climb(line, price_cost, width_cost, most_cost, seen)
-
-
-def price_near(
-    line: PieceLine, price_cost: float, most_cost: float, seen: list[list[Span]] | None = None
-) -> Sweep | None:
-    """As `best_price`, sought from a price that is about it."""
-    if not line.stretches:
-        return None
-    return climb(line, price_cost, _NEAR_WIDTH_RATIO * abs(price_cost) or 1.0, most_cost, seen)
+    return climb(line, price_cost, width_cost, most_cost)
 
 
 def _guess(line: PieceLine) -> tuple[float, float]:
-    """Price and step of a first try: at this price free pauses would do the asked work."""
-    within = [np.arange(since, to) for since, to in line.stretches]
-    steps = np.concatenate(within)
+    """Price and step of a first try: at this price free pauses would do the asked work, and that much more with it."""
+    steps = np.concatenate([np.arange(since, to) for since, to in line.stretches])
     length = (line.instants[steps + 1] - line.instants[steps]).astype(np.float64)
     rates_cost = (line.sums_cost[steps + 1] - line.sums_cost[steps]) / length
     order = rates_cost.argsort()
-    rank = int(np.cumsum(length[order]).searchsorted(line.held_steps))
-    width_cost = float(rates_cost.max() - rates_cost.min()) / 16
-    return float(rates_cost[order[min(rank, len(order) - 1)]]), width_cost or 1.0
+    done = np.cumsum(length[order])
+    asked = line.held_steps * np.array((1.0, 1.0 - _WIDTH_RATIO, 1.0 + _WIDTH_RATIO))
+    price_cost, less_cost, more_cost = rates_cost[order[np.minimum(done.searchsorted(asked), len(order) - 1)]].tolist()
+    least_cost = float(rates_cost[order[-1]] - rates_cost[order[0]]) * _LEAST_WIDTH_RATIO
+    return price_cost, max(more_cost - price_cost, price_cost - less_cost, least_cost) or 1.0

@@ -256,6 +256,20 @@ def test_a_job_says_where_its_data_lies_and_how_long_it_warms_up(tmp_path: Path)
         read_jobs_file(jobs_path(tmp_path, header + LINE.replace("\n", ",60,,250\n")))
 
 
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        (HEADER.replace(",", ";"), "put commas between the cells in place of ';'"),
+        (HEADER.replace("gpus,", "GPUs,"), "write gpus in place of GPUs"),
+        (HEADER.replace("gpus,", ""), "it needs job_id, "),
+    ],
+)
+def test_a_header_without_a_needed_column_tells_what_to_write(tmp_path: Path, header: str, hint: str) -> None:
+    with pytest.raises(UsageProblem) as problem:
+        read_jobs(jobs_path(tmp_path, header + LINE))
+    assert problem.value.hint.startswith(hint)
+
+
 def test_a_link_between_regions_is_read_in_kilowatt_hours(tmp_path: Path) -> None:
     text = FLEET + "[transfer]\ngb_per_s = 0.5\nwh_per_gb = 60\nusd_per_gb = 0.02\n"
     assert read_fleet(fleet_path(tmp_path, text)).link == Link(gb_per_s=0.5, kwh_per_gb=0.06, usd_per_gb=0.02)
@@ -288,6 +302,8 @@ def test_a_column_that_is_not_read_is_said(tmp_path: Path, capsys: pytest.Captur
         (HEADER + LINE.replace(",0,", ",yes,"), "2:54", "'yes' is not 0 or 1"),
         (HEADER + LINE.replace(",DE;FR", ""), "2:56", "7 cells under 8 columns"),
         (HEADER + LINE.replace("night", ""), "2:1", "is empty"),
+        (HEADER + LINE.replace("night", '"night'), "2:1", "a quote that is opened in this line is not closed"),
+        (HEADER + LINE + LINE.replace("night", "n" * 200_000), "3:1", "is no CSV: field larger than field limit"),
     ],
 )
 def test_a_mistake_in_a_file_of_jobs_is_pointed_at(tmp_path: Path, text: str, place: str, what: str) -> None:
