@@ -44,7 +44,7 @@ class SteadyEnv(Env):
     async def sleep_s(self, duration_s: float) -> None:
         ends_at_s = self.now_s() + duration_s
         await super().sleep_s(duration_s)
-        while (left_s := ends_at_s - self.now_s()) > 0:
+        while (left_s := ends_at_s - self.now_s()) > 0:  # noqa: ASYNC110  its clock may stand
             await asyncio.sleep(max(self.STEP_S, left_s / self.speed))
 
     def begin(self) -> None:

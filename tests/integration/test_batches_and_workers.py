@@ -24,7 +24,7 @@ from tests.builders import YEAR_2022_AT_S
 from tests.daemons import a_daemon, got, posted
 from tests.integration.gateway_stand import FakeWorker, Gate, answers, answers_at_once, until
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from tests.integration.gateway_stand import CHAT, FakeWorker, Gate, a_chat
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def text_of(folder: Path, urls: Sequence[str], *, more: str = "", model: str = "llama-3.1-8b", server: str = "") -> str:
