@@ -29,6 +29,7 @@ class SteadyEnv(Env):
     """
 
     STEP_S, LONGEST_STEP_S = 0.005, 0.05
+    SLOW = 60.0  # at a minute a second or less the clock may as well be the machine's, which meters are read by
 
     def __init__(self, *, epoch_s: float, speed: float, seed: int) -> None:
         super().__init__(epoch_s=epoch_s, speed=speed, seed=seed)
@@ -38,7 +39,8 @@ class SteadyEnv(Env):
     def now_s(self) -> float:
         if self._next is not None:
             seen_at_s, self._seen_at_s = self._seen_at_s, self._loop.time()
-            self._counted_s += min(self._seen_at_s - seen_at_s, self.LONGEST_STEP_S)
+            passed_s = self._seen_at_s - seen_at_s
+            self._counted_s += passed_s if self.speed <= self.SLOW else min(passed_s, self.LONGEST_STEP_S)
         return self._epoch_s + self._counted_s * self.speed
 
     async def sleep_s(self, duration_s: float) -> None:

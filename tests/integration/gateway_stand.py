@@ -256,7 +256,7 @@ def last_comment(body: bytes) -> dict[str, str]:
 async def quickest_hang_up_s(
     stand: Stand, gate: Gate, headers: Mapping[str, str] | None = None, **changes: object
 ) -> float:
-    """How long after its client hangs up a call is cancelled at its worker; a busy machine may delay any one of some."""
+    """How long after its client hangs up a call is cancelled at its worker; a busy machine may delay any of some."""
     loop, lasted_s = asyncio.get_running_loop(), []
     for _ in range(HANG_UPS):
         gate.entered.clear()
