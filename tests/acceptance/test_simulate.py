@@ -43,7 +43,7 @@ def slacktide(*arguments: str, folder: Path | None = None) -> subprocess.Complet
         [sys.executable, "-m", "slacktide.main", *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=280,
         cwd=folder,
         check=False,
     )

@@ -46,7 +46,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def slacktide(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=150, cwd=folder, check=False)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=280, cwd=folder, check=False)
 
 
 @pytest.fixture
