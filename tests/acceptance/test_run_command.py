@@ -125,7 +125,7 @@ def test_no_thread_of_its_own_takes_a_signal_that_is_meant_for_the_command() -> 
         assert process.stdout.readline() == "ready\n"
         others = [task for task in Path(f"/proc/{process.pid}/task").iterdir() if task.name != str(process.pid)]
         deaf = [_is_blocked(task, signal.SIGTERM) and _is_blocked(task, signal.SIGCHLD) for task in others]
-        process.communicate("end\n", timeout=60)
+        process.communicate("end\n", timeout=180)
     if not others:
         pytest.skip("numpy begins no threads on a machine with one processor")
     assert all(deaf)

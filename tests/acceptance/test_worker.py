@@ -26,7 +26,7 @@ def test_the_worker_says_where_it_listens_answers_and_ends_on_sigterm() -> None:
             lines.append(line)
         base_url = json.loads("".join(lines))["base_url"]
         body = {"model": "llama-3.1-8b", "prompt": "hello", "max_tokens": 3}
-        answer = requests.post(f"{base_url}/completions", json=body, timeout=60).json()
+        answer = requests.post(f"{base_url}/completions", json=body, timeout=180).json()
         assert answer["usage"]["completion_tokens"] == 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
