@@ -10,12 +10,15 @@ DEMO_VENV ?= .venv-demo
 FOR ?= 60s
 # A third worker fills the time in which tests wait for processes and clocks; long tests are taken from a busy one.
 PYTEST_FLAGS ?= -n 3 --dist worksteal
+# What is compiled is kept for all other tests.
+COMPILED = -k "test_compiled_it or test_compiled_they" \
+	tests/properties/test_compiled_serving.py tests/properties/test_board_loops.py tests/properties/test_piece_loops.py
 BENCHMARKS ?= energy_fit energy_fit_tasks energy_model fleet_planning forecast_savings gateway peers pieces single_job window_search
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help demo check quick install lint types test fast-test fmt docs lock bench clean
+.PHONY: help demo check quick install lint types compiled test fast-test fmt docs lock bench clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -23,7 +26,10 @@ help: ## Show the commands
 demo: $(DEMO_VENV)/.installed ## Install, then run the main job on embedded defaults (FOR=60s)
 	$(DEMO_VENV)/bin/slacktide demo --for $(FOR)
 
-check: lint types test ## Lint, format, types, every test: the command that CI calls
+# While one process checks types, another compiles the simulator's loops, which several tests would else do at once.
+check: $(VENV)/.installed ## Lint, format, types, every test: the command that CI calls
+	$(MAKE) -j 2 -O lint types compiled
+	$(MAKE) test
 
 quick: lint types fast-test ## The fast part of check, for every commit
 
@@ -35,6 +41,9 @@ lint: $(VENV)/.installed
 
 types: $(VENV)/.installed
 	$(VENV)/bin/mypy
+
+compiled: $(VENV)/.installed
+	$(VENV)/bin/pytest $(COMPILED)
 
 test: $(VENV)/.installed
 	$(VENV)/bin/pytest $(PYTEST_FLAGS)
@@ -74,12 +83,13 @@ $(DEMO_VENV)/.installed: requirements.lock pyproject.toml
 
 PIP = python -m pip install --quiet --disable-pip-version-check
 
-# $(1) environment, $(2) lock. The package itself is installed last, without asking any index again.
+# $(1) environment, $(2) lock. The package itself is installed last, without asking any index again. Of two hundred
+# megabytes of Python only what is imported is compiled, when it is.
 define create
 	@test -n "$(PYTHON)" || { echo "Slacktide needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/python" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "this Python has no venv: install it (Debian: apt-get install python3-venv)" >&2; exit 2; }
 	@echo "installing into $(1); the first time takes a minute or so"
 	@$(PYTHON) -m venv $(1)
-	$(1)/bin/$(PIP) --require-hashes --only-binary :all: -r $(2)
+	$(1)/bin/$(PIP) --no-compile --require-hashes --only-binary :all: -r $(2)
 	$(1)/bin/$(PIP) --no-deps --no-build-isolation -e .
 endef

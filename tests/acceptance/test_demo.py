@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 COMMAND = [sys.executable, "-m", "slacktide.main", "demo", "--no-browser"]
-GRACE_S = 60.0
+GRACE_S = 180.0
 
 
 def a_demo(folder: Path, *words: str) -> subprocess.Popen[str]:

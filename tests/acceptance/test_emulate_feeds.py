@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from slacktide.main import app
 from slacktide.terminal import UsageProblem
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
 HOURS = [f"2022-03-01T{hour:02d}:00:00Z" for hour in range(24)]
 
 

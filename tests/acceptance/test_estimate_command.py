@@ -19,7 +19,7 @@ def slacktide(*words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "slacktide.main", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUTF8": "1"},
     )

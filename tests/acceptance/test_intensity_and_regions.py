@@ -17,7 +17,7 @@ from tests.unit.intensity_feeds.builders import an_electricity_maps_forecast, uk
 
 pytestmark = pytest.mark.slow
 
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def slacktide(address: str, *arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "SLACKTIDE_URL": address, "SLACKTIDE_KEY": key, "HTTP_PROXY": "http://127.0.0.1:9"}
     return subprocess.run(
-        [*SLACKTIDE, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*SLACKTIDE, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -33,7 +33,7 @@ def trace(tmp_path: Path) -> Path:
 
 def plan(trace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "slacktide.main", "plan", "--trace", str(trace), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
 def asked(zone: str = "DE", duration: str = "1h", within: str = "6h", at: str = NOON) -> list[str]:

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "slacktide.main", "plan", *arguments]
     files = ["--jobs", str(folder / "jobs.csv"), "--fleet", str(folder / "fleet.toml")]
-    return subprocess.run([*command, *files], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*command, *files], capture_output=True, text=True, timeout=180, check=False)
 
 
 def answer(folder: Path, *lines: str) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def test_half_a_question_and_a_broken_file_end_in_two_lines(folder: Path) -> Non
     assert (broken.returncode, broken.stdout) == (2, "")
     assert "jobs.csv:2:46: power_w_per_gpu: 'much' is not a number of watts from 0" in broken.stderr
     command = [sys.executable, "-m", "slacktide.main", "plan", "--jobs", str(folder / "jobs.csv")]
-    half = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    half = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert (half.returncode, half.stderr.splitlines()[0]) == (2, "slacktide: --jobs needs --fleet")
 
 

@@ -33,7 +33,7 @@ def trace(tmp_path: Path) -> Path:
 
 def plan(trace: Path, *arguments: str, within: str = "6h", at: str = NOON) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "slacktide.main", "plan", "--trace", str(trace), "--at", at, "--within", within]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=180, check=False)
 
 
 def answer(trace: Path, *arguments: str, **when: str) -> dict[str, Any]:
@@ -132,7 +132,11 @@ def test_a_plan_of_a_file_keeps_the_shortest_run(tmp_path: Path) -> None:
         jobs.write_text(f"{header}{columns[0]}\n{job}{columns[1]}\n", encoding="utf-8")
         command = [sys.executable, "-m", "slacktide.main", "plan", "--jobs", str(jobs), "--json"]
         done = subprocess.run(
-            [*command, "--fleet", str(tmp_path / "fleet.toml")], capture_output=True, text=True, timeout=60, check=False
+            [*command, "--fleet", str(tmp_path / "fleet.toml")],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         pieces[name] = [one["start"][11:13] for one in json.loads(done.stdout)["jobs"][0]["segments"]]

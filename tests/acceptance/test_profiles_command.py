@@ -15,7 +15,7 @@ from tests.unit.shaping.measured_rows import a_table
 
 pytestmark = pytest.mark.slow
 
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 
 
 def profiles(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import pytest
 from simulations.scenario_file import load_scenario
 from slacktide.terminal import UsageProblem
 from tests.acceptance.test_import_trace import run
+from tests.builders import HOUR_S, YEAR_2022_AT_S
 from tests.daemons import a_daemon, a_submission, posted, until_state
 
 pytestmark = pytest.mark.slow
@@ -32,11 +33,11 @@ archetype = "solar"
 async def a_past(folder: Path) -> None:
     """Two jobs that end well, one that fails, on the first day of 2022."""
     tables = {"template": [{"name": "sleep", "command": ["sleep", "{seconds}"]}, {"name": "no", "command": ["false"]}]}
-    async with a_daemon(folder, tables) as (_, client):
-        bodies = [a_submission(), a_submission(gpus=2, power="2kW"), a_submission(template="no", arguments={})]
-        for body in bodies:
-            status, job = await posted(client, "/api/v1/jobs", body)
-            assert status == 201, job
+    bodies = [a_submission(), a_submission(gpus=2, power="2kW"), a_submission(template="no", arguments={})]
+    async with a_daemon(folder, tables, epoch_s=YEAR_2022_AT_S + 9 * HOUR_S) as (_, client):
+        answers = [await posted(client, "/api/v1/jobs", body) for body in bodies]
+        assert [status for status, _ in answers] == [201] * 3, answers
+        for _, job in answers:
             await until_state(client, job["id"], "succeeded", "failed")
 
 

@@ -21,7 +21,7 @@ def reproduce(*arguments: str | Path, data: Path | None = None) -> subprocess.Co
         [sys.executable, "-m", "slacktide.main", "reproduce", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         env={**os.environ, "SLACKTIDE_DATA": str(data or data_folder())},
         check=False,
     )

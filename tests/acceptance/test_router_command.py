@@ -144,7 +144,7 @@ router = "{tmp_path / "router.json"}"
         [sys.executable, "-m", "slacktide.main", "serve", "-c", str(settings)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUTF8": "1"},
     )

@@ -24,7 +24,7 @@ NOWHERE = ["--within", "2h", "--duration", "1h", "--zone", "NOWHERE"]
 
 def slacktide_run(*arguments: str, **said: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*SLACKTIDE, *arguments], capture_output=True, text=True, timeout=60, check=False, input=said.get("stdin")
+        [*SLACKTIDE, *arguments], capture_output=True, text=True, timeout=120, check=False, input=said.get("stdin")
     )
 
 
@@ -76,7 +76,9 @@ def test_a_dry_run_starts_nothing_and_prints_the_plan(tmp_path: Path) -> None:
     done = slacktide_run(*asked, "--", "touch", str(tmp_path / "started"))
 
     plan = json.loads(done.stdout)
-    assert plan["baseline_emissions_gco2e"] == pytest.approx(0.7 * 250.0, rel=0.01)
+    assert plan["baseline_emissions_gco2e"] == pytest.approx(
+        0.7 * 250.0, rel=0.05
+    )  # less by each second that it took to begin
     assert plan["emissions_gco2e"] == pytest.approx(70.0)
     assert (plan["zone"], plan["rung"]) == ("DE", "live")
     assert not (tmp_path / "started").exists()
@@ -110,7 +112,7 @@ def test_a_signal_is_passed_on_and_the_command_may_end_as_it_likes(number: signa
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.stdout.read() == "told\n"
-        assert process.wait(10) == 9
+        assert process.wait(60) == 9
 
 
 def test_no_thread_of_its_own_takes_a_signal_that_is_meant_for_the_command() -> None:
@@ -123,7 +125,7 @@ def test_no_thread_of_its_own_takes_a_signal_that_is_meant_for_the_command() -> 
         assert process.stdout.readline() == "ready\n"
         others = [task for task in Path(f"/proc/{process.pid}/task").iterdir() if task.name != str(process.pid)]
         deaf = [_is_blocked(task, signal.SIGTERM) and _is_blocked(task, signal.SIGCHLD) for task in others]
-        process.communicate("end\n", timeout=30)
+        process.communicate("end\n", timeout=180)
     if not others:
         pytest.skip("numpy begins no threads on a machine with one processor")
     assert all(deaf)
@@ -143,6 +145,6 @@ def test_a_signal_before_the_start_ends_it_and_starts_nothing(tmp_path: Path) ->
         while "planned" not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         assert "Traceback" not in process.stderr.read()
     assert not (tmp_path / "started").exists()

@@ -67,7 +67,7 @@ def test_every_command_shown_works(example: Example, served: tuple[Path, dict[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout + done.stderr  # the hour decides whether a job waits: `no such jobs` goes to stderr

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def slacktide(*arguments: str, folder: Path | None = None) -> subprocess.Complet
         [sys.executable, "-m", "slacktide.main", *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=280,
         cwd=folder,
         check=False,
     )
@@ -143,8 +143,8 @@ def test_a_users_mistake_is_two_lines_and_exit_code_2(tmp_path: Path, arguments:
     assert len(done.stderr.splitlines()) == 2
 
 
-def judged(folder: Path) -> tuple[dict[str, Any], float]:
-    """The results of the large example, and the seconds it took."""
+def judged(folder: Path) -> tuple[dict[str, Any], resource.struct_rusage]:
+    """The results of the large example, and what it used of the machine: alone, whatever was run before it."""
     for name in (
         "carbon/avg_2022_hourly_34zones.csv.gz",
         "llm_requests/azure_2023_conv_1h.csv.gz",
@@ -153,23 +153,25 @@ def judged(folder: Path) -> tuple[dict[str, Any], float]:
         real_data(name)
     text = (EXAMPLES / "azure-conv-philly-de2022.toml").read_text()
     (folder / "judged.toml").write_text(text.replace("../../shared/data", str(data_folder())))
-    began_s = time.perf_counter()
-    done = slacktide("simulate", "judged.toml", "--json", "-", folder=folder)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), time.perf_counter() - began_s
+    command = [sys.executable, "-m", "slacktide.main", "simulate", "judged.toml", "--json", "result.json"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return json.loads((folder / "result.json").read_text()), used
 
 
 @pytest.mark.slow
 def test_an_hour_of_chat_and_five_hundred_jobs_on_64_gpus_miss_nothing_that_running_at_once_would_meet(
     tmp_path: Path,
 ) -> None:
-    plain, took_s = judged(tmp_path)
+    plain, used = judged(tmp_path)
     assert plain["deadline_misses_baseline_met"] == 0
     for side in (plain["baseline"], plain["policy"]):
         assert (side["jobs"], side["requests"]) == (500, 19366)
         assert side["unpriced_kwh"] == 0
-    assert took_s < 60
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1024 * 1024  # KiB
+    assert used.ru_utime + used.ru_stime < 60  # seconds of processors: a busy machine takes longer by the clock
+    assert used.ru_maxrss < 1024 * 1024  # KiB
 
 
 @pytest.mark.slow

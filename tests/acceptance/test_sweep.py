@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def slacktide(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=150, cwd=folder, check=False)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=280, cwd=folder, check=False)
 
 
 @pytest.fixture
@@ -54,17 +55,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
-def test_a_killed_sweep_goes_on_where_it_was_and_says_the_same(folder: Path) -> None:
-    journal = folder / "killed" / "runs.jsonl"
+def kill_in_the_middle(folder: Path) -> None:
     with subprocess.Popen(
         command(*SWEEP, "--out", "killed"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        said = next(line for line in process.stderr if line.startswith("3 of 8"))
+        next(line for line in process.stderr if line.startswith("3 of 8"))
         process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL, said
-    kept = journal.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_where_it_was_and_says_the_same(folder: Path) -> None:
+    journal = folder / "killed" / "runs.jsonl"
+    for _ in range(5):  # a sweep may be faster than the kill
+        shutil.rmtree(folder / "killed", ignore_errors=True)
+        kill_in_the_middle(folder)
+        kept = journal.read_bytes()
+        if kept.count(b"\n") < 8:
+            break
     assert 3 <= kept.count(b"\n") < 8
     journal.write_bytes(kept + b'{"key": "torn')
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,14 +36,22 @@ span_s = "1d"
 """
 
 
+def a_free_port() -> int:
+    """Below those that the system gives away by itself, so that nobody is given it before the cluster listens."""
+    first = 20_000 + os.getpid() % 8000
+    for port in range(first, first + 1000):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no free port from {first} on")
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A cluster of two cores that stands somewhere else than the scenario."""
     # Ray's sockets have names of at most 107 characters, too few for a folder of pytest's.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{a_free_port()}"
     started = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"),
         *("--port", address.rpartition(":")[2], "--node-ip-address", "127.0.0.1", "--temp-dir", str(folder)),
@@ -57,7 +67,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield address
         finally:
             head.terminate()
-            head.wait(30)
+            head.wait(120)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -235,7 +235,7 @@ class Asking:
 
     def _ask(self, case: Case[Any], *, but_for: list[CheckFunction]) -> None:
         headers = {"Authorization": f"Bearer {KEY}"}
-        answer = case.call(base_url=self._base_url, session=self._session, headers=headers, timeout=10.0)
+        answer = case.call(base_url=self._base_url, session=self._session, headers=headers, timeout=60.0)
         self.statuses[case.operation.label].add(answer.status_code)
         try:
             case.validate_response(answer, excluded_checks=but_for)

@@ -54,7 +54,7 @@ STEPS_S = {Own.ELECTRICITY_MAPS: HOUR_S, Own.WATTTIME: 300.0, Own.UK_CARBON: 180
 ROUNDING_GCO2E_PER_KWH = {Own.ELECTRICITY_MAPS: 0.5, Own.WATTTIME: 0.05 * 0.4536, Own.UK_CARBON: 0.5}
 
 
-def a_feed(own: Own, server: Emulator, *, timeout_s: float = 5.0) -> Feed:
+def a_feed(own: Own, server: Emulator, *, timeout_s: float = 30.0) -> Feed:
     match own:
         case Own.ELECTRICITY_MAPS:
             return ElectricityMaps("any", base_url=server.root, timeout_s=timeout_s)
@@ -64,7 +64,7 @@ def a_feed(own: Own, server: Emulator, *, timeout_s: float = 5.0) -> Feed:
             return UKCarbon(base_url=server.root, timeout_s=timeout_s)
 
 
-async def a_forecast(own: Own, faults: Faults, *, zone: str = "", timeout_s: float = 5.0) -> IntensitySeries:
+async def a_forecast(own: Own, faults: Faults, *, zone: str = "", timeout_s: float = 30.0) -> IntensitySeries:
     async with a_served_trace(faults=faults) as server:
         feed = a_feed(own, server, timeout_s=timeout_s)
         return await asyncio.to_thread(feed.forecast, zone or ZONES[own], NOON_S)

@@ -308,7 +308,7 @@ async def test_watttime_reads_its_address_from_the_environment(watttime: Any) ->
         environment = os.environ | {"WATTTIME_API_URL": server.root}
         command = [sys.executable, "-c", script]
         done = await asyncio.to_thread(
-            subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60, check=False
+            subprocess.run, command, env=environment, capture_output=True, text=True, timeout=180, check=False
         )
     assert done.stdout.strip() == "288", done.stderr
 

@@ -34,7 +34,7 @@ FAKE_NVML = ROOT / "tests" / "integration" / "nvml_of_a_file"
 TOKEN = "a-token-of-32-characters-and-more"
 ENVIRONMENT = {"AGENT_TOKEN": TOKEN}
 WATTS = 400.0
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -94,7 +94,7 @@ def tables(worker_url: str, agent_url: str, *devices: str) -> dict[str, Any]:
     return {
         "worker": [{**worker, "agent": "gpu1", "devices": list(devices)}],
         "agent": [{"name": "gpu1", "url": agent_url, "token_env": "AGENT_TOKEN"}],
-        "telemetry": {"sample_s": 0.2, "stale_s": 3},
+        "telemetry": {"sample_s": 0.2, "stale_s": 5},
     }
 
 

@@ -36,8 +36,8 @@ def settings(folder: Path, state: Path) -> Path:
     return path
 
 
-async def submitted(client: aiohttp.ClientSession, count: int) -> list[str]:
-    answers = [await posted(client, "/api/v1/jobs", a_submission()) for _ in range(count)]
+async def submitted(client: aiohttp.ClientSession, count: int, **fields: str) -> list[str]:
+    answers = [await posted(client, "/api/v1/jobs", a_submission(**fields)) for _ in range(count)]
     return [job["id"] for _, job in answers]
 
 
@@ -52,7 +52,7 @@ async def uploaded(client: aiohttp.ClientSession) -> str:
 async def test_what_was_acknowledged_before_the_copy_is_there_after_it_is_put_back(tmp_path: Path) -> None:
     state, copy = tmp_path / "state", tmp_path / "copy"
     async with a_daemon(state) as (_, client):
-        done, file_id = await submitted(client, 1), await uploaded(client)
+        done, file_id = await submitted(client, 1, within="2h"), await uploaded(client)
         await until_state(client, done[0], "succeeded")
         before = await submitted(client, 5)
         going_on = asyncio.create_task(submitted(client, 40))
@@ -78,7 +78,7 @@ async def test_what_was_acknowledged_before_the_copy_is_there_after_it_is_put_ba
 async def test_a_copy_leaves_what_belongs_to_a_life_of_the_daemon(tmp_path: Path) -> None:
     state, copy = tmp_path / "state", tmp_path / "copy"
     async with a_daemon(state) as (_, client):
-        running = await submitted(client, 1)
+        running = await submitted(client, 1, within="2h")
         await until_state(client, running[0], "succeeded")
         await asyncio.to_thread(backup, copy, settings(tmp_path, state))
     names = {path.name for path in copy.rglob("*")}

@@ -74,7 +74,8 @@ async def test_what_was_spent_is_known_after_a_restart_in_grams_and_kilowatt_hou
     limits = {"kwh": 1.5, "gco2e": 1e6, "per": "month"}
     async with a_daemon(tmp_path, tables(**limits)) as (_, client):
         _, job = await posted(client, "/api/v1/jobs", red(within="90m", arguments={"seconds": "1.0"}))
-        await until_state(client, job["id"], "succeeded")
+        done = await until_state(client, job["id"], "succeeded")
+        ran_h = (parse_instant_s(done["ended_at"]) - parse_instant_s(done["started_at"])) / HOUR_S
         _, before = await got(client, "/api/v1/budgets")
         assert [one["planned"] for one in before["data"]] == [0, 0]
 
@@ -85,7 +86,7 @@ async def test_what_was_spent_is_known_after_a_restart_in_grams_and_kilowatt_hou
         grams, energy = after["data"]
         assert [one["planned"] for one in after["data"]] == [0, 0]
         assert energy["settled"] == pytest.approx(before["data"][1]["settled"])
-        assert 0.5 < energy["settled"] < 1.5
+        assert 0.5 < energy["settled"] < ran_h + 0.1  # at a kilowatt; a busy machine takes longer to end it
         assert grams["settled"] == pytest.approx(before["data"][0]["settled"], rel=0.05)
         assert (status, answer["error"]["param"]) == (422, "budget")
         assert (await got(client, "/api/v1/budgets?tenant=blue"))[1]["data"] == []

@@ -8,15 +8,16 @@ import pytest
 from scheduler.daemon.app import PLANNERS, StateFolderInUseError
 from scheduler.engine import Engine
 from scheduler.journal import decode, replay
-from scheduler.quantities import parse_instant_s
+from scheduler.quantities import format_instant, parse_instant_s
+from tests.builders import HOUR_S, YEAR_2022_AT_S
 from tests.daemons import a_daemon, a_submission, got, posted, until, until_state
 
 pytestmark = pytest.mark.slow
 
 
 async def test_a_job_waits_for_the_clean_hours_runs_there_and_its_saving_is_in_the_account(tmp_path: Path) -> None:
-    async with a_daemon(tmp_path) as (_, client):
-        status, job = await posted(client, "/api/v1/jobs", a_submission(within="16h"))
+    async with a_daemon(tmp_path, epoch_s=YEAR_2022_AT_S + 6 * HOUR_S) as (_, client):
+        status, job = await posted(client, "/api/v1/jobs", a_submission(within="10h"))
         assert status == 201
         assert parse_instant_s(job["plan"]["start"]) > parse_instant_s(job["submitted_at"]) + 3 * 3600
 
@@ -80,10 +81,10 @@ async def test_a_repeated_submission_with_its_key_is_the_same_job_and_another_bo
 async def test_a_repeated_submission_is_answered_even_when_it_would_be_too_late_by_now(tmp_path: Path) -> None:
     async with a_daemon(tmp_path) as (daemon, client):
         key = {"Idempotency-Key": "once"}
-        deadline = {"within": "", "deadline": "2022-01-01T05:00Z"}
+        deadline = {"within": "", "deadline": "2022-01-01T03:00Z"}
         _, first = await posted(client, "/api/v1/jobs", a_submission(**deadline), **key)
         await until_state(client, first["id"], "succeeded")
-        await until(lambda: daemon.runner.now_s() > parse_instant_s("2022-01-01T05:00Z"))
+        await until(lambda: daemon.runner.now_s() > parse_instant_s("2022-01-01T03:00Z"))
 
         again = await posted(client, "/api/v1/jobs", a_submission(**deadline), **key)
 
@@ -145,7 +146,7 @@ async def test_a_failing_command_fails_the_job_with_its_exit_code(
 
 
 async def test_jobs_that_do_not_fit_together_run_one_after_another(tmp_path: Path) -> None:
-    async with a_daemon(tmp_path) as (_, client):
+    async with a_daemon(tmp_path, speed=1.0) as (_, client):
         jobs = [(await posted(client, "/api/v1/jobs", a_submission(gpus=2, within="6h")))[1] for _ in range(3)]
 
         _, plan = await got(client, "/api/v1/plan")
@@ -169,18 +170,30 @@ async def test_a_daemon_that_comes_back_finds_the_run_it_left_and_starts_nothing
     assert marks.read_text() == "run\n"
 
 
+def clean_by_turns(folder: Path) -> Path:
+    """Two days whose hours are clean three by three, from a day before the daemon's first instant."""
+    path = folder / "grid.csv"
+    rows = [
+        f"{format_instant(YEAR_2022_AT_S + hour * HOUR_S)},SUN,{100 if hour // 3 % 2 == 0 else 500}"
+        for hour in range(-24, 48)
+    ]
+    path.write_text("\n".join(["timestamp,zone,gco2e_per_kwh", *rows]) + "\n", "utf-8")
+    return path
+
+
 async def test_an_interruptible_job_is_paused_in_the_dirty_hours_and_resumed_where_it_was(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     script = f'echo "$SLACKTIDE_RESUME $SLACKTIDE_ATTEMPT" >> {seen}; sleep 3600 & wait'
-    tables = {"template": [{"name": "train", "command": ["sh", "-c", f"trap 'exit 0' TERM; {script}"]}]}
+    template = {"name": "train", "command": ["sh", "-c", f"trap 'exit 0' TERM; {script}"]}
+    feed = {"kind": "trace", "zones": ["SUN"], "file": str(clean_by_turns(tmp_path)), "poll_s": 600}
     body = a_submission(
         template="train",
         arguments={},
-        duration="10h",
-        within="40h",
+        duration="4h",
+        within="9h",
         interruptible={"checkpoint": "1m", "restore": "1m"},
     )
-    async with a_daemon(tmp_path / "state", tables) as (_, client):
+    async with a_daemon(tmp_path / "state", {"template": [template], "feed": [feed]}) as (_, client):
         _, job = await posted(client, "/api/v1/jobs", body)
         assert len(job["plan"]["segments"]) == 2
 
@@ -222,7 +235,8 @@ async def test_an_attempt_that_was_started_in_another_life_of_the_database_is_lo
     tmp_path: Path,
 ) -> None:
     async with a_daemon(tmp_path) as (daemon, client):
-        _, job = await posted(client, "/api/v1/jobs", a_submission(within="6h"))
+        later = format_instant(daemon.runner.now_s() + 2 * HOUR_S)
+        _, job = await posted(client, "/api/v1/jobs", a_submission(earliest_start=later, within="6h"))
         (tmp_path / "runs" / "runs" / f"slacktide-{job['id']}-1").mkdir(parents=True)
 
         done = await until_state(client, job["id"], "succeeded")
@@ -272,7 +286,9 @@ async def test_a_batch_for_a_worker_whose_model_has_no_profile_says_how_long_it_
 async def test_jobs_beside_each_other_see_different_gpus(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     region = {"name": "here", "zone": "SUN", "gpus": 3, "pue": 1.0, "devices": ["0", "1", "GPU-abc"]}
-    command = ["sh", "-c", f"echo $CUDA_VISIBLE_DEVICES >> {seen}; sleep 0.5"]
+    # Neither ends before both have begun: a GPU that is free again may be given anew.
+    until_both = f"while [ $(wc -l < {seen}) -lt 2 ]; do sleep 0.02; done"
+    command = ["sh", "-c", f"echo $CUDA_VISIBLE_DEVICES >> {seen}; {until_both}"]
     tables = {"region": [region], "template": [{"name": "sleep", "command": command}]}
     async with a_daemon(tmp_path / "state", tables) as (_, client):
         body = a_submission(arguments={}, duration="1h", within="90m")

@@ -102,7 +102,7 @@ async def test_feeds_that_hang_keep_no_job_and_no_question_waiting(tmp_path: Pat
         try:
             polling = asyncio.create_task(daemon.poller.poll())
             await asyncio.sleep(0.1)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(50):  # the feeds hang for a minute
                 _, job = await posted(client, "/api/v1/jobs", a_submission(within="2h"))
                 await until_state(client, job["id"], "succeeded")
         finally:

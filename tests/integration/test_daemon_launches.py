@@ -13,7 +13,7 @@ import pytest
 from scheduler.daemon.app import Daemon
 from scheduler.quantities import parse_instant_s
 from tests.builders import HOUR_S
-from tests.daemons import a_daemon, got, until, until_state
+from tests.daemons import PATIENCE_S, a_daemon, got, until, until_state
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +52,7 @@ async def until_clock(daemon: Daemon, at_s: float) -> None:
 async def test_a_tick_is_submitted_once_and_runs_once_in_the_clean_hours(tmp_path: Path) -> None:
     async with a_daemon(tmp_path, a_launch(tmp_path), epoch_s=MORNING_AT_S) as (daemon, client):
         await until_clock(daemon, MORNING_AT_S + HOUR_S)
+        await until_launched(client, NIGHTLY)
         (submitted,) = await jobs_of(client)
         assert submitted["id"] == NIGHTLY
         assert submitted["earliest_start"] >= "2022-06-01T06:00:00Z"
@@ -60,7 +61,8 @@ async def test_a_tick_is_submitted_once_and_runs_once_in_the_clean_hours(tmp_pat
         done = await until_state(client, NIGHTLY, "succeeded")
 
         # The synthetic sun stands highest at 13:00.
-        assert "2022-06-01T10:00" < done["started_at"] < "2022-06-01T15:00"
+        assert "2022-06-01T10:00" < submitted["plan"]["start"] < "2022-06-01T15:00"
+        assert done["started_at"] > "2022-06-01T10:00"
         assert marks(tmp_path) == [f"{NIGHTLY} 1"]
         _, account = await got(client, "/api/v1/savings")
         assert account["savings_ratio"] > 0.2
@@ -68,7 +70,7 @@ async def test_a_tick_is_submitted_once_and_runs_once_in_the_clean_hours(tmp_pat
 
 async def test_a_restart_while_the_launch_waits_and_another_after_it_ran_start_nothing_twice(tmp_path: Path) -> None:
     async with a_daemon(tmp_path, a_launch(tmp_path), epoch_s=MORNING_AT_S) as (daemon, client):
-        await until_clock(daemon, MORNING_AT_S + HOUR_S)
+        await until_launched(client, NIGHTLY)
         assert [job["state"] for job in await jobs_of(client)] == ["waiting"]
 
     async with a_daemon(tmp_path, a_launch(tmp_path), epoch_s=MORNING_AT_S + 1.5 * HOUR_S) as (_, client):
@@ -102,6 +104,8 @@ async def test_a_tick_missed_while_the_daemon_was_down_is_caught_up_for_so_long(
     tables = a_launch(tmp_path, catch_up_s=catch_up)
     async with a_daemon(tmp_path, tables, epoch_s=MORNING_AT_S + 1.5 * HOUR_S) as (daemon, client):
         await until_clock(daemon, MORNING_AT_S + 2.5 * HOUR_S)
+        if launched:
+            await until_launched(client, NIGHTLY)
         assert len(await jobs_of(client)) == launched
 
 
@@ -117,6 +121,7 @@ async def test_a_night_in_which_the_clocks_change_launches_once(tmp_path: Path, 
     tables = a_launch(tmp_path, cron="30 2 * * *", timezone="Europe/Berlin", within_s="1h", catch_up_s="1h")
     async with a_daemon(tmp_path, tables, epoch_s=midnight_at_s) as (daemon, client):
         await until_clock(daemon, midnight_at_s + 3.5 * HOUR_S)
+        await until_launched(client, key)
         assert [job["id"] for job in await jobs_of(client)] == [key]
         await until_state(client, key, "succeeded")
         assert marks(tmp_path) == [f"{key} 1"]
@@ -127,13 +132,13 @@ async def test_a_launch_on_more_or_fewer_gpus_is_told_how_many_it_has(tmp_path: 
     # Twice as fast on two GPUs, in a bit more than an hour: on one it would be late.
     tables = a_launch(tmp_path, command=command, elastic="1:0.4,2:1", gpus=2, within_s="90m")
     async with a_daemon(tmp_path, tables, epoch_s=MORNING_AT_S) as (_, client):
-        done = await until_state_of_a_launch(client)
+        await until_launched(client, NIGHTLY)
+        done = await until_state(client, NIGHTLY, "succeeded")
         assert (done["elastic"][0], done["run_gpus"]) == ({"gpus": 1, "speed": 0.4}, 2)
         assert marks(tmp_path) == ["2"]
 
 
-async def until_state_of_a_launch(client: aiohttp.ClientSession) -> Any:
-    async with asyncio.timeout(30):
-        while NIGHTLY not in {job["id"] for job in await jobs_of(client)}:  # noqa: ASYNC110
+async def until_launched(client: aiohttp.ClientSession, key: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while key not in {job["id"] for job in await jobs_of(client)}:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    return await until_state(client, NIGHTLY, "succeeded")

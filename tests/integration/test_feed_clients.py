@@ -54,16 +54,16 @@ def until() -> Iterator[threading.Event]:
 
 
 def a_transport(service: Service, **how: Any) -> Transport:
-    return Transport("test", service.base_url, **{"timeout_s": 5.0, **how})
+    return Transport("test", service.base_url, **{"timeout_s": 30.0, **how})
 
 
 def an_electricity_maps(service: Service) -> ElectricityMaps:
-    return ElectricityMaps("secret", base_url=service.base_url, timeout_s=5.0)
+    return ElectricityMaps("secret", base_url=service.base_url, timeout_s=30.0)
 
 
 def a_watttime(service: Service, clock: list[float] | None = None) -> WattTime:
     seconds = clock if clock is not None else [0.0]
-    return WattTime("user", "päss", base_url=service.base_url, timeout_s=5.0, clock=lambda: seconds[0])
+    return WattTime("user", "päss", base_url=service.base_url, timeout_s=30.0, clock=lambda: seconds[0])
 
 
 # -- the transport --------------------------------------------------------------------------------------------------
@@ -107,10 +107,11 @@ def test_a_silence_ends_with_the_time_out_and_is_not_repeated(service: Service, 
     assert len(service.asked) == 1
 
 
+@pytest.mark.slow
 def test_a_service_that_drips_bytes_is_one_that_hangs(service: Service, until: threading.Event) -> None:
     service.will(drips(until))
-    with pytest.raises(FeedUnreachableError, match=r"took longer than 0\.2 s"):
-        a_transport(service, timeout_s=0.1).get(CALL, "DE")
+    with pytest.raises(FeedUnreachableError, match=r"took longer than 1 s"):
+        a_transport(service, timeout_s=0.5).get(CALL, "DE")
 
 
 @pytest.mark.slow
@@ -266,7 +267,7 @@ def test_many_threads_log_in_once(service: Service) -> None:
     feed = a_watttime(service)
     with ThreadPoolExecutor(8) as pool:
         for result in [pool.submit(feed.forecast, "CAISO_NORTH", NOW_S) for _ in range(16)]:
-            assert result.result(timeout=10).at(NOW_S - 600) > 0
+            assert result.result(timeout=60).at(NOW_S - 600) > 0
     assert sum(asked.path == "/login" for asked in service.asked) == 1
 
 

@@ -43,8 +43,10 @@ async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.Monk
         writer.close()
 
 
+@pytest.mark.slow
 async def test_a_connection_that_has_been_used_may_stay_silent_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_FIRST_REQUEST_S", 0.02)
+    # Time enough for the first request on a busy machine, and no more than that.
+    monkeypatch.setattr(listener, "_FIRST_REQUEST_S", 0.75)
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with a_stand(FakeWorker()) as stand:
         reader, writer = await connected(stand.base_url)
@@ -52,7 +54,7 @@ async def test_a_connection_that_has_been_used_may_stay_silent_longer(monkeypatc
             writer.write(request)
             assert await asyncio.wait_for(reader.readuntil(b'{"status":"alive"}'), SOON_S)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(reader.read(1), 0.05)
+                await asyncio.wait_for(reader.read(1), 0.8)
         writer.close()
 
 

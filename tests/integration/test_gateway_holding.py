@@ -61,34 +61,37 @@ async def test_a_new_forecast_moves_the_hour() -> None:
         assert (await asyncio.wait_for(call, SOON_S)).status == 200
 
 
+def arrived_at_s(stand: Stand) -> float:
+    """When the gateway had the call that was answered."""
+    (use,) = stand.uses.kept
+    return use.at_once_at_s
+
+
 async def test_a_deadline_alone_marks_a_request_as_deferrable_and_limits_the_hold() -> None:
     async with a_stand(FakeWorker()) as stand:
-        arrived_s = stand.env.now_s()
         await stand.chat(stream=True, metadata={"slacktide_deadline": "60s"})
     ((region, _, duration_s, release_by_s),) = stand.clean_hours.asked
     assert region == "here"
     # A minute, less the first guess of the service time (2 s) and the margin (5 s).
-    assert release_by_s - arrived_s == pytest.approx(53.0, abs=1.0)
+    assert release_by_s - arrived_at_s(stand) == pytest.approx(53.0, abs=0.001)
     assert duration_s == pytest.approx(2.0)
 
 
 async def test_a_plain_call_is_never_held_past_the_patience_of_its_client() -> None:
     async with a_stand(FakeWorker()) as stand:
-        arrived_s = stand.env.now_s()
-        stand.clean_hours.release_at = arrived_s + 5 * HOUR_S
+        stand.clean_hours.release_at = stand.env.now_s() + 5 * HOUR_S
         # Seven of these seconds are service and margin.
         reply = await stand.chat({"x-slacktide-deadline": "6h", "x-stainless-read-timeout": "7.1"})
     assert reply.status == 200
-    assert stand.clean_hours.asked[0][3] - arrived_s == pytest.approx(0.1, abs=0.09)
+    assert stand.clean_hours.asked[0][3] - arrived_at_s(stand) == pytest.approx(0.1, abs=0.001)
     assert float(reply.headers["x-slacktide-held-ms"]) >= 90
 
 
 async def test_a_plain_call_that_names_no_patience_gets_the_configured_one() -> None:
     shaping = ShapingSettings(interactive_hold_s=0.0, flex_deadline_s=100.0)
     async with a_stand(FakeWorker(), shaping=shaping) as stand:
-        arrived_s = stand.env.now_s()
         await stand.chat({"x-slacktide-deadline": "6h"})
-    assert stand.clean_hours.asked[0][3] - arrived_s == pytest.approx(93.0, abs=1.0)
+    assert stand.clean_hours.asked[0][3] - arrived_at_s(stand) == pytest.approx(93.0, abs=0.001)
 
 
 def a_stream(stand: Stand, headers: dict[str, str]) -> AbstractAsyncContextManager[ClientResponse]:
@@ -180,7 +183,7 @@ async def test_an_interactive_call_is_not_held_past_the_patience_of_its_client()
     async with a_stand(FakeWorker(), shaping=shaping) as stand:
         reply = await stand.chat({"x-stainless-read-timeout": "6"})  # seven seconds are service and margin
     assert reply.status == 200
-    assert float(reply.headers["x-slacktide-held-ms"]) < 1000
+    assert float(reply.headers["x-slacktide-held-ms"]) < 6000  # of the thirty seconds that it may be held
 
 
 @pytest.mark.slow
@@ -193,4 +196,4 @@ async def test_the_adaptive_rule_holds_once_it_knows_its_worker_and_the_grid() -
         for _ in range(3):
             last = await stand.chat()
     assert first.headers["x-slacktide-held-ms"] == "0"
-    assert 100 <= float(last.headers["x-slacktide-held-ms"]) < 1000
+    assert float(last.headers["x-slacktide-held-ms"]) >= 100

@@ -111,6 +111,16 @@ def answered_in(state: Path, batch_id: str) -> set[int]:
     return {number for line in lines if (number := number_of(line)) is not None}
 
 
+def until_more_than(lines: int, asked: Asked) -> None:
+    """A life in which no line was answered could ask none again."""
+    clock = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.005)):
+        if len(asked.numbers) > min(lines, LINES - 1):
+            return
+        clock.wait(0.005)
+    raise AssertionError("the daemon asks for no more lines")
+
+
 def client_of(daemon: Lives) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{daemon.address}/v1", api_key="unused")
 
@@ -126,6 +136,7 @@ def test_kill_9_in_the_middle_of_a_batch_loses_no_line_and_asks_no_answered_one_
             batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
         kills: list[tuple[set[int], int]] = []  # the lines answered by then, and how many had been asked
         for _ in range(KILLS):
+            until_more_than(len(asked.numbers) + LINES_AT_ONCE, asked)
             clock.wait(draw.uniform(0.02, LONGEST_LIFE_S))
             assert daemon.end(signal.SIGKILL) == -signal.SIGKILL, "".join(daemon.said)[-3000:]
             kills.append((answered_in(tmp_path / "state", batch.id), len(asked.numbers)))

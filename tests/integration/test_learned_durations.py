@@ -48,7 +48,7 @@ async def test_a_job_is_planned_with_what_runs_of_its_label_took_before_the_rest
 async def test_what_the_past_asks_for_refuses_nobody(tmp_path: Path) -> None:
     nine_nights(tmp_path)
     busy = {"region": [{"name": "here", "zone": "SUN", "gpus": 1, "pue": 1.0}]}
-    async with a_daemon(tmp_path, busy) as (_, client):
+    async with a_daemon(tmp_path, busy, speed=1.0) as (_, client):
         first = a_submission(arguments={"seconds": "30"}, duration="30m", within="31m")
         status, _ = await posted(client, "/api/v1/jobs", first)
         assert status == 201

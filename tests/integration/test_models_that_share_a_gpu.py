@@ -104,7 +104,8 @@ async def test_two_busy_models_are_all_answered_and_never_both_awake() -> None:
     watch = Watch()
     async with one_gpu(watch) as urls, a_front(before(urls)) as stand:
         await both_ready(stand, urls)
-        calls = []
+        calls, loop = [], asyncio.get_running_loop()
+        began_s = loop.time()
         for number in range(40):
             calls.append(stand.call(model=(MODEL, OTHER)[number % 2], max_tokens=200))
             await asyncio.sleep(0.03)
@@ -112,7 +113,8 @@ async def test_two_busy_models_are_all_answered_and_never_both_awake() -> None:
         assert [reply.status for reply in replies] == [200] * 40
         assert not watch.were_two_awake
         swaps = sum(order == "wake" for _, order in watch.orders)
-        assert 1 <= swaps <= 12  # turns of 0.3 s or so, not a swap for each request
+        # Turns of 0.3 s or more, not a swap for each request.
+        assert 1 <= swaps <= (loop.time() - began_s) / QUICK.stay_s + 1
 
 
 @pytest.mark.slow
@@ -157,7 +159,7 @@ async def test_a_worker_that_refuses_to_sleep_does_not_keep_the_other_from_servi
         asleep = dataclasses.replace(before(urls), worker=(before(urls).worker[0], refusing))
         async with a_front(asleep) as stand:
             failed = {"worker": broken.url, "order": "sleep", "outcome": "failed"}
-            await until(lambda: stand.count("slacktide_worker_sleep_orders_total", **failed) == 1)
+            await until(lambda: stand.count("slacktide_worker_sleep_orders_total", **failed) >= 1)
             assert (await asyncio.wait_for(stand.chat(max_tokens=5), SOON_S)).status == 200
 
 

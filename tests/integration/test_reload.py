@@ -25,7 +25,7 @@ from tests.integration.gateway_stand import CHAT, FakeWorker, Gate, a_chat
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 RUN = CliRunner()
 
 

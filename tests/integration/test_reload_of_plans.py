@@ -17,7 +17,7 @@ from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.quantities import parse_instant_s
 from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S
 from tests.contracts.test_openai_client_model_pool import LARGE, SMALL
-from tests.daemons import a_daemon, a_submission, got, posted, settings_of, until, until_state
+from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, settings_of, until, until_state
 from tests.integration import test_daemon_model_pool as model_pools
 from tests.integration import test_learned_durations as learned
 from tests.integration import test_sleeping_workers as sleepers
@@ -49,10 +49,12 @@ async def test_a_launch_that_comes_is_submitted_and_one_that_leaves_still_runs_w
     async with a_daemon(tmp_path, speed=60.0) as (daemon, client):
         await reload(daemon, tmp_path, a_launch(tmp_path))
         await until(lambda: daemon.runner.engine.placement(MIDNIGHT) is not None)
-        before = daemon.runner.engine.placement(MIDNIGHT)
+        before_h = planned_h(daemon, MIDNIGHT)
         await reload(daemon, tmp_path, {})
-        daemon.runner.post(Tick(at_s=daemon.env.now_s(), replan=True))
-        assert daemon.runner.engine.placement(MIDNIGHT) == before
+        told_at_s = daemon.env.now_s()
+        daemon.runner.post(Tick(at_s=told_at_s, replan=True))
+        await until(lambda: daemon.runner.engine.plan().made_at_s >= told_at_s)
+        assert planned_h(daemon, MIDNIGHT) == pytest.approx(before_h)
         async with client.post(f"/api/v1/jobs/{MIDNIGHT}/cancel") as answer:
             assert answer.status == 200
         await reload(daemon, tmp_path, a_launch(tmp_path, name="soon", within_s="1h"))
@@ -199,7 +201,7 @@ async def test_a_model_pool_changes_under_a_request_and_what_it_spent_stays_spen
         state = tmp_path / "state"
         daemon, client = await stack.enter_async_context(a_daemon(state, rich))
         under_way = asyncio.create_task(model_pools.asked_long(client))
-        await asyncio.wait_for(gate.entered.wait(), 10)
+        await asyncio.wait_for(gate.entered.wait(), PATIENCE_S)
         # What the first request cost is more than this: nothing is left in the same window.
         await reload(daemon, state, model_pools.tables(tmp_path, small, large, budget_kwh=1e-9))
         assert await model_pools.asked_long(client) == (200, SMALL, "budget_spent")

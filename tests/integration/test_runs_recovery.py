@@ -121,7 +121,8 @@ async def test_a_daemon_that_dies_between_claim_and_start_does_not_count_against
 async def test_a_daemon_that_stops_leaves_no_command_half_carried_out(tmp_path: Path) -> None:
     async with a_daemon(tmp_path, {"planning": {"policy": "run_now"}}) as (daemon, client):
         _, job = await posted(client, "/api/v1/jobs", a_submission())
-        while daemon.runner.engine.state(job["id"]) is not JobState.STARTING:  # noqa: ASYNC110
+        # On a busy machine its start may have been carried out by the time of the answer.
+        while daemon.runner.engine.state(job["id"]) is JobState.WAITING:  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("run ")] == []
 
@@ -137,8 +138,8 @@ async def test_no_run_is_started_while_a_stop_waits_for_requests(tmp_path: Path)
         async with aiohttp.ClientSession(base_url=daemon.listener.base_url) as client:
             chat = asyncio.create_task(posted(client, CHAT, a_chat()))
             await gate.entered.wait()
-            soon = format_instant(daemon.runner.now_s() + HOUR_S)
-            _, job = await posted(client, "/api/v1/jobs", a_submission(earliest_start=soon, within="125m"))
+            soon = format_instant(daemon.runner.now_s() + 4 * HOUR_S)
+            _, job = await posted(client, "/api/v1/jobs", a_submission(earliest_start=soon, within="305m"))
 
             stopping = asyncio.create_task(daemon.stop())
             deadline_s = parse_instant_s(job["deadline"])

@@ -64,7 +64,7 @@ async def test_one_of_two_workers_sleeps_at_low_load_and_wakes_for_a_burst_witho
         await until(lambda: awake(stand, urls[1]) == 1.0)
         replies = await asyncio.wait_for(asyncio.gather(*calls), SOON_S)
         assert [reply.status for reply in replies] == [200] * (3 * PLACES)
-        assert stand.count("slacktide_worker_sleep_orders_total", **order(urls[1], "wake")) == 1
+        await until(lambda: stand.count("slacktide_worker_sleep_orders_total", **order(urls[1], "wake")) == 1)
 
 
 def order(url: str, what: str) -> dict[str, str]:
@@ -86,7 +86,7 @@ async def test_a_worker_that_refuses_to_sleep_goes_on_serving() -> None:
     worker, other = FakeWorker(), FakeWorker()
     async with worker.listening(), other.listening(), a_front(before([worker.url, other.url])) as stand:
         failed = {"worker": other.url, "order": "sleep", "outcome": "failed"}
-        await until(lambda: stand.count("slacktide_worker_sleep_orders_total", **failed) == 1)
+        await until(lambda: stand.count("slacktide_worker_sleep_orders_total", **failed) >= 1)
         await until(lambda: awake(stand, other.url) == 1.0)
         replies = await asyncio.gather(*(stand.chat() for _ in range(2 * PLACES)))
         assert {reply.status for reply in replies} == {200}

@@ -31,7 +31,7 @@ from scheduler.store.sql import SqlReader, SqlStore, open_store
 from scheduler.store.writer import InlineWriter, Writer
 from tests.stores import a_job, sqlite_store_url
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class WatchedStore:

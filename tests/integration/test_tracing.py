@@ -45,6 +45,10 @@ async def a_daemon_of(
         "worker": [{"url": worker.url, "models": [MODEL], "region": "here", "max_sequences": places}],
         "tracing": {"endpoint": endpoint},
         "planning": {"policy": "run_now"},
+        "template": [
+            {"name": "sleep", "command": ["sleep", "{seconds}"]},
+            {"name": "wait", "command": ["sh", "-c", f"while [ ! -e {folder}/go ]; do sleep 0.02; done"]},
+        ],
     }
     daemon = Daemon(settings_of(folder, told), Env(epoch_s=YEAR_2022_AT_S, seed=1), {})
     daemon.tracing = tracing or daemon.tracing
@@ -228,12 +232,13 @@ async def test_what_is_decided_about_a_job_is_one_trace_in_every_life_of_the_dae
         tracing, kept = in_memory()
         lives.append(kept)
         async with a_daemon_of(tmp_path, worker, tracing) as client:
-            asked = a_submission(arguments={"seconds": "1.5"}, label="nightly")
+            asked = a_submission(template="wait", arguments={}, label="nightly")
             _, job = await posted(client, "/api/v1/jobs", asked)
             await until_state(client, job["id"], "running")
         tracing, kept = in_memory()
         lives.append(kept)
         async with a_daemon_of(tmp_path, worker, tracing) as client:
+            (tmp_path / "go").touch()
             await until_state(client, job["id"], "succeeded")
     first, second = ([one for one in life.get_finished_spans() if one.name.startswith("job ")] for life in lives)
     assert [one.name for one in first] == ["job submitted", "job planned", "job run"]

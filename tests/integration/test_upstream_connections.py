@@ -236,7 +236,7 @@ async def test_one_that_the_worker_closed_while_idle_is_replaced() -> None:
     async with a_pool_before(behave) as (pool, worker):
         await asked(pool, worker)
         await closed.wait()
-        await asyncio.sleep(0)
+        await until(lambda: len(pool) == 0)
         assert await asked(pool, worker) == (200, b"ok")
         assert worker.connections == 2
 

@@ -215,7 +215,8 @@ at("key-form").addEventListener("submit", (event) => {
 });
 at("forget").addEventListener("click", () => changeWho(logOut));
 window.addEventListener("hashchange", draw);
-watchJobs(at("job"), () => mayDo("jobs"));
+const lookAgain = watchJobs(at("job"), () => mayDo("jobs"));
+setInterval(lookAgain, CLOCK_MS);
 watchSubmitting(at("submit"), at("submit-open"), () => ({ templates: live.rows("template"), regions: live.rows("region"), nowMs: live.nowMs }));
 new ResizeObserver(draw).observe(at("main"));
 setInterval(draw, CLOCK_MS);

@@ -9,10 +9,16 @@ import { nameOf, sizeOf, stateOf } from "./tables.js";
 
 /** Opens and closes `dialog` as the address says. `mayChange()` is whether the reader may do more than look. */
 export function watchJobs(dialog, mayChange) {
-  const look = () => (chosenJob() === null ? dialog.close() : open(dialog, chosenJob(), mayChange));
+  let couldChange = mayChange();
+  const look = () => {
+    couldChange = mayChange();
+    return chosenJob() === null ? dialog.close() : open(dialog, chosenJob(), mayChange);
+  };
   dialog.addEventListener("close", () => chosenJob() !== null && leaveJob());
   window.addEventListener("hashchange", look);
   if (chosenJob() !== null) look();
+  // Who looks may be known only after the job is shown.
+  return () => { if (dialog.open && mayChange() !== couldChange) look(); };
 }
 
 async function open(dialog, id, mayChange) {

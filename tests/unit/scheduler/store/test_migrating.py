@@ -53,5 +53,5 @@ from scheduler.store.sql import open_store
 open_store({url!r}).close()
 print("alembic" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=180, check=True)
     assert done.stdout.strip() == "False"
