@@ -37,12 +37,16 @@ class Holdings:
         self._unlike: dict[str, IntensitySeries] | None = None  # the forecasts that make no table
 
     def put(self, one: OpenJob) -> None:
-        name, segments = one.job.id, held_segments(one)
+        self.hold(one.job, one.running, one.planned)
+
+    def hold(self, job: Job, running: Segment | None, planned: Placement | None) -> None:
+        """The job runs there, and is planned there."""
+        name, segments = job.id, _held_segments(job, running, planned)
         before = self._held.get(name)
         if before is None or before[1] != segments:
-            self._replace(name, one.job, segments)
-        if one.running is None and one.planned is not None and one.planned.cause in _HURRIED:
-            self._hurried[name] = one.planned
+            self._replace(name, job, segments)
+        if running is None and planned is not None and planned.cause in _HURRIED:
+            self._hurried[name] = planned
         else:
             self._hurried.pop(name, None)
 
@@ -125,9 +129,13 @@ class Standing(Sequence[OpenJob]):
 
 def held_segments(one: OpenJob) -> tuple[Segment, ...]:
     """What a job holds or will hold: its running piece, and the planned ones after it."""
-    planned = one.planned.segments if one.planned is not None else ()
-    if one.running is None:
-        return planned
-    if one.job.interruption is None:
-        return (one.running,)
-    return one.running, *(piece for piece in planned if piece.start_at_s >= one.running.end_at_s - ROUNDING_S)
+    return _held_segments(one.job, one.running, one.planned)
+
+
+def _held_segments(job: Job, running: Segment | None, planned: Placement | None) -> tuple[Segment, ...]:
+    ahead = planned.segments if planned is not None else ()
+    if running is None:
+        return ahead
+    if job.interruption is None:
+        return (running,)
+    return running, *(piece for piece in ahead if piece.start_at_s >= running.end_at_s - ROUNDING_S)
