@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -284,11 +285,13 @@ class _Steps:
         """From the start, the end and the GPUs of each piece."""
         if not pieces:
             return cls()
-        start_at_s, end_at_s, gpus = (np.array(column) for column in zip(*pieces, strict=True))
-        times_s, place = np.unique(np.concatenate(([-np.inf], start_at_s, end_at_s)), return_inverse=True)
-        change = np.zeros(len(times_s), dtype=np.int64)
-        np.add.at(change, place[1:], np.concatenate((gpus, -gpus)))
-        return cls(times_s, change.cumsum())
+        changes: dict[float, int] = {-math.inf: 0}
+        for start_at_s, end_at_s, gpus in pieces:
+            changes[start_at_s] = changes.get(start_at_s, 0) + gpus
+            changes[end_at_s] = changes.get(end_at_s, 0) - gpus
+        times_s = sorted(changes)  # a region has a handful: so few are sooner sorted here than by an array's means
+        taken = accumulate(changes[time_s] for time_s in times_s)
+        return cls(np.array(times_s), np.fromiter(taken, np.int64, len(times_s)))
 
     def copy(self) -> _Steps:
         other = _Steps(self.times_s.copy(), self.taken.copy())

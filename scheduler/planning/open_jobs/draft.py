@@ -13,7 +13,7 @@ from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.front import Front
 from scheduler.planning.open_jobs.job_room import occupied
-from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, need
+from scheduler.planning.open_jobs.needs import Need, Place, need
 from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.open_jobs.refusing import alone_start_at_s, obstacle, refusal
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Region, Segment
@@ -156,8 +156,9 @@ def _packed_by_front(joint: Joint, order: Sequence[Need]) -> Draft | None:
     if board.occupancy.counts_power or any(wanted.job.elastic for wanted in order):
         return None
     draft, front = Draft(joint=joint, board=board), Front.of(board.occupancy, board.regions, joint.now_s)
+    everywhere = [region.name for region in board.regions]
     for wanted in order:
-        regions = [region.name for region in allowed_regions(wanted.job, board.regions)]
+        regions = [one for one in wanted.job.regions if one in front.queues] if wanted.job.regions else everywhere
         at_once = front.taken(wanted.earliest_s, wanted.whole_s, wanted.job.gpus, regions)
         if at_once is None:
             draft.put_late(wanted, None)

@@ -71,6 +71,7 @@ class GridRows:
     """Forecasts that share their steps: edges of shape (n + 1,), sums (n + 1, regions) and rates (n, regions)."""
 
     regions: Sequence[Region]
+    zones: tuple[str, ...]
     series: tuple[IntensitySeries, ...]
     edges_at_s: Floats
     cumulative_g_s_per_kwh: Floats
@@ -90,6 +91,7 @@ class GridRows:
         rates = np.stack([one.gco2e_per_kwh for one in found], axis=1) * pues
         return cls(
             regions=regions,
+            zones=tuple(region.zone for region in regions),
             series=tuple(found),
             edges_at_s=found[0].edges_at_s,
             cumulative_g_s_per_kwh=sums,
@@ -107,7 +109,7 @@ class GridRows:
         """Whether these are still the regions and their forecasts."""
         if regions is not self.regions:
             return False
-        return all(forecasts.get(region.zone) is one for region, one in zip(regions, self.series, strict=True))
+        return tuple(map(forecasts.get, self.zones)) == self.series  # series are equal where they are the same
 
     def run(self, gpus: int, whole_s: float, from_s: float, to_s: float) -> Run | None:
         """A run of that length between two instants, for loops; None where no run is all in known time."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from intensity_feeds.series import Basis, Floats, Signal
+from intensity_feeds.series import Basis, Floats, SeriesError, Signal
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, flat
 from scheduler.planning.one_job.preemptible import Pieces, cheapest_pieces
@@ -152,13 +152,15 @@ class Board:
 
     def placement(self, place: Place, baseline_gco2e: float | None = None) -> Placement:
         """The place with what it emits; `baseline_gco2e` of an earlier plan of the same job stays its baseline."""
+        emissions_gco2e = self.place_gco2e(place)
         if baseline_gco2e is None and place.at_once is not None:
-            baseline_gco2e = self.job_gco2e(place.need.job, (place.at_once,))
+            runs_at_once = place.integral_g_s_per_kwh is None and place.segments == (place.at_once,)
+            baseline_gco2e = emissions_gco2e if runs_at_once else self.job_gco2e(place.need.job, (place.at_once,))
         return Placement(
             job_id=place.need.job.id,
             segments=place.segments,
             cause=place.cause,
-            emissions_gco2e=self.place_gco2e(place),
+            emissions_gco2e=emissions_gco2e,
             baseline_emissions_gco2e=baseline_gco2e,
             at_once=place.at_once,
         )
@@ -406,8 +408,11 @@ class Board:
         for one in segments:
             region = next((region for region in self.regions if region.name == one.region), None)
             series = None if region is None else self.forecasts.get(region.zone)
-            if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
+            if region is None or series is None:
                 return None
-            integral = region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
+            try:
+                integral = region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
+            except SeriesError:
+                return None
             total += integral * (factor if one.power_w is None else one.power_w)
         return total
