@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.series import Floats
-from scheduler.planning.open_jobs import board_kernels, cleanest
+from scheduler.planning.open_jobs import board_kernels, cleanest, window_kernels
 from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.glance import least_beside
@@ -38,7 +38,9 @@ pytestmark = pytest.mark.slow
 
 # Not compiled, so the same steps one at a time.
 STEP_BY_STEP = BoardLoops(
-    first_with_room=board_kernels.first_with_room, least_everywhere=board_kernels.least_everywhere
+    first_with_room=board_kernels.first_with_room,
+    least_everywhere=board_kernels.least_everywhere,
+    cheapest_places=window_kernels.cheapest_places,
 )
 
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.planning.curve import Intervals
+from scheduler.planning.open_jobs.board_kernels import SURE_RATIO as SURE_RATIO
 from scheduler.planning.open_jobs.board_kernels import GridSums, Run
+from scheduler.planning.open_jobs.window_kernels import GridCurves
 from scheduler.planning.plan import Forecasts, Region
 
 # For fewer regions a search in each is as fast.
 _FEWEST_REGIONS = 4
-# A bound this much above a price is above it whatever was rounded.
-SURE_RATIO = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -78,6 +78,7 @@ class GridRows:
     rate_gco2e_per_kwh: Floats
     _edges_s: list[float]
     by_region: GridSums  # the same sums and rates, region by region
+    curves: GridCurves  # and each grid's own sums
     _numbers: dict[int, tuple[list[float], list[float]]]  # and for one number at a time, made when asked for
 
     @classmethod
@@ -87,7 +88,8 @@ class GridRows:
         if len(regions) < _FEWEST_REGIONS or len(found) < len(regions) or not _are_alike(regions, found):
             return None
         pues = np.array([region.pue for region in regions])
-        sums = np.stack([one.cumulative_g_s_per_kwh for one in found], axis=1) * pues
+        own_sums = np.stack([one.cumulative_g_s_per_kwh for one in found])
+        sums = own_sums.T * pues
         rates = np.stack([one.gco2e_per_kwh for one in found], axis=1) * pues
         return cls(
             regions=regions,
@@ -101,6 +103,7 @@ class GridRows:
                 sums_g_s_per_kwh=np.ascontiguousarray(sums.T),
                 rates_gco2e_per_kwh=np.ascontiguousarray(rates.T),
             ),
+            curves=GridCurves(edges_at_s=found[0].edges_at_s, sums_g_s_per_kwh=own_sums, pues=pues),
             _edges_s=found[0].edges_at_s.tolist(),
             _numbers={},
         )
@@ -169,13 +172,6 @@ def may_be_less(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
     """Whether it could be cheaper by some rounding; nothing is less than the nothing of a grid without emissions."""
     margin = SURE_RATIO * (abs(price_g_s_per_kwh) + abs(least_g_s_per_kwh))
     return not math.isinf(least_g_s_per_kwh) and least_g_s_per_kwh < price_g_s_per_kwh + margin
-
-
-def as_cheap(least_g_s_per_kwh: Floats, price_g_s_per_kwh: float) -> list[int]:
-    """Which of them are not surely above, whatever was rounded; what is not to be had at all is."""
-    margin = SURE_RATIO * (abs(price_g_s_per_kwh) + np.abs(least_g_s_per_kwh))
-    found: list[int] = (np.isfinite(margin) & (least_g_s_per_kwh <= price_g_s_per_kwh + margin)).nonzero()[0].tolist()
-    return found
 
 
 def _are_alike(regions: Sequence[Region], found: Sequence[IntensitySeries]) -> bool:
