@@ -200,9 +200,10 @@ class IntensitySeries:
     def steps_between(self, start_at_s: float, end_at_s: float) -> tuple[Floats, Floats]:
         """Edges (m + 1,) and values (m,) of the part inside the interval, which must lie inside the series."""
         self._refuse_outside(start_at_s, end_at_s)
-        first = int(np.searchsorted(self.edges_at_s, start_at_s, side="right"))
-        last = max(first, int(np.searchsorted(self.edges_at_s, end_at_s, side="left")))
-        edges = np.concatenate(([start_at_s], self.edges_at_s[first:last], [end_at_s]))
+        first = int(self.edges_at_s.searchsorted(start_at_s, side="right"))
+        last = max(first, int(self.edges_at_s.searchsorted(end_at_s, side="left")))
+        edges = np.empty(last - first + 2)
+        edges[0], edges[1:-1], edges[-1] = start_at_s, self.edges_at_s[first:last], end_at_s
         return edges, self.gco2e_per_kwh[first - 1 : last]
 
     # -- making another ---------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ class IntensitySeries:
         object.__setattr__(part, "edges_at_s", _frozen(edges_at_s))
         object.__setattr__(part, "gco2e_per_kwh", _frozen(gco2e_per_kwh))
         object.__setattr__(part, "_integral_g_s_per_kwh", sums)
-        object.__setattr__(part, "_gap_s", _frozen(np.zeros(len(edges_at_s))))
+        object.__setattr__(part, "_gap_s", self._gap_s[: len(edges_at_s)])  # all of it is zero
         object.__setattr__(part, "has_gap", False)
         return part
 

@@ -219,7 +219,7 @@ class Engine:
     ) -> None:
         if entry.state in TERMINAL_STATES:  # cancelled while it ran; now its GPUs are free
             if not isinstance(event, RunStarted):
-                self._forget(entry)
+                self._forget(entry, now_s)
             return
         if entry.state not in HOLDING_STATES:  # its end was told before
             return
@@ -231,7 +231,7 @@ class Engine:
                 succeeded = event.outcome is Outcome.SUCCEEDED
                 entry.state = next_state(entry.state, JobAction.SUCCEED if succeeded else JobAction.FAIL)
                 self._take_in_end(entry, event.at_s)
-                self._forget(entry, run_length_s(entry, event.at_s) if succeeded else None)
+                self._forget(entry, now_s, run_length_s(entry, event.at_s) if succeeded else None)
             case RunPaused():
                 entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
                 entry.done_s, entry.running, entry.is_pausing = event.done_s, None, False
@@ -290,7 +290,7 @@ class Engine:
             self._commands.append(StopRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason="cancelled"))
             return
         self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="cancelled"))
-        self._forget(entry)
+        self._forget(entry, now_s)
 
     def _put_on_hold(self, job_id: str, now_s: float) -> None:
         entry = self._jobs.get(job_id)
@@ -325,12 +325,12 @@ class Engine:
         )
         self._commands.append(RecordState(at_s=now_s, job_id=entry.job.id, state=entry.state, reason=reason))
         if entry.state is JobState.QUARANTINED:
-            self._forget(entry)
+            self._forget(entry, now_s)
         self._wants_plan = True
 
-    def _forget(self, entry: OpenEntry, lasted_s: float | None = None) -> None:
+    def _forget(self, entry: OpenEntry, now_s: float, lasted_s: float | None = None) -> None:
         self._at_once.settle(entry.job, lasted_s)
-        self._watched.drop(entry.job.id)
+        self._watched.drop(entry.job.id, now_s)
         del self._jobs[entry.job.id]
 
     def _watch(self, entry: OpenEntry) -> None:

@@ -66,7 +66,7 @@ class Watched(Generic[EntryT]):
     def put(self, entry: EntryT) -> None:
         """Anything about it changed."""
         name = entry.job.id
-        self.drop(name, is_gone=False)
+        self._leave(name)
         running = entry.running
         if entry.is_planned:
             self.holdings.hold(entry.job, running, entry.placement)
@@ -84,7 +84,12 @@ class Watched(Generic[EntryT]):
             self.waiting[name] = entry
             self._wait(entry)
 
-    def drop(self, name: str, *, is_gone: bool = True) -> None:
+    def drop(self, name: str, now_s: float) -> None:
+        """It is gone from `now_s` on."""
+        self._leave(name)
+        self.holdings.drop(name, now_s)
+
+    def _leave(self, name: str) -> None:
         if self.waiting.pop(name, None) is not None:
             self.in_pieces.pop(name, None)
             self._starts.drop(name)
@@ -97,10 +102,10 @@ class Watched(Generic[EntryT]):
             self.profiled.pop(name, None)
             self._ends.drop(name)
             self._overrun.discard(name)
-        if is_gone:
-            self.holdings.drop(name)
 
     def look_again(self, entries: Iterable[EntryT]) -> None:
+        """The clock was set back."""
+        self.holdings.recount()
         for entry in list(entries):
             self.put(entry)
 

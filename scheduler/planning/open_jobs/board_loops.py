@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from intensity_feeds.series import Floats
 from scheduler.planning.open_jobs.board_kernels import GridSums, Held, Run, Taken
-from scheduler.planning.open_jobs.window_kernels import Found, GridCurves, Scratch
+from scheduler.planning.open_jobs.window_kernels import GridCurves, Scratch
 
 FirstLoop = Callable[[Taken, int, float, float], int]
 LeastLoop = Callable[[Taken, GridSums, Run, float, Held, float, Floats], None]
-CheapestLoop = Callable[[Taken, GridSums, GridCurves, Run, float, float, Scratch], tuple[Found, Found]]
+CheapestLoop = Callable[[Taken, GridSums, GridCurves, Run, float, float, Scratch], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ from scheduler.planning.open_jobs.run_choices import (
     run_integral_g_s_per_kwh,
     sooner_if_as_cheap,
 )
-from scheduler.planning.open_jobs.window_kernels import Found, Scratch
+from scheduler.planning.open_jobs.window_kernels import Scratch
 from scheduler.planning.plan import Cause, Forecasts, Placement, Region, Segment
 from scheduler.planning.run_phases import in_phases
 
@@ -290,18 +290,16 @@ class Board:
         run = self.rows.run(need.job.gpus, need.whole_s, need.earliest_s, deadline_s)
         if taken is None or run is None:
             return None
-        scratch = Scratch(np.empty((2, len(self.regions))), np.empty((taken.times_s.shape[1] + 1, 3)))
-        soon, late = self.loops.cheapest_places(
-            taken, self.rows.by_region, self.rows.curves, run, deadline_s, self.reserve_ratio, scratch
-        )
-        return sooner_if_as_cheap(self._found(soon), self._found(late))
+        scratch, grid, curves = Scratch.of(taken), self.rows.by_region, self.rows.curves
+        self.loops.cheapest_places(taken, grid, curves, run, deadline_s, self.reserve_ratio, scratch)
+        soon, late = scratch.found.tolist()
+        return sooner_if_as_cheap(self._found(*soon), self._found(*late))
 
-    def _found(self, one: Found) -> Pieces | None:
-        if one.place < 0:
+    def _found(self, place: float, start_at_s: float, end_at_s: float, integral_g_s_per_kwh: float) -> Pieces | None:
+        if place < 0:
             return None
-        region = self.regions[one.place].name
-        only = Segment(start_at_s=one.start_at_s, end_at_s=one.end_at_s, region=region)
-        return Pieces(segments=(only,), integral_g_s_per_kwh=one.integral_g_s_per_kwh)
+        only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=self.regions[int(place)].name)
+        return Pieces(segments=(only,), integral_g_s_per_kwh=integral_g_s_per_kwh)
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""

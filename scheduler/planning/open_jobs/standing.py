@@ -7,6 +7,7 @@ Equal to counting anew, instant by instant, from the last decision on. Decides n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import overload
 
@@ -50,11 +51,17 @@ class Holdings:
         else:
             self._hurried.pop(name, None)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, now_s: float = -math.inf) -> None:
+        """It holds nothing from `now_s` on; what it held before that is nobody's question any more."""
         self._hurried.pop(name, None)
         if (before := self._held.pop(name, None)) is not None:
             self._change()
-            job_room.give_back(self._occupancy, *before)
+            job, segments = before
+            job_room.give_back(self._occupancy, job, [one for one in segments if one.end_at_s > now_s])
+
+    def recount(self) -> None:
+        """The clock was set back: what has passed is ahead again."""
+        self._count_anew()
 
     def resize(self, regions: Sequence[Region]) -> None:
         """The regions have other GPUs from now on."""

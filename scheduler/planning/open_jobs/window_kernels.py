@@ -9,7 +9,9 @@ leaves (board_kernels.py). Allocates nothing.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.planning.curve import ROUNDING_S
@@ -26,10 +28,19 @@ class GridCurves(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room to work in: bounds (2, regions), and first start, last start and end of stretches (steps + 1, 3)."""
+    """Room to work in: bounds (2, regions), and first start, last start and end of stretches (steps + 1, 3).
+
+    And for what is found, (2, 4): the numbers of `Found`. A tuple would be sent through a pickle on its way out.
+    """
 
     told_g_s_per_kwh: Floats
     stretches_s: Floats
+    found: Floats
+
+    @classmethod
+    def of(cls, board: Taken) -> Self:
+        regions, steps = board.times_s.shape
+        return cls(np.empty((2, regions)), np.empty((steps + 1, 3)), np.empty((2, 4)))
 
 
 class Found(NamedTuple):
@@ -52,8 +63,11 @@ def cheapest_places(
     deadline_s: float,
     reserve_ratio: float,
     scratch: Scratch,
-) -> tuple[Found, Found]:
-    """The cheapest run at the first instant with room in its region, and the cheapest later with head-room."""
+) -> None:
+    """The cheapest run at the first instant with room in its region, and the cheapest later with head-room.
+
+    Fills `scratch.found`.
+    """
     told = scratch.told_g_s_per_kwh
     least_everywhere(board, grid, run, reserve_ratio, NOBODY, math.inf, told)
     best_g_s_per_kwh = math.inf
@@ -69,7 +83,12 @@ def cheapest_places(
             found = _later(board, curves, run, reserve_ratio, place, scratch.stretches_s)
             if found.place >= 0 and (late.place < 0 or _is_better(found, late)):
                 late = found
-    return soon, late
+    _tell(soon, scratch.found[0])
+    _tell(late, scratch.found[1])
+
+
+def _tell(one: Found, numbers: Floats) -> None:
+    numbers[0], numbers[1], numbers[2], numbers[3] = one.place, one.start_at_s, one.end_at_s, one.integral_g_s_per_kwh
 
 
 def _is_surely_above(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
