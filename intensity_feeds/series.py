@@ -142,7 +142,7 @@ class IntensitySeries:
         """Whether every instant of the interval has a number."""
         if not self.start_at_s <= start_at_s <= end_at_s <= self.end_at_s:
             return False
-        return not self._gap_between_s(start_at_s, end_at_s) > 0
+        return not (self.has_gap and self._gap_between_s(start_at_s, end_at_s) > 0)
 
     def at(self, instant_s: float) -> float:
         """Intensity at one instant. Raises OutsideRangeError, MissingIntensityError."""
@@ -156,6 +156,13 @@ class IntensitySeries:
     def integral_g_s_per_kwh(self, start_at_s: float, end_at_s: float) -> float:
         """Exact integral over the interval; times kW, over 3600, it is grams. Raises as `at` does."""
         self._refuse_unknown(start_at_s, end_at_s)
+        before, after = self._cumulative(np.array([start_at_s, end_at_s]))
+        return float(after - before)
+
+    def known_integral_g_s_per_kwh(self, start_at_s: float, end_at_s: float) -> float | None:
+        """The same, None where it raises: for who asks often of what is often not known."""
+        if not self.covers(start_at_s, end_at_s):
+            return None
         before, after = self._cumulative(np.array([start_at_s, end_at_s]))
         return float(after - before)
 

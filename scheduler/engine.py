@@ -114,7 +114,8 @@ class Engine:
     def next_wakeup_at_s(self) -> float | None:
         """The next instant at which `decide` would do something without any new event; None when there is none."""
         decided_at_s = self._decided_at_s + SAME_INSTANT_S
-        return min((at_s for at_s in self._wakeups_at_s(decided_at_s) if at_s > decided_at_s), default=None)
+        ahead = [at_s for at_s in self._wakeups_at_s(decided_at_s) if at_s > decided_at_s]
+        return min(ahead) if ahead else None
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -498,8 +499,10 @@ class Engine:
         if watched.waiting:  # a run that outlasts its estimate changes what the others can have
             if (end_at_s := watched.next_end_after_s(decided_at_s)) is not None:
                 yield end_at_s
-            yield from self._phase_ends_at_s()
-            yield from (hold.end_at_s for region in self._holding for hold in region.held)
+            if watched.profiled:
+                yield from self._phase_ends_at_s()
+            if self._holding:
+                yield from (hold.end_at_s for region in self._holding for hold in region.held)
 
     def _phase_ends_at_s(self) -> Iterable[float]:
         for entry in self._watched.profiled.values():

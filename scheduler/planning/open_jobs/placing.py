@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from intensity_feeds.series import Basis, Floats, SeriesError, Signal
+from intensity_feeds.series import Basis, Floats, Signal
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, flat
 from scheduler.planning.one_job.preemptible import Pieces, cheapest_pieces
@@ -423,11 +423,8 @@ class Board:
         for one in segments:
             region = next((region for region in self.regions if region.name == one.region), None)
             series = None if region is None else self.forecasts.get(region.zone)
-            if region is None or series is None:
+            integral = None if series is None else series.known_integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
+            if region is None or integral is None:
                 return None
-            try:
-                integral = region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
-            except SeriesError:
-                return None
-            total += integral * (factor if one.power_w is None else one.power_w)
+            total += region.pue * integral * (factor if one.power_w is None else one.power_w)
         return total
