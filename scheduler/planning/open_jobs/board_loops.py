@@ -1,4 +1,5 @@
-"""By which loops a board looks at its regions: plain ones, or those of board_kernels.py and window_kernels.py once something compiled them.
+"""By which loops a board looks at its regions: plain ones, or those of board_kernels.py and window_kernels.py once
+something compiled them.
 
 The places are the same; only the time differs. Knows no compiler.
 """

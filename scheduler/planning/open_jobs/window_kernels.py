@@ -132,9 +132,7 @@ def _first_start_at_s(times_s: Floats, taken: Ints, most: int, from_s: float, wh
     return first_s
 
 
-def _later(
-    board: Taken, curves: GridCurves, run: Run, reserve_ratio: float, place: int, stretches_s: Floats
-) -> Found:
+def _later(board: Taken, curves: GridCurves, run: Run, reserve_ratio: float, place: int, stretches_s: Floats) -> Found:
     """As `cheapest_window` of one curve in the room with head-room."""
     gpus = board.gpus[place]
     if run.gpus > gpus:
