@@ -105,7 +105,7 @@ class Watched(Generic[EntryT]):
 
     def look_again(self, entries: Iterable[EntryT]) -> None:
         """The clock was set back."""
-        self.holdings.recount()
+        self.holdings.count_anew()
         for entry in list(entries):
             self.put(entry)
 

@@ -59,14 +59,15 @@ class Holdings:
             job, segments = before
             job_room.give_back(self._occupancy, job, [one for one in segments if one.end_at_s > now_s])
 
-    def recount(self) -> None:
-        """The clock was set back: what has passed is ahead again."""
-        self._count_anew()
-
     def resize(self, regions: Sequence[Region]) -> None:
         """The regions have other GPUs from now on."""
         self.regions, self._unlike = regions, None
-        self._count_anew()
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Now and then, as the past piles up; and where the clock was set back, what has passed being ahead again."""
+        self._changes = 0
+        self._occupancy = job_room.occupied(self.regions, self._held.values())
 
     def holds(self, name: str) -> bool:
         return bool(name in self._held and self._held[name][1])
@@ -101,11 +102,7 @@ class Holdings:
     def _change(self) -> None:
         self._changes += 1
         if self._changes >= _FORGET_EVERY:
-            self._count_anew()
-
-    def _count_anew(self) -> None:
-        self._changes = 0
-        self._occupancy = job_room.occupied(self.regions, self._held.values())
+            self.count_anew()
 
 
 class Standing(Sequence[OpenJob]):
