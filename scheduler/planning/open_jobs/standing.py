@@ -21,7 +21,7 @@ from scheduler.planning.plan import Cause, Forecasts, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
 
 # Steps of the past are forgotten when so many pieces have been changed since the last time.
-_FORGET_EVERY = 1024
+FORGET_EVERY = 1024
 _HURRIED = (Cause.LATE, Cause.RUN_NOW)
 
 
@@ -54,9 +54,9 @@ class Holdings:
     def drop(self, name: str, now_s: float = -math.inf) -> None:
         """It holds nothing from `now_s` on; what it held before that is nobody's question any more."""
         self._hurried.pop(name, None)
-        if (before := self._held.pop(name, None)) is not None:
-            self._change()
-            job, segments = before
+        if name in self._held:
+            self._change()  # before it is gone: counting anew without it leaves nothing to give back
+            job, segments = self._held.pop(name)
             job_room.give_back(self._occupancy, job, [one for one in segments if one.end_at_s > now_s])
 
     def resize(self, regions: Sequence[Region]) -> None:
@@ -101,7 +101,7 @@ class Holdings:
 
     def _change(self) -> None:
         self._changes += 1
-        if self._changes >= _FORGET_EVERY:
+        if self._changes >= FORGET_EVERY:
             self.count_anew()
 
 
