@@ -398,6 +398,8 @@ class Engine:
                 self._adopt(entry, placement, now_s)
 
     def _adopt(self, entry: OpenEntry, placement: Placement, now_s: float) -> None:
+        if placement is entry.placement:
+            return
         if entry.baseline_gco2e is None:
             entry.baseline_gco2e = placement.baseline_emissions_gco2e
         if placement.baseline_emissions_gco2e is not entry.baseline_gco2e:

@@ -176,11 +176,13 @@ def may_be_less(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
 
 def _are_alike(regions: Sequence[Region], found: Sequence[IntensitySeries]) -> bool:
     first = found[0]
-    kind = (first.signal, first.basis)
-    return all(
+    kind, count = (first.signal, first.basis), len(first.edges_at_s)
+    if not all(
         region.gpu_gco2e_per_s == 0
         and (one.signal, one.basis) == kind
         and not one.has_gap
-        and np.array_equal(one.edges_at_s, first.edges_at_s)
+        and len(one.edges_at_s) == count
         for region, one in zip(regions, found, strict=True)
-    )
+    ):
+        return False
+    return bool((np.stack([one.edges_at_s for one in found]) == first.edges_at_s).all())
