@@ -103,7 +103,7 @@ class GridRows:
                 sums_g_s_per_kwh=np.ascontiguousarray(sums.T),
                 rates_gco2e_per_kwh=np.ascontiguousarray(rates.T),
             ),
-            curves=GridCurves(edges_at_s=found[0].edges_at_s, sums_g_s_per_kwh=own_sums, pues=pues),
+            curves=GridCurves(edges_at_s=found[0].edges_at_s, sums_g_s_per_kwh=own_sums, pue=pues),
             _edges_s=found[0].edges_at_s.tolist(),
             _numbers={},
         )

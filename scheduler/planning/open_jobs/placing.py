@@ -292,16 +292,15 @@ class Board:
             return None
         scratch, grid, curves = Scratch.of(taken), self.rows.by_region, self.rows.curves
         self.loops.cheapest_places(taken, grid, curves, run, deadline_s, self.reserve_ratio, scratch)
-        soon, late = scratch.found
-        return sooner_if_as_cheap(self._found(soon), self._found(late))
+        return sooner_if_as_cheap(self._found(scratch, 0), self._found(scratch, 1))
 
-    def _found(self, numbers: Floats) -> Pieces | None:
-        """What a loop tells of one run, as numbers."""
-        place, start_at_s, end_at_s, integral = numbers.tolist()
-        if place < 0:
+    def _found(self, scratch: Scratch, index: int) -> Pieces | None:
+        """What a loop tells of one run."""
+        if (place := int(scratch.places[index])) < 0:
             return None
-        only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=self.regions[int(place)].name)
-        return Pieces(segments=(only,), integral_g_s_per_kwh=integral)
+        start_at_s, end_at_s = float(scratch.start_at_s[index]), float(scratch.end_at_s[index])
+        only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=self.regions[place].name)
+        return Pieces(segments=(only,), integral_g_s_per_kwh=float(scratch.integrals_g_s_per_kwh[index]))
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""

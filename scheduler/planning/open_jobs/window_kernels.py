@@ -24,23 +24,27 @@ class GridCurves(NamedTuple):
 
     edges_at_s: Floats
     sums_g_s_per_kwh: Floats
-    pues: Floats
+    pue: Floats
 
 
 class Scratch(NamedTuple):
     """Room to work in: bounds (2, regions), and first start, last start and end of stretches (steps + 1, 3).
 
-    And for what is found, (2, 4): the numbers of `Found`. A tuple would be sent through a pickle on its way out.
+    And for what is found, (2,) each. A tuple of it would be sent through a pickle on its way out.
     """
 
     told_g_s_per_kwh: Floats
     stretches_s: Floats
-    found: Floats
+    places: Ints
+    start_at_s: Floats
+    end_at_s: Floats
+    integrals_g_s_per_kwh: Floats
 
     @classmethod
     def of(cls, board: Taken) -> Self:
         regions, steps = board.times_s.shape
-        return cls(np.empty((2, regions)), np.empty((steps + 1, 3)), np.empty((2, 4)))
+        found = np.empty((3, 2))
+        return cls(np.empty((2, regions)), np.empty((steps + 1, 3)), np.empty(2, dtype=np.int64), *found)
 
 
 class Found(NamedTuple):
@@ -66,7 +70,7 @@ def cheapest_places(
 ) -> None:
     """The cheapest run at the first instant with room in its region, and the cheapest later with head-room.
 
-    Fills `scratch.found`.
+    Fills the last four of `scratch`.
     """
     told = scratch.told_g_s_per_kwh
     least_everywhere(board, grid, run, reserve_ratio, NOBODY, math.inf, told)
@@ -83,12 +87,14 @@ def cheapest_places(
             found = _later(board, curves, run, reserve_ratio, place, scratch.stretches_s)
             if found.place >= 0 and (late.place < 0 or _is_better(found, late)):
                 late = found
-    _tell(soon, scratch.found[0])
-    _tell(late, scratch.found[1])
+    _tell(soon, scratch, 0)
+    _tell(late, scratch, 1)
 
 
-def _tell(one: Found, numbers: Floats) -> None:
-    numbers[0], numbers[1], numbers[2], numbers[3] = one.place, one.start_at_s, one.end_at_s, one.integral_g_s_per_kwh
+def _tell(one: Found, scratch: Scratch, index: int) -> None:
+    scratch.places[index] = one.place
+    scratch.start_at_s[index], scratch.end_at_s[index] = one.start_at_s, one.end_at_s
+    scratch.integrals_g_s_per_kwh[index] = one.integral_g_s_per_kwh
 
 
 def _is_surely_above(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
@@ -112,7 +118,7 @@ def _at_once(board: Taken, curves: GridCurves, run: Run, deadline_s: float, plac
     if math.isinf(start_at_s) or not is_whole or not is_known:
         return _NOTHING
     edges, sums = curves.edges_at_s, curves.sums_g_s_per_kwh[place]
-    integral = curves.pues[place] * (_until(edges, sums, end_at_s) - _until(edges, sums, start_at_s))
+    integral = curves.pue[place] * (_until(edges, sums, end_at_s) - _until(edges, sums, start_at_s))
     return Found(place, start_at_s, end_at_s, integral)
 
 
@@ -146,7 +152,7 @@ def _later(board: Taken, curves: GridCurves, run: Run, reserve_ratio: float, pla
     lowest, _, _ = _least(edges, sums, run.whole_s, stretches_s, count, -math.inf)
     noise = TIE_RATIO * abs(lowest) + SUM_ROUNDING_RATIO * abs(last_sum)
     integral, start_at_s, ends_by_s = _least(edges, sums, run.whole_s, stretches_s, count, lowest + noise)
-    return Found(place, start_at_s, min(start_at_s + run.whole_s, ends_by_s), curves.pues[place] * integral)
+    return Found(place, start_at_s, min(start_at_s + run.whole_s, ends_by_s), curves.pue[place] * integral)
 
 
 def _lay_stretches(times_s: Floats, taken: Ints, most: int, run: Run, stretches_s: Floats) -> int:
@@ -172,78 +178,91 @@ def _lay_stretches(times_s: Floats, taken: Ints, most: int, run: Run, stretches_
 
 
 def _least(
-    edges: Floats, sums: Floats, whole_s: float, stretches_s: Floats, count: int, enough: float
+    edges_at_s: Floats,
+    sums_g_s_per_kwh: Floats,
+    whole_s: float,
+    stretches_s: Floats,
+    count: int,
+    enough_g_s_per_kwh: float,
 ) -> tuple[float, float, float]:
     """The least integral of all candidates; or, of those that are low enough, that with the earliest start.
 
     With its start and the end of its stretch. Of two with one start that on a step comes first, then that on a border.
     """
-    least, chosen_s, ends_by_s = math.inf, math.inf, math.inf
+    least_g_s_per_kwh, chosen_s, ends_by_s = math.inf, math.inf, math.inf
     first_s, last_s = stretches_s[0, 0], stretches_s[count - 1, 1]
     for index in range(count):
         from_s, to_s, end_s = stretches_s[index, 0], stretches_s[index, 1], stretches_s[index, 2]
-        place = _first_from(edges, from_s)
-        while place < len(edges) and edges[place] <= to_s:  # it begins on a step
-            integral = _until(edges, sums, edges[place] + whole_s) - sums[place]
-            if _comes_before(integral, edges[place], least, chosen_s, enough):
-                least, chosen_s, ends_by_s = integral, edges[place], end_s
+        place = _first_from(edges_at_s, from_s)
+        while place < len(edges_at_s) and edges_at_s[place] <= to_s:  # it begins on a step
+            integral_g_s_per_kwh = (
+                _until(edges_at_s, sums_g_s_per_kwh, edges_at_s[place] + whole_s) - sums_g_s_per_kwh[place]
+            )
+            if _comes_before(integral_g_s_per_kwh, edges_at_s[place], least_g_s_per_kwh, chosen_s, enough_g_s_per_kwh):
+                least_g_s_per_kwh, chosen_s, ends_by_s = integral_g_s_per_kwh, edges_at_s[place], end_s
             place += 1
         for start_s in (from_s, to_s):
-            integral = _until(edges, sums, start_s + whole_s) - _until(edges, sums, start_s)
-            if _comes_before(integral, start_s, least, chosen_s, enough):
-                least, chosen_s, ends_by_s = integral, start_s, end_s
-        place = max(_first_from(edges, from_s + whole_s) - 1, _first_from(edges, first_s + whole_s))
-        while place < len(edges) and edges[place] < last_s + whole_s:  # it ends on a step
-            start_s = max(edges[place] - whole_s, first_s)  # rounding must not start it early
+            integral_g_s_per_kwh = _until(edges_at_s, sums_g_s_per_kwh, start_s + whole_s) - _until(
+                edges_at_s, sums_g_s_per_kwh, start_s
+            )
+            if _comes_before(integral_g_s_per_kwh, start_s, least_g_s_per_kwh, chosen_s, enough_g_s_per_kwh):
+                least_g_s_per_kwh, chosen_s, ends_by_s = integral_g_s_per_kwh, start_s, end_s
+        place = max(_first_from(edges_at_s, from_s + whole_s) - 1, _first_from(edges_at_s, first_s + whole_s))
+        while place < len(edges_at_s) and edges_at_s[place] < last_s + whole_s:  # it ends on a step
+            start_s = max(edges_at_s[place] - whole_s, first_s)  # rounding must not start it early
             if count > 1 and start_s > to_s:
                 break
-            integral = sums[place] - _until(edges, sums, start_s)
-            if (count == 1 or start_s >= from_s) and _comes_before(integral, start_s, least, chosen_s, enough):
-                least, chosen_s, ends_by_s = integral, start_s, end_s
+            integral_g_s_per_kwh = sums_g_s_per_kwh[place] - _until(edges_at_s, sums_g_s_per_kwh, start_s)
+            if (count == 1 or start_s >= from_s) and _comes_before(
+                integral_g_s_per_kwh, start_s, least_g_s_per_kwh, chosen_s, enough_g_s_per_kwh
+            ):
+                least_g_s_per_kwh, chosen_s, ends_by_s = integral_g_s_per_kwh, start_s, end_s
             place += 1
-    return least, chosen_s, ends_by_s
+    return least_g_s_per_kwh, chosen_s, ends_by_s
 
 
-def _comes_before(integral: float, start_s: float, least: float, chosen_s: float, enough: float) -> bool:
+def _comes_before(
+    integral_g_s_per_kwh: float, start_s: float, least_g_s_per_kwh: float, chosen_s: float, enough_g_s_per_kwh: float
+) -> bool:
     """Whether it is less, where nothing is enough yet; else whether it is enough and begins earlier."""
-    if enough == -math.inf:
-        return integral < least
-    return integral <= enough and start_s < chosen_s
+    if enough_g_s_per_kwh == -math.inf:
+        return integral_g_s_per_kwh < least_g_s_per_kwh
+    return integral_g_s_per_kwh <= enough_g_s_per_kwh and start_s < chosen_s
 
 
-def _until(edges: Floats, sums: Floats, instant_s: float) -> float:
+def _until(edges_at_s: Floats, sums_g_s_per_kwh: Floats, instant_s: float) -> float:
     """The integral up to an instant, as `numpy.interp` has it."""
-    place = _last_up_to(edges, instant_s)
-    if place >= len(edges) - 1:
-        return float(sums[-1])
-    if instant_s <= edges[place]:
-        return float(sums[place])
-    slope = (sums[place + 1] - sums[place]) / (edges[place + 1] - edges[place])
-    return float(slope * (instant_s - edges[place]) + sums[place])
+    place = _last_up_to(edges_at_s, instant_s)
+    if place >= len(edges_at_s) - 1:
+        return float(sums_g_s_per_kwh[-1])
+    if instant_s <= edges_at_s[place]:
+        return float(sums_g_s_per_kwh[place])
+    slope = (sums_g_s_per_kwh[place + 1] - sums_g_s_per_kwh[place]) / (edges_at_s[place + 1] - edges_at_s[place])
+    return float(slope * (instant_s - edges_at_s[place]) + sums_g_s_per_kwh[place])
 
 
-def _last_up_to(edges: Floats, instant_s: float) -> int:
+def _last_up_to(edges_at_s: Floats, instant_s: float) -> int:
     """The last edge up to the instant; the first where none is."""
-    return max(_first_after(edges, instant_s) - 1, 0)
+    return max(_first_after(edges_at_s, instant_s) - 1, 0)
 
 
-def _first_after(edges: Floats, instant_s: float) -> int:
-    low, high = 0, len(edges)
+def _first_after(edges_at_s: Floats, instant_s: float) -> int:
+    low, high = 0, len(edges_at_s)
     while low < high:
         middle = (low + high) // 2
-        if edges[middle] <= instant_s:
+        if edges_at_s[middle] <= instant_s:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-def _first_from(edges: Floats, instant_s: float) -> int:
+def _first_from(edges_at_s: Floats, instant_s: float) -> int:
     """The first edge from the instant on."""
-    low, high = 0, len(edges)
+    low, high = 0, len(edges_at_s)
     while low < high:
         middle = (low + high) // 2
-        if edges[middle] < instant_s:
+        if edges_at_s[middle] < instant_s:
             low = middle + 1
         else:
             high = middle
