@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class Agenda:
-    """`put` replaces the instants of a name; what has passed when it is asked for is forgotten."""
+    """`put` replaces the instants of a name; what is taken is forgotten."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str, int]] = []
@@ -26,10 +26,10 @@ class Agenda:
     def drop(self, name: str) -> None:
         self._versions.pop(name, None)
 
-    def next_after_s(self, now_s: float) -> float | None:
-        """The first instant after `now_s`; those up to it are forgotten."""
+    def first_s(self) -> float | None:
+        """The first instant that is not forgotten."""
         heap = self._heap
-        while heap and (heap[0][0] <= now_s or self._versions.get(heap[0][1]) != heap[0][2]):
+        while heap and self._versions.get(heap[0][1]) != heap[0][2]:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 

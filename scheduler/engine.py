@@ -80,12 +80,14 @@ class Engine:
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
     _watched: Watched[OpenEntry] = field(init=False)
+    _gpus: dict[str, int] = field(init=False)
     _holding: list[Region] = field(init=False)  # the regions that hold GPUs themselves at some time
+    _capped: list[Region] = field(init=False)
 
     def __post_init__(self) -> None:
         self._at_once = RunNowQueue(self.regions, self.loops)
         self._watched = Watched(self.regions)
-        self._holding = [region for region in self.regions if region.held]
+        self._tell_regions_apart()
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -93,7 +95,7 @@ class Engine:
         """Take in what happened up to `now_s` and say what to do. The order of `events` does not matter."""
         if now_s < self._decided_at_s:  # a clock that was set back: what was forgotten as past is ahead again
             self._watched.look_again(self._jobs.values())
-        for event in sorted(events, key=_event_key):
+        for event in sorted(events, key=_event_key) if len(events) > 1 else events:
             self._take_in(event, now_s)
         self._admit_newcomers(now_s)
         if self._wants_plan:
@@ -113,7 +115,7 @@ class Engine:
         """The next instant at which `decide` would do something without any new event; None when there is none."""
         decided_at_s = self._decided_at_s + SAME_INSTANT_S
         ahead = [at_s for at_s in self._wakeups_at_s(decided_at_s) if at_s > decided_at_s]
-        return min(ahead, default=None)
+        return min(ahead) if ahead else None
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -218,7 +220,7 @@ class Engine:
     ) -> None:
         if entry.state in TERMINAL_STATES:  # cancelled while it ran; now its GPUs are free
             if not isinstance(event, RunStarted):
-                self._forget(entry)
+                self._forget(entry, now_s)
             return
         if entry.state not in HOLDING_STATES:  # its end was told before
             return
@@ -230,7 +232,7 @@ class Engine:
                 succeeded = event.outcome is Outcome.SUCCEEDED
                 entry.state = next_state(entry.state, JobAction.SUCCEED if succeeded else JobAction.FAIL)
                 self._take_in_end(entry, event.at_s)
-                self._forget(entry, run_length_s(entry, event.at_s) if succeeded else None)
+                self._forget(entry, now_s, run_length_s(entry, event.at_s) if succeeded else None)
             case RunPaused():
                 entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
                 entry.done_s, entry.running, entry.is_pausing = event.done_s, None, False
@@ -270,8 +272,13 @@ class Engine:
         self.regions = kept if region in kept else [*kept, region]
         self._at_once.resize(self.regions)
         self._watched.holdings.resize(self.regions)
-        self._holding = [known for known in self.regions if known.held]
+        self._tell_regions_apart()
         self._wants_plan = True
+
+    def _tell_regions_apart(self) -> None:
+        self._gpus = {region.name: region.gpus for region in self.regions}
+        self._holding = [region for region in self.regions if region.held]
+        self._capped = [region for region in self.regions if region.power_cap_w is not None]
 
     def _cancel(self, job_id: str, now_s: float) -> None:
         entry = self._jobs.get(job_id)
@@ -284,7 +291,7 @@ class Engine:
             self._commands.append(StopRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason="cancelled"))
             return
         self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="cancelled"))
-        self._forget(entry)
+        self._forget(entry, now_s)
 
     def _put_on_hold(self, job_id: str, now_s: float) -> None:
         entry = self._jobs.get(job_id)
@@ -319,12 +326,12 @@ class Engine:
         )
         self._commands.append(RecordState(at_s=now_s, job_id=entry.job.id, state=entry.state, reason=reason))
         if entry.state is JobState.QUARANTINED:
-            self._forget(entry)
+            self._forget(entry, now_s)
         self._wants_plan = True
 
-    def _forget(self, entry: OpenEntry, lasted_s: float | None = None) -> None:
+    def _forget(self, entry: OpenEntry, now_s: float, lasted_s: float | None = None) -> None:
         self._at_once.settle(entry.job, lasted_s)
-        self._watched.drop(entry.job.id)
+        self._watched.drop(entry.job.id, now_s)
         del self._jobs[entry.job.id]
 
     def _watch(self, entry: OpenEntry) -> None:
@@ -391,6 +398,8 @@ class Engine:
                 self._adopt(entry, placement, now_s)
 
     def _adopt(self, entry: OpenEntry, placement: Placement, now_s: float) -> None:
+        if placement is entry.placement:
+            return
         if entry.baseline_gco2e is None:
             entry.baseline_gco2e = placement.baseline_emissions_gco2e
         if placement.baseline_emissions_gco2e is not entry.baseline_gco2e:
@@ -424,13 +433,10 @@ class Engine:
 
     def _start_due(self, now_s: float) -> None:
         due = [entry for entry in self._watched.due(now_s) if is_due(entry, now_s)]
-        free = self.free_gpus() if due else {}
         for entry in sorted(due, key=precedence):
-            run = next((run for run in self._runs_now(entry, now_s) if self._has_room(entry, run, free)), None)
-            if run is None:
-                continue
-            free[run.region] -= gpus_of(entry.job, run)
-            self._start(entry, run)
+            run = next((run for run in self._runs_now(entry, now_s) if self._has_room(entry, run)), None)
+            if run is not None:
+                self._start(entry, run)
 
     def _runs_now(self, entry: OpenEntry, now_s: float) -> Iterable[Segment]:
         """The run that is planned; at the latest start the same in every region that it may run in."""
@@ -440,15 +446,16 @@ class Engine:
             regions += entry.job.regions or [region.name for region in self.regions]
         yield from (run_now(entry, region, planned.gpus, now_s) for region in regions)
 
-    def _has_room(self, entry: OpenEntry, run: Segment, free: dict[str, int]) -> bool:
-        held = held_at_start(entry, run, self._holding)
-        has_gpus = free.get(run.region, 0) - held.get(run.region, 0) >= gpus_of(entry.job, run)
+    def _has_room(self, entry: OpenEntry, run: Segment) -> bool:
+        held = held_at_start(entry, run, self._holding) if self._holding else {}
+        free = self._gpus.get(run.region, 0) - self._watched.gpus_held.get(run.region, 0)
+        has_gpus = free - held.get(run.region, 0) >= gpus_of(entry.job, run)
         return has_gpus and self._has_power(entry, run)
 
     def _has_power(self, entry: OpenEntry, run: Segment) -> bool:
         """Whether the run keeps the region's power cap beside all that run, to their ends."""
         region, now_s = run.region, run.start_at_s
-        capped = [one for one in self.regions if one.name == region and one.power_cap_w is not None]
+        capped = [one for one in self._capped if one.name == region]
         if not capped:
             return True
         held = self._watched.held.values()
@@ -484,7 +491,7 @@ class Engine:
 
     def _wakeups_at_s(self, decided_at_s: float) -> Iterable[float]:
         watched = self._watched
-        if (waited_for_s := watched.starts.next_after_s(decided_at_s)) is not None:
+        if (waited_for_s := watched.next_start_after_s(decided_at_s)) is not None:
             yield waited_for_s
         for entry in watched.in_pieces.values():
             yield current_segment(entry, self._decided_at_s).start_at_s
@@ -492,10 +499,12 @@ class Engine:
             if (pause_at_s := self._pause_at_s(entry)) is not None:
                 yield pause_at_s
         if watched.waiting:  # a run that outlasts its estimate changes what the others can have
-            if (end_at_s := watched.ends.next_after_s(decided_at_s)) is not None:
+            if (end_at_s := watched.next_end_after_s(decided_at_s)) is not None:
                 yield end_at_s
-            yield from self._phase_ends_at_s()
-            yield from (hold.end_at_s for region in self._holding for hold in region.held)
+            if watched.profiled:
+                yield from self._phase_ends_at_s()
+            if self._holding:
+                yield from (hold.end_at_s for region in self._holding for hold in region.held)
 
     def _phase_ends_at_s(self) -> Iterable[float]:
         for entry in self._watched.profiled.values():

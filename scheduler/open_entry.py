@@ -143,8 +143,8 @@ def run_length_s(entry: OpenEntry, ended_at_s: float) -> float | None:
 def current_segment(entry: OpenEntry, now_s: float) -> Segment:
     """The next piece of a waiting job: the first that is not over."""
     assert entry.placement is not None
-    ahead = [piece for piece in entry.placement.segments if piece.end_at_s > now_s + SAME_INSTANT_S]
-    return ahead[0] if ahead else entry.placement.segments[-1]
+    segments = entry.placement.segments
+    return next((piece for piece in segments[:-1] if piece.end_at_s > now_s + SAME_INSTANT_S), segments[-1])
 
 
 def is_due(entry: OpenEntry, now_s: float) -> bool:

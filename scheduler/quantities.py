@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, time
+from functools import lru_cache
 
 _DURATION_UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _POWER_UNITS_W = {"w": 1.0, "kw": 1e3, "mw": 1e6}
@@ -75,6 +76,7 @@ def parse_time_of_day(text: str) -> time:
         raise QuantityError(f'{text!r} is no time of day: write "08:00"') from None
 
 
+@lru_cache(maxsize=256)  # an instant is told some three times in a row: planned, started, on its way to a page
 def format_instant(instant_s: float) -> str:
     """ISO 8601 UTC to the second, rounded to the nearest, with `Z`."""
     # Not by strftime, which leaves the zeros of early years out.

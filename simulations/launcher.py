@@ -40,6 +40,8 @@ def parts_of(work: JobWork, one: Stretch) -> Sequence[Segment]:
     """What the stretch drew: a piece for each phase of the job, in proportion to how long it truly ran."""
     power_w = None if one.gpus is None else power_at_w(work.job, one.gpus)
     whole = Segment(start_at_s=one.start_at_s, end_at_s=one.end_at_s, region=one.region, gpus=one.gpus, power_w=power_w)
+    if not work.job.power_profile:
+        return (whole,)
     return in_phases(replace(work.job, duration_s=work.true_duration_s), (whole,))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
-from scheduler.planning.open_jobs import board_kernels
+from scheduler.planning.open_jobs import board_kernels, window_kernels
 from scheduler.planning.open_jobs.board_loops import BoardLoops
 from shaping import correction, deployment, energy, first_token, hold_arithmetic, learning
 from simulations import token_clock, workers
@@ -30,7 +30,7 @@ CACHE_VARIABLE = "SLACKTIDE_COMPILED"
 Run = Callable[[State, Arrivals, KnownGrid, float], int]
 Fold = Callable[[State, totals.Sums, float], None]
 
-_MODULES: tuple[ModuleType, ...] = (heap, worker, lessons, holding, loop, totals, board_kernels)
+_MODULES: tuple[ModuleType, ...] = (heap, worker, lessons, holding, loop, totals, board_kernels, window_kernels)
 _RULES: tuple[ModuleType, ...] = (
     hold_arithmetic,
     learning,
@@ -63,10 +63,11 @@ def compiled_fold() -> Fold:
 
 @cache
 def compiled_board() -> BoardLoops:
-    """`board_kernels`, compiled."""
+    """`board_kernels` and `window_kernels`, compiled."""
     return BoardLoops(
         first_with_room=_compiled(board_kernels.first_with_room),
         least_everywhere=_compiled(board_kernels.least_everywhere),
+        cheapest_places=_compiled(window_kernels.cheapest_places),
     )
 
 

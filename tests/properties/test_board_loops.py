@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intensity_feeds.series import Floats
-from scheduler.planning.open_jobs import board_kernels, cleanest
+from scheduler.planning.open_jobs import board_kernels, cleanest, window_kernels
 from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.glance import least_beside
@@ -38,8 +38,13 @@ pytestmark = pytest.mark.slow
 
 # Not compiled, so the same steps one at a time.
 STEP_BY_STEP = BoardLoops(
-    first_with_room=board_kernels.first_with_room, least_everywhere=board_kernels.least_everywhere
+    first_with_room=board_kernels.first_with_room,
+    least_everywhere=board_kernels.least_everywhere,
+    cheapest_places=window_kernels.cheapest_places,
 )
+
+# As many GPUs and the same PUE everywhere: what differs is the grid, and what is taken.
+ALIKE = tuple(replace(one, gpus=6, pue=1.1) for one in PLAIN)
 
 
 @settings(max_examples=300, deadline=None)
@@ -60,6 +65,22 @@ def test_the_loops_change_no_place(
     everywhere, wanted = board_of(fleet, table, taken), need_of(numbers, gpus)
     by_loops = replace(everywhere, rows=GridRows.of(fleet, everywhere.forecasts), loops=STEP_BY_STEP)
     assert by_loops.at_once(wanted) == everywhere.at_once(wanted)
+    assert by_loops.cheapest(wanted) == everywhere.cheapest(wanted)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_of_regions_that_share_a_grid_the_loops_take_the_same_one(seed: int) -> None:
+    draws = Random(seed)
+    hours, grids = draws.randint(6, 30), [draws.randint(0, 1) for _ in ALIKE]
+    table = [[draws.choice((90.0, 100.0, 200.0, 317.0)) for _ in range(2)] for _ in range(hours)]
+    taken = [
+        (draws.randrange(len(ALIKE)), draws.randint(0, hours), draws.randint(1, 9), draws.randint(1, 4))
+        for _ in range(draws.randint(0, 12))
+    ]
+    numbers = (draws.randint(0, 3), draws.choice((0.0, 1234.5)), draws.uniform(0.2, 4.0), draws.uniform(0.0, 20.0))
+    everywhere = board_of(ALIKE, [[row[grid] for grid in grids] for row in table], taken)
+    wanted = need_of(numbers, gpus=draws.randint(1, 3))
+    by_loops = replace(everywhere, rows=GridRows.of(ALIKE, everywhere.forecasts), loops=STEP_BY_STEP)
     assert by_loops.cheapest(wanted) == everywhere.cheapest(wanted)
 
 

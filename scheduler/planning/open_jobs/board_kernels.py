@@ -17,8 +17,10 @@ from scheduler.planning.curve import ROUNDING_S
 
 Ints = NDArray[np.int64]
 
-# A bound this much above a price is above it whatever was rounded; as wide again as where the bounds are compared.
-_SURE_RATIO = 2e-6
+# A bound this much above a price is above it whatever was rounded.
+SURE_RATIO = 1e-6
+# As wide again as where the bounds are compared.
+_SURE_RATIO = 2.0 * SURE_RATIO
 
 
 class Taken(NamedTuple):
@@ -59,6 +61,9 @@ class Held(NamedTuple):
     start_at_s: float
     end_at_s: float
     gpus: int
+
+
+NOBODY = Held(place=-1, start_at_s=0.0, end_at_s=0.0, gpus=0)
 
 
 def first_with_room(board: Taken, gpus: int, from_s: float, whole_s: float) -> int:

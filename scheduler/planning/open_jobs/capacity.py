@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,13 +71,16 @@ class Occupancy:
 
     def _lay_out(self, steps: dict[str, _Steps]) -> None:
         self._steps, self._table = steps, _Table(list(steps.values()))
+        self._rows: Taken | None = None  # of the table, once asked for, until it is laid out anew
         self._row_gpus = np.array(list(self._gpus.values()), dtype=np.int64)
 
     def table_of(self, regions: Iterable[Region]) -> Taken | None:
         """As rows, to be read until the next change; None where made for others, or where more than GPUs counts."""
         if regions is not self._regions or self._held or self._power:
             return None
-        return Taken(times_s=self._table.times_s, taken=self._table.taken, gpus=self._row_gpus)
+        if self._rows is None:
+            self._rows = Taken(times_s=self._table.times_s, taken=self._table.taken, gpus=self._row_gpus)
+        return self._rows
 
     @property
     def counts_power(self) -> bool:
@@ -86,7 +90,7 @@ class Occupancy:
     def copy(self) -> Occupancy:
         other = Occupancy(())
         other._regions, other._gpus, other._held = self._regions, self._gpus, self._held
-        other._table, other._row_gpus = self._table.copy(), self._row_gpus
+        other._table, other._row_gpus, other._rows = self._table.copy(), self._row_gpus, None
         other._steps = dict(zip(self._steps, other._table.every, strict=True))
         other._power = {name: power.copy() for name, power in self._power.items()}
         return other
@@ -94,13 +98,15 @@ class Occupancy:
     def take(self, segments: Sequence[Segment], gpus: int, power_w: float = 0.0) -> None:
         """Count the segments in; a region that is gone, or a piece without length, takes nothing."""
         for one in segments:
-            if one.region in self._steps and one.end_at_s > one.start_at_s:
-                steps = self._steps[one.region]
-                if steps.count + _STEPS_OF_A_PIECE > len(steps.times_s):
-                    self._table.widen()
-                steps.add(one.start_at_s, one.end_at_s, gpus)
-                if self._power:
-                    self._draw(one, power_w, times=1)
+            steps = self._steps.get(one.region)
+            if steps is None or not one.end_at_s > one.start_at_s:
+                continue
+            if steps.count + _STEPS_OF_A_PIECE > len(steps.times_s):
+                self._table.widen()
+                self._rows = None
+            steps.add(one.start_at_s, one.end_at_s, gpus)
+            if self._power:
+                self._draw(one, power_w, times=1)
 
     def give_back(self, segments: Sequence[Segment], gpus: int, power_w: float = 0.0) -> None:
         self.take(segments, -gpus)
@@ -284,11 +290,13 @@ class _Steps:
         """From the start, the end and the GPUs of each piece."""
         if not pieces:
             return cls()
-        start_at_s, end_at_s, gpus = (np.array(column) for column in zip(*pieces, strict=True))
-        times_s, place = np.unique(np.concatenate(([-np.inf], start_at_s, end_at_s)), return_inverse=True)
-        change = np.zeros(len(times_s), dtype=np.int64)
-        np.add.at(change, place[1:], np.concatenate((gpus, -gpus)))
-        return cls(times_s, change.cumsum())
+        changes: dict[float, int] = {-math.inf: 0}
+        for start_at_s, end_at_s, gpus in pieces:
+            changes[start_at_s] = changes.get(start_at_s, 0) + gpus
+            changes[end_at_s] = changes.get(end_at_s, 0) - gpus
+        times_s = sorted(changes)  # a region has a handful: so few are sooner sorted here than by an array's means
+        taken = accumulate(changes[time_s] for time_s in times_s)
+        return cls(np.array(times_s), np.fromiter(taken, np.int64, len(times_s)))
 
     def copy(self) -> _Steps:
         other = _Steps(self.times_s.copy(), self.taken.copy())
@@ -302,7 +310,8 @@ class _Steps:
     def add(self, start_at_s: float, end_at_s: float, gpus: int) -> None:
         first = self._step_from(start_at_s)
         last = self._step_from(end_at_s)
-        self.taken[first:last] += gpus
+        between = self.taken[first:last]
+        between += gpus  # written in place only once, as it is not by `self.taken[first:last] += gpus`
 
     def has_room(self, start_at_s: float, end_at_s: float, most_taken: int) -> bool:
         """Whether no more than `most_taken` GPUs are taken at any instant of the interval, but for rounding."""
@@ -366,13 +375,15 @@ class _Steps:
         """The index of the step that begins at the instant, made where there is none."""
         count = self.count
         index = int(self.times_s.searchsorted(instant_s))
-        if index < count and self.times_s[index] == instant_s:
+        if index < count and self.times_s.item(index) == instant_s:
             return index
         if count == len(self.times_s):
             self._grow()
-        for values in (self.times_s, self.taken):
-            values[index + 1 : count + 1] = values[index:count]
-        self.times_s[index], self.taken[index] = instant_s, self.taken[index - 1]
+        times_s, taken = self.times_s, self.taken
+        if index < count:
+            times_s[index + 1 : count + 1] = times_s[index:count]
+            taken[index + 1 : count + 1] = taken[index:count]
+        times_s[index], taken[index] = instant_s, taken[index - 1]
         self.count = count + 1
         return index
 

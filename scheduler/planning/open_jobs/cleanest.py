@@ -123,6 +123,7 @@ def _move_where_it_pays(draft: Draft, kept: Sequence[Place], hysteresis_ratio: f
 
 def _improved(draft: Draft, order: Sequence[Need]) -> Draft:
     """Each job that is in time, moved to its cheapest place while the others stay."""
+    draft.count()
     for wanted in order:
         before = draft.places.get(wanted.job.id)
         if before is None or wanted.job.id in draft.late:

@@ -13,7 +13,7 @@ from scheduler.planning.curve import ROUNDING_S
 from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.front import Front
 from scheduler.planning.open_jobs.job_room import occupied
-from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, need
+from scheduler.planning.open_jobs.needs import Need, Place, need
 from scheduler.planning.open_jobs.placing import Board
 from scheduler.planning.open_jobs.refusing import alone_start_at_s, obstacle, refusal
 from scheduler.planning.plan import Cause, Forecasts, Obstacle, Placement, Plan, Region, Segment
@@ -60,7 +60,8 @@ class Draft:
     """A plan in the making: the place of each job, and of those that are late the window they could have had at once.
 
     `is_crowded` tells whether a job is late because others hold the GPUs; one that had too little time from the start
-    is not.
+    is not. The places are taken on the board, unless it is not counted yet: most drafts are asked no more than whether
+    somebody is late.
     """
 
     joint: Joint
@@ -68,6 +69,16 @@ class Draft:
     places: dict[str, Place] = field(default_factory=dict)
     late: dict[str, Segment | None] = field(default_factory=dict)
     is_crowded: bool = False
+    is_counted: bool = True
+
+    def count(self) -> None:
+        """Take the places on the board, where they are not."""
+        if self.is_counted:
+            return
+        held = [(one.job, (one.running,)) for one in self.joint.open_jobs if one.running is not None]
+        placed = ((place.need.job, place.segments) for place in self.places.values())
+        self.board = replace(self.board, occupancy=occupied(self.board.regions, (*held, *placed)))
+        self.is_counted = True
 
     def put(self, place: Place) -> None:
         self.places[place.need.job.id] = place
@@ -155,9 +166,13 @@ def _packed_by_front(joint: Joint, order: Sequence[Need]) -> Draft | None:
     board = joint.board
     if board.occupancy.counts_power or any(wanted.job.elastic for wanted in order):
         return None
-    draft, front = Draft(joint=joint, board=board), Front.of(board.occupancy, board.regions, joint.now_s)
+    draft = Draft(joint=joint, board=board, is_counted=not order)
+    if not order:
+        return draft
+    front = Front.of(board.occupancy, board.regions, joint.now_s)
+    everywhere = [region.name for region in board.regions]
     for wanted in order:
-        regions = [region.name for region in allowed_regions(wanted.job, board.regions)]
+        regions = [one for one in wanted.job.regions if one in front.queues] if wanted.job.regions else everywhere
         at_once = front.taken(wanted.earliest_s, wanted.whole_s, wanted.job.gpus, regions)
         if at_once is None:
             draft.put_late(wanted, None)
@@ -168,9 +183,6 @@ def _packed_by_front(joint: Joint, order: Sequence[Need]) -> Draft | None:
                 return None
             place = draft.note_late(wanted, place)
         draft.places[wanted.job.id] = place
-    held = [(one.job, (one.running,)) for one in joint.open_jobs if one.running is not None]
-    placed = ((place.need.job, place.segments) for place in draft.places.values())
-    draft.board = replace(board, occupancy=occupied(board.regions, (*held, *placed)))
     return draft
 
 
@@ -212,11 +224,19 @@ def baseline(planned: Placement | None) -> float | None:
 def _with_running_piece(one: OpenJob, running: Segment, rest: Placement | None, board: Board) -> Placement:
     """The placement of a job that runs: what runs now stays first, and its reasons are those it was planned with."""
     segments = (running, *rest.segments) if rest else (running,)
-    before = one.planned
+    before, emissions_gco2e = one.planned, board.job_gco2e(one.job, segments)
+    if before is not None and rest is None and _says_only(before, segments, emissions_gco2e):
+        return before  # as it was found at the last plan
     return Placement(
         job_id=one.job.id,
         segments=segments,
         cause=rest.cause if rest else before.cause if before else Cause.RUN_NOW,
-        emissions_gco2e=board.job_gco2e(one.job, segments),
+        emissions_gco2e=emissions_gco2e,
         baseline_emissions_gco2e=before.baseline_emissions_gco2e if before else None,
     )
+
+
+def _says_only(before: Placement, segments: tuple[Segment, ...], emissions_gco2e: float | None) -> bool:
+    """Whether a placement is these pieces at this price, and nothing of what a new place tells beside."""
+    told_beside = (before.at_once, before.objective_cost, before.baseline_cost)
+    return before.segments == segments and before.emissions_gco2e == emissions_gco2e and told_beside == (None,) * 3

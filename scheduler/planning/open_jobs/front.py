@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -27,6 +27,19 @@ class _Queue:
     taken: list[int]
     # By GPUs: lengths, growing, and before when no stretch so long begins, growing too.
     known: dict[int, tuple[list[float], list[float]]] = field(default_factory=dict)
+
+    def has_room_from(self, from_s: float, duration_s: float, gpus: int) -> bool:
+        """Whether `first_start_at_s` is `from_s`: most regions are full at the front, which is sooner told."""
+        times_s, taken, most_taken = self.times_s, self.taken, self.gpus - gpus
+        first = 0 if from_s <= times_s[0] else bisect_right(times_s, from_s) - 1
+        if taken[first] > most_taken:
+            return False
+        step, enough_s = first + 1, duration_s - ROUNDING_S
+        while step < len(times_s) and times_s[step] - from_s < enough_s:
+            if taken[step] > most_taken:
+                return False
+            step += 1
+        return True
 
     def first_start_at_s(self, from_s: float, duration_s: float, gpus: int) -> float:
         """As `Occupancy.earliest_start_at_s`."""
@@ -88,16 +101,17 @@ class Front:
     def of(cls, occupancy: Occupancy, regions: Iterable[Region], from_s: float) -> Self:
         return cls({one.name: _Queue(one.gpus, *occupancy.steps_from(one.name, from_s)) for one in regions})
 
-    def taken(self, from_s: float, duration_s: float, gpus: int, regions: Iterable[str]) -> Segment | None:
+    def taken(self, from_s: float, duration_s: float, gpus: int, regions: Sequence[str]) -> Segment | None:
         """Takes and tells the first window, in the region named first among equals; None where there never is one."""
-        first_s, first_region = math.inf, None
-        for name in regions:
-            start_at_s = self.queues[name].first_start_at_s(from_s, duration_s, gpus)
-            if start_at_s < first_s:
-                first_s, first_region = start_at_s, name
-                if start_at_s <= from_s:
-                    break
-        if first_region is None:
+        name = next((name for name in regions if self.queues[name].has_room_from(from_s, duration_s, gpus)), None)
+        if name is not None:
+            return self._take(name, from_s, duration_s, gpus)
+        firsts_s = [self.queues[name].first_start_at_s(from_s, duration_s, gpus) for name in regions]
+        first_s = min(firsts_s, default=math.inf)
+        if first_s == math.inf:
             return None
-        self.queues[first_region].take(first_s, first_s + duration_s, gpus)
-        return Segment(start_at_s=first_s, end_at_s=first_s + duration_s, region=first_region)
+        return self._take(regions[firsts_s.index(first_s)], first_s, duration_s, gpus)
+
+    def _take(self, name: str, start_at_s: float, duration_s: float, gpus: int) -> Segment:
+        self.queues[name].take(start_at_s, start_at_s + duration_s, gpus)
+        return Segment(start_at_s=start_at_s, end_at_s=start_at_s + duration_s, region=name)

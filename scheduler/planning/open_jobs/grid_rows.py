@@ -17,13 +17,13 @@ import numpy as np
 
 from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.planning.curve import Intervals
+from scheduler.planning.open_jobs.board_kernels import SURE_RATIO as SURE_RATIO
 from scheduler.planning.open_jobs.board_kernels import GridSums, Run
+from scheduler.planning.open_jobs.window_kernels import GridCurves
 from scheduler.planning.plan import Forecasts, Region
 
 # For fewer regions a search in each is as fast.
 _FEWEST_REGIONS = 4
-# A bound this much above a price is above it whatever was rounded.
-SURE_RATIO = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -71,12 +71,14 @@ class GridRows:
     """Forecasts that share their steps: edges of shape (n + 1,), sums (n + 1, regions) and rates (n, regions)."""
 
     regions: Sequence[Region]
+    zones: tuple[str, ...]
     series: tuple[IntensitySeries, ...]
     edges_at_s: Floats
     cumulative_g_s_per_kwh: Floats
     rate_gco2e_per_kwh: Floats
     _edges_s: list[float]
     by_region: GridSums  # the same sums and rates, region by region
+    curves: GridCurves  # and each grid's own sums
     _numbers: dict[int, tuple[list[float], list[float]]]  # and for one number at a time, made when asked for
 
     @classmethod
@@ -86,10 +88,12 @@ class GridRows:
         if len(regions) < _FEWEST_REGIONS or len(found) < len(regions) or not _are_alike(regions, found):
             return None
         pues = np.array([region.pue for region in regions])
-        sums = np.stack([one.cumulative_g_s_per_kwh for one in found], axis=1) * pues
+        own_sums = np.stack([one.cumulative_g_s_per_kwh for one in found])
+        sums = own_sums.T * pues
         rates = np.stack([one.gco2e_per_kwh for one in found], axis=1) * pues
         return cls(
             regions=regions,
+            zones=tuple(region.zone for region in regions),
             series=tuple(found),
             edges_at_s=found[0].edges_at_s,
             cumulative_g_s_per_kwh=sums,
@@ -99,6 +103,7 @@ class GridRows:
                 sums_g_s_per_kwh=np.ascontiguousarray(sums.T),
                 rates_gco2e_per_kwh=np.ascontiguousarray(rates.T),
             ),
+            curves=GridCurves(edges_at_s=found[0].edges_at_s, sums_g_s_per_kwh=own_sums, pue=pues),
             _edges_s=found[0].edges_at_s.tolist(),
             _numbers={},
         )
@@ -107,7 +112,7 @@ class GridRows:
         """Whether these are still the regions and their forecasts."""
         if regions is not self.regions:
             return False
-        return all(forecasts.get(region.zone) is one for region, one in zip(regions, self.series, strict=True))
+        return tuple(map(forecasts.get, self.zones)) == self.series  # series are equal where they are the same
 
     def run(self, gpus: int, whole_s: float, from_s: float, to_s: float) -> Run | None:
         """A run of that length between two instants, for loops; None where no run is all in known time."""
@@ -169,20 +174,15 @@ def may_be_less(least_g_s_per_kwh: float, price_g_s_per_kwh: float) -> bool:
     return not math.isinf(least_g_s_per_kwh) and least_g_s_per_kwh < price_g_s_per_kwh + margin
 
 
-def as_cheap(least_g_s_per_kwh: Floats, price_g_s_per_kwh: float) -> list[int]:
-    """Which of them are not surely above, whatever was rounded; what is not to be had at all is."""
-    margin = SURE_RATIO * (abs(price_g_s_per_kwh) + np.abs(least_g_s_per_kwh))
-    found: list[int] = (np.isfinite(margin) & (least_g_s_per_kwh <= price_g_s_per_kwh + margin)).nonzero()[0].tolist()
-    return found
-
-
 def _are_alike(regions: Sequence[Region], found: Sequence[IntensitySeries]) -> bool:
     first = found[0]
-    kind = (first.signal, first.basis)
-    return all(
+    kind, count = (first.signal, first.basis), len(first.edges_at_s)
+    if not all(
         region.gpu_gco2e_per_s == 0
         and (one.signal, one.basis) == kind
         and not one.has_gap
-        and np.array_equal(one.edges_at_s, first.edges_at_s)
+        and len(one.edges_at_s) == count
         for region, one in zip(regions, found, strict=True)
-    )
+    ):
+        return False
+    return bool((np.stack([one.edges_at_s for one in found]) == first.edges_at_s).all())

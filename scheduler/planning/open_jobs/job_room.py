@@ -30,11 +30,17 @@ def occupied(regions: Sequence[Region], placed: Placed) -> Occupancy:
 
 
 def take(occupancy: Occupancy, job: Job, segments: Sequence[Segment]) -> None:
+    if not (job.power_profile or job.elastic):  # as nearly all
+        occupancy.take(segments, job.gpus, job.power_w)
+        return
     for one in in_phases(job, segments):
         occupancy.take((one,), gpus_of(job, one), power_w_of(job, one))
 
 
 def give_back(occupancy: Occupancy, job: Job, segments: Sequence[Segment]) -> None:
+    if not (job.power_profile or job.elastic):
+        occupancy.give_back(segments, job.gpus, job.power_w)
+        return
     for one in in_phases(job, segments):
         occupancy.give_back((one,), gpus_of(job, one), power_w_of(job, one))
 

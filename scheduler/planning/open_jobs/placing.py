@@ -24,11 +24,11 @@ from scheduler.planning.curve import ROUNDING_S, Curve, Intervals, flat
 from scheduler.planning.one_job.preemptible import Pieces, cheapest_pieces
 from scheduler.planning.one_job.window import Window, cheapest_window
 from scheduler.planning.open_jobs import job_room
-from scheduler.planning.open_jobs.board_kernels import Held
-from scheduler.planning.open_jobs.board_loops import NOBODY, BoardLoops
+from scheduler.planning.open_jobs.board_kernels import NOBODY, Held
+from scheduler.planning.open_jobs.board_loops import BoardLoops
 from scheduler.planning.open_jobs.capacity import Occupancy
 from scheduler.planning.open_jobs.glance import least_beside
-from scheduler.planning.open_jobs.grid_rows import GridRows, Least, as_cheap, is_surely_above
+from scheduler.planning.open_jobs.grid_rows import GridRows, Least, is_surely_above
 from scheduler.planning.open_jobs.needs import Need, Place, allowed_regions, job_curve
 from scheduler.planning.open_jobs.run_choices import (
     as_pieces,
@@ -45,6 +45,7 @@ from scheduler.planning.open_jobs.run_choices import (
     run_integral_g_s_per_kwh,
     sooner_if_as_cheap,
 )
+from scheduler.planning.open_jobs.window_kernels import Scratch
 from scheduler.planning.plan import Cause, Forecasts, Placement, Region, Segment
 from scheduler.planning.run_phases import in_phases
 
@@ -152,13 +153,15 @@ class Board:
 
     def placement(self, place: Place, baseline_gco2e: float | None = None) -> Placement:
         """The place with what it emits; `baseline_gco2e` of an earlier plan of the same job stays its baseline."""
+        emissions_gco2e = self.place_gco2e(place)
         if baseline_gco2e is None and place.at_once is not None:
-            baseline_gco2e = self.job_gco2e(place.need.job, (place.at_once,))
+            runs_at_once = place.integral_g_s_per_kwh is None and place.segments == (place.at_once,)
+            baseline_gco2e = emissions_gco2e if runs_at_once else self.job_gco2e(place.need.job, (place.at_once,))
         return Placement(
             job_id=place.need.job.id,
             segments=place.segments,
             cause=place.cause,
-            emissions_gco2e=self.place_gco2e(place),
+            emissions_gco2e=emissions_gco2e,
             baseline_emissions_gco2e=baseline_gco2e,
             at_once=place.at_once,
         )
@@ -241,15 +244,9 @@ class Board:
     def _where_cheapest(self, need: Need) -> tuple[list[Region], list[Region]] | None:
         """The regions whose first instant with room may be as cheap as anything, and those where that is later.
 
-        Both in their order; None where it is not told at a glance. Without compiled loops the cleanest regions are
-        looked at first, and those not at all that cannot be as cheap whoever holds them.
+        Both in their order; None where it is not told at a glance. The cleanest regions are looked at first, and those
+        not at all that cannot be as cheap whoever holds them.
         """
-        if (beside := self.least_beside(need)) is not None:
-            best_g_s_per_kwh = float(beside.min())
-            if math.isinf(best_g_s_per_kwh):
-                return None
-            by_index = [[self.regions[place] for place in as_cheap(one, best_g_s_per_kwh)] for one in beside]
-            return by_index[0], by_index[1]
         if (least := self.least(need)) is None:
             return None
         bounds = least.ever_g_s_per_kwh
@@ -277,12 +274,33 @@ class Board:
 
         What is as cheap as the cheapest is compared in the order of the regions.
         """
+        if self.looks_everywhere(need):
+            return self._cheapest_by_loops(need)
         if (where := self._where_cheapest(need)) is None:
             return None
         soon, late = where
         first = known_at_once(need, self._curves(need, soon), self._first_starts(need, soon)) if soon else None
         window = self._window(need, late, self._curves(need, late), self.reserve_ratio) if late else None
         return sooner_if_as_cheap(first, None if window is None else as_pieces(window))
+
+    def _cheapest_by_loops(self, need: Need) -> Pieces | None:
+        """The same by compiled loops."""
+        assert self.loops is not None and self.rows is not None, "it looks everywhere"
+        taken, deadline_s = self.occupancy.table_of(self.regions), need.job.deadline_at_s
+        run = self.rows.run(need.job.gpus, need.whole_s, need.earliest_s, deadline_s)
+        if taken is None or run is None:
+            return None
+        scratch, grid, curves = Scratch.of(taken), self.rows.by_region, self.rows.curves
+        self.loops.cheapest_places(taken, grid, curves, run, deadline_s, self.reserve_ratio, scratch)
+        return sooner_if_as_cheap(self._found(scratch, 0), self._found(scratch, 1))
+
+    def _found(self, scratch: Scratch, index: int) -> Pieces | None:
+        """What a loop tells of one run."""
+        if (place := int(scratch.places[index])) < 0:
+            return None
+        start_at_s, end_at_s = float(scratch.start_at_s[index]), float(scratch.end_at_s[index])
+        only = Segment(start_at_s=start_at_s, end_at_s=end_at_s, region=self.regions[place].name)
+        return Pieces(segments=(only,), integral_g_s_per_kwh=float(scratch.integrals_g_s_per_kwh[index]))
 
     def _curves(self, need: Need, regions: Sequence[Region]) -> list[Curve]:
         """What is known between earliest start and deadline, all of one kind."""
@@ -406,8 +424,8 @@ class Board:
         for one in segments:
             region = next((region for region in self.regions if region.name == one.region), None)
             series = None if region is None else self.forecasts.get(region.zone)
-            if region is None or series is None or not series.covers(one.start_at_s, one.end_at_s):
+            integral = None if series is None else series.known_integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
+            if region is None or integral is None:
                 return None
-            integral = region.pue * series.integral_g_s_per_kwh(one.start_at_s, one.end_at_s)
-            total += integral * (factor if one.power_w is None else one.power_w)
+            total += region.pue * integral * (factor if one.power_w is None else one.power_w)
         return total

@@ -7,6 +7,7 @@ Equal to counting anew, instant by instant, from the last decision on. Decides n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import overload
 
@@ -20,7 +21,7 @@ from scheduler.planning.plan import Cause, Forecasts, Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
 
 # Steps of the past are forgotten when so many pieces have been changed since the last time.
-_FORGET_EVERY = 1024
+FORGET_EVERY = 1024
 _HURRIED = (Cause.LATE, Cause.RUN_NOW)
 
 
@@ -37,25 +38,36 @@ class Holdings:
         self._unlike: dict[str, IntensitySeries] | None = None  # the forecasts that make no table
 
     def put(self, one: OpenJob) -> None:
-        name, segments = one.job.id, held_segments(one)
+        self.hold(one.job, one.running, one.planned)
+
+    def hold(self, job: Job, running: Segment | None, planned: Placement | None) -> None:
+        """The job runs there, and is planned there."""
+        name, segments = job.id, _held_segments(job, running, planned)
         before = self._held.get(name)
         if before is None or before[1] != segments:
-            self._replace(name, one.job, segments)
-        if one.running is None and one.planned is not None and one.planned.cause in _HURRIED:
-            self._hurried[name] = one.planned
+            self._replace(name, job, segments)
+        if running is None and planned is not None and planned.cause in _HURRIED:
+            self._hurried[name] = planned
         else:
             self._hurried.pop(name, None)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, now_s: float = -math.inf) -> None:
+        """It holds nothing from `now_s` on; what it held before that is nobody's question any more."""
         self._hurried.pop(name, None)
-        if (before := self._held.pop(name, None)) is not None:
-            self._change()
-            job_room.give_back(self._occupancy, *before)
+        if name in self._held:
+            self._change()  # before it is gone: counting anew without it leaves nothing to give back
+            job, segments = self._held.pop(name)
+            job_room.give_back(self._occupancy, job, [one for one in segments if one.end_at_s > now_s])
 
     def resize(self, regions: Sequence[Region]) -> None:
         """The regions have other GPUs from now on."""
         self.regions, self._unlike = regions, None
-        self._count_anew()
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Now and then, as the past piles up; and where the clock was set back, what has passed being ahead again."""
+        self._changes = 0
+        self._occupancy = job_room.occupied(self.regions, self._held.values())
 
     def holds(self, name: str) -> bool:
         return bool(name in self._held and self._held[name][1])
@@ -89,12 +101,8 @@ class Holdings:
 
     def _change(self) -> None:
         self._changes += 1
-        if self._changes >= _FORGET_EVERY:
-            self._count_anew()
-
-    def _count_anew(self) -> None:
-        self._changes = 0
-        self._occupancy = job_room.occupied(self.regions, self._held.values())
+        if self._changes >= FORGET_EVERY:
+            self.count_anew()
 
 
 class Standing(Sequence[OpenJob]):
@@ -125,9 +133,13 @@ class Standing(Sequence[OpenJob]):
 
 def held_segments(one: OpenJob) -> tuple[Segment, ...]:
     """What a job holds or will hold: its running piece, and the planned ones after it."""
-    planned = one.planned.segments if one.planned is not None else ()
-    if one.running is None:
-        return planned
-    if one.job.interruption is None:
-        return (one.running,)
-    return one.running, *(piece for piece in planned if piece.start_at_s >= one.running.end_at_s - ROUNDING_S)
+    return _held_segments(one.job, one.running, one.planned)
+
+
+def _held_segments(job: Job, running: Segment | None, planned: Placement | None) -> tuple[Segment, ...]:
+    ahead = planned.segments if planned is not None else ()
+    if running is None:
+        return ahead
+    if job.interruption is None:
+        return (running,)
+    return running, *(piece for piece in ahead if piece.start_at_s >= running.end_at_s - ROUNDING_S)

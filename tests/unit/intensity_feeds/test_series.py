@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,25 @@ def test_a_cut_keeps_the_labels_and_the_integral() -> None:
     assert part.edges_at_s.tolist() == [at_s(0.5), at_s(1), at_s(2), at_s(2.25)]
     assert part.gco2e_per_kwh.tolist() == [100, 200, 300]
     assert (part.quality, part.issued_at_s) == (Quality.FORECAST, at_s(-1))
+
+
+def test_a_cut_is_the_series_that_would_have_been_made_of_its_steps() -> None:
+    whole = a_series((100.0, 250.0, 70.0, 310.0))
+    cut = whole.between(MIDNIGHT_S + 0.5 * HOUR_S, MIDNIGHT_S + 3.25 * HOUR_S)
+    made = replace(whole, edges_at_s=cut.edges_at_s, gco2e_per_kwh=cut.gco2e_per_kwh)
+    unlike = [name for name in IntensitySeries.__slots__ if not np.array_equal(getattr(cut, name), getattr(made, name))]
+    assert not unlike
+    with pytest.raises(ValueError, match="read-only"):
+        cut.cumulative_g_s_per_kwh[0] = 1.0
+    with pytest.raises(MalformedSeriesError):
+        whole.between(MIDNIGHT_S, MIDNIGHT_S)
+
+
+def test_an_integral_that_is_not_known_is_none_where_none_is_asked_for() -> None:
+    series = a_series((100.0, float("nan"), 300.0))
+    assert series.known_integral_g_s_per_kwh(MIDNIGHT_S, MIDNIGHT_S + HOUR_S) == 100.0 * HOUR_S
+    assert series.known_integral_g_s_per_kwh(MIDNIGHT_S, MIDNIGHT_S + 1.5 * HOUR_S) is None
+    assert series.known_integral_g_s_per_kwh(MIDNIGHT_S - 1.0, MIDNIGHT_S + HOUR_S) is None
 
 
 def test_resampling_weighs_by_time_and_keeps_gaps() -> None:
