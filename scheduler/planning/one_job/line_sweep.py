@@ -69,7 +69,7 @@ def _sweep_stretch(
     np.add(begun_cost, earned_cost, out=paused_cost[1:])
     np.minimum.accumulate(paused_cost, out=paused_cost)
     upto, changed_from = int(ripe[-1]), 0
-    later = np.empty(max(upto, 0))  # the least of what may have begun_cost by then, after a pause
+    later = np.empty(max(upto, 0))  # the least of what may have begun by then, after a pause
     rounds = len(earned_cost) // _INSTANTS_PER_ROUND if len(earned_cost) >= _ROUNDS_FROM and fee_cost > 0 else 0
     while changed_from < upto:
         if rounds == 0 or len(earned_cost) - changed_from < 2 * _INSTANTS_PER_ROUND:
