@@ -11,6 +11,7 @@ from intensity_feeds.series import IntensitySeries, SeriesError
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
+from scheduler.ledger_bands import Bands
 from scheduler.placement_text import explain
 from scheduler.planning.durations import declared_s
 from scheduler.planning.plan import Placement, Region
@@ -20,6 +21,7 @@ from scheduler.planning.weighed.admission import BudgetStanding
 from scheduler.planning.whole_fleet.objective import Components
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
+from shaping.uncertainty import Band
 
 Json = dict[str, Any]
 
@@ -178,8 +180,26 @@ def describe_account(account: Account) -> Json:
         "at_once_emissions_gco2e": account.at_once_emissions_gco2e,
         "avoided_gco2e": account.avoided_gco2e,
         "savings_ratio": account.savings_ratio,
+        "unbanded_kwh": account.unbanded_kwh,
+        "bands": None if account.bands is None else _describe_bands(account.bands),
         "by_category": {name: describe_account(one) for name, one in account.by_category.items()},
     }
+
+
+def _describe_bands(bands: Bands) -> Json:
+    """The 80% band of the part of each sum whose error class is known."""
+    return {
+        "of_energy_kwh": bands.of_energy_kwh,
+        "energy_kwh": bands.energy_kwh._asdict(),
+        "of_emissions_gco2e": bands.of_emissions_gco2e,
+        "emissions_gco2e": described_band(bands.emissions_gco2e),
+        "of_avoided_gco2e": bands.of_avoided_gco2e,
+        "avoided_gco2e": described_band(bands.avoided_gco2e),
+    }
+
+
+def described_band(band: Band | None) -> Json | None:
+    return None if band is None else band._asdict()
 
 
 def describe_region(region: Region, free_gpus: Mapping[str, int], now_s: float) -> Json:

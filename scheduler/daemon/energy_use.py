@@ -189,6 +189,7 @@ class Bookkeeper:
         home: str,
         energy_j: float | None,
         basis: EnergyBasis,
+        error_class: ErrorClass | None,
         prompt_tokens: int,
         output_tokens: int,
         released_at_s: float,
@@ -220,6 +221,7 @@ class Bookkeeper:
                 model=request.served_name,
                 prompt_tokens=prompt_tokens,
                 output_tokens=output_tokens,
+                error_class=error_class,
             )
         )
 
