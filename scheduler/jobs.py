@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shaping.deployment import ErrorClass
+
 
 class JobKind(StrEnum):
     INFERENCE_BATCH = "inference_batch"
@@ -190,6 +192,8 @@ class Job:
     asked_earliest_start_at_s: float | None = None
     # Phases in turn, where power changes along the run: `duration_s` is their sum, `power_w` their mean over time.
     power_profile: tuple[Phase, ...] = ()
+    # How well `power_w` is known, where it is a profile's, a batch's by its lines; None where the submitter stated it.
+    power_error_class: ErrorClass | None = None
     # Numbers of GPUs on which it may run, growing, with the speed measured on each; `gpus`, on which `duration_s` and
     # `power_w` hold, is one of them.
     elastic: tuple[tuple[int, float], ...] = ()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from intensity_feeds.series import IntensitySeries, SeriesError
+from scheduler.ledger_bands import Bands, ClassSum, bands_of
+from shaping.deployment import ErrorClass
 
 
 class EnergyBasis(StrEnum):
@@ -30,7 +32,8 @@ class EnergyUse:
 
     `energy_kwh` is IT energy; the facility's is `energy_kwh * pue`. The counterfactual is the same energy over an
     interval of the same length from `at_once_at_s` in `at_once_zone`, unless another energy or length is told: that of
-    an elastic job on its own number of GPUs. `category` is the latency class or the purpose.
+    an elastic job on its own number of GPUs. `category` is the latency class or the purpose. `error_class` says how
+    well the energy is known; None where that is not ours to say, as of a power that somebody states.
     """
 
     subject: Subject
@@ -52,6 +55,7 @@ class EnergyUse:
     output_tokens: int = 0
     at_once_energy_kwh: float | None = None
     at_once_lasted_s: float | None = None
+    error_class: ErrorClass | None = None
 
     @property
     def at_once_end_at_s(self) -> float:
@@ -61,7 +65,10 @@ class EnergyUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Sums over uses. `priced_ratio` is the share of energy whose emissions are known on both sides."""
+    """Sums over uses. `priced_ratio` is the share of energy whose emissions are known on both sides.
+
+    `bands` are of the energy whose error class is known, `unbanded_kwh` is the rest.
+    """
 
     uses: int = 0
     energy_kwh: float = 0.0
@@ -69,6 +76,8 @@ class Account:
     at_once_emissions_gco2e: float = 0.0
     unpriced_kwh: float = 0.0
     metered_kwh: float = 0.0
+    unbanded_kwh: float = 0.0
+    bands: Bands | None = None
     by_category: Mapping[str, Account] = field(default_factory=dict)
 
     @property
@@ -146,18 +155,30 @@ class _Sum:
     def __init__(self) -> None:
         self.uses = 0
         self.energy_kwh = self.emissions_gco2e = self.at_once_gco2e = self.unpriced_kwh = self.metered_kwh = 0.0
+        self._classes: dict[ErrorClass | None, ClassSum] = {}
 
     def add(self, use: EnergyUse, actual_gco2e: float | None, at_once_gco2e: float | None) -> None:
         self.uses += 1
         self.energy_kwh += use.energy_kwh
         if use.basis is EnergyBasis.METERED:
             self.metered_kwh += use.energy_kwh
+        alike = self._alike(use.error_class)
+        alike.energy_kwh += use.energy_kwh
         # Both sides or neither: a saving against an unknown is no saving.
         if actual_gco2e is None or at_once_gco2e is None:
             self.unpriced_kwh += use.energy_kwh
             return
         self.emissions_gco2e += actual_gco2e
         self.at_once_gco2e += at_once_gco2e
+        alike.emissions_gco2e += actual_gco2e
+        alike.avoided_gco2e += at_once_gco2e - actual_gco2e
+        alike.is_priced = True
+
+    def _alike(self, error_class: ErrorClass | None) -> ClassSum:
+        found = self._classes.get(error_class)
+        if found is None:
+            found = self._classes[error_class] = ClassSum()
+        return found
 
     def account(self, by_category: Mapping[str, Account]) -> Account:
         return Account(
@@ -167,5 +188,7 @@ class _Sum:
             at_once_emissions_gco2e=self.at_once_gco2e,
             unpriced_kwh=self.unpriced_kwh,
             metered_kwh=self.metered_kwh,
+            unbanded_kwh=self._classes[None].energy_kwh if None in self._classes else 0.0,
+            bands=bands_of(self._classes),
             by_category=by_category,
         )

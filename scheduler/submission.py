@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from scheduler.gpu_speeds import parse_speeds
 from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, Phase, Purpose
 from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from scheduler.quantities import QuantityError, format_duration, parse_duration_s, parse_instant_s, parse_power_w
+from shaping.deployment import ErrorClass
 
 MAX_REQUESTS = 50_000
 MAX_TEXT = 512
@@ -24,9 +25,19 @@ MAX_PAUSE_S = 86_400.0
 MAX_POWER_W = 1e9
 MAX_PRIORITY = 1_000
 
-# What a batch is expected to need, from its requests: (duration_s, power_w, gpus). None where nobody knows how long its
+
+class Need(NamedTuple):
+    """Duration, power and GPUs of a job, and how well the power is known; None where somebody stated it."""
+
+    duration_s: float
+    power_w: float
+    gpus: int
+    power_error_class: ErrorClass | None = None
+
+
+# What a batch is expected to need, from its requests. None where nobody knows how long its
 # model takes; raises InvalidJobError for a line that is wrong.
-BatchEstimate = Callable[[Sequence[Mapping[str, Any]]], tuple[float, float, int] | None]
+BatchEstimate = Callable[[Sequence[Mapping[str, Any]]], Need | None]
 
 T = TypeVar("T")
 
@@ -89,7 +100,7 @@ def job_from(
     """The job that the fields describe. Raises InvalidJobError naming the field and the remedy."""
     _refuse_unknown(fields, templates, regions)
     phases = _phases(fields)
-    duration_s, power_w, gpus = _profiled_size(fields, phases) if phases else _size(fields, estimate)
+    need = _profiled_size(fields, phases) if phases else _size(fields, estimate)
     earliest_s = _instant("earliest_start", fields.earliest_start, now_s)
     return Job(
         id=job_id,
@@ -97,9 +108,9 @@ def job_from(
         submitted_at_s=now_s,
         earliest_start_at_s=max(now_s, earliest_s),
         deadline_at_s=_deadline(fields, now_s),
-        duration_s=duration_s,
-        power_w=power_w,
-        gpus=gpus,
+        duration_s=need.duration_s,
+        power_w=need.power_w,
+        gpus=need.gpus,
         interruption=_interruption(fields.interruptible),
         regions=tuple(fields.regions),
         purpose=fields.purpose,
@@ -109,6 +120,7 @@ def job_from(
         template=fields.template,
         arguments=tuple(sorted(fields.arguments.items())),
         power_profile=phases,
+        power_error_class=need.power_error_class,
         elastic=_speeds(fields),
     )
 
@@ -136,23 +148,21 @@ def _refuse_unknown(fields: SubmissionFields, templates: Collection[str], region
             raise InvalidJobError("regions", f"{name!r} is none of the regions: {_listed(regions)}")
 
 
-def _size(fields: SubmissionFields, estimate: BatchEstimate) -> tuple[float, float, int]:
-    """Duration, power and GPUs: as said, for a batch estimated where nothing is said."""
-    estimated = estimate(fields.requests) if fields.kind is JobKind.INFERENCE_BATCH else None
-    if estimated is not None:
-        duration_s, power_w, gpus = estimated
-    elif not fields.duration or not fields.power:
-        missing = "duration" if not fields.duration else "power"
-        example = "3h" if missing == "duration" else "700W"
-        raise InvalidJobError(missing, f'is required: how long it runs and at what IT power, such as "{example}"')
-    else:
-        duration_s, power_w, gpus = 0.0, 0.0, 0 if fields.kind is JobKind.INFERENCE_BATCH else 1
+def _size(fields: SubmissionFields, estimate: BatchEstimate) -> Need:
+    """As said, for a batch estimated where nothing is said."""
+    need = estimate(fields.requests) if fields.kind is JobKind.INFERENCE_BATCH else None
+    if need is None:
+        for name, example in (("duration", "3h"), ("power", "700W")):
+            told = f'is required: how long it runs and at what IT power, such as "{example}"'
+            _require(name, bool(getattr(fields, name)), told)
+        need = Need(0.0, 0.0, 0 if fields.kind is JobKind.INFERENCE_BATCH else 1)
     if fields.duration:
-        duration_s = _duration("duration", fields.duration, MAX_AHEAD_S)
+        need = need._replace(duration_s=_duration("duration", fields.duration, MAX_AHEAD_S))
     if fields.power:
         power_w = _quantity("power", fields.power, parse_power_w)
         _require("power", power_w <= MAX_POWER_W, "may be 1 GW at most")
-    return duration_s, power_w, gpus if fields.gpus is None else fields.gpus
+        need = need._replace(power_w=power_w, power_error_class=None)
+    return need if fields.gpus is None else need._replace(gpus=fields.gpus)
 
 
 def _phases(fields: SubmissionFields) -> tuple[Phase, ...]:
@@ -174,11 +184,11 @@ def _speeds(fields: SubmissionFields) -> tuple[tuple[int, float], ...]:
     return _quantity("elastic", fields.elastic, parse_speeds)
 
 
-def _profiled_size(fields: SubmissionFields, phases: Sequence[Phase]) -> tuple[float, float, int]:
+def _profiled_size(fields: SubmissionFields, phases: Sequence[Phase]) -> Need:
     duration_s, most_power_w = whole_s(phases), max(phase.power_w for phase in phases)
     _require("power_profile", duration_s <= MAX_AHEAD_S, f"may last {format_duration(MAX_AHEAD_S)} at most")
     _require("power_profile", most_power_w <= MAX_POWER_W, "may draw 1 GW at most")
-    return duration_s, mean_w(phases), 1 if fields.gpus is None else fields.gpus
+    return Need(duration_s, mean_w(phases), 1 if fields.gpus is None else fields.gpus)
 
 
 def _deadline(fields: SubmissionFields, now_s: float) -> float:

@@ -6,6 +6,7 @@ Decides widths only. Factors are taken as independent and log-normal, so their v
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ SIGMA_RATIO = {
     ErrorClass.DEFAULT: 0.20,
     ErrorClass.DATASHEET: 0.35,
 }
+_BEST_FIRST = list(SIGMA_RATIO)
 _EIGHTY_PERCENT_SIGMAS = 1.28
 
 
@@ -43,3 +45,13 @@ def band(amount_factor: float, error_class: ErrorClass) -> Band:
     """The 80% band of an amount in any unit that comes from a profile of this class."""
     low, high = class_factors(error_class)
     return Band(amount_factor * low, amount_factor * high)
+
+
+def worst(error_classes: Iterable[ErrorClass | None]) -> ErrorClass | None:
+    """That of a sum: of the profile known worst. None where the class of one number is not known, or there is none."""
+    found: ErrorClass | None = None
+    for one in error_classes:
+        if one is None:
+            return None
+        found = one if found is None else max(found, one, key=_BEST_FIRST.index)
+    return found

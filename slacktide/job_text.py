@@ -82,7 +82,13 @@ def _expected(plan: Json | None) -> str:
     if plan is None or plan["emissions_gco2e"] is None:
         return ""
     against = f", {saving(plan)} saved against starting at once" if saving(plan) else ""
-    return f"{plan['emissions_gco2e']:,.0f} gCO2e{against} (forecast){_objective(plan)}"
+    band = _band(plan.get("emissions_band_gco2e"))
+    return f"{plan['emissions_gco2e']:,.0f} gCO2e{band}{against} (forecast){_objective(plan)}"
+
+
+def _band(band: Json | None) -> str:
+    """`, between 541 and 904 (80%)`; a stated power has none, nor does an older daemon tell one."""
+    return "" if band is None else f", between {band['low']:,.0f} and {band['high']:,.0f} (80%)"
 
 
 def _objective(plan: Json) -> str:
@@ -112,7 +118,7 @@ def _power(job: Json) -> str:
     """The power; of a job whose power changes its phases in turn."""
     phases = job.get("power_profile") or ()
     told = ", ".join(f"{_duration(one['duration_s'])} at {one['power_w']:,.0f} W" for one in phases)
-    return told or f"{job['power_w']:,.0f} W"
+    return told or f"{job['power_w']:,.0f} W{_band(job.get('power_band_w'))}"
 
 
 def _elastic(job: Json) -> str:

@@ -213,7 +213,8 @@ def _show_plan(lone: LoneJob, *, as_json: bool) -> None:
         raise UsageProblem(f"no time is left: {placement.what}", "the feeds took it; --within a little more")
     rung = lone.answer.rung if lone.answer else None
     if as_json:
-        print_json({**describe_placement(placement), "zone": lone.region.zone, "rung": rung})
+        plan = describe_placement(placement, lone.job.power_error_class)
+        print_json({**plan, "zone": lone.region.zone, "rung": rung})
     else:
         print(explain(placement, None))
 

@@ -11,6 +11,7 @@ from intensity_feeds.series import IntensitySeries, SeriesError
 from scheduler.events import JobRestored
 from scheduler.jobs import Job
 from scheduler.ledger import Account
+from scheduler.ledger_bands import Bands
 from scheduler.placement_text import explain
 from scheduler.planning.durations import declared_s
 from scheduler.planning.plan import Placement, Region
@@ -20,6 +21,8 @@ from scheduler.planning.weighed.admission import BudgetStanding
 from scheduler.planning.whole_fleet.objective import Components
 from scheduler.quantities import format_instant
 from scheduler.store.contract import JobRecord
+from shaping.deployment import ErrorClass
+from shaping.uncertainty import Band, band
 
 Json = dict[str, Any]
 
@@ -45,6 +48,8 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "declared_duration_s": declared_s(job),
         "gpus": job.gpus,
         "power_w": job.power_w,
+        "power_error_class": job.power_error_class,
+        "power_band_w": _ends(job.power_w, job.power_error_class),
         "power_profile": [{"duration_s": one.duration_s, "power_w": one.power_w} for one in job.power_profile],
         "elastic": [{"gpus": gpus, "speed": speed} for gpus, speed in job.elastic],
         "run_gpus": standing.gpus,
@@ -57,12 +62,17 @@ def describe_job(record: JobRecord, placement: Placement | None) -> Json:
         "ended_at": _instant(standing.ended_at_s),
         "reason": standing.reason,
         "result": record.result,
-        "plan": describe_placement(placement) if placement else None,
+        "plan": describe_placement(placement, job.power_error_class) if placement else None,
     }
 
 
-def describe_placement(placement: Placement) -> Json:
-    """Where and when, and what is expected to come of it."""
+def _ends(amount_factor: float | None, error_class: ErrorClass | None) -> Json | None:
+    """The 80% band of an amount in any unit; None where the amount or its class is not known."""
+    return None if amount_factor is None or error_class is None else band(amount_factor, error_class)._asdict()
+
+
+def describe_placement(placement: Placement, power_error_class: ErrorClass | None) -> Json:
+    """Where and when, and what is expected to come of it; the band of its grams is that of a power by a profile."""
     return {
         "job": placement.job_id,
         "start": format_instant(placement.start_at_s),
@@ -79,6 +89,7 @@ def describe_placement(placement: Placement) -> Json:
             for one in placement.segments
         ],
         "emissions_gco2e": placement.emissions_gco2e,
+        "emissions_band_gco2e": _ends(placement.emissions_gco2e, power_error_class),
         "baseline_emissions_gco2e": placement.baseline_emissions_gco2e,
         "savings_ratio": placement.savings_ratio,
         "value": placement.objective_cost,
@@ -178,8 +189,26 @@ def describe_account(account: Account) -> Json:
         "at_once_emissions_gco2e": account.at_once_emissions_gco2e,
         "avoided_gco2e": account.avoided_gco2e,
         "savings_ratio": account.savings_ratio,
+        "unbanded_kwh": account.unbanded_kwh,
+        "bands": None if account.bands is None else _describe_bands(account.bands),
         "by_category": {name: describe_account(one) for name, one in account.by_category.items()},
     }
+
+
+def _describe_bands(bands: Bands) -> Json:
+    """The 80% band of the part of each sum whose error class is known."""
+    return {
+        "of_energy_kwh": bands.of_energy_kwh,
+        "energy_kwh": bands.energy_kwh._asdict(),
+        "of_emissions_gco2e": bands.of_emissions_gco2e,
+        "emissions_gco2e": described_band(bands.emissions_gco2e),
+        "of_avoided_gco2e": bands.of_avoided_gco2e,
+        "avoided_gco2e": described_band(bands.avoided_gco2e),
+    }
+
+
+def described_band(band: Band | None) -> Json | None:
+    return None if band is None else band._asdict()
 
 
 def describe_region(region: Region, free_gpus: Mapping[str, int], now_s: float) -> Json:
@@ -202,7 +231,7 @@ def describe_draft(job: Job, placement: Placement) -> Json:
         "duration_s": job.duration_s,
         "earliest_start": format_instant(job.earliest_start_at_s),
         "asked_earliest_start": _instant(job.asked_earliest_start_at_s),
-        "plan": describe_placement(placement),
+        "plan": describe_placement(placement, job.power_error_class),
     }
 
 

@@ -20,7 +20,7 @@ from shaping import energy, first_token
 from shaping.deployment import ErrorClass
 from shaping.request import Request
 from shaping.request_energy import request_energy_j
-from shaping.uncertainty import band
+from shaping.uncertainty import class_factors
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 # engine does not send it.
 WORKER_ENERGY_HEADER = "x-slacktide-worker-energy-j"
 _ENERGY_COMMENT = re.compile(rb"^:? ?slacktide-worker-energy-j=(\S+)$", re.MULTILINE)
-_HEADER_OF = {name: f"x-slacktide-{name}" for name in ("energy-wh", "gco2e", "basis", "error-class", "energy-band-wh")}
+_FACTS = ("energy-wh", "gco2e", "basis", "error-class", "energy-band-wh", "gco2e-band")
+_HEADER_OF = {name: f"x-slacktide-{name}" for name in _FACTS}
 _J_PER_WH = 3600.0
 _J_PER_KWH = 3.6e6
 # A use has an interval; an answer within the clock's resolution still took some time.
@@ -85,14 +86,17 @@ class Used(NamedTuple):
 
 
 def energy_facts(used: Used, error_class: ErrorClass | None) -> dict[str, str]:
-    """What an answer says of its energy: the amount, its grams, how both are known, and the energy's 80% band where
-    its class is known.
+    """What an answer says of its energy: the amount, its grams, how both are known, and the 80% band of both where the
+    energy's class is known. That of the grams is the energy's: the grid's own error is not in it.
     """
     told = used.facts()
     if error_class is not None:
-        low_j, high_j = band(used.energy_j, error_class)
+        low, high = class_factors(error_class)
+        energy_j, grams = used.energy_j, used.emissions_gco2e
         told["error-class"] = str(error_class)
-        told["energy-band-wh"] = f"{watt_hours(low_j)}..{watt_hours(high_j)}"
+        told["energy-band-wh"] = f"{watt_hours(energy_j * low)}..{watt_hours(energy_j * high)}"
+        if grams is not None:
+            told["gco2e-band"] = f"{grams * low:.6g}..{grams * high:.6g}"
     return told
 
 
@@ -185,6 +189,7 @@ class Bookkeeper:
         home: str,
         energy_j: float | None,
         basis: EnergyBasis,
+        error_class: ErrorClass | None,
         prompt_tokens: int,
         output_tokens: int,
         released_at_s: float,
@@ -216,6 +221,7 @@ class Bookkeeper:
                 model=request.served_name,
                 prompt_tokens=prompt_tokens,
                 output_tokens=output_tokens,
+                error_class=error_class,
             )
         )
 

@@ -25,9 +25,9 @@ from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.query_text import with_model
 from shaping.deployment import ErrorClass
 from shaping.routing import Cascade, RouteReason
+from shaping.uncertainty import worst
 
 CASCADE_HEADER = "x-slacktide-cascade"
-_WORST_LAST = list(ErrorClass)
 _NOTHING = Used(energy_j=0.0, emissions_gco2e=0.0)
 
 
@@ -72,9 +72,7 @@ class _Spent:
         """Of all of them together; the band is that of the profile known worst."""
         told = {CASCADE_HEADER: ", ".join(self.asked), "x-slacktide-held-ms": f"{self.held_ms:.0f}"}
         if self.used is not None and self.classes:
-            known = [one for one in self.classes if one is not None]
-            worst = max(known, key=_WORST_LAST.index) if len(known) == len(self.classes) else None
-            told.update(energy_headers(self.used, worst))
+            told.update(energy_headers(self.used, worst(self.classes)))
         return told
 
 

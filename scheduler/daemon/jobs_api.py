@@ -145,7 +145,7 @@ class JobsApi:
                 "state": record.standing.state,
                 "why": explain(placement, None) if placement else record.standing.reason or "it has ended",
                 "latest_start": format_instant(record.job.latest_start_at_s),
-                "plan": describe_placement(placement) if placement else None,
+                "plan": describe_placement(placement, record.job.power_error_class) if placement else None,
                 "costs": self._costs(record.job, placement) if placement else None,
                 "explanation": await self._explanation(record.job.id),
                 "forecasts": {

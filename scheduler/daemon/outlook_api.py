@@ -9,6 +9,7 @@ from aiohttp import web
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.api_errors import invalid, not_found
 from scheduler.daemon.descriptions import (
+    Json,
     describe_account,
     describe_answer,
     describe_placement,
@@ -22,6 +23,7 @@ from scheduler.daemon.job_desk import naming_the_store
 from scheduler.daemon.poller import Poller
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.tenants import TenantBudgets
+from scheduler.planning.plan import Placement
 from scheduler.quantities import QuantityError, format_instant, parse_instant_s
 
 POLICIES: Policies = {
@@ -50,14 +52,13 @@ class OutlookApi:
 
     async def plan(self, request: web.Request) -> web.Response:
         plan, free, now_s = self.runner.engine.plan(), self.runner.engine.free_gpus(), self.env.now_s()
+        placements = [self._described(one) for name, one in plan.placements.items() if self._is_own(request, name)]
         return json_answer(
             200,
             {
                 "made_at": format_instant(now_s),
                 "regions": [describe_region(region, free, now_s) for region in self.runner.engine.regions],
-                "placements": [
-                    describe_placement(one) for name, one in plan.placements.items() if self._is_own(request, name)
-                ],
+                "placements": placements,
             },
         )
 
@@ -86,6 +87,10 @@ class OutlookApi:
         tenant = tenant_looked_at(request)
         found = [one for one in self.budgets.standings(self.env.now_s()) if tenant is None or one.budget.covers(tenant)]
         return json_answer(200, {"object": "list", "data": [describe_standing(one) for one in found]})
+
+    def _described(self, placement: Placement) -> Json:
+        job = self.runner.engine.job(placement.job_id)
+        return describe_placement(placement, None if job is None else job.power_error_class)
 
     def _is_own(self, request: web.Request, job_id: str) -> bool:
         job = self.runner.engine.job(job_id)

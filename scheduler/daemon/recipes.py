@@ -17,6 +17,7 @@ from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.jobs import InvalidJobError, Job, JobKind
 from scheduler.periods import template_of
 from scheduler.store.contract import Reads
+from scheduler.submission import Need
 from scheduler.templates import filled
 from shaping import energy
 from shaping.request_energy import request_energy_j
@@ -79,8 +80,8 @@ class BatchEstimates:
     def __init__(self, settings: Settings) -> None:
         self._workers = {model: worker for worker in reversed(settings.worker) for model in worker.models}
 
-    def __call__(self, requests: Sequence[Mapping[str, Any]]) -> tuple[float, float, int] | None:
-        """Duration, power and GPUs of its own (none: it runs on the workers); None for a model without a profile.
+    def __call__(self, requests: Sequence[Mapping[str, Any]]) -> Need | None:
+        """It has no GPUs of its own, for it runs on the workers. None for a model without a profile.
 
         Raises InvalidJobError.
         """
@@ -102,7 +103,7 @@ class BatchEstimates:
             output_tokens=round(output_tokens),
             batch_sequences=batch,
         )
-        return duration_s, per_request_j * len(calls) / duration_s, 0
+        return Need(duration_s, per_request_j * len(calls) / duration_s, 0, deployment.error_class)
 
     def _call(self, number: int, line: Mapping[str, Any]) -> Call:
         where = f"requests[{number}]"

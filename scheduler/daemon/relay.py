@@ -49,6 +49,7 @@ from scheduler.jobs import Job
 from scheduler.ledger import EnergyBasis
 from shaping.deployment import ErrorClass
 from shaping.request import Request
+from shaping.uncertainty import worst
 
 # Clients and proxies give up on silence; a comment is silence that they hear. Shorter where the client is hasty.
 KEEP_ALIVE_S = 15.0
@@ -200,7 +201,7 @@ class Exchange:
             usage = read_usage(body, self.endpoint) or Usage(
                 prompt_tokens=self.call.prompt_tokens, completion_tokens=self.call.output_tokens
             )
-            reported_j = worker_energy_j(answer.headers.get(WORKER_ENERGY_HEADER))
+            reported_j = _reported_j(answer)
             used = self._book(answer, usage, reported_j)
         if committed is not None:
             comment = self._last_comment(used, self._known(answer, reported_j)) if answer.status == 200 else b""
@@ -215,8 +216,11 @@ class Exchange:
         return WholeAnswer(status=answer.status, body=body, headers=headers)
 
     def _known(self, answer: Answer, reported_j: float | None) -> ErrorClass | None:
-        """How well a worker knows what it reports itself is not ours to say."""
-        return self._bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
+        """How well what the answer used is known, a prefill worker's part as well."""
+        known = _class_of(self._bookkeeper, answer, reported_j)
+        if answer.read_by is None:
+            return known
+        return worst((known, _class_of(self._bookkeeper, answer.read_by, _reported_j(answer.read_by))))
 
     def _with_tier(self, answer: Answer, body: bytes) -> bytes:
         """Who names a service tier is told the one it got; the bytes of others are not touched."""
@@ -380,13 +384,15 @@ def book_answer(
         )
     read_j = None if answer.read_by is None else _reading_j(bookkeeper, answer.read_by, usage)
     when = _When(request.arrived_at_s + ticket.held_s, env.now_s(), at_once_at_s)
-    answer.book(partial(_booked, bookkeeper, pool, request, worker, energy_j, usage, when, tenant))
+    known = _class_of(bookkeeper, answer, reported_j)
+    answer.book(partial(_booked, bookkeeper, pool, request, worker, energy_j, known, usage, when, tenant))
     used = bookkeeper.used(worker.settings, energy_j, when.released_at_s, when.ended_at_s)
     if answer.read_by is None:
         return used
     # The prompt's tokens are counted once, where the answer is written.
     reader = answer.read_by.worker
-    answer.read_by.book(partial(_booked, bookkeeper, pool, request, reader, read_j, Usage(), when, tenant))
+    known = _class_of(bookkeeper, answer.read_by, _reported_j(answer.read_by))
+    answer.read_by.book(partial(_booked, bookkeeper, pool, request, reader, read_j, known, Usage(), when, tenant))
     read = bookkeeper.used(reader.settings, read_j, when.released_at_s, when.ended_at_s)
     return None if used is None else used.and_more(read)
 
@@ -405,6 +411,7 @@ def _booked(
     request: Request,
     worker: Worker,
     modelled_j: float | None,
+    known: ErrorClass | None,
     tokens: Usage,
     when: _When,
     tenant: str,
@@ -420,6 +427,7 @@ def _booked(
         home=pool.home,
         energy_j=used_j,
         basis=EnergyBasis.MODELLED if metered_j is None else EnergyBasis.METERED,
+        error_class=known if metered_j is None else ErrorClass.METERED,
         prompt_tokens=tokens.prompt_tokens,
         output_tokens=tokens.completion_tokens,
         released_at_s=when.released_at_s,
@@ -431,12 +439,21 @@ def _booked(
 
 def _reading_j(bookkeeper: Bookkeeper, read: Answer, usage: Usage) -> float | None:
     """What a prefill worker spent on the prompt, by its own word or the model."""
-    reported_j = worker_energy_j(read.headers.get(WORKER_ENERGY_HEADER))
+    reported_j = _reported_j(read)
     if reported_j is not None:
         return reported_j
     return bookkeeper.modelled_j(
         read.worker.settings, prompt_tokens=usage.prompt_tokens, output_tokens=0, batch_sequences=1
     )
+
+
+def _reported_j(answer: Answer) -> float | None:
+    return worker_energy_j(answer.headers.get(WORKER_ENERGY_HEADER))
+
+
+def _class_of(bookkeeper: Bookkeeper, answer: Answer, reported_j: float | None) -> ErrorClass | None:
+    """How well the energy of a worker is known; what it reports itself is its own word, not ours to judge."""
+    return bookkeeper.error_class(answer.worker.settings) if reported_j is None else None
 
 
 async def _end_with(response: web.StreamResponse, event: bytes) -> web.StreamResponse:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from scheduler.daemon.accounts import Accounts
 from scheduler.daemon.api_errors import ApiError, not_found, unavailable
+from scheduler.daemon.descriptions import described_band
 from scheduler.daemon.env import Env
 from scheduler.daemon.guard import owned
 from scheduler.daemon.http import Policies, Scope
@@ -22,6 +23,7 @@ from scheduler.ledger import EnergyUse, Subject
 from scheduler.quantities import format_instant
 from scheduler.store.contract import Reads, StoreBusyError
 from shaping.request import LatencyClass
+from shaping.uncertainty import Band, worst
 
 POLICIES: Policies = {"GET /api/v1/requests/{id}": frozenset({Scope.INFER, Scope.READ})}
 
@@ -64,13 +66,22 @@ class RequestsApi:
         """Settled on what is known of the grid by now; nothing booked, or nothing known, is null."""
         account = await self.accounts.priced(uses)
         is_priced = bool(uses) and account.unpriced_kwh == 0
+        known = worst(use.error_class for use in uses)
+        bands = None if known is None else account.bands  # that of a part would be taken for the whole's
         return {
             "energy_wh": account.energy_kwh * _WH_PER_KWH if uses else None,
             "basis": basis_of(uses),
+            "error_class": known,
+            "energy_band_wh": None if bands is None else _in_wh(bands.energy_kwh)._asdict(),
             "emissions_gco2e": account.emissions_gco2e if is_priced else None,
+            "emissions_band_gco2e": described_band(bands.emissions_gco2e) if bands and is_priced else None,
             "at_once_emissions_gco2e": account.at_once_emissions_gco2e if is_priced else None,
             "avoided_gco2e": account.avoided_gco2e if is_priced else None,
         }
+
+
+def _in_wh(band_kwh: Band) -> Band:
+    return Band(band_kwh.low * _WH_PER_KWH, band_kwh.high * _WH_PER_KWH)
 
 
 def _unknown(request_id: str) -> ApiError:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from scheduler.store.contract import SchemaError
 
 # The newest revision in migrations/versions. Said here too, so that a start without a migration need not load Alembic.
-HEAD = "0008"
+HEAD = "0009"
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 

@@ -64,6 +64,7 @@ def record_of(row: Row) -> JobRecord:
 def row_of_use(use: EnergyUse) -> dict[str, Any]:
     values = dict(zip(_USE_COLUMNS, _of_use(use), strict=True))  # of every request: no call for each of its columns
     values["subject"], values["basis"] = use.subject.value, use.basis.value
+    values["error_class"] = _plain(use.error_class)
     values["category"] = str(use.category)  # that of a job is a word of its own kind
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):

@@ -73,6 +73,7 @@ ENERGY_USES = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("at_once_energy_kwh", Double),
     Column("at_once_lasted_s", Double),
+    Column("error_class", Text),
     Index("ix_energy_uses_started", "started_at_s"),
     Index("ix_energy_uses_subject", "subject_id"),
 )

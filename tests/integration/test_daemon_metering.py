@@ -61,6 +61,9 @@ async def test_the_ledger_says_metered_and_the_amount_is_the_meter_s(
         assert account.metered_kwh == 0.0
         return
     assert account.metered_kwh == account.energy_kwh
+    assert account.bands is not None
+    # 80% of a log-normal of 3%: exp(1.28 * 0.03).
+    assert account.bands.energy_kwh.high == pytest.approx(account.energy_kwh * 1.0392, rel=1e-3)
     # From the reading before the call to the one after it; the idle part, at 121.7 W of an H100's context, is nobody's.
     lone_j = account.metered_kwh * 3.6e6
     assert WATTS * lasted_s * 0.9 < lone_j < WATTS * windows_s + 20

@@ -88,6 +88,25 @@ async def test_a_stream_without_a_last_event_of_its_own_ends_with_the_comment_to
     low_wh, high_wh = map(float, told["energy-band-wh"].split(".."))
     assert low_wh < float(told["energy-wh"]) < high_wh
     assert told["error-class"] == "default"
+    assert "gco2e-band" not in told  # nothing is known of the grid
+
+
+async def test_grams_carry_the_band_of_their_energy() -> None:
+    async with a_stand(FakeWorker(), epoch_s=EPOCH_S) as stand:
+        stand.clean_hours.grid = a_series([100.0] * 24)
+        told = (await stand.chat()).headers
+    grams = float(told["x-slacktide-gco2e"])
+    low_gco2e, high_gco2e = map(float, told["x-slacktide-gco2e-band"].split(".."))
+    # 80% of a log-normal of 20%: exp(-1.28 * 0.2) to exp(1.28 * 0.2).
+    assert (low_gco2e / grams, high_gco2e / grams) == pytest.approx((0.7741, 1.2918), rel=1e-3)
+
+
+async def test_a_stream_ends_with_the_band_of_its_grams() -> None:
+    async with a_stand(FakeWorker(streams(EVENTS)), epoch_s=EPOCH_S) as stand:
+        stand.clean_hours.grid = a_series([100.0] * 24)
+        told = last_comment((await stand.chat(stream=True)).body)
+    low_gco2e, high_gco2e = map(float, told["gco2e-band"].split(".."))
+    assert low_gco2e < float(told["gco2e"]) < high_gco2e
 
 
 @pytest.mark.parametrize("cut", [b"data: {}\n", b"data: {}", b"\x1f\x8b"])

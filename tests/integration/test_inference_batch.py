@@ -45,6 +45,12 @@ async def test_a_batch_runs_in_the_clean_hours_and_every_line_has_its_answer(tmp
         )
         assert status == 201
         assert job["plan"]["savings_ratio"] > 0.1
+        assert job["power_error_class"] == "default"
+        # 80% of a log-normal of 20%: exp(1.28 * 0.2).
+        assert job["power_band_w"]["high"] == pytest.approx(job["power_w"] * 1.2918, rel=1e-3)
+        _, explained = await got(client, f"/api/v1/jobs/{job['id']}/explain")
+        expected_gco2e = explained["plan"]["emissions_gco2e"]
+        assert explained["plan"]["emissions_band_gco2e"]["low"] == pytest.approx(expected_gco2e * 0.7741, rel=1e-3)
 
         await until_state(client, job["id"], "succeeded")
 

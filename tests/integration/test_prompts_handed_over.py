@@ -94,6 +94,14 @@ async def test_a_long_prompt_is_read_by_the_one_and_written_by_the_other() -> No
         assert stand.count("slacktide_hand_overs_total", worker=reader.url, outcome="done") == 1
 
 
+async def test_an_answer_is_known_as_well_as_the_worse_of_its_two_workers() -> None:
+    reader, writer = FakeWorker(reads()), FakeWorker()
+    async with before((reader, WorkerRole.PREFILL), (writer, WorkerRole.DECODE)) as stand:
+        reply = await stand.chat(messages=LONG, max_tokens=50)
+    assert sorted(str(use.error_class) for use in stand.uses.kept) == ["datasheet", "default"]
+    assert reply.headers["x-slacktide-error-class"] == "datasheet"
+
+
 async def test_a_short_prompt_is_read_where_it_is_written() -> None:
     reader, writer = FakeWorker(reads()), FakeWorker()
     slow = dataclasses.replace(FAST, link_setup_s=0.1)  # longer than it takes the L40S to read it

@@ -42,6 +42,10 @@ async def test_a_request_says_its_grams_beside_those_of_running_at_once(tmp_path
     assert told["basis"] == "modelled"
     assert (told["released_because"], told["why"]) == ("pass_through", "nothing is held here")
     assert told["energy_wh"] > 0.3
+    assert told["error_class"] == "default"
+    for amount, band in (("energy_wh", "energy_band_wh"), ("emissions_gco2e", "emissions_band_gco2e")):
+        ends_ratio = (told[band]["low"] / told[amount], told[band]["high"] / told[amount])
+        assert ends_ratio == pytest.approx((0.7741, 1.2918), rel=1e-3)
     # It was not held, so the two sides are of the same seconds.
     assert told["emissions_gco2e"] == pytest.approx(told["at_once_emissions_gco2e"], rel=1e-3)
     assert told["emissions_gco2e"] == pytest.approx(told["energy_wh"] / 1000 * 400, rel=1)
@@ -57,6 +61,7 @@ async def test_after_a_restart_the_ledger_still_knows_the_energy(tmp_path: Path)
     assert status == 200
     assert set(after) == set(before)
     known = ("id", "stage", "model", "region", "energy_wh", "emissions_gco2e", "output_tokens", "latency_class")
+    known += ("error_class", "energy_band_wh", "emissions_band_gco2e")
     assert {name: after[name] for name in known} == {name: before[name] for name in known}
     assert (after["status"], after["why"]) == (None, None)
 

@@ -35,6 +35,7 @@ from scheduler.jobs import JobKind, JobState, Purpose
 from scheduler.keys import GRANTABLE, KeyState
 from scheduler.quotas import What, Window
 from scheduler.savings_by import By
+from shaping.deployment import ErrorClass
 
 _LEVELS = ("info", "warn", "error")
 
@@ -53,6 +54,17 @@ def _list(item: str, **more: Json) -> Json:
     return an_object(object=one_of("list"), data=list_of(named(item)), **more)
 
 
+_ENDS = an_object(low=NUMBER, high=NUMBER)
+_BANDS = an_object(
+    of_energy_kwh=NUMBER,
+    energy_kwh=_ENDS,
+    of_emissions_gco2e=or_null(NUMBER),
+    emissions_gco2e=or_null(_ENDS),
+    of_avoided_gco2e=or_null(NUMBER),
+    avoided_gco2e=or_null(_ENDS),
+)
+
+
 def _accounted(categories: Json) -> Json:
     return {
         "uses": WHOLE,
@@ -64,6 +76,8 @@ def _accounted(categories: Json) -> Json:
         "at_once_emissions_gco2e": or_null(NUMBER),
         "avoided_gco2e": or_null(NUMBER),
         "savings_ratio": or_null(NUMBER),
+        "unbanded_kwh": NUMBER,
+        "bands": or_null(_BANDS),
         "by_category": categories,
     }
 
@@ -212,6 +226,7 @@ _PLANS: Mapping[str, Json] = {
         why=TEXT,
         segments=list_of(an_object(start=INSTANT, end=INSTANT, region=TEXT, gpus=or_null(WHOLE))),
         emissions_gco2e=or_null(NUMBER),
+        emissions_band_gco2e=or_null(_ENDS),
         baseline_emissions_gco2e=or_null(NUMBER),
         savings_ratio=or_null(NUMBER),
         value=or_null(NUMBER),
@@ -263,6 +278,8 @@ _JOBS: Mapping[str, Json] = {
         declared_duration_s=NUMBER,
         gpus=WHOLE,
         power_w=NUMBER,
+        power_error_class=or_null(states_of(ErrorClass)),
+        power_band_w=or_null(_ENDS),
         power_profile=list_of(an_object(duration_s=NUMBER, power_w=NUMBER)),
         elastic=list_of(an_object(gpus=WHOLE, speed=NUMBER)),
         run_gpus=or_null(WHOLE),
@@ -388,7 +405,10 @@ _ACCOUNTS: Mapping[str, Json] = {
         output_tokens=or_null(WHOLE),
         energy_wh=or_null(NUMBER),
         basis=or_null(TEXT),
+        error_class=or_null(states_of(ErrorClass)),
+        energy_band_wh=or_null(_ENDS),
         emissions_gco2e=or_null(NUMBER),
+        emissions_band_gco2e=or_null(_ENDS),
         at_once_emissions_gco2e=or_null(NUMBER),
         avoided_gco2e=or_null(NUMBER),
     ),

@@ -7,14 +7,15 @@ import msgspec
 import pytest
 
 from scheduler.jobs import InvalidJobError, Job
-from scheduler.submission import BatchEstimate, job_from, read_submission
+from scheduler.submission import BatchEstimate, Need, job_from, read_submission
+from shaping.deployment import ErrorClass
 from tests.builders import HOUR_S
 
 NOW_S = 1_640_995_200.0
 
 
-def estimate_of_an_hour(_: Sequence[Mapping[str, Any]]) -> tuple[float, float, int]:
-    return HOUR_S, 500.0, 0
+def estimate_of_an_hour(_: Sequence[Mapping[str, Any]]) -> Need:
+    return Need(HOUR_S, 500.0, 0, ErrorClass.DEFAULT)
 
 
 def nobody_knows(_: Sequence[Mapping[str, Any]]) -> None:
@@ -74,6 +75,13 @@ def test_a_pause_that_takes_ages_is_refused() -> None:
 def test_a_batch_is_estimated_unless_it_says_otherwise() -> None:
     assert (submitted(**a_batch()).duration_s, submitted(**a_batch()).gpus) == (HOUR_S, 0)
     assert submitted(**a_batch(duration="2h")).duration_s == 2 * HOUR_S
+
+
+def test_a_power_is_known_as_well_as_the_profile_that_it_is_from_and_a_stated_one_has_no_class() -> None:
+    assert submitted(**a_batch()).power_error_class is ErrorClass.DEFAULT
+    assert submitted(**a_batch(duration="2h")).power_error_class is ErrorClass.DEFAULT
+    assert submitted(**a_batch(power="700W")).power_error_class is None
+    assert submitted().power_error_class is None
 
 
 def test_a_batch_for_a_model_that_nobody_can_estimate_has_to_say_how_long_it_takes() -> None:

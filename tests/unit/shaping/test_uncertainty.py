@@ -7,7 +7,7 @@ import math
 import pytest
 
 from shaping.deployment import ErrorClass
-from shaping.uncertainty import SIGMA_RATIO, band, factors
+from shaping.uncertainty import SIGMA_RATIO, band, factors, worst
 
 
 def test_independent_factors_add_their_variances() -> None:
@@ -30,3 +30,9 @@ def test_the_better_known_the_narrower() -> None:
 
 def test_a_number_known_exactly_has_no_width() -> None:
     assert factors() == (1.0, 1.0)
+
+
+def test_a_sum_is_known_as_well_as_its_worst_part() -> None:
+    assert worst([ErrorClass.METERED, ErrorClass.DATASHEET, ErrorClass.DEFAULT]) is ErrorClass.DATASHEET
+    assert worst([ErrorClass.METERED, None]) is None
+    assert worst([]) is None

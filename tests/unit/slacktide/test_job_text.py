@@ -77,3 +77,20 @@ def test_a_plan_by_an_objective_says_what_that_comes_to() -> None:
     assert line.endswith(
         "400 gCO2e, 20% saved against starting at once (forecast); objective 0.1, 67% less than at once"
     )
+
+
+def test_a_power_from_a_profile_is_told_with_its_band() -> None:
+    assert needs(a_job(power_band_w={"low": 1083.8, "high": 1808.5})).endswith("1,400 W, between 1,084 and 1,808 (80%)")
+
+
+def test_the_expected_grams_of_such_a_job_have_one_too() -> None:
+    plan = {
+        "start": "2022-03-01T20:00:00Z",
+        "end": "2022-03-01T23:00:00Z",
+        "segments": [{"region": "here"}],
+        "emissions_gco2e": 1000.0,
+        "emissions_band_gco2e": {"low": 774.1, "high": 1291.8},
+        "savings_ratio": 0.25,
+    }
+    told = "\n".join(job_lines(a_job(plan=plan)))
+    assert "1,000 gCO2e, between 774 and 1,292 (80%), 25% saved against starting at once (forecast)" in told

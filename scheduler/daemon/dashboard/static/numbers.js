@@ -41,7 +41,7 @@ function bars(account) {
 
 function figures(account, requests, workers, jobs, ahead) {
   return element("dl", { class: "figures" },
-    figure("Energy", energy(account.energy_kwh), howMeasured(account)),
+    figure("Energy", energy(account.energy_kwh), howMeasured(account) + howSure(account)),
     figure("Carbon known for", account.energy_kwh > 0 ? percent(account.priced_ratio) : "–", howPriced(account), account.unpriced_kwh > 0),
     figure("Planned ahead", ahead.known ? mass(ahead.avoided_gco2e) : "–", saidAhead(ahead)),
     figure("Requests", `${requests.held.toLocaleString("en")} held`, `${requests.running.toLocaleString("en")} at the workers`),
@@ -59,6 +59,13 @@ function howMeasured(account) {
   const metered = account.metered_kwh / account.energy_kwh;
   if (metered === 0) return "modelled, none of it metered";
   return metered >= 1 ? "all of it metered" : `${percent(metered)} metered, the rest modelled`;
+}
+
+function howSure({ bands, energy_kwh, unbanded_kwh }) {
+  if (!bands || !(energy_kwh > 0)) return "";
+  const { low, high } = bands.energy_kwh;
+  const part = unbanded_kwh > 0 ? `${energy(bands.of_energy_kwh)} of it ` : "";
+  return `; ${part}between ${energy(low)} and ${energy(high)} (80%)`;
 }
 
 function howPriced(account) {
