@@ -52,73 +52,83 @@ def sweep(
 
 
 def _sweep_stretch(
-    earned: Floats, first_ripe: Ints, ripe: Ints, fee_cost: float, touching: int, paused: Floats, running: Floats
+    earned_cost: Floats,
+    first_ripe: Ints,
+    ripe: Ints,
+    fee_cost: float,
+    touching: int,
+    paused_cost: Floats,
+    running_cost: Floats,
 ) -> None:
-    """All arrays begin with the stretch; `paused` holds what is least before it, and is filled from the next on."""
+    """Arrays begin with the stretch; `paused_cost` holds what is least before it, and is filled from the next on."""
     # What a first piece costs that may end by then, less what is earned up to then.
     ripe_from = int(first_ripe.searchsorted(1))
-    begun = np.full(len(earned), INFINITE)
-    begun[ripe_from:] = np.minimum.accumulate(-earned)[first_ripe[ripe_from:] - 1]
-    running[:] = begun
-    np.add(begun, earned, out=paused[1:])
-    np.minimum.accumulate(paused, out=paused)
+    begun_cost = np.full(len(earned_cost), INFINITE)
+    begun_cost[ripe_from:] = np.minimum.accumulate(-earned_cost)[first_ripe[ripe_from:] - 1]
+    running_cost[:] = begun_cost
+    np.add(begun_cost, earned_cost, out=paused_cost[1:])
+    np.minimum.accumulate(paused_cost, out=paused_cost)
     upto, changed_from = int(ripe[-1]), 0
     later = np.empty(max(upto, 0))  # the least of what may have begun by then, after a pause
-    rounds = len(earned) // _INSTANTS_PER_ROUND if len(earned) >= _ROUNDS_FROM and fee_cost > 0 else 0
+    rounds = len(earned_cost) // _INSTANTS_PER_ROUND if len(earned_cost) >= _ROUNDS_FROM and fee_cost > 0 else 0
     while changed_from < upto:
-        if rounds == 0 or len(earned) - changed_from < 2 * _INSTANTS_PER_ROUND:
-            _one_by_one(earned, begun, ripe, fee_cost, touching, paused, running, changed_from)
+        if rounds == 0 or len(earned_cost) - changed_from < 2 * _INSTANTS_PER_ROUND:
+            _one_by_one(earned_cost, begun_cost, ripe, fee_cost, touching, paused_cost, running_cost, changed_from)
             return
         rounds -= 1
         now = later[changed_from:]
-        np.subtract(paused[changed_from + touching : upto + touching], earned[changed_from:upto], out=now)
+        np.subtract(paused_cost[changed_from + touching : upto + touching], earned_cost[changed_from:upto], out=now)
         now += fee_cost
         if changed_from > 0 and later[changed_from - 1] < now[0]:
             now[0] = later[changed_from - 1]
         np.minimum.accumulate(now, out=now)
         ends_from = int(ripe.searchsorted(changed_from, side="right"))
-        np.minimum(begun[ends_from:], later[ripe[ends_from:] - 1], out=running[ends_from:])
-        ended = running[ends_from:] + earned[ends_from:]
-        if paused[ends_from] < ended[0]:
-            ended[0] = paused[ends_from]
+        np.minimum(begun_cost[ends_from:], later[ripe[ends_from:] - 1], out=running_cost[ends_from:])
+        ended = running_cost[ends_from:] + earned_cost[ends_from:]
+        if paused_cost[ends_from] < ended[0]:
+            ended[0] = paused_cost[ends_from]
         np.minimum.accumulate(ended, out=ended)
-        is_new = ended != paused[ends_from + 1 :]
+        is_new = ended != paused_cost[ends_from + 1 :]
         first_new = int(is_new.argmax())
         if not is_new[first_new]:
             return
-        paused[ends_from + 1 :] = ended
+        paused_cost[ends_from + 1 :] = ended
         changed_from = ends_from + first_new + 1 - touching
 
 
 def _one_by_one(
-    earned: Floats,
-    begun: Floats,
+    earned_cost: Floats,
+    begun_cost: Floats,
     ripe: Ints,
     fee_cost: float,
     touching: int,
-    paused: Floats,
-    running: Floats,
+    paused_cost: Floats,
+    running_cost: Floats,
     changed_from: int,
 ) -> None:
     """An instant at a time, where pieces may end that begin from some instant on; all before is final."""
     ends_from = int(ripe.searchsorted(changed_from, side="right"))
-    gone, paused_cost = earned.tolist(), paused[: ends_from + 1].tolist()
-    best = float((paused[touching : changed_from + touching] - earned[:changed_from] + fee_cost).min(initial=INFINITE))
-    least, position, running_cost = paused_cost[-1], changed_from, []
-    for one, now, upto in zip(begun[ends_from:].tolist(), gone[ends_from:], ripe[ends_from:].tolist(), strict=True):
+    gone, paused_costs = earned_cost.tolist(), paused_cost[: ends_from + 1].tolist()
+    best = float(
+        (paused_cost[touching : changed_from + touching] - earned_cost[:changed_from] + fee_cost).min(initial=INFINITE)
+    )
+    least, position, running_costs = paused_costs[-1], changed_from, []
+    for one, now, upto in zip(
+        begun_cost[ends_from:].tolist(), gone[ends_from:], ripe[ends_from:].tolist(), strict=True
+    ):
         while position < upto:
-            cost = paused_cost[position + touching] - gone[position] + fee_cost
+            cost = paused_costs[position + touching] - gone[position] + fee_cost
             position += 1
             if cost < best:
                 best = cost
         if one < best:
-            running_cost.append(one)
+            running_costs.append(one)
             cost = one + now
         else:
-            running_cost.append(best)
+            running_costs.append(best)
             cost = best + now
         if cost < least:
             least = cost
-        paused_cost.append(least)
-    running[ends_from:] = running_cost
-    paused[ends_from + 1 :] = paused_cost[ends_from + 1 :]
+        paused_costs.append(least)
+    running_cost[ends_from:] = running_costs
+    paused_cost[ends_from + 1 :] = paused_costs[ends_from + 1 :]
