@@ -148,8 +148,8 @@ class Consolidator(SleepStates):
             if demand.held:
                 self._look_by(now_s + self._starts_in_s(now_s, demand) - self.policy.wake_s)
             return self.policy.min_awake
-        usual = (demand.rate_per_s or 0.0) * (demand.service_s or 0.0)
-        at_once = max(demand.running + (demand.held if is_due else 0), usual, rising)
+        on_average = (demand.rate_per_s or 0.0) * (demand.service_s or 0.0)
+        at_once = max(demand.running + (demand.held if is_due else 0), on_average, rising)
         return max(
             self.policy.min_awake, math.ceil(at_once * (1.0 + self.policy.headroom_ratio) / self._sequences_per_worker)
         )

@@ -14,6 +14,7 @@ from simulations.runs import Side
 from simulations.summary import mass, percent
 from simulations.svg import (
     LEFT_PX,
+    RIGHT_PX,
     WIDTH_PX,
     Extent,
     Panel,
@@ -42,6 +43,9 @@ SIDES = [("run at once", f"var({BASELINE_COLOUR})"), ("policy", f"var({POLICY_CO
 # From clean to dirty; chosen to be told apart by lightness alone, so also in grey and by colour-blind readers.
 CLEAN_TO_DIRTY = ((0.0, (64, 170, 136)), (0.5, (228, 190, 90)), (1.0, (120, 66, 44)))
 
+# Intensities that differ by less are drawn as one: means over the steps of one constant hour differ by rounding.
+ONE_INTENSITY_GCO2E_PER_KWH = 0.5
+
 # Single jobs are drawn up to this many; of more, those that use most energy.
 MAX_JOB_ROWS = 60
 
@@ -58,7 +62,9 @@ class Figure:
 
 def figures(results: Results, timeline: Timeline) -> list[Figure]:
     """All pictures that the scenario has data for, most telling first."""
-    found = [power_figure(timeline), exposure_figure(timeline), class_figure(results)]
+    low, high = _intensity_extent(timeline)
+    exposure = [exposure_figure(timeline)] if high - low >= ONE_INTENSITY_GCO2E_PER_KWH else []
+    found = [power_figure(timeline), *exposure, class_figure(results)]
     if results.runs.inputs.jobs:
         found += [job_figure(results, timeline), waiting_figure(results)]
     found += latency_figures(results)
@@ -66,6 +72,10 @@ def figures(results: Results, timeline: Timeline) -> list[Figure]:
 
 
 # -- when the work ran -----------------------------------------------------------------------------------------------
+
+
+# Side by side with the unit: at the other end a narrow screen, which shows the left of a picture first, hides it.
+_UNIT_PX = 28.0
 
 
 def power_figure(timeline: Timeline) -> Figure:
@@ -85,7 +95,7 @@ def power_figure(timeline: Timeline) -> Figure:
         panel = Panel(top_px=top_px, height_px=stack_px)
         body += vertical_grid(panel, place, ticks, labelled=heading == "policy")
         body += _stack(timeline, side, names, panel, place, (0.0, float(highest_kw)))
-        body.append(text(panel.right_px, panel.top_px - 8, heading, "heading", "end"))
+        body.append(text(panel.left_px + _UNIT_PX, panel.top_px - 8, heading, "heading"))
         top_px = panel.bottom_px + gap_px
     return Figure(
         title="When the work ran",
@@ -121,14 +131,15 @@ def _intensity_extent(timeline: Timeline) -> Extent:
 def _intensity_columns(timeline: Timeline, zone: str, panel: Panel, place: Place, extent: Extent) -> list[str]:
     values = timeline.intensity_gco2e_per_kwh[zone]
     low, high = extent
-    ticks = nice_ticks(extent, 2)
+    differ = high - low >= ONE_INTENSITY_GCO2E_PER_KWH
+    ticks = nice_ticks((0.0, round(high, 6)), 2)
     level = linear((0.0, ticks[-1][0]), panel.bottom_px, panel.top_px)
     body = horizontal_grid(panel, level, ticks, f"{zone}: gCO2e/kWh")
     for index in np.flatnonzero(~np.isnan(values)).tolist():
         x_px, next_px = place(timeline.edges_at_s[index]), place(timeline.edges_at_s[index + 1])
         value = float(values[index])
         hint = f"{format_instant(float(timeline.edges_at_s[index]))}: {value:.0f} gCO2e/kWh"
-        colour = f"fill:{shade((value - low) / (high - low) if high > low else 0.5)}"
+        colour = f"fill:{shade((value - low) / (high - low) if differ else 0.5)}"
         body.append(rectangle(x_px, level(value), next_px - x_px + 0.3, panel.bottom_px - level(value), colour, hint))
     return body
 
@@ -220,23 +231,22 @@ def class_figure(results: Results) -> Figure:
     shown = sorted(
         (one for one in results.by_class if one.baseline_gco2e or one.policy_gco2e), key=lambda one: -one.baseline_gco2e
     )
-    row_px, left_px, right_px = 46.0, 210.0, WIDTH_PX - 190
+    row_px, values_px, left_px, right_px = 46.0, 210.0, 350.0, WIDTH_PX - RIGHT_PX
     most_g = max((max(one.baseline_gco2e, one.policy_gco2e) for one in shown), default=1.0)
     place = linear((0.0, most_g), left_px, right_px)
     body: list[str] = []
     for index, one in enumerate(shown):
         top_px = 8 + index * row_px
-        body.append(text(left_px - 10, top_px + 20, one.name, "label", "end"))
+        body.append(text(values_px - 10, top_px + 20, one.name, "label", "end"))
         for offset_px, grams, colour in (
             (3.0, one.baseline_gco2e, BASELINE_COLOUR),
             (18.0, one.policy_gco2e, POLICY_COLOUR),
         ):
             width_px = max(place(grams) - left_px, 1.0)
             body.append(rectangle(left_px, top_px + offset_px, width_px, 13, f"fill:var({colour})", mass(grams)))
-        end_px = max(place(max(one.baseline_gco2e, one.policy_gco2e)), left_px + 1)
         saved = one.baseline_gco2e - one.policy_gco2e
-        body.append(text(end_px + 10, top_px + 15, percent(one.savings_ratio), "strong"))
-        body.append(text(end_px + 10, top_px + 30, f"{mass(abs(saved))} {'less' if saved >= 0 else 'more'}", "tick"))
+        body.append(text(values_px + 6, top_px + 15, percent(one.savings_ratio), "strong"))
+        body.append(text(values_px + 6, top_px + 30, f"{mass(abs(saved))} {'less' if saved >= 0 else 'more'}", "tick"))
     return Figure(
         title="Savings by class of work",
         caption="Emissions of each class at once and under the policy. Plus is saved, minus is dirtier.",

@@ -22,6 +22,7 @@ from simulations.savings_parts import savings_parts
 from simulations.scenario import Scenario
 from simulations.scenario_file import LoadedScenario, ReadScenario, plain_settings, read_scenario
 from simulations.scenario_tables import ScenarioError, Tables
+from simulations.summary import headline, mass
 from simulations.timeline import Timeline, timeline_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Table:
         """The number of rows."""
         return len(next(iter(self.columns.values()), ()))
 
+    def __repr__(self) -> str:
+        """Not the numbers: a cell that ends with a table would be filled with them."""
+        return f"<Table of {len(self):,} rows: {', '.join(self.columns)}>"
+
     def pandas(self) -> pandas.DataFrame:
         """Needs pandas, which this package does not bring."""
         import pandas
@@ -95,6 +100,12 @@ class Comparison:
         """Late jobs and requests of the policy beyond those of the baseline; negative when it has fewer."""
         return self.policy.deadline_misses - self.baseline.deadline_misses
 
+    def __repr__(self) -> str:
+        if self.savings_ratio is None or self.avoided_gco2e is None:
+            return "<Comparison: savings not known>"
+        saved = f"{self.savings_ratio:+.1%} saved ({mass(self.avoided_gco2e)})"
+        return f"<Comparison: {saved}, {self.more_late:+,} late>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
@@ -102,6 +113,9 @@ class Result:
 
     results: Results
     loaded: LoadedScenario
+
+    def __repr__(self) -> str:
+        return f"<Result of {headline(self.results)}>"
 
     @property
     def scenario(self) -> Scenario:

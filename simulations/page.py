@@ -51,7 +51,9 @@ th:first-child,td:first-child{text-align:left;padding-left:0}thead th{color:var(
 tbody th{font-weight:400}section{margin:34px 0 0}dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;
 font-size:14px;margin:8px 0 0}dt{color:var(--soft)}dd{margin:0}
 @media screen and (max-width:720px){.cards,.cards.five{grid-template-columns:1fr 1fr}.card.first{grid-column:1/-1}
-main{padding:28px 16px 48px}figure svg{min-width:660px}dl{grid-template-columns:1fr}dd{margin-bottom:6px}}
+main{padding:28px 16px 48px}figure svg{min-width:660px}
+figcaption p::after{content:" The picture is wider than the screen: move it sideways."}
+dl{grid-template-columns:1fr}dd{margin-bottom:6px}}
 @page{margin:14mm 12mm}
 @media print{main{max-width:none;padding:0}figure,.cards,section,tr{break-inside:avoid}h2,thead{break-after:avoid}
 body{font-size:14px}.cards{gap:8px;margin-bottom:18px}.cards.five{grid-template-columns:1.15fr 1.1fr 1fr .9fr 1fr}

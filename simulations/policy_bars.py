@@ -10,7 +10,8 @@ from simulations.svg import RIGHT_PX, WIDTH_PX, Place, document, line, linear, r
 from simulations.sweep import CONFIDENCE
 
 _ROW_PX, _BAR_PX, _TOP_PX = 30.0, 16.0, 10.0
-_LEFT_PX, _VALUES_PX = 160.0, 90.0
+# Numbers stand before the bars, where a narrow screen shows them as well.
+_VALUES_PX, _LEFT_PX = 160.0, 250.0
 
 COLOURS = {PolicyKind.CARBON_AWARE: "--policy", PolicyKind.ORACLE: "--series-1"}
 
@@ -43,7 +44,7 @@ def _scale(rows: list[PolicyRow]) -> Place:
     ends = [end for row in rows for end in (row.savings.mean_ratio, row.savings.low_ratio, row.savings.high_ratio)]
     known = [0.0, *(end for end in ends if end is not None)]
     low, high = min(known), max(known)
-    return linear((low, high if high > low else low + 1.0), _LEFT_PX, WIDTH_PX - RIGHT_PX - _VALUES_PX)
+    return linear((low, high if high > low else low + 1.0), _LEFT_PX, WIDTH_PX - RIGHT_PX)
 
 
 def _bar(row: PolicyRow, top_px: float, place: Place) -> list[str]:
@@ -52,15 +53,14 @@ def _bar(row: PolicyRow, top_px: float, place: Place) -> list[str]:
     from_px, to_px = sorted((place(0.0), place(mean)))
     colour = COLOURS.get(row.kind, "--baseline")
     parts = [
-        text(_LEFT_PX - 14, top_px + 12, TITLES[row.kind], "label", "end"),
+        text(_VALUES_PX - 14, top_px + 12, TITLES[row.kind], "label", "end"),
         rectangle(from_px, top_px, max(to_px - from_px, 1.5), _BAR_PX, f"fill:var({colour})", percent(mean)),
     ]
     if saved.low_ratio is not None and saved.high_ratio is not None:
         y_px, ends_px = top_px + _BAR_PX / 2, (place(saved.low_ratio), place(saved.high_ratio))
         parts.append(line(ends_px[0], y_px, ends_px[1], y_px, "whisker"))
         parts += [line(x_px, y_px - 4, x_px, y_px + 4, "whisker") for x_px in ends_px]
-        to_px = max(to_px, ends_px[1])
-    return [*parts, text(to_px + 10, top_px + 12, percent(mean), "strong")]
+    return [*parts, text(_VALUES_PX + 6, top_px + 12, percent(mean), "strong")]
 
 
 def _in_words(rows: list[PolicyRow]) -> str:

@@ -17,10 +17,11 @@ from simulations.results import Results
 from simulations.runs import Side
 from simulations.scenario import RegionSettings
 from simulations.summary import NOTHING, energy, mass
-from simulations.svg import WIDTH_PX, document, linear, rectangle, text
+from simulations.svg import RIGHT_PX, WIDTH_PX, document, linear, rectangle, text
 
 _ROW_PX, _BAR_PX, _TOP_PX = 50.0, 15.0, 8.0
-_LEFT_PX, _VALUES_PX = 210.0, 230.0
+# Numbers stand before the bars, where a narrow screen shows them as well.
+_VALUES_PX, _LEFT_PX = 170.0, 370.0
 _UNKNOWN = "not known"
 
 
@@ -65,17 +66,17 @@ def region_figure(results: Results) -> Figure:
     regions = inputs.scenario.region
     sides = [region_uses(side, regions, inputs.grid.realised) for side in (results.runs.baseline, results.runs.policy)]
     most_kwh = max(use.facility_kwh for side in sides for use in side.values())
-    place = linear((0.0, most_kwh or 1.0), _LEFT_PX, WIDTH_PX - _VALUES_PX)
+    place = linear((0.0, most_kwh or 1.0), _LEFT_PX, WIDTH_PX - RIGHT_PX)
     body: list[str] = []
     for index, region in enumerate(regions):
         top_px = _TOP_PX + index * _ROW_PX
-        body.append(text(_LEFT_PX - 10, top_px + 14, region.name, "label", "end"))
-        body.append(text(_LEFT_PX - 10, top_px + 30, region.zone, "tick", "end"))
+        body.append(text(_VALUES_PX - 10, top_px + 14, region.name, "label", "end"))
+        body.append(text(_VALUES_PX - 10, top_px + 30, region.zone, "tick", "end"))
         for row, (side, colour) in enumerate(zip(sides, (BASELINE_COLOUR, POLICY_COLOUR), strict=True)):
             use, y_px = side[region.name], top_px + row * (_BAR_PX + 3)
             width_px = place(use.facility_kwh) - _LEFT_PX
             body.append(rectangle(_LEFT_PX, y_px, width_px, _BAR_PX, f"fill:var({colour})", _in_words(use)))
-            body.append(text(_LEFT_PX + width_px + 10, y_px + 12, _in_words(use), "tick"))
+            body.append(text(_VALUES_PX + 6, y_px + 12, _in_words(use), "tick"))
     return Figure(
         title="Where the work ran",
         caption="Energy of each region at the facility's meter, and what it emitted.",

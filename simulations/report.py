@@ -71,9 +71,9 @@ _CLASS_COLUMNS = ("class", "items", "kWh", "run at once", "policy", "saved")
 
 def _lead(results: Results) -> str:
     scenario = results.runs.inputs.scenario
-    span = f"{calendar_day(scenario.start)} to {calendar_day(results.runs.end_at_s)}"
+    first, last = calendar_day(scenario.start), calendar_day(results.runs.end_at_s)
     words = f"{scenario.description} " if scenario.description else ""
-    return f"{words}Simulated from {span}."
+    return f"{words}Simulated {f'on {first}' if first == last else f'from {first} to {last}'}."
 
 
 def _cards(results: Results) -> str:

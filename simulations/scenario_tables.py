@@ -24,6 +24,8 @@ class ScenarioError(ValueError):
     def __init__(self, source: str, what: str, hint: str = "", line: int | None = None) -> None:
         self.source, self.what, self.hint, self.line = source, what, hint, line
         super().__init__(f"{source}, line {line}: {what}" if line else f"{source}: {what}")
+        if hint:  # where nobody translates it, as in a notebook, the remedy stands below the error
+            self.add_note(hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By its fields, or it could not come back from another process.

@@ -122,7 +122,7 @@ def class_rows(results: Results) -> list[Row]:
         (
             one.name,
             NOTHING if one.name.endswith(IDLE) else f"{one.items:,}",
-            f"{one.policy_kwh:,.1f}",
+            _kwh(one.policy_kwh),
             mass(one.baseline_gco2e),
             mass(one.policy_gco2e),
             percent(one.savings_ratio),
@@ -149,7 +149,18 @@ def mass(emissions_gco2e: float) -> str:
 
 
 def energy(energy_kwh: float) -> str:
-    return f"{energy_kwh / 1000:,.2f} MWh" if energy_kwh >= 10_000 else f"{energy_kwh:,.1f} kWh"
+    if energy_kwh >= 10_000:
+        return f"{energy_kwh / 1000:,.2f} MWh"
+    if 0 < energy_kwh < 0.1:
+        return f"{energy_kwh * 1000:.3g} Wh"
+    return f"{_kwh(energy_kwh)} kWh"
+
+
+def _kwh(energy_kwh: float) -> str:
+    """A small number with as many digits as show that it is not nothing."""
+    if energy_kwh >= 10 or energy_kwh == 0:
+        return f"{energy_kwh:,.1f}"
+    return f"{energy_kwh:.2f}" if energy_kwh >= 0.1 else f"{energy_kwh:.2g}"
 
 
 def percent(ratio: float | None) -> str:

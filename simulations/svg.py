@@ -141,11 +141,11 @@ def nice_ticks(extent: Extent, about: int = 3) -> list[Tick]:
     return [(step * index, f"{step * index:,g}") for index in range(math.ceil(high / step) + 1)]
 
 
-_TIME_STEPS_H = (1, 3, 6, 12, 24, 48, 168, 336, 720, 2160, 8760)
+_TIME_STEPS_H = (1 / 60, 1 / 12, 1 / 6, 1 / 2, 1, 3, 6, 12, 24, 48, 168, 336, 720, 2160, 8760)
 
 
 def time_ticks(start_at_s: float, end_at_s: float, about: int = 9) -> list[Tick]:
-    """Whole hours or days in UTC, at most about `about` of them."""
+    """Whole minutes, hours or days in UTC, at most about `about` of them."""
     step_s = 3600.0 * next((step for step in _TIME_STEPS_H if (end_at_s - start_at_s) / 3600 / step <= about), 8760)
     first = math.ceil(start_at_s / step_s)
     form = "%d %b" if step_s >= 86400 else "%H:%M"

@@ -26,7 +26,8 @@ MEANINGS = {
 SHOWN_FROM_RATIO = 5e-4
 
 _ROW_PX, _BAR_PX, _TOP_PX = 44.0, 22.0, 14.0
-_LEFT_PX, _VALUES_PX = 250.0, 150.0
+# Numbers stand before the bars, where a narrow screen shows them as well.
+_VALUES_PX, _LEFT_PX = 250.0, 400.0
 
 
 def waterfall_figure(parts: SavingsParts) -> Figure:
@@ -70,9 +71,9 @@ def _is_shown(parts: SavingsParts, grams_gco2e: float) -> bool:
 
 
 def _scale(ends_gco2e: Sequence[float]) -> Place:
-    """From the least to the most, zero among them; room for the values stays at the right."""
+    """From the least to the most, zero among them."""
     low, high = min(0.0, *ends_gco2e), max(0.0, *ends_gco2e)
-    return linear((low, high if high > low else low + 1.0), _LEFT_PX, WIDTH_PX - RIGHT_PX - _VALUES_PX)
+    return linear((low, high if high > low else low + 1.0), _LEFT_PX, WIDTH_PX - RIGHT_PX)
 
 
 def _row(
@@ -89,11 +90,11 @@ def _row(
     share = percent(grams / parts.baseline_gco2e if parts.baseline_gco2e else None)
     hint = f"{name}: {mass(abs(grams))} {'less' if grams >= 0 else 'more'}"
     return [
-        text(_LEFT_PX - 14, top_px + 10, name, "label", "end"),
-        text(_LEFT_PX - 14, top_px + 25, meaning, "tick", "end"),
+        text(_VALUES_PX - 14, top_px + 10, name, "label", "end"),
+        text(_VALUES_PX - 14, top_px + 25, meaning, "tick", "end"),
         rectangle(from_px, top_px, max(to_px - from_px, 2.0), _BAR_PX, f"fill:var({colour})", hint),
-        text(to_px + 10, top_px + 10, share, "strong"),
-        text(to_px + 10, top_px + 25, f"{mass(abs(grams))} {'less' if grams >= 0 else 'more'}", "tick"),
+        text(_VALUES_PX + 6, top_px + 10, share, "strong"),
+        text(_VALUES_PX + 6, top_px + 25, f"{mass(abs(grams))} {'less' if grams >= 0 else 'more'}", "tick"),
     ]
 
 

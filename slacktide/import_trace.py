@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from slacktide.terminal import JSON_OPTION, UsageProblem, print_json, reason_of, say
+from slacktide.terminal import JSON_OPTION, UsageProblem, counted, print_json, reason_of, say
 
 if TYPE_CHECKING:
     from simulations.imports.formats import Imported
     from simulations.imports.rows import Row
 
 _FORMAT_HELP = "azure, burstgpt, mooncake, vidur, philly, pai, swf or sacct; default: as the first line shows."
+_REQUEST_COLUMNS, _JOB_COLUMNS = {"arrival_s", "prompt_tokens", "output_tokens"}, {"submit_s", "duration_s", "gpus"}
 _PROCESSORS_HELP = "swf: so many processors are taken as one GPU."
 
 
@@ -70,9 +71,15 @@ def _read(file: Path, form: str, processors_per_gpu: int) -> Imported:
 def _shown_by(first_line: str, file: Path) -> str:
     from simulations.imports.formats import FORMATS, format_of
 
-    if (name := format_of(first_line)) is None:
-        raise UsageProblem(f"the first line of {file} shows no format", f"--format, one of {', '.join(FORMATS)}")
-    return name
+    if (name := format_of(first_line)) is not None:
+        return name
+    header = set(first_line.strip().split(","))
+    for section, columns in (("requests", _REQUEST_COLUMNS), ("jobs", _JOB_COLUMNS)):
+        if columns <= header:
+            raise UsageProblem(
+                f"{file} is what a scenario reads already", f'nothing to import: [[{section}]] trace = "{file}"'
+            )
+    raise UsageProblem(f"the first line of {file} shows no format", f"--format, one of {', '.join(FORMATS)}")
 
 
 def _reader(name: str, processors_per_gpu: int) -> Callable[[Iterable[str]], Iterator[Row]]:
@@ -123,9 +130,10 @@ def _show(trace: Imported, out: Path) -> None:
     from scheduler.quantities import format_duration, format_instant
     from simulations.imports.rows import JobRow
 
-    section = "jobs" if isinstance(trace.rows[0], JobRow) else "requests"
-    say(f"{len(trace.rows)} {section} in {format_duration(trace.span_s)}; left out: {_left_out(trace)}")
-    print(f'[[{section}]]\ntrace = "{out}"')
+    noun = "job" if isinstance(trace.rows[0], JobRow) else "request"
+    rows = counted(len(trace.rows), noun).replace(",", "")  # as in the file that is named, and for scripts
+    say(f"{rows} in {format_duration(trace.span_s)}; left out: {_left_out(trace)}")
+    print(f'[[{noun}s]]\ntrace = "{out}"')
     if trace.begins_at_s is not None:
         say(f'It began on {format_instant(trace.begins_at_s)}: start = "{format_instant(trace.begins_at_s)}"')
 

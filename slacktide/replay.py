@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slacktide.terminal import OwnFailure, UsageProblem, reason_of, say
+from slacktide.terminal import OwnFailure, UsageProblem, counted, reason_of, say
 
 if TYPE_CHECKING:
     from scheduler.config import Settings
@@ -25,7 +25,10 @@ def replay(
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings of the daemon whose past it is.")],
     trace: Annotated[Path, typer.Option(help="What the grids emitted: timestamp, zone, gco2e_per_kwh.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the scenario to; made if need be.")],
-    since: Annotated[str, typer.Option(help="Submitted from then on, ISO 8601; default: 30 days before --until.")] = "",
+    since: Annotated[
+        str,
+        typer.Option(help="Submitted from then on, ISO 8601; default: what came first in the 30 days before --until."),
+    ] = "",
     until: Annotated[str, typer.Option(help="Submitted before then; default: now.")] = "",
     database: Annotated[
         str, typer.Option("--from", help="Database to read in place of the settings', such as a copy of it.")
@@ -45,10 +48,13 @@ def replay(
     settings = _settings(config)
     since_s, until_s = _span(since, until)
     done, left_out, uses = _past(_database(settings, database), since_s, until_s)
+    if not since:
+        since_s = _first_hour_s(done, uses, since_s)
     jobs = past_jobs(done, uses, since_s)
     traffic = {f"requests-{place}.csv": one for place, one in enumerate(past_traffic(uses, since_s, until_s))}
     if not jobs and not traffic:
         raise UsageProblem("nothing ended well in that time", "an earlier --since?")
+    _refuse_unknown_grids(trace, settings, since_s)
     tables = scenario_tables(settings, since_s, str(trace.resolve()), jobs, traffic)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -60,7 +66,10 @@ def replay(
     except OSError as error:
         raise UsageProblem(f"{out} cannot be written: {reason_of(error)}") from None
     requests = sum(len(one.requests) for one in traffic.values())
-    say(f"{len(jobs)} jobs and {requests} requests; left out: {left_out} jobs that did not end well")
+    say(
+        f"{counted(len(jobs), 'job')} and {counted(requests, 'request')}; "
+        f"left out: {counted(left_out, 'job')} that did not end well"
+    )
     print(f"slacktide simulate {out / 'scenario.toml'} --set jobs.recorded_slack_ratio=2")
 
 
@@ -96,6 +105,31 @@ def _span(since: str, until: str) -> tuple[float, float]:
     return since_s, until_s
 
 
+def _first_hour_s(done: Iterable[Job], uses: Iterable[EnergyUse], since_s: float) -> float:
+    """The full hour in which the first of them came: before it a trace of the grid need not reach back."""
+    came_at_s = [job.submitted_at_s for job in done]
+    came_at_s += [use.at_once_at_s for use in uses if use.subject == "request" and use.at_once_at_s >= since_s]
+    return max(since_s, min(came_at_s) // 3600.0 * 3600.0) if came_at_s else since_s
+
+
+def _refuse_unknown_grids(trace: Path, settings: Settings, since_s: float) -> None:
+    """Here and not when the scenario is run, which may be on another day and by somebody else."""
+    from intensity_feeds.trace import TraceError, read_trace
+    from scheduler.quantities import format_instant
+
+    try:
+        known = read_trace(trace, {one.zone for one in settings.region})
+    except TraceError as error:
+        raise UsageProblem(str(error), "--trace names a file of timestamp, zone, gco2e_per_kwh") from None
+    for zone, series in known.items():
+        if not series.start_at_s <= since_s < series.end_at_s:
+            span = f"{format_instant(series.start_at_s)} to {format_instant(series.end_at_s)}"
+            raise UsageProblem(
+                f"{trace} knows {zone} from {span} only, not at {format_instant(since_s)}",
+                "a --trace that reaches further, or another --since",
+            )
+
+
 def _past(database: str, since_s: float, until_s: float) -> tuple[list[Job], int, Sequence[EnergyUse]]:
     """The jobs that ended well, how many did not, and all uses. A job's pieces may end long after its submission."""
     import math
@@ -103,7 +137,7 @@ def _past(database: str, since_s: float, until_s: float) -> tuple[list[Job], int
     from sqlalchemy.exc import SQLAlchemyError
 
     from scheduler.jobs import JobState
-    from scheduler.store.contract import JobFilter, StoreBusyError
+    from scheduler.store.contract import JobFilter, StoreError
     from scheduler.store.sql import SqlReader
 
     path = database.removeprefix("sqlite:///")
@@ -116,8 +150,12 @@ def _past(database: str, since_s: float, until_s: float) -> tuple[list[Job], int
             records += [one for one in page if since_s <= one.job.submitted_at_s < until_s]
             before = page[-1].sequence
         uses = reader.uses(since_s, math.inf)
-    except (SQLAlchemyError, StoreBusyError) as error:
-        raise OwnFailure(f"the database cannot be read: {str(error).splitlines()[0]}") from None
+    except (SQLAlchemyError, StoreError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise OwnFailure(
+            f"{database.removeprefix('sqlite:///')} cannot be read: {reason}",
+            "a daemon's queue.db copied by itself lacks what its -wal file holds: slacktide backup copies all of it",
+        ) from None
     finally:
         reader.close()
     done = [one.job for one in records if one.standing.state is JobState.SUCCEEDED]

@@ -26,6 +26,11 @@ class OwnFailure(Exception):  # noqa: N818
         super().__init__(what)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, as in `1 job` and `2 jobs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def say(message: str) -> None:
     """A line for the person at the terminal; never part of the data."""
     print(message, file=sys.stderr)

@@ -6,16 +6,13 @@ What cannot be done is an ApiError. A job is acknowledged after it is durable, n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailable
-from scheduler.daemon.descriptions import (
-    restored,
-    told_with,
-)
+from scheduler.daemon.descriptions import restored, told_with
 from scheduler.daemon.env import Env
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.quota_book import QuotaBook
@@ -112,10 +109,14 @@ class JobDesk:
         self, accepted: Admitted, payload: Mapping[str, Any] | None, idempotency: IdempotencyKey | None
     ) -> tuple[bool, JobRecord]:
         """Whether it is new, and the job as it is stored. Until the engine knows it, its budget is promised to it."""
-        job = accepted.job
         self.budgets.promise(accepted)
+        return await self._outliving(self._submit(accepted.job, payload, idempotency))
+
+    async def _submit(
+        self, job: Job, payload: Mapping[str, Any] | None, idempotency: IdempotencyKey | None
+    ) -> tuple[bool, JobRecord]:
         try:
-            submission: Submission = await self._write(
+            submission: Submission = await self._write_and_tell(
                 lambda store: store.submit(job, now_s=job.submitted_at_s, payload=payload, idempotency=idempotency),
                 lambda told: JobSubmitted(at_s=job.submitted_at_s, job=job) if told.is_new else None,
                 is_admission=True,
@@ -148,8 +149,11 @@ class JobDesk:
         if (over := self.budgets.let_go(job_id, now_s)) is not None:
             message = f"It stays on hold: {over.text}."
             raise ApiError(409, message, kind="invalid_request_error", param="budget", code="over_budget")
+        await self._outliving(self._resume(job_id, now_s))
+
+    async def _resume(self, job_id: str, now_s: float) -> None:
         try:
-            await self._write(
+            await self._write_and_tell(
                 lambda store: store.resume(job_id, now_s=now_s), lambda _: ResumeRequested(at_s=now_s, job_id=job_id)
             )
         except ApiError:
@@ -176,17 +180,24 @@ class JobDesk:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _write(
-        self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], *, is_admission: bool = False
-    ) -> T:
-        """Change the queue, then tell the engine. A client that leaves in between cannot keep the two apart."""
-        telling = asyncio.create_task(self._write_and_tell(change, event_of, is_admission))
+    async def _write(self, change: Callable[[Store], T], event_of: Callable[[T], Event | None]) -> T:
+        """Change the queue, then tell the engine."""
+        return await self._outliving(self._write_and_tell(change, event_of))
+
+    async def _outliving(self, work: Coroutine[Any, Any, T]) -> T:
+        """A client that leaves can keep neither queue and engine apart, nor a promise and what it was made for."""
+        telling = asyncio.create_task(work)
         self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        telling.add_done_callback(self._told)
         return await asyncio.shield(telling)
 
+    def _told(self, telling: asyncio.Task[Any]) -> None:
+        self._telling.discard(telling)
+        if not telling.cancelled():
+            telling.exception()  # looked at: where the client has left, nobody else will
+
     async def _write_and_tell(
-        self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], is_admission: bool
+        self, change: Callable[[Store], T], event_of: Callable[[T], Event | None], *, is_admission: bool = False
     ) -> T:
         try:
             with naming_the_store():

@@ -143,7 +143,7 @@ class JobsApi:
             {
                 "job": record.job.id,
                 "state": record.standing.state,
-                "why": explain(placement, None) if placement else record.standing.reason or "it has ended",
+                "why": why_there(record, placement),
                 "latest_start": format_instant(record.job.latest_start_at_s),
                 "plan": describe_placement(placement, record.job.power_error_class) if placement else None,
                 "costs": self._costs(record.job, placement) if placement else None,
@@ -258,6 +258,16 @@ class JobsApi:
 
     def _described_record(self, status: int, record: JobRecord) -> web.Response:
         return json_answer(status, describe_job(record, self.runner.engine.placement(record.job.id)))
+
+
+def why_there(record: JobRecord, placement: Placement | None) -> str:
+    """In a sentence. A job that the engine has not heard of yet has no place, and has not ended."""
+    if placement is not None:
+        return explain(placement, None)
+    standing = record.standing
+    if standing.reason:
+        return standing.reason
+    return f"it is {standing.state}, and has no place yet" if standing.ended_at_s is None else "it has ended"
 
 
 @contextmanager

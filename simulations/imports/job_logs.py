@@ -24,7 +24,9 @@ _PAI_PER_GPU = 100.0
 SWF_FIELDS = 18
 _SWF_SUBMIT, _SWF_RUN_TIME, _SWF_PROCESSORS = 1, 3, 4
 _SLURM_ELAPSED = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)(?:\.\d+)?")
+# Of any type, else those of each type: where Slurm counts typed GPUs only, there is no entry without a type.
 _SLURM_GPUS = re.compile(r"(?:^|,)gres/gpu=(\d+)")
+_SLURM_TYPED_GPUS = re.compile(r"(?:^|,)gres/gpu:[^=,]+=(\d+)")
 _NO_TIME = frozenset({"", "None", "Unknown"})
 
 
@@ -94,15 +96,20 @@ def swf(lines: Iterable[str], processors_per_gpu: int = 1) -> Iterator[Row]:
 def sacct(lines: Iterable[str]) -> Iterator[Row]:
     """Slurm's `sacct --allocations --parsable2 --format=JobID,Submit,Elapsed,AllocTRES,State`, in UTC."""
     for one in table(lines, delimiter="|"):
-        gpus = _SLURM_GPUS.search(one.text("AllocTRES"))
+        gpus = _slurm_gpus(one.text("AllocTRES"))
         if "." in one.text("JobID"):
             yield LeftOut("a step of a job")
         elif one.text("State").startswith(("RUNNING", "PENDING")):
             yield LeftOut("not run to its end")
-        elif gpus is None:
+        elif not gpus:
             yield LeftOut("no GPU")
         else:
-            yield job_row(one.instant_s("Submit"), _elapsed_s(one), int(gpus[1]))
+            yield job_row(one.instant_s("Submit"), _elapsed_s(one), gpus)
+
+
+def _slurm_gpus(resources: str) -> int:
+    of_any_type = _SLURM_GPUS.search(resources)
+    return int(of_any_type[1]) if of_any_type else sum(map(int, _SLURM_TYPED_GPUS.findall(resources)))
 
 
 def _elapsed_s(one: Fields) -> float:

@@ -67,12 +67,25 @@ def test_packed_files_are_read_and_written(tmp_path: Path) -> None:
     assert gzip.decompress(jobs.read_bytes()).decode() == "submit_s,duration_s,gpus\n0,7200,4\n5400,3600,1\n"
 
 
+def test_slurm_may_count_gpus_by_type_only(tmp_path: Path) -> None:
+    log, jobs = tmp_path / "acct.txt", tmp_path / "jobs.csv"
+    log.write_text(
+        SACCT.replace("gres/gpu=4", "gres/gpu:a100=4,gres/gpu:h100=2").replace("=1,", "=1,gres/gpu:a100=1,", 1)
+    )
+
+    run("import-trace", str(log), "--out", str(jobs))
+
+    assert jobs.read_text() == "submit_s,duration_s,gpus\n0,7200,6\n5400,3600,1\n"
+
+
 @pytest.mark.parametrize(
     ("text", "options", "what", "hint"),
     [
         ("hello\n", [], "shows no format", "--format, one of azure"),
         (SACCT, ["--format", "nqs"], "no format 'nqs'", "known are azure"),
         (SACCT.replace("02:00:00", "soon"), [], "line 2, Elapsed", "it is read as sacct"),
+        ("submit_s,duration_s,gpus\n0,60,1\n", [], "what a scenario reads already", "[[jobs]] trace ="),
+        ("arrival_s,prompt_tokens,output_tokens\n0,9,1\n", [], "reads already", "[[requests]] trace ="),
         (SACCT.splitlines()[0], [], "nothing that could be run again", "right file"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulations.scenario_file import load_scenario
-from slacktide.terminal import UsageProblem
+from slacktide.terminal import OwnFailure, UsageProblem
 from tests.acceptance.test_import_trace import run
 from tests.builders import HOUR_S, YEAR_2022_AT_S
 from tests.daemons import a_daemon, a_submission, posted, until_state
@@ -55,9 +55,12 @@ async def test_the_past_of_a_daemon_is_run_again_with_twice_the_slack(tmp_path: 
     state, config, out = tmp_path / "state", tmp_path / "slacktide.toml", tmp_path / "past"
     await a_past(state)
     config.write_text(SETTINGS.format(folder=state))
-    span = ("--since", "2022-01-01T00:00Z", "--until", "2022-01-06T00:00Z")
+    until = ("--until", "2022-01-06T00:00Z")
+    asked_for = ("replay", "-c", str(config), "--trace", str(a_grid(tmp_path / "grid.csv")), "--out", str(out), *until)
 
-    said = run("replay", "-c", str(config), "--trace", str(a_grid(tmp_path / "grid.csv")), "--out", str(out), *span)
+    with pytest.raises(UsageProblem, match="knows SUN from 2022-01-01T00:00:00Z to 2022-01-08T00:00:00Z only"):
+        run(*asked_for, "--since", "2021-12-31T00:00Z")
+    said = run(*asked_for)  # from the hour of the first job: the grid is not known thirty days back
     asked = ("simulate", str(out / "scenario.toml"), "--set", "jobs.recorded_slack_ratio=2", "--json", "-")
     result = json.loads(run(*asked))
 
@@ -73,6 +76,16 @@ async def test_the_past_of_a_daemon_is_run_again_with_twice_the_slack(tmp_path: 
     assert all(float(row[1]) > 0 for row in rows[1:])
     assert result["policy"]["jobs"] == 2
     assert result["policy"]["deadline_misses"] == 0
+
+
+def test_what_is_no_database_is_named_without_a_traceback(tmp_path: Path) -> None:
+    config, grid = tmp_path / "slacktide.toml", a_grid(tmp_path / "grid.csv")
+    config.write_text(SETTINGS.format(folder=tmp_path))
+
+    with pytest.raises(OwnFailure, match=r"grid\.csv cannot be read: .*file is not a database") as failed:
+        run("replay", "-c", str(config), "--trace", str(grid), "--out", str(tmp_path / "out"), "--from", str(grid))
+
+    assert "slacktide backup" in failed.value.hint
 
 
 def test_a_past_that_is_not_there_is_refused(tmp_path: Path) -> None:

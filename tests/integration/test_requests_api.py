@@ -60,8 +60,10 @@ async def test_after_a_restart_the_ledger_still_knows_the_energy(tmp_path: Path)
             status, after = await got(client, f"/api/v1/requests/{request_id}")
     assert status == 200
     assert set(after) == set(before)
-    known = ("id", "stage", "model", "region", "energy_wh", "emissions_gco2e", "output_tokens", "latency_class")
-    known += ("error_class", "energy_band_wh", "emissions_band_gco2e")
+    known = (
+        *("id", "stage", "model", "region", "energy_wh", "emissions_gco2e", "output_tokens", "latency_class"),
+        *("error_class", "energy_band_wh", "emissions_band_gco2e"),
+    )
     assert {name: after[name] for name in known} == {name: before[name] for name in known}
     assert (after["status"], after["why"]) == (None, None)
 

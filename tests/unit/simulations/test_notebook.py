@@ -58,6 +58,18 @@ def test_the_parts_of_a_saving_add_up_to_it(result: Result) -> None:
     assert sum(parts.values()) == pytest.approx(result.results.avoided_gco2e)
 
 
+def test_what_a_cell_ends_with_is_shown_in_a_line(result: Result) -> None:
+    assert repr(result).startswith("<Result of seed 1: the policy saves ")
+    assert repr(result.compare()).startswith(f"<Comparison: {result.savings_ratio:+.1%} saved (")
+    assert repr(result.jobs()).startswith("<Table of 5 rows: job, ")
+
+
+def test_an_error_brings_its_remedy_to_where_nobody_translates_it() -> None:
+    with pytest.raises(ScenarioError, match="unknown key") as refused:
+        simulate(a_scenario(), overrides={"jobs.slak_s": "2d"})
+    assert refused.value.__notes__ == ["did you mean 'slack_s'?"]
+
+
 def test_a_table_becomes_a_frame(result: Result) -> None:
     pytest.importorskip("pandas", reason="pandas is the caller's to install")
     frame = result.jobs().pandas()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from simulations.charts import figures, shade
 from simulations.report import html_report
 from simulations.results import Results, results_of
 from simulations.runs import run_both
 from simulations.scenario import RequestSettings
+from simulations.timeline import timeline_of
 from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, routed_inputs, some_inputs
 
 
@@ -72,6 +76,24 @@ def test_what_routing_costs_is_among_the_first_numbers_and_its_baseline_is_named
     quality = "<b>70.0%</b><span>of answers are expected to be good, 80.0% at once</span>"
     assert page.index("of emissions saved") < page.index(quality) < page.index("<svg")
     assert "Without a router, all requests of auto go to large" in page
+
+
+def test_a_grid_that_never_changes_is_drawn_in_one_colour_however_its_means_are_rounded() -> None:
+    hour = results_of(run_both(some_inputs(requests=a_request_trace((0.0, 10, 1)))))
+    timeline = timeline_of(hour)
+    steps = len(timeline.edges_at_s) - 1
+    rounded = np.where(np.arange(steps) % 2, 500.0, np.nextafter(500.0, 501.0))
+    flat = replace(timeline, intensity_gco2e_per_kwh=dict.fromkeys(timeline.intensity_gco2e_per_kwh, rounded))
+
+    pictures = {one.title: one.picture for one in figures(hour, flat)}
+
+    assert set(re.findall(r"fill:rgb\([0-9,]+\)", pictures["When the work ran"])) == {f"fill:{shade(0.5)}"}
+    assert "How clean the energy was" not in pictures
+
+
+def test_a_page_about_one_day_names_it_once() -> None:
+    page = html_report(results_of(run_both(some_inputs(requests=a_request_trace((0.0, 10, 1))))))
+    assert re.search(r"Simulated on \d+ \w+ \d{4}\.", page)
 
 
 def test_only_what_there_is_is_said_of_the_energy() -> None:

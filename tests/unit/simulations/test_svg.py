@@ -33,6 +33,10 @@ def test_days_are_marked_over_a_week_and_hours_over_a_day() -> None:
     assert [label for _, label in day][:3] == ["1 Jan", "03:00", "06:00"]
 
 
+def test_an_hour_is_marked_every_ten_minutes() -> None:
+    assert [label for _, label in time_ticks(8 * 3600.0, 9 * 3600.0)][:3] == ["08:00", "08:10", "08:20"]
+
+
 def test_durations_are_marked_within_the_axis_only() -> None:
     assert [label for _, label in duration_ticks(0.5, 700.0)] == ["1 s", "10 s", "1 min", "10 min"]
 
