@@ -35,7 +35,7 @@ from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, neve
 # each job is a large share of the whole, and worth more of them.
 LEAST_CELLS, CELLS_PER_JOB, MOST_CELLS = 60_000_000, 1_000_000, 500_000_000
 # What that leaves a small fleet goes to a second search.
-AGAIN_CELLS_PER_JOB = 10_000_000
+AGAIN_CELLS_PER_JOB = 5_000_000
 # Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
 _LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
 # Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
@@ -47,8 +47,8 @@ _POLISH_ROUNDS = 4
 SETTLED_CELLS = 120_000_000
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
-# Windows of so many jobs are gone through for a better bound, with so many starts looked at: about a second.
-_MOST_BY_WINDOWS, BY_WINDOWS_LOOKED = 400, 50_000_000
+# Windows of so many jobs are gone through for a better bound, with so many starts looked at: about a second at most.
+_MOST_BY_WINDOWS, WINDOWS_LOOKED_PER_JOB, MOST_WINDOWS_LOOKED = 400, 1_000_000, 50_000_000
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
 _PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
@@ -210,7 +210,8 @@ def _by_windows(jobs: Sequence[Job], carbon: Rates, proof: Bound, emissions_gco2
     enough_gco2e = emissions_gco2e / (1 + ENOUGH_GAP_RATIO)
     if len(jobs) > _MOST_BY_WINDOWS or proof.lower_bound_gco2e >= enough_gco2e:
         return proof.lower_bound_gco2e
-    found_gco2e = least_gco2e_by_windows(jobs, carbon, enough_gco2e, BY_WINDOWS_LOOKED)
+    looked = min(WINDOWS_LOOKED_PER_JOB * len(jobs), MOST_WINDOWS_LOOKED)
+    found_gco2e = least_gco2e_by_windows(jobs, carbon, enough_gco2e, looked)
     return proof.lower_bound_gco2e if found_gco2e is None else max(proof.lower_bound_gco2e, found_gco2e)
 
 
