@@ -17,6 +17,7 @@ import numpy as np
 from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
+from scheduler.planning.whole_fleet.alone.grams_proof import least_gco2e_by_windows
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
@@ -33,6 +34,8 @@ from scheduler.planning.whole_fleet.unplannable import Reason, crowded_out, neve
 # How many slots the search looks at: some hundred looks for each job, and about 5 s of work at most. In a small fleet
 # each job is a large share of the whole, and worth more of them.
 LEAST_CELLS, CELLS_PER_JOB, MOST_CELLS = 60_000_000, 1_000_000, 500_000_000
+# What that leaves a small fleet goes to a second search.
+AGAIN_CELLS_PER_JOB = 5_000_000
 # Pairs of job and region from which on the seconds go to the bound: the search is for jobs that find no place.
 _LARGE_PAIRS, _LARGE_CELLS = 40_000, 150_000_000
 # Off the slots: fleets with so many pairs of job and region are polished, those with so few jobs try exchanges too.
@@ -44,6 +47,8 @@ _POLISH_ROUNDS = 4
 SETTLED_CELLS = 120_000_000
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
+# Windows of so many jobs are gone through for a better bound, with so many starts looked at: about a second at most.
+_MOST_BY_WINDOWS, WINDOWS_LOOKED_PER_JOB, MOST_WINDOWS_LOOKED = 400, 1_000_000, 50_000_000
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
 _PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
@@ -159,9 +164,9 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     # Of the jobs that are not given up so many need not be planned.
     given_up = len(case.jobs) - len(plan.asks)
     enough = (first.fewest_refused - given_up, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
-    if (cells := _searched_cells(plan)) > 0:
+    if efforts := _searched_cells(plan):
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
-        search.run(cells, enough)
+        search.run_each(efforts, enough)
     if len(case.jobs) <= _MOST_EXCHANGED:
         Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough)
     found = plan.assignment()
@@ -175,7 +180,7 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
         rank = _rank(case, best)
     if proof is guide or best.keys() != found.keys():
         proof = _proved(_planned(case, best), guide, carbon, rank[1])
-    bound_gco2e = min(proof.lower_bound_gco2e, rank[1])
+    bound_gco2e = min(_by_windows(_planned(case, best), carbon, proof, rank[1]), rank[1])
     return _Found(segments=best, bound_gco2e=bound_gco2e, fewest_refused=first.fewest_refused)
 
 
@@ -200,6 +205,16 @@ def _proved(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: f
     return max(proof, anew, key=lambda one: one.lower_bound_gco2e)
 
 
+def _by_windows(jobs: Sequence[Job], carbon: Rates, proof: Bound, emissions_gco2e: float) -> float:
+    """What prices prove or, where that is not near enough in a small fleet, what going through windows does."""
+    enough_gco2e = emissions_gco2e / (1 + ENOUGH_GAP_RATIO)
+    if len(jobs) > _MOST_BY_WINDOWS or proof.lower_bound_gco2e >= enough_gco2e:
+        return proof.lower_bound_gco2e
+    looked = min(WINDOWS_LOOKED_PER_JOB * len(jobs), MOST_WINDOWS_LOOKED)
+    found_gco2e = least_gco2e_by_windows(jobs, carbon, enough_gco2e, looked)
+    return proof.lower_bound_gco2e if found_gco2e is None else max(proof.lower_bound_gco2e, found_gco2e)
+
+
 def _guiding_rounds(case: FleetCase) -> int:
     """As many as a few seconds hold: what a round takes grows with jobs times regions."""
     rounds = _GUIDED_PAIRS // (len(case.jobs) * len(case.regions))
@@ -215,10 +230,13 @@ def _is_large(case: FleetCase) -> bool:
     return len(case.jobs) * len(case.regions) >= _LARGE_PAIRS
 
 
-def _searched_cells(plan: SlotPlan) -> int:
+def _searched_cells(plan: SlotPlan) -> Sequence[int]:
+    """Of each search in turn: a short one may end in a valley that a long one, warm for longer, leaves again."""
     if _is_large(plan.grid.case) and not _is_long(plan.grid.case):
-        return _LARGE_CELLS if plan.refused else 0
-    return min(max(CELLS_PER_JOB * len(plan.asks), LEAST_CELLS), MOST_CELLS)
+        return (_LARGE_CELLS,) if plan.refused else ()
+    first = min(max(CELLS_PER_JOB * len(plan.asks), LEAST_CELLS), MOST_CELLS)
+    again = min(AGAIN_CELLS_PER_JOB * len(plan.asks), MOST_CELLS - first)
+    return (first, again) if again > 0 else (first,)
 
 
 def _known(carbon: Rates, at_once: RunNow, guide: Bound, rank: tuple[int, float]) -> Iterator[Assignment]:

@@ -40,8 +40,15 @@ def _ways(gpus: int, widths: Sequence[int]) -> Iterator[tuple[Fraction, ...]]:
     yield tuple(shares)
     for parts in range(1, min(gpus, _MOST_ROUNDED) + 1):
         yield tuple(_rounded(share, parts) for share in shares)
-    for narrow in range(1, gpus // 2 + 1):
-        yield tuple(_all_or_none(share, Fraction(narrow, gpus)) for share in shares)
+    for narrow in sorted({1, *_narrows(gpus, widths)}):
+        if narrow <= gpus // 2:
+            yield tuple(_all_or_none(share, Fraction(narrow, gpus)) for share in shares)
+
+
+def _narrows(gpus: int, widths: Sequence[int]) -> Iterator[int]:
+    """Between these no weight changes."""
+    for width in widths:
+        yield from (one for one in (width, width + 1, gpus - width, gpus - width + 1) if one >= 1)
 
 
 def _rounded(share: Fraction, parts: int) -> Fraction:

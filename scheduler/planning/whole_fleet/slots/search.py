@@ -72,6 +72,20 @@ class Search:
         self._regret_gco2e = np.zeros(len(asks))
         self._note(asks)
 
+    def run_each(self, efforts: Sequence[int], enough: tuple[int, float]) -> None:
+        """Once for each effort, always from the plan as it is now; the best of all is left."""
+        plan = self.plan
+        first = places = list(plan.places)
+        best = plan.rank
+        for cells in efforts:
+            if best <= enough:
+                break
+            self._note(plan.restore(first))
+            self.run(cells, enough)
+            if plan.rank < best:
+                best, places = plan.rank, list(plan.places)
+        self._note(plan.restore(places))
+
     def run(self, cells: int, enough: tuple[int, float]) -> None:
         """Look at so many slots, or fewer when no more jobs are refused, and no more grams emitted, than is enough."""
         plan = self.plan
