@@ -69,7 +69,8 @@ def format_of(first_line: str) -> str | None:
     return next((name for name, one in FORMATS.items() if one.is_shown_by(first_line)), None)
 
 
-def imported(rows: Iterable[Row], known: Format) -> Imported:
+def imported(rows: Iterable[Row], *, has_calendar: bool) -> Imported:
+    """The records in the order of time, from the first one on."""
     left_out: Counter[str] = Counter()
     kept: list[RequestRow | JobRow] = []
     for row in rows:
@@ -82,7 +83,7 @@ def imported(rows: Iterable[Row], known: Format) -> Imported:
     return Imported(
         rows=[_earlier(row, begins_s) for row in kept],
         left_out=left_out,
-        begins_at_s=begins_s if kept and known.has_calendar else None,
+        begins_at_s=begins_s if kept and has_calendar else None,
     )
 
 

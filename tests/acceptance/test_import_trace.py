@@ -99,3 +99,32 @@ def test_a_file_that_is_no_trace_is_refused_with_the_remedy(
 
     assert hint in refused.value.hint
     assert not (tmp_path / "out.csv").exists()
+
+
+def servegen_clients(folder: Path) -> Path:
+    lengths = {"0": {"input_tokens": "{100: 1.0}", "output_tokens": "{20: 1.0}"}}
+    (folder / "chunk-0-trace.csv").write_text("0,1.0,1.0,Gamma,1.0,1.0\n600,2.0,1.0,Gamma,1.0,0.5\n")
+    (folder / "chunk-0-dataset.json").write_text(json.dumps(lengths))
+    return folder
+
+
+def test_a_folder_of_servegens_clients_becomes_requests(tmp_path: Path) -> None:
+    out = tmp_path / "requests.csv"
+    asked = ("import-trace", str(servegen_clients(tmp_path)), "--from", "10m", "--for", "10m", "--out", str(out))
+    told = json.loads(run(*asked, "--json"))
+    assert 900 < told["rows"] < 1500
+    assert told["columns"] == ["arrival_s", "prompt_tokens", "output_tokens"]
+    first = out.read_text()
+    run(*asked)
+    assert out.read_text() == first  # the same draw
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("--keep", "2"), "--keep is 2"), (("--for", "soon"), "--for: "), (("--seed", "1"), "no chunk-")],
+)
+def test_a_wrong_draw_is_told(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    if said != "no chunk-":
+        servegen_clients(tmp_path)
+    with pytest.raises(UsageProblem, match=said):
+        run("import-trace", str(tmp_path), "--out", str(tmp_path / "out.csv"), *options)

@@ -74,7 +74,7 @@ SAMPLES = {
 
 
 def read(name: str, text: str) -> Imported:
-    return imported(FORMATS[name].read(text.splitlines(keepends=True)), FORMATS[name])
+    return imported(FORMATS[name].read(text.splitlines(keepends=True)), has_calendar=FORMATS[name].has_calendar)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_only_traces_with_a_calendar_say_when_they_began() -> None:
 def test_processors_are_taken_as_gpus_by_the_number_named() -> None:
     rows = partial(swf, processors_per_gpu=12)(SWF.splitlines())
 
-    assert imported(rows, FORMATS["swf"]).rows == [JobRow(submit_s=0.0, duration_s=600.0, gpus=2)]
+    assert imported(rows, has_calendar=False).rows == [JobRow(submit_s=0.0, duration_s=600.0, gpus=2)]
 
 
 @pytest.mark.parametrize(
