@@ -1,4 +1,4 @@
-"""The examples and what becomes of each when one value changes, as the page that shows them, with a picture of each.
+"""The examples and what becomes of each when one value changes, as a page and a picture each.
 
     python -m benchmarks.gallery [--write] [NAME ...]
 
@@ -22,9 +22,10 @@ from simulations.runs import run_both
 from simulations.scenario_file import load_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "gallery.md"
+INDEX, PAGES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "gallery"
 PICTURES = ROOT / "docs" / "pictures"
 KG_PER_G = 1e-3
+_WRITTEN = "<!-- Written by `python -m benchmarks.gallery --write`. -->"
 
 _INTRODUCTION = """
 The scenarios in `examples/`, each on recorded grids, and what becomes of each when one value changes. A row is
@@ -35,35 +36,46 @@ the same work at once; `late` counts what is late under the policy, and in brack
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write docs/gallery.md and its pictures")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="print only these")
+    parser.add_argument(
+        "--write", action="store_true", help="write the pages below docs/gallery.md, and their pictures"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     asked = parser.parse_args()
-    if asked.write and not asked.names:
-        PAGE.write_text("".join(_page(PICTURES)), encoding="utf-8")
-        return
+    if asked.write:
+        INDEX.write_text("".join(index()), encoding="utf-8")
     for exhibit in EXHIBITS:
         if not asked.names or exhibit.name in asked.names:
-            print("".join(_section(exhibit, PICTURES if asked.write else None)), flush=True)
+            page = "".join(_page(exhibit, PICTURES if asked.write else None))
+            if asked.write:
+                page_of(exhibit).write_text(page, encoding="utf-8")
+            else:
+                print(page, flush=True)
 
 
-def _page(pictures: Path) -> Iterator[str]:
-    yield f"# Gallery\n\n<!-- Written by `python -m benchmarks.gallery --write`. -->\n\n{_filled(_INTRODUCTION)}\n\n"
+def page_of(exhibit: Exhibit) -> Path:
+    return PAGES / f"{exhibit.name}.md"
+
+
+def index() -> Iterator[str]:
+    """The page that leads to all others."""
+    yield f"# Gallery\n\n{_WRITTEN}\n\n{_filled(_INTRODUCTION)}\n\n"
     yield "| scenario | question |\n| :--- | :--- |\n"
-    yield from (f"| [{one.name}](#{one.name}) | {one.question} |\n" for one in EXHIBITS)
-    for exhibit in EXHIBITS:
-        yield from _section(exhibit, pictures)
+    yield from (f"| [{one.name}](gallery/{one.name}.md) | {one.question} |\n" for one in EXHIBITS)
 
 
-def _section(exhibit: Exhibit, pictures: Path | None) -> Iterator[str]:
+def _page(exhibit: Exhibit, pictures: Path | None) -> Iterator[str]:
     found = [(one, results_of_variation(exhibit.name, one.changes)) for one in exhibit.variations]
     extras = "".join(f" {name} |" for name in exhibit.extras)
-    yield f"\n## {exhibit.name}\n\n{exhibit.question}\n\n"
+    scenario = f"examples/{exhibit.name}.toml"
+    yield f"# {exhibit.name}\n\n{_WRITTEN}\n\n{exhibit.question}\n\n"
+    yield f"The scenario: [{scenario}](../../{scenario}); more in the [gallery](../gallery.md).\n\n"
+    yield f"    slacktide simulate {scenario}\n\n"
     yield f"| | change | at once, kg | policy, kg | saved |{extras} late |\n"
     yield f"| :--- | :--- | ---: | ---: | ---: |{' ---: |' * len(exhibit.extras)} ---: |\n"
     yield from (_row(exhibit, variation, results) for variation, results in found)
     if pictures is not None:
         save_picture(exhibit, found, pictures / f"gallery-{exhibit.name}.png")
-        yield f"\n![{exhibit.picture_words}](pictures/gallery-{exhibit.name}.png)\n"
+        yield f"\n![{exhibit.picture_words}](../pictures/gallery-{exhibit.name}.png)\n"
     yield f"\n{_filled(exhibit.lesson)}\n"
 
 

@@ -165,7 +165,7 @@ EXHIBITS = (
         ),
         lesson="""
         Little, where nobody may wait: bursts come dense already, and idle workers draw their power either way.
-        [Shaping](shaping.md#what-to-expect) says where more is to be had.
+        [Shaping](../shaping.md#what-to-expect) says where more is to be had.
         """,
     ),
     Exhibit(
@@ -200,7 +200,7 @@ EXHIBITS = (
         or a demand that doubles, spend more than there is at the least quality that is allowed. A third to three
         quarters of all grams are workers that wait; a large model that is asked less waits more, which takes back a
         quarter of what routing saves. The chances are drawn; how well they are guessed from a text is measured in
-        [routing](routing.md).
+        [routing](../routing.md).
         """,
         extras=("answering, kg", "answered well", "by the large"),
         beside="answered well",
