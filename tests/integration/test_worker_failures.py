@@ -12,7 +12,7 @@ import pytest
 from scheduler.daemon import worker_failures, workers
 from scheduler.daemon.worker_failures import REMEDIES
 from scheduler.daemon.workers import Failure
-from tests.integration.gateway_stand import (
+from tests.integration.gateway_stand import SOON_S, (
     MODEL,
     FakeWorker,
     Gate,
@@ -88,7 +88,7 @@ async def test_an_answer_that_comes_during_the_rest_ends_it_at_once(
     worker = FakeWorker(gate)
     async with a_stand(worker) as stand:
         slow = stand.call()
-        await asyncio.wait_for(gate.entered.wait(), 5.0)
+        await asyncio.wait_for(gate.entered.wait(), SOON_S)
         worker.behaviour = resets
         while "worker_rests" not in actions(caplog):
             await stand.chat()
@@ -104,7 +104,7 @@ async def test_what_our_own_end_breaks_off_is_no_failure_of_the_worker(caplog: p
     worker = FakeWorker(gate)
     async with a_stand(worker) as stand:
         cut_off = stand.call()
-        await asyncio.wait_for(gate.entered.wait(), 5.0)
+        await asyncio.wait_for(gate.entered.wait(), SOON_S)
         await stand.gateway.stop(0.0)
         assert (await cut_off).status >= 500
         assert stand.count("slacktide_worker_failures_total", worker=worker.url, kind="broken_off") == 0
