@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from slacktide.doctor import Verdict, diagnose
 from slacktide.main import app
-from tests.daemons import until
+from tests import daemons
 from tests.integration.gateway_stand import CHAT, FakeWorker, Gate, a_chat
 
 pytestmark = pytest.mark.slow
@@ -95,7 +95,7 @@ async def test_workers_come_and_go_and_no_request_is_dropped(tmp_path: Path) -> 
             await stack.enter_async_context(one.listening())
         served = await stack.enter_async_context(serving(tmp_path, text_of(tmp_path, [old.url])))
         under_way = [asyncio.create_task(served.chat()) for _ in range(3)]
-        await until(lambda: len(old.requests) == 3)
+        await daemons.until(lambda: len(old.requests) == 3)
         await served.reload(text_of(tmp_path, [new.url]))
         assert [await served.chat() for _ in range(3)] == [200] * 3
         assert (len(old.requests), len(new.requests)) == (3, 3)

@@ -12,8 +12,9 @@ import pytest
 from scheduler.daemon import worker_failures, workers
 from scheduler.daemon.worker_failures import REMEDIES
 from scheduler.daemon.workers import Failure
-from tests.integration.gateway_stand import SOON_S, (
+from tests.integration.gateway_stand import (
     MODEL,
+    SOON_S,
     FakeWorker,
     Gate,
     a_stand,
