@@ -8,6 +8,7 @@ from typing import Any
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.jobs import Job, JobKind
+from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region, Segment
 from scheduler.planning.planner import Freed, OpenJob
 
@@ -82,3 +83,24 @@ class ScriptedPlanner:
 def moved(job: Job, **fields: Any) -> Job:
     """The same job with other fields."""
     return replace(job, **fields)
+
+
+def a_request_use(started_at_s: float, *, lasted_s: float, category: str = "interactive", name: str = "") -> EnergyUse:
+    """What the ledger keeps of an answered request."""
+    return EnergyUse(
+        subject=Subject.REQUEST,
+        subject_id=name or f"{started_at_s}",
+        category=category,
+        tenant="default",
+        region="here",
+        zone="SUN",
+        started_at_s=started_at_s,
+        ended_at_s=started_at_s + lasted_s,
+        energy_kwh=0.001,
+        basis=EnergyBasis.MODELLED,
+        pue=1.0,
+        at_once_at_s=started_at_s,
+        at_once_zone="SUN",
+        at_once_pue=1.0,
+        model="llama-3.1-8b",
+    )

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from scheduler.daemon.app import Daemon
-from scheduler.ledger import EnergyBasis, EnergyUse, Subject
 from scheduler.quantities import parse_instant_s
-from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S
+from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S, a_request_use
 from tests.daemons import a_daemon, a_submission, got, posted, until
 
 pytestmark = pytest.mark.slow
@@ -25,30 +24,13 @@ def tables(**region: Any) -> dict[str, Any]:
     }
 
 
-def a_request(started_at_s: float, category: str = "interactive") -> EnergyUse:
-    return EnergyUse(
-        subject=Subject.REQUEST,
-        subject_id=f"{started_at_s}",
-        category=category,
-        tenant="default",
-        region="here",
-        zone="SUN",
-        started_at_s=started_at_s,
-        ended_at_s=started_at_s + 60.0,
-        energy_kwh=0.001,
-        basis=EnergyBasis.MODELLED,
-        pue=1.0,
-        at_once_at_s=started_at_s,
-        at_once_zone="SUN",
-        at_once_pue=1.0,
-        model="llama-3.1-8b",
-    )
-
-
 async def served_at_noon(daemon: Daemon) -> None:
     """Somebody asked something at each noon of ten weeks; one who could wait was the first."""
     days = [YEAR_2022_AT_S + day * DAY_S for day in range(-7 * WEEKS, 0)]
-    uses = [a_request(days[0], "flex"), *(a_request(day + 12 * HOUR_S) for day in days)]
+    uses = [
+        a_request_use(days[0], lasted_s=60.0, category="flex"),
+        *(a_request_use(day + 12 * HOUR_S, lasted_s=60.0) for day in days),
+    ]
     await daemon.writer.write(lambda store: store.record_uses(uses))
 
 

@@ -9,32 +9,12 @@ from pathlib import Path
 import pytest
 
 from scheduler.daemon.habits import DAYS, habits_of
-from scheduler.ledger import EnergyBasis, EnergyUse, Subject
+from scheduler.ledger import EnergyUse
 from scheduler.store.contract import Reads
 from scheduler.store.sql import open_store
-from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S
+from tests.builders import DAY_S, HOUR_S, YEAR_2022_AT_S, a_request_use
 
 MONDAY_S = YEAR_2022_AT_S + 2 * DAY_S
-
-
-def a_use(started_at_s: float, number: int, category: str = "interactive") -> EnergyUse:
-    return EnergyUse(
-        subject=Subject.REQUEST,
-        subject_id=f"{number}",
-        category=category,
-        tenant="default",
-        region="here",
-        zone="SUN",
-        started_at_s=started_at_s,
-        ended_at_s=started_at_s + 2.0,
-        energy_kwh=0.001,
-        basis=EnergyBasis.MODELLED,
-        pue=1.0,
-        at_once_at_s=started_at_s,
-        at_once_zone="SUN",
-        at_once_pue=1.0,
-        model="llama-3.1-8b",
-    )
 
 
 @contextmanager
@@ -51,7 +31,7 @@ def a_ledger(folder: Path, uses: Sequence[EnergyUse]) -> Iterator[Reads]:
 def test_requests_at_nine_on_past_days_are_known_after_a_restart(tmp_path: Path) -> None:
     now_s, nine_s = MONDAY_S + 3 * DAY_S, 9 * HOUR_S
     asked = [MONDAY_S + day * DAY_S + nine_s + second for day in range(3) for second in range(900)]
-    with a_ledger(tmp_path, [a_use(at_s, number) for number, at_s in enumerate(asked)]) as reads:
+    with a_ledger(tmp_path, [a_request_use(at_s, lasted_s=2.0) for at_s in asked]) as reads:
         known = habits_of(reads, now_s)["llama-3.1-8b"]
     assert known.service_s == pytest.approx(2.0)
     assert 0.9 < (known.usual.least_per_s(now_s + nine_s, now_s + nine_s) or 0.0) < 1.0
@@ -60,7 +40,10 @@ def test_requests_at_nine_on_past_days_are_known_after_a_restart(tmp_path: Path)
 @pytest.mark.slow
 def test_neither_what_could_wait_nor_what_is_long_ago_is_a_habit(tmp_path: Path) -> None:
     now_s = MONDAY_S
-    uses = [a_use(now_s - HOUR_S, 1, "flex"), a_use(now_s - (DAYS + 1) * DAY_S, 2)]
+    uses = [
+        a_request_use(now_s - HOUR_S, lasted_s=2.0, category="flex"),
+        a_request_use(now_s - (DAYS + 1) * DAY_S, lasted_s=2.0),
+    ]
     with a_ledger(tmp_path, uses) as reads:
         assert habits_of(reads, now_s) == {}
 
