@@ -10,10 +10,12 @@ DEMO_VENV ?= .venv-demo
 FOR ?= 60s
 # A third worker fills the time in which tests wait for processes and clocks; long tests are taken from a busy one.
 PYTEST_FLAGS ?= -n 3 --dist worksteal
-# What is compiled is kept for all other tests.
-COMPILED = -k "test_compiled_it or test_compiled_they" \
-	tests/properties/test_compiled_serving.py tests/properties/test_board_loops.py tests/properties/test_piece_loops.py
+# What is compiled is kept for all other tests. All tests are read for these few: so every worker finds them rewritten.
+COMPILED = -k "test_compiled_it or test_compiled_they"
 BENCHMARKS ?= energy_fit energy_fit_tasks energy_model fleet_planning forecast_savings gateway peers pieces single_job window_search
+
+# Installed without bytecode, every process of every test would else compile all that it imports: a daemon takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
