@@ -21,7 +21,6 @@ from typing import Any, Never
 
 import aiohttp
 import numpy as np
-from scipy import stats
 
 from benchmarks.batches import ENDPOINT, MIDNIGHT_AT_S, lines, uploaded
 from benchmarks.processes import Process, started
@@ -77,6 +76,8 @@ class DayFigures:
 
 def slope_of(samples: Sequence[tuple[float, float]]) -> Slope:
     """Least squares; what is left over is alike from one sample to the next, so that fewer of them count."""
+    from scipy import stats  # takes two seconds, and whoever only reads a command's options need not wait
+
     hours, resident_mb = np.array(samples).T
     fitted = stats.linregress(hours, resident_mb)
     left_mb = resident_mb - fitted.intercept - fitted.slope * hours

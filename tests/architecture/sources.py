@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,12 @@ class Module:
 
     name: str
     path: Path
-    tree: ast.Module
+    text: str = field(repr=False)
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        """Parsed when it is first looked at: a test run's workers list all modules, and look at their share."""
+        return ast.parse(self.text, str(self.path))
 
     @property
     def place(self) -> str:
@@ -53,7 +58,7 @@ def modules() -> tuple[Module, ...]:
 def parsed(text: str, path: Path) -> Module:
     parts = path.relative_to(ROOT).with_suffix("").parts
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-    return Module(name=name, path=path, tree=ast.parse(text, str(path)))
+    return Module(name=name, path=path, text=text)
 
 
 def imports(module: Module) -> list[Import]:
