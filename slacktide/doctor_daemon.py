@@ -27,10 +27,22 @@ _FIXES = {
 _LOOK = "look in its log: journalctl -u slacktide, or wherever it goes"
 
 
+class _UntrustedError(Exception):
+    """Who answers cannot show that it is who was called."""
+
+
 def daemon(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnosis]:
     """Whether one answers where the settings say, whether it is ready, and what it complains of."""
-    url = address(settings.server.host, settings.server.port)
-    answer = _readiness(url)
+    url = environment.get("SLACKTIDE_URL", "").rstrip("/") if settings.server.tls_certificate else ""
+    url = url or address(settings.server.host, settings.server.port, is_tls=bool(settings.server.tls_certificate))
+    try:
+        answer = _readiness(url)
+    except _UntrustedError:
+        fix = (
+            "put its address, as its certificate has it, into SLACKTIDE_URL, and its authority into REQUESTS_CA_BUNDLE"
+        )
+        yield _told(Verdict.NOTE, f"the certificate at {url} is not one that is trusted here", fix)
+        return
     if answer is None:
         fix = "none needed before the start; where one should run, start it: slacktide serve -c FILE"
         yield _told(Verdict.NOTE, f"none answers at {url}", fix)
@@ -43,10 +55,10 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagn
     yield from _with_a_key(url, environment)
 
 
-def address(host: str, port: int) -> str:
+def address(host: str, port: int, *, is_tls: bool = False) -> str:
     """Where this machine finds it: an address that stands for all of them is none to call."""
-    called = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{called}]:{port}" if ":" in called else f"http://{called}:{port}"
+    called, scheme = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), "https" if is_tls else "http"
+    return f"{scheme}://[{called}]:{port}" if ":" in called else f"{scheme}://{called}:{port}"
 
 
 def readiness(url: str, answer: Mapping[str, Any]) -> Iterator[Diagnosis]:
@@ -111,15 +123,17 @@ def _with_a_key(url: str, environment: Mapping[str, str]) -> Iterator[Diagnosis]
 
 
 def _readiness(url: str) -> Mapping[str, Any] | None:
-    """None where nobody listens; empty for what is no daemon's answer."""
+    """None where nobody listens; empty for what is no daemon's answer. Raises _UntrustedError."""
     import requests
 
     with requests.Session() as session:
-        session.trust_env = False  # no proxy leads to this machine
+        session.trust_env = url.startswith("https:")  # no proxy leads to this machine, but its authority may be named
         try:
             answer = session.get(f"{url}/readyz", timeout=_TIMEOUT_S, allow_redirects=False).json()
         except requests.JSONDecodeError:
             return {}
+        except requests.exceptions.SSLError:
+            raise _UntrustedError from None
         except requests.ConnectionError:
             return None
         except requests.RequestException:
