@@ -230,6 +230,12 @@ async def test_who_asks_whether_to_go_on_is_told_so_before_the_answer() -> None:
     assert reply.status == 200
 
 
+async def test_another_expectation_is_refused_in_the_shape_of_every_refusal() -> None:
+    async with a_stand(FakeWorker()) as stand:
+        reply = await stand.post(CHAT, json=a_chat(), headers={"Expect": "a-miracle"})
+    assert (reply.status, reply.error["param"]) == (417, "Expect")
+
+
 async def test_metrics_show_what_was_refused_and_served() -> None:
     async with a_stand(FakeWorker()) as stand:
         await stand.chat()

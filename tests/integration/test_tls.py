@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from scheduler.config import Server, validate
 from scheduler.daemon.certificate import Certificate, CertificateError
+from slacktide.doctor import Verdict
+from slacktide.doctor_daemon import daemon as found_of
 from tests.certificates import write_certificate
 from tests.daemons import a_daemon, settings_of
 
@@ -51,6 +54,20 @@ async def test_a_daemon_with_a_certificate_speaks_https_and_its_children_find_it
         with pytest.raises(aiohttp.ClientError):
             async with client.get(f"http://localhost:{daemon.listener.port}/readyz"):
                 pass
+
+
+async def test_doctor_asks_it_by_the_name_of_its_certificate_and_only_where_that_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_daemon(tmp_path, tables_of(tmp_path), speed=1.0) as (daemon, _):
+        settings = replace(daemon.settings, server=replace(daemon.settings.server, port=daemon.listener.port))
+        environment = {"SLACKTIDE_URL": daemon.listener.base_url}
+        (untrusted,) = await asyncio.to_thread(lambda: list(found_of(settings, environment)))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "tls.crt"))
+        trusted = await asyncio.to_thread(lambda: list(found_of(settings, environment)))
+    assert (untrusted.verdict, trusted[0].verdict) == (Verdict.NOTE, Verdict.OK)
+    assert "REQUESTS_CA_BUNDLE" in untrusted.fix
+    assert trusted[0].what == f"{daemon.listener.base_url} is ready"
 
 
 async def test_a_renewed_certificate_is_shown_after_a_reload_and_a_broken_one_never(tmp_path: Path) -> None:
