@@ -70,6 +70,10 @@ class Server:
         tuple[str, ...],
         Field(description="SHA-256 (hex) of each key that opens everything; others are made by `slacktide keys`."),
     ] = ()
+    tls_certificate: Annotated[
+        str, Field(description="PEM file of the certificate to show; empty: plain HTTP, as behind a proxy with TLS.")
+    ] = ""
+    tls_key: Annotated[str, Field(description="PEM file of the certificate's key, without a password.")] = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -48,7 +48,7 @@ def status_of(state: JobState, *, is_on_hold: bool) -> str:
 
 
 class FineTuningFields(msgspec.Struct, kw_only=True):
-    """The body of a creation; `integrations` and fields of newer clients are passed over."""
+    """The body of a creation; fields of newer clients are passed over."""
 
     model: str
     training_file: str
@@ -58,6 +58,7 @@ class FineTuningFields(msgspec.Struct, kw_only=True):
     hyperparameters: dict[str, int | float | str] | None = None
     method: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
+    integrations: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,8 @@ def checked(fields: FineTuningFields, settings: FineTuningSettings) -> FineTunin
     """Raises InvalidJobError naming the field and the remedy."""
     if fields.suffix is not None and not _SUFFIX.fullmatch(fields.suffix):
         raise InvalidJobError("suffix", "has 1 to 64 letters, digits, dots, dashes and underscores")
+    if fields.integrations:  # passed over, they would be believed to be told
+        raise InvalidJobError("integrations", "are not served here: let the template's own command report to them")
     method, asked = _method(fields)
     return FineTuning(
         model=fields.model,

@@ -69,6 +69,9 @@ class DaemonClient:
         address = f"{self._url}/api/v1/{path}"
         try:
             response = self._session.request(method, address, timeout=timeouts_s, allow_redirects=False, **sent)
+        except requests.exceptions.SSLError:
+            hint = "name it as its certificate does, and its authority by REQUESTS_CA_BUNDLE=FILE"
+            raise OwnFailure(f"the certificate of {self._url} is not trusted here", hint) from None
         except requests.ConnectionError:
             hint = "start one with `slacktide serve`, or name another by --url or SLACKTIDE_URL"
             raise OwnFailure(f"no daemon answers at {self._url}", hint) from None

@@ -49,6 +49,8 @@ def doctor(
 ) -> None:
     """Look at this machine and say what is wrong, each with its fix. Exit code 1 when the daemon would not run.
 
+    A daemon that runs by these settings is asked what it complains of; with a key in SLACKTIDE_KEY where it has keys.
+
     Example: slacktide doctor --online -c slacktide.toml
     """
     found = list(diagnose(config, online=online))
@@ -69,6 +71,7 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     import sqlite3
     import sys
 
+    from slacktide.doctor_daemon import daemon
     from slacktide.doctor_meters import meters
 
     settings, about_settings = _settings(config)
@@ -84,6 +87,8 @@ def diagnose(config: Path | None, *, online: bool) -> Iterator[Diagnosis]:
     yield time_zones()
     yield nvml()
     yield from meters(settings)
+    if about_settings.verdict in (Verdict.OK, Verdict.WARNING):  # a file says where it would be
+        yield from daemon(settings, os.environ)
     if online:
         from slacktide.doctor_agents import agents
 

@@ -33,6 +33,7 @@ async def reload(daemon: Daemon, config: Path) -> bool:
     """Whether the file is in force now; every reason against it is in the log."""
     from intensity_feeds.trace import TraceError
     from scheduler.config_text import SettingsError, read_settings
+    from scheduler.daemon.certificate import CertificateError
     from scheduler.daemon.model_routing import ModelPoolError
     from scheduler.daemon.reloading import FixedSettingsError
     from scheduler.daemon.worker_profiles import CalibrationFileError
@@ -48,7 +49,7 @@ async def reload(daemon: Daemon, config: Path) -> bool:
             _refuse(str(problem))
     except FixedSettingsError as error:
         _refuse_fixed(error.keys)
-    except ModelPoolError as error:
+    except (CertificateError, ModelPoolError) as error:
         _refuse(str(error), remedy=error.remedy)
     except (TraceError, CalibrationFileError, StoreBusyError, OSError, UnicodeDecodeError) as error:
         _refuse(str(error))

@@ -63,6 +63,7 @@ async def _serve(settings: object, text: str, config: Path, early: Sequence[int]
     from intensity_feeds.trace import TraceError
     from scheduler.config import Settings
     from scheduler.daemon.app import Daemon, StateFolderInUseError
+    from scheduler.daemon.certificate import CertificateError
     from scheduler.daemon.env import Env
     from scheduler.daemon.garbage import look_seldom
     from scheduler.daemon.http import ExposedWithoutKeysError
@@ -90,7 +91,7 @@ async def _serve(settings: object, text: str, config: Path, early: Sequence[int]
         await daemon.start()
     except (StateFolderInUseError, ExposedWithoutKeysError, TraceError) as error:
         raise UsageProblem(str(error)) from None
-    except (ModelPoolError, CalibrationFileError) as error:
+    except (CertificateError, ModelPoolError, CalibrationFileError) as error:
         raise UsageProblem(str(error), error.remedy) from None
     except NoIdentityLibraryError as error:
         raise UsageProblem(str(error)) from None

@@ -30,6 +30,11 @@ def server_findings(server: Server) -> Iterator[Finding]:
                 what="is no SHA-256 in hexadecimal",
                 hint="64 digits: printf %s KEY | sha256sum",
             )
+    if bool(server.tls_certificate) != bool(server.tls_key):
+        alone, other = ("tls_certificate", "tls_key") if server.tls_certificate else ("tls_key", "tls_certificate")
+        yield Finding(
+            path=("server", alone), what=f"is set, but {other} is not", hint=f"set {other} as well, or neither"
+        )
     if server.database_url and not _DATABASE.fullmatch(server.database_url):
         yield Finding(  # the address is not repeated: it may hold a password
             path=("server", "database_url"),

@@ -79,8 +79,8 @@ def unknown_model(model: str) -> ApiError:
     )
 
 
-def not_found(what: str) -> ApiError:
-    return ApiError(404, what, kind="invalid_request_error", code="not_found")
+def not_found(what: str, *, param: str | None = None) -> ApiError:
+    return ApiError(404, what, kind="invalid_request_error", param=param, code="not_found")
 
 
 def unauthorized(message: str, code: str = "invalid_api_key") -> ApiError:

@@ -114,7 +114,7 @@ class Daemon:
 
     async def start(self) -> None:
         """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError,
-        NoIdentityLibraryError, and what the door refuses.
+        NoIdentityLibraryError, CertificateError, and what the door refuses.
         """
         self._prepare_folder()
         store = await self.env.in_thread(open_store, self._database_url())
@@ -136,7 +136,7 @@ class Daemon:
         await self.fine_tuning.recover()
         await self.gateway.start()
         await self.listener.start()
-        self.cookbook.base_url = self.listener.base_url
+        self.cookbook.base_url = self.listener.own_url
         self.timers.start()
         self._tasks = asyncio.create_task(self._run(), name="daemon")
         log.info("daemon serves", extra={"action": "daemon_ready", "address": self.listener.base_url})

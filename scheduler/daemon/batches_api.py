@@ -98,7 +98,7 @@ class BatchesApi:
         try:
             found = await self.env.in_thread(self.reads.batches, limit=limit + 1, after=after, tenant=tenant)
         except (UnknownBatchError, StoreBusyError) as error:
-            raise _refused(error) from None
+            raise _refused(error, "after") from None
         return json_answer(listed([_described(batch, live) for batch in found[:limit]], has_more=len(found) > limit))
 
     async def show(self, request: web.Request) -> web.Response:
@@ -211,10 +211,10 @@ def _output_life_s(life: OutputLife | None) -> float | None:
     return checked_life_s(life.seconds, param="output_expires_after.seconds")
 
 
-def _refused(error: Exception) -> ApiError:
+def _refused(error: Exception, param: str | None = None) -> ApiError:
     match error:
         case UnknownBatchError():
-            return not_found(f"There is no batch {error.batch_id[:60]!r}.")
+            return not_found(f"There is no batch {error.batch_id[:60]!r}.", param=param)
         case IllegalBatchMoveError():
             return invalid(f"A batch that is {error.before} cannot be cancelled.", code="not_cancellable")
         case _:

@@ -27,6 +27,7 @@ from scheduler.daemon.api_errors import ApiError, invalid, not_found, unavailabl
 from scheduler.daemon.audit import TARGET
 from scheduler.daemon.env import Env
 from scheduler.daemon.file_folder import FileFolder, UnfinishedFile
+from scheduler.daemon.file_ranges import WholeFile, names_one_range
 from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, in_time, refuse_other_origins, slow_body, whole
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
@@ -47,6 +48,7 @@ POLICIES: Policies = {
 
 # What the reader raises, by where a form is broken.
 _BROKEN_FORM = (ValueError, RuntimeError, AssertionError, EOFError, HttpProcessingError, web.RequestPayloadError)
+_FORM_ADVICE = "The form cannot be read: its boundary is missing or another, or it ends too soon."
 _CHUNK_BYTES = 256 * 1024
 # Beside the file: its boundaries and a few short fields.
 _FORM_BYTES = 64 * 1024
@@ -175,7 +177,8 @@ class FilesApi:
             hdrs.CONTENT_DISPOSITION: "attachment",
             "X-Content-Type-Options": "nosniff",
         }
-        return web.FileResponse(self.folder.path(file.id), headers=headers)
+        kind = web.FileResponse if names_one_range(request.headers.get(hdrs.RANGE), file.size_bytes) else WholeFile
+        return kind(self.folder.path(file.id), headers=headers)
 
     async def delete(self, request: web.Request) -> web.Response:
         refuse_other_origins(request)
@@ -228,8 +231,8 @@ class FilesApi:
                 if not isinstance(part, BodyPartReader):
                     raise invalid("A part of the form is a form itself.")
                 await self._read_part(part, file_id, form)
-        except _BROKEN_FORM as error:
-            raise invalid(f"The form cannot be read: {type(error).__name__}.", code="bad_form") from None
+        except _BROKEN_FORM:
+            raise invalid(_FORM_ADVICE, code="bad_form") from None
         raise invalid(f"The form has more than {_MAX_PARTS} parts.")
 
     async def _read_part(self, part: BodyPartReader, file_id: str, form: _Form) -> None:
@@ -325,7 +328,5 @@ def json_answer(data: Mapping[str, Any]) -> web.Response:
 
 def _refused(error: Exception, param: str | None = None) -> ApiError:
     if isinstance(error, UnknownFileError):
-        refusal = not_found(f"There is no file {error.file_id[:60]!r}.")
-        refusal.param = param
-        return refusal
+        return not_found(f"There is no file {error.file_id[:60]!r}.", param=param)
     return unavailable(str(error), code="store_busy", retry_after_s=_RETRY_AFTER_S)

@@ -30,7 +30,7 @@ from scheduler.daemon.files_api import FilesApi, json_answer, listed
 from scheduler.daemon.guard import caller_of, owned, tenant_for
 from scheduler.daemon.http import Policies, Scope, read_json_body, refuse_other_origins, whole
 from scheduler.daemon.job_desk import JobDesk
-from scheduler.daemon.metadata import check_metadata
+from scheduler.daemon.metadata import check_metadata, metadata_filter
 from scheduler.fine_tuning import FineTuning, checked, job_of, read_fields, settings_of, status_of
 from scheduler.jobs import InvalidJobError, Job, JobState
 from scheduler.placement_text import explain
@@ -59,6 +59,8 @@ _RETRY_AFTER_S = 5.0
 _MAX_LINES_BYTES = 4 * 1024 * 1024
 _ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUARANTINED})
 _PAYLOAD, _ID = "fine_tuning", "ftjob"
+# Created, planned, changed: each keeps its number though another is not there, and the trainer's come after them.
+_OWN_EVENTS = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,12 +131,18 @@ class FineTuningApi:
         return json_answer(self._described(record))
 
     async def listing(self, request: web.Request) -> web.Response:
-        """Newest first, `after` an id; `metadata[...]` filters are not looked at."""
+        """Newest first, `after` an id; with `metadata[...]` those alone that have it."""
         limit = whole(request, "limit", _DEFAULT_PAGE, _LONGEST_PAGE)
         after = request.query.get("after")
-        before = None if after is None else (await self._own(request, after)).sequence
+        before = None if after is None else (await self._own(request, after, param="after")).sequence
         chosen = JobFilter(id_prefix=_ID, tenant=caller_of(request).tenant)
-        found = await self._asked(self.reads.jobs, chosen, limit=limit + 1, before=before, with_payloads=True)
+        fits, found = metadata_filter(request.query), list[JobRecord]()
+        while len(found) <= limit:
+            page = await self._asked(self.reads.jobs, chosen, limit=limit + 1, before=before, with_payloads=True)
+            found += [one for one in page if fits(_asked_of(one).metadata)]
+            if len(page) <= limit:
+                break
+            before = page[-1].sequence
         return json_answer(listed([self._described(one) for one in found[:limit]], has_more=len(found) > limit))
 
     async def show(self, request: web.Request) -> web.Response:
@@ -165,8 +173,9 @@ class FineTuningApi:
         record = await self._own(request, request.match_info["id"])
         own = _own_events(record, self.placement_of(record.job.id))
         said = await self.env.in_thread(_lines, self.folder / record.job.id / "output" / "events.jsonl")
-        all_events = [*own, *(_event(record.job.id, len(own) + number, one) for number, one in enumerate(said))]
-        return json_answer(_page(request, sorted(all_events, key=lambda one: one["created_at"], reverse=True)))
+        all_events = [*own, *(_event(record.job.id, _OWN_EVENTS + number, one) for number, one in enumerate(said))]
+        # Turned round after sorting: of those of one second the later stands first, too.
+        return json_answer(_page(request, sorted(all_events, key=lambda one: one["created_at"])[::-1]))
 
     async def checkpoints(self, request: web.Request) -> web.Response:
         """What the trainer wrote down, newest first."""
@@ -204,19 +213,19 @@ class FineTuningApi:
             except UnknownJobError:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    async def _own(self, request: web.Request, job_id: str) -> JobRecord:
+    async def _own(self, request: web.Request, job_id: str, param: str | None = None) -> JobRecord:
         """The caller's fine-tuning. Raises ApiError 404."""
-        record = await self._record(job_id)
-        owned(request, record.job.tenant, lambda: _unknown(job_id))
+        record = await self._record(job_id, param)
+        owned(request, record.job.tenant, lambda: _unknown(job_id, param))
         return record
 
-    async def _record(self, job_id: str) -> JobRecord:
+    async def _record(self, job_id: str, param: str | None = None) -> JobRecord:
         try:
             record: JobRecord = await self._asked(self.reads.job, job_id)
         except UnknownJobError:
-            raise _unknown(job_id) from None
+            raise _unknown(job_id, param) from None
         if _PAYLOAD not in (record.payload or {}):
-            raise _unknown(job_id)
+            raise _unknown(job_id, param)
         return record
 
     async def _asked(self, question: Callable[..., Any], *told: Any, **named: Any) -> Any:
@@ -229,8 +238,8 @@ class FineTuningApi:
         return described(record, self.placement_of(record.job.id))
 
 
-def _unknown(job_id: str) -> ApiError:
-    return not_found(f"There is no fine-tuning job {job_id[:60]!r}.")
+def _unknown(job_id: str, param: str | None = None) -> ApiError:
+    return not_found(f"There is no fine-tuning job {job_id[:60]!r}.", param=param)
 
 
 def described(record: JobRecord, placement: Placement | None) -> dict[str, Any]:
@@ -276,15 +285,15 @@ def _hyperparameters(asked: FineTuning) -> dict[str, float | int]:
 
 def _own_events(record: JobRecord, placement: Placement | None) -> list[dict[str, Any]]:
     job, standing = record.job, record.standing
-    told = [(job.submitted_at_s, "info", f"Created fine-tuning job: {job.id}")]
+    told = [(0, job.submitted_at_s, "info", f"Created fine-tuning job: {job.id}")]
     if placement is not None:
-        told.append((job.submitted_at_s, "info", f"Planned: {explain(placement, None)}"))
+        told.append((1, job.submitted_at_s, "info", f"Planned: {explain(placement, None)}"))
     if standing.changed_at_s > job.submitted_at_s:
         level = "error" if standing.state in (JobState.FAILED, JobState.QUARANTINED) else "info"
-        told.append((standing.changed_at_s, level, f"The job is {standing.state}. {standing.reason}".strip()))
+        told.append((2, standing.changed_at_s, level, f"The job is {standing.state}. {standing.reason}".strip()))
     return [
         _event(job.id, number, {"created_at": at_s, "level": level, "message": message})
-        for number, (at_s, level, message) in enumerate(told)
+        for number, at_s, level, message in told
     ]
 
 
@@ -338,6 +347,6 @@ def _page(request: web.Request, found: list[dict[str, Any]]) -> dict[str, Any]:
     after = request.query.get("after")
     ids = [one["id"] for one in found]
     if after is not None and after not in ids:
-        raise not_found(f"There is nothing called {after[:60]!r} here.")
+        raise not_found(f"There is nothing called {after[:60]!r} here.", param="after")
     first = 0 if after is None else ids.index(after) + 1
     return listed(found[first : first + limit], has_more=len(found) > first + limit)

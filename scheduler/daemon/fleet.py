@@ -166,6 +166,7 @@ class Fleet:
             self._consolidate()
 
     def _retire(self, worker: Worker) -> None:
+        worker.is_retired = True
         self._leave_alone(worker)
         self._metrics.worker_gone(worker.name)
         log.info("worker leaves", extra={"action": "worker_leaves", "worker": worker.name, "running": worker.in_flight})

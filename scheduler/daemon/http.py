@@ -295,13 +295,17 @@ def _check_host(request: web.Request) -> None:
 def _translated(error: web.HTTPException) -> ApiError:
     if error.status == 404:
         return not_found("There is nothing at this path.")
-    headers_code = {405: "method_not_allowed", 413: "body_too_large"}
-    return ApiError(
-        error.status,
-        f"{error.reason}.",
-        kind="invalid_request_error",
-        code=headers_code.get(error.status, "http_error"),
-    )
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return ApiError(
+            405,
+            f"{error.method} does not go with this path; it takes {allowed}.",
+            kind="invalid_request_error",
+            code="method_not_allowed",
+            more_headers={hdrs.ALLOW: allowed},
+        )
+    code = {413: "body_too_large"}.get(error.status, "http_error")
+    return ApiError(error.status, f"{error.reason}.", kind="invalid_request_error", code=code)
 
 
 async def read_json_body(request: web.Request, *, max_bytes: int) -> bytes:

@@ -48,7 +48,8 @@ def names_of(headers: Mapping[str, str], whose: Hashable, body: bytes) -> Names:
         by_key=None if key is None else ("key", whose, key),
         # Who names a key says by it which calls are one.
         by_body=("body", whose, body) if key is None else None,
-        is_retry=count is not None and count.isascii() and count.isdigit() and int(count) > 0,
+        # Not by its value: thousands of digits are no number that Python reads.
+        is_retry=count is not None and count.isascii() and count.isdigit() and count.strip("0") != "",
         body=body,
     )
 

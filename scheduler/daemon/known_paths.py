@@ -12,6 +12,8 @@ from functools import partial, reduce
 
 from aiohttp import hdrs, web
 
+from scheduler.daemon.api_errors import error_body
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -30,10 +32,21 @@ class KnownPaths:
 
     def handle(self, request: web.Request) -> Awaitable[web.StreamResponse]:
         found = self._known.get((request.method, request.raw_path))
-        if found is None or hdrs.EXPECT in request.headers:
+        if hdrs.EXPECT in request.headers:
+            return self._expecting(request)
+        if found is None:
             return self._router(request)
         request._match_info, handler = found
         return handler(request)
+
+    async def _expecting(self, request: web.Request) -> web.StreamResponse:
+        """The router tells who waits for it to send on, and refuses other wishes where no middleware sees it."""
+        try:
+            return await self._router(request)
+        except web.HTTPExpectationFailed:
+            said = "Of what a request may expect, only 100-continue is known here."
+            body = error_body(said, kind="invalid_request_error", param="Expect", code="expectation_failed")
+            return web.Response(status=417, body=body, content_type="application/json")
 
 
 def _match(app: web.Application, route: web.AbstractRoute) -> web.UrlMappingMatchInfo:

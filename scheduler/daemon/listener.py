@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from scheduler.config import Server
 from scheduler.daemon.api_errors import error_body
+from scheduler.daemon.certificate import Certificate
 from scheduler.daemon.http import refuse_exposure
 from scheduler.daemon.known_paths import KnownPaths
 
@@ -141,9 +142,10 @@ class Listener:
     """Serves one application on the address of the settings."""
 
     def __init__(self, app: web.Application, server: Server, *, has_keys: bool = False) -> None:
-        """`has_keys`: others than those of the settings. Raises ExposedWithoutKeysError."""
+        """`has_keys`: others than those of the settings. Raises ExposedWithoutKeysError, CertificateError."""
         refuse_exposure(server, has_keys=has_keys)
-        self._server = server
+        self._server, self.certificate = server, Certificate.of(server)
+        self._own_port: int | None = None
         self._runner = _Runner(app, max_connections=server.max_connections, shutdown_timeout_s=1.0)
         self.port = server.port
 
@@ -151,14 +153,25 @@ class Listener:
     def base_url(self) -> str:
         """Where this machine finds it: an address that stands for all of them is none to call."""
         host = _CALLED.get(self._server.host, self._server.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme = "http" if self.certificate is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+
+    @property
+    def own_url(self) -> str:
+        """Where the daemon's own children find it: a certificate has the name that others call the machine by."""
+        return self.base_url if self._own_port is None else f"http://127.0.0.1:{self._own_port}"
 
     async def start(self) -> None:
         """Listen. Raises OSError where the address is taken, MissingPolicyError for a route without one."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._server.host, self._server.port, backlog=1024)
+        shown = None if self.certificate is None else self.certificate.context
+        site = web.TCPSite(self._runner, self._server.host, self._server.port, backlog=1024, ssl_context=shown)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        if self.certificate is not None:
+            known = len(self._runner.addresses)
+            await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+            self._own_port = self._runner.addresses[known][1]
 
     async def stop(self) -> None:
         """Close the socket and every connection; the work under way was drained before."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 from scheduler.daemon.api_errors import invalid
 
 # As OpenAI documents them.
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
+_KEYED = re.compile(r"metadata\[.+\]")
 
 
 def check_metadata(metadata: Mapping[str, str] | None) -> None:
@@ -20,3 +22,13 @@ def check_metadata(metadata: Mapping[str, str] | None) -> None:
             raise invalid(message, param="metadata")
     if len(metadata or {}) > MAX_PAIRS:
         raise invalid(f"metadata: at most {MAX_PAIRS} pairs", param="metadata")
+
+
+def metadata_filter(query: Mapping[str, str]) -> Callable[[Mapping[str, str] | None], bool]:
+    """Which of a list a query asks for: `metadata[KEY]=VALUE`, each of them, or `metadata=null` for those without."""
+    wanted = {name[len("metadata[") : -1]: value for name, value in query.items() if _KEYED.fullmatch(name)}
+    if wanted:
+        return lambda metadata: wanted.items() <= (metadata or {}).items()
+    if query.get("metadata") == "null":
+        return lambda metadata: not metadata
+    return lambda metadata: True

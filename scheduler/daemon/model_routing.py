@@ -13,7 +13,7 @@ from pathlib import Path
 
 from intensity_feeds.series import IntensitySeries, SeriesError
 from scheduler.config import ModelPoolSettings, RegionSettings, WorkerRole, WorkerSettings
-from scheduler.daemon.api_errors import unknown_model
+from scheduler.daemon.api_errors import invalid, unknown_model
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.openai_api import FLEX, Call, Endpoint
@@ -30,7 +30,7 @@ from shaping.shadow_price import PacedBudget, dirtier_price
 ECO_HEADER = "x-slacktide-eco"
 ECO_PREFIX = "eco:"
 _PREMIUM_TIER = "priority"
-_NO = frozenset({"0", "false", "no", ""})
+_YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 _J_PER_KWH = 3.6e6
 # So dear that only the cheapest adequate model is worth it: what a budget in grams buys while nobody knows the grid.
 _PROHIBITIVE_RATIO_PER_COST = 1e12
@@ -114,7 +114,7 @@ class ModelRouting:
         """
         if eco is None and call.model in self._pools:
             return None
-        is_eco = call.model.startswith(ECO_PREFIX) or (eco is not None and eco.strip().lower() not in _NO)
+        is_eco = wants_eco(eco) or call.model.startswith(ECO_PREFIX)
         name = call.model.removeprefix(ECO_PREFIX)
         if is_eco and call.service_tier in (None, "auto", "default"):
             call.service_tier = FLEX
@@ -252,6 +252,16 @@ class _Grids:
 
     now_gco2e_per_kwh: Mapping[str, float]
     usual_gco2e_per_kwh: Mapping[str, float]
+
+
+def wants_eco(said: str | None) -> bool:
+    """What the header says; nothing is no. Raises ApiError for what is neither yes nor no."""
+    word = (said or "").strip().lower()
+    if word in _YES:
+        return True
+    if word not in _NO:
+        raise invalid(f"{ECO_HEADER} must be 1 or 0", param=ECO_HEADER)
+    return False
 
 
 def _service(call: Call, is_eco: bool) -> Service:

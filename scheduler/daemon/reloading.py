@@ -50,8 +50,8 @@ class _Prepared:
 
 
 async def take_up(daemon: Daemon, after: Settings, environment: Mapping[str, str], folder: Path) -> None:
-    """Raises FixedSettingsError, TraceError, CalibrationFileError, ModelPoolError, StoreBusyError; then everything is
-    as it was.
+    """Raises FixedSettingsError, TraceError, CalibrationFileError, CertificateError, ModelPoolError, StoreBusyError;
+    then everything is as it was.
     """
     if keys := fixed_changes(daemon.settings, after):
         raise FixedSettingsError(keys)
@@ -73,6 +73,8 @@ async def _prepared(daemon: Daemon, after: Settings, environment: Mapping[str, s
     spending = None
     if before.budget != after.budget:  # the last: what is booked after it has no other turn to be counted in
         spending = await daemon.budgets.spent_for(budgets_of(after.budget), daemon.accounts, daemon.reads)
+    if daemon.listener.certificate is not None:  # the same files, of which others may have been put in their place
+        daemon.listener.certificate.renew()
     return _Prepared(judges=judges, source=source, prices=prices, spending=spending)
 
 

@@ -62,6 +62,8 @@ class WorkerFailures:
         self._resting.clear()
 
     def _rests(self, worker: Worker, fault: str, rest_s: float, why: str, remedy: str) -> None:
+        if worker.is_retired:  # it is given nothing more, rested or not
+            return
         self._metrics.worker_rests.labels(worker.name, fault).inc()
         told = {"worker": worker.name, "models": _models(worker), "fault": fault, "rest_s": rest_s}
         log.warning("worker rests", extra={"action": "worker_rests", **told, "why": why, "remedy": remedy})
@@ -85,6 +87,8 @@ class WorkerFailures:
             return
         handle.cancel()
         del self._resting[worker]
+        if worker.is_retired:
+            return
         told = {"worker": worker.name, "models": _models(worker), "rested_s": round(now_s - since_s, 3)}
         log.info("worker is given requests again", extra={"action": "worker_rest_ended", **told})
 

@@ -75,6 +75,7 @@ class Worker:
         "in_flight",
         "is_asleep",
         "is_leaving",
+        "is_retired",
         "meter",
         "metering",
         "name",
@@ -92,6 +93,7 @@ class Worker:
         self.in_flight = 0
         self.is_asleep = False  # or on its way there or back: it is given no requests
         self.is_leaving = False  # to sleep: it finishes what was released before
+        self.is_retired = False  # the settings name it no more: it finishes what it has
         self.served = Served()
         self.metering: Metering | None = None  # while its GPUs are read, or may be again
         self.meter: MeterSight | None = None  # where its settings name GPUs

@@ -68,6 +68,21 @@ async def test_a_part_of_a_file_is_read_by_its_range(tmp_path: Path) -> None:
     assert part.response.headers["content-range"] == "bytes 2-5/10"
 
 
+async def test_a_range_that_is_none_brings_the_whole_file_and_one_beyond_it_a_refusal(tmp_path: Path) -> None:
+    async with a_batch_daemon(tmp_path) as (_, client):
+        file = await client.files.create(file=("a.txt", b"0123456789"), purpose="user_data")
+        whole = [
+            await client.files.content(file.id, extra_headers={"Range": text})
+            for text in ("items=0-5", "bytes=0-0,5-6", "bytes=9-5")
+        ]
+        with pytest.raises(openai.APIStatusError) as beyond:
+            await client.files.content(file.id, extra_headers={"Range": "bytes=-0"})
+    assert [(one.response.status_code, one.content) for one in whole] == [(200, b"0123456789")] * 3
+    assert [one.response.headers["x-request-id"][:4] for one in whole] == ["req-"] * 3
+    assert (beyond.value.status_code, beyond.value.code) == (416, "range_not_satisfiable")
+    assert beyond.value.response.headers["content-range"] == "bytes */10"
+
+
 async def test_files_are_listed_by_purpose_in_either_order_a_page_at_a_time(tmp_path: Path) -> None:
     async with a_batch_daemon(tmp_path) as (_, client):
         names = ["a", "b", "c", "d", "e"]

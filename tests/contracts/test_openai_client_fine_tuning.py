@@ -139,6 +139,22 @@ async def test_fine_tunings_are_listed_a_page_at_a_time_and_nothing_else_is(tmp_
     assert cancelled.status == "cancelled"
 
 
+async def test_fine_tunings_are_found_by_their_metadata_over_pages(tmp_path: Path) -> None:
+    async with a_tuning_daemon(tmp_path, speed=1.0) as (_, client):
+        file, jobs = await a_file(client), client.fine_tuning.jobs
+        notes: list[dict[str, str] | None] = [{"run": "7"}, {"run": "8"}, None, {"run": "7", "by": "me"}, {"run": "7"}]
+        ids = [(await jobs.create(model="llama-3.1-8b", training_file=file, metadata=one)).id for one in notes]
+        of_seven = [one.id async for one in jobs.list(limit=2, metadata={"run": "7"})]
+        mine = [one.id async for one in jobs.list(metadata={"run": "7", "by": "me"})]
+        bare = [one.id async for one in jobs.list(extra_query={"metadata": "null"})]
+        with pytest.raises(openai.NotFoundError) as unknown:
+            await jobs.list(after="ftjob-of-nobody")
+
+    assert of_seven == [ids[4], ids[3], ids[0]]
+    assert (mine, bare) == ([ids[3]], [ids[2]])
+    assert unknown.value.param == "after"
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -150,6 +166,7 @@ async def test_fine_tunings_are_listed_a_page_at_a_time_and_nothing_else_is(tmp_
         ({"hyperparameters": {"batch_size": 4}}, "is not one of this model's"),
         ({"metadata": {"slacktide_deadline": "30m"}}, "finish by 2022-01-01T01:"),
         ({"metadata": {"slacktide_deadline": "soon"}}, "metadata.slacktide_deadline"),
+        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations: are not served here"),
         ({"metadata": {"note": "x" * 513}}, "metadata: keys have at most 64 characters, values 512"),
     ],
 )

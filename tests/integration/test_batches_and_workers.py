@@ -41,9 +41,13 @@ async def a_life(folder: Path, worker: FakeWorker, **options: Any) -> AsyncItera
 
 
 async def a_batch(client: ClientSession, lines: int) -> str:
+    return await a_batch_of(client, some_lines(lines))
+
+
+async def a_batch_of(client: ClientSession, data: bytes) -> str:
     form = FormData()
     form.add_field("purpose", "batch")
-    form.add_field("file", some_lines(lines), filename="lines.jsonl")
+    form.add_field("file", data, filename="lines.jsonl")
     async with client.post("/v1/files", data=form) as response:
         file = await response.json()
     asked = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}

@@ -80,6 +80,14 @@ async def test_a_bad_deadline_names_its_header(deadline: str) -> None:
     assert (reply.status, reply.error["param"]) == (400, "x-slacktide-deadline")
 
 
+async def test_an_eco_header_that_says_neither_yes_nor_no_is_refused() -> None:
+    async with a_stand(FakeWorker()) as stand:
+        reply = await stand.chat({"x-slacktide-eco": "banana"})
+        spoken = [(await stand.chat({"x-slacktide-eco": word})).status for word in ("1", "TRUE", "yes", "0", "off")]
+    assert (reply.status, reply.error["param"]) == (400, "x-slacktide-eco")
+    assert spoken == [200] * 5
+
+
 async def test_an_unknown_model_is_openais_404() -> None:
     async with a_stand(FakeWorker()) as stand:
         reply = await stand.chat(model="gpt-17")
@@ -202,6 +210,12 @@ async def test_refusals_of_the_router_have_openais_shape(method: str, path: str,
         assert response.headers["x-request-id"].startswith("req-")
 
 
+async def test_a_method_that_does_not_go_with_a_path_is_told_those_that_do() -> None:
+    async with a_stand(FakeWorker()) as stand, stand.client.get(CHAT) as response:
+        assert (response.status, response.headers["Allow"]) == (405, "POST")
+        assert (await response.json())["error"]["message"] == "GET does not go with this path; it takes POST."
+
+
 @pytest.mark.parametrize("target", ["/healthz", "/healthz?verbose=1", "/%68ealthz"])
 async def test_a_path_is_found_however_it_is_spelled(target: str) -> None:
     async with a_stand(FakeWorker()) as stand:
@@ -214,6 +228,12 @@ async def test_who_asks_whether_to_go_on_is_told_so_before_the_answer() -> None:
     async with a_stand(FakeWorker()) as stand:
         reply = await stand.post(CHAT, json=a_chat(), expect100=True)
     assert reply.status == 200
+
+
+async def test_another_expectation_is_refused_in_the_shape_of_every_refusal() -> None:
+    async with a_stand(FakeWorker()) as stand:
+        reply = await stand.post(CHAT, json=a_chat(), headers={"Expect": "a-miracle"})
+    assert (reply.status, reply.error["param"]) == (417, "Expect")
 
 
 async def test_metrics_show_what_was_refused_and_served() -> None:

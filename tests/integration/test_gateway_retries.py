@@ -31,8 +31,12 @@ def joined(stand: Stand) -> float:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(FIRST, RETRY), ({"Idempotency-Key": "one"}, {"Idempotency-Key": "one"})],
-    ids=["retry count", "idempotency key"],
+    [
+        (FIRST, RETRY),
+        (FIRST, {"x-stainless-retry-count": "9" * 5000}),
+        ({"Idempotency-Key": "one"}, {"Idempotency-Key": "one"}),
+    ],
+    ids=["retry count", "a count that is no number of Python's", "idempotency key"],
 )
 async def test_a_retry_gets_the_answer_of_the_call_that_runs(first: dict[str, str], second: dict[str, str]) -> None:
     gate = Gate()
@@ -113,6 +117,8 @@ async def test_a_refusal_reaches_the_retry_too() -> None:
         (RETRY, {"temperature": 1}),
         ({**RETRY, "x-slacktide-deadline": "5m"}, {}),
         ({"Idempotency-Key": "other"}, {}),
+        ({"x-stainless-retry-count": "00"}, {}),
+        ({"x-stainless-retry-count": "x"}, {}),
         ({}, {}),
     ],
 )

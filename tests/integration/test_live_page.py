@@ -15,11 +15,11 @@ from scheduler.daemon.app import Daemon
 from scheduler.jobs import MAX_LOST_ATTEMPTS, Interruption
 from scheduler.quantities import parse_instant_s
 from scheduler.store.contract import Store
-from tests.batch_files import MODEL
+from tests.batch_files import MODEL, a_line, as_file
 from tests.browser import a_tab
 from tests.daemons import PATIENCE_S, a_daemon, a_submission, got, posted, until_state
 from tests.integration.gateway_stand import FakeWorker, Gate
-from tests.integration.test_batches_and_workers import a_batch, a_life, until_ended
+from tests.integration.test_batches_and_workers import a_batch, a_batch_of, a_life, until_ended
 
 pytestmark = pytest.mark.slow
 
@@ -240,6 +240,17 @@ async def quarantine(daemon: Daemon, job_id: str) -> None:
     await daemon.writer.write(lose)
 
 
+async def test_a_span_of_one_day_names_both_days_and_one_of_seconds_one_minute(tmp_path: Path) -> None:
+    async with a_daemon(tmp_path, speed=1.0) as (daemon, client):
+        status, job = await posted(client, "/api/v1/jobs", a_submission(duration="20s", within="24h"))
+        assert status == 201, job
+        async with a_tab(daemon.listener.base_url) as tab:
+            window = await tab.locator('#open-jobs [data-column="May run"]').inner_text()
+            runs = await tab.locator('#open-jobs [data-column="Runs"]').inner_text()
+    assert "00:00 Sat 1 Jan \u2013 00:00 Sun 2 Jan" in window.replace("\u00a0", " ").replace("\u2060", "")
+    assert "\u2013" not in runs
+
+
 async def test_what_changes_elsewhere_is_seen_without_a_reload(tmp_path: Path) -> None:
     async with a_daemon(tmp_path, speed=1.0) as (daemon, client), a_tab(daemon.listener.base_url) as tab:
         await expect(tab.locator("#open-jobs")).to_contain_text("No job")
@@ -302,6 +313,18 @@ async def test_a_batch_is_seen_at_work_and_cancelled_after_a_second_question(tmp
         _, batch = await got(client, f"/v1/batches/{batch_id}")
     assert kept == "in_progress"
     assert batch["status"] in ("cancelling", "cancelled")
+
+
+async def test_a_batch_that_was_refused_says_which_line_is_wrong_and_that_none_was_sent(tmp_path: Path) -> None:
+    broken = as_file(a_line("1")) + b"no line\n" + as_file(a_line("1"))
+    async with FakeWorker().listening() as worker, a_life(tmp_path, worker) as (daemon, client):
+        batch_id = await a_batch_of(client, broken)
+        await until_ended(client, batch_id)
+        async with a_tab(f"{daemon.listener.base_url}/#/jobs") as tab:
+            row = tab.locator("#batches tbody tr")
+            await expect(row.locator(".state")).to_have_text("failed")
+            await expect(row).to_contain_text("line 2: This line is not valid JSON. And 1 more.")
+            await expect(row).to_contain_text("none was sent")
 
 
 async def test_a_batch_that_waits_says_until_when_and_why(tmp_path: Path) -> None:

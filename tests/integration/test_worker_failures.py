@@ -81,6 +81,19 @@ async def test_three_failures_are_one_line_of_a_rest_and_its_end_another(caplog:
     assert ended["rested_s"] >= 0.05
 
 
+async def test_a_worker_that_left_the_settings_is_not_said_to_be_given_requests_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    worker = FakeWorker(answers(500))
+    async with a_stand(worker) as stand:
+        for _ in range(3):
+            await stand.chat()
+        (rested,) = stand.gateway.workers
+        rested.is_retired = True
+        await asyncio.sleep(0.1)  # twice its rest
+    assert actions(caplog) == ["worker_failed"] * 3 + ["worker_rests"]
+
+
 async def test_an_answer_that_comes_during_the_rest_ends_it_at_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,7 +90,7 @@ def _inference(endpoint: Endpoint) -> Operation:
         more_fields={**_ASKED[endpoint], "service_tier": _TIER},
         headers={
             DEADLINE_HEADER: TEXT | {"description": "hold until a cleaner hour, until then at most: `4h` or ISO 8601"},
-            ECO_HEADER: TEXT | {"description": "how much of quality may go for energy, of a model pool"},
+            ECO_HEADER: TEXT | {"description": "`1`: may wait, and the cheapest fit model of a pool will do"},
             PATIENCE_HEADER: TEXT | {"description": "seconds the client waits for the next byte"},
         },
         answers={200: Content(kinds=(JSON, "text/event-stream"), schema=named("Completion"))},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -92,7 +93,7 @@ def _fields(kind: ChangeKind, change: Change) -> Iterator[Value]:
                 yield "power_profile", profile_text(changed.power_profile), profile_text(asked.power_profile)
                 return
             yield "duration", f"{_plain(changed.duration_s)}s", f"{_plain(asked.duration_s)}s"
-            yield "power", f"{_plain(changed.power_w)}W", f"{_plain(asked.power_w)}W"
+            yield "power", f"{_at_most(changed.power_w)}W", f"{_plain(asked.power_w)}W"
         case ChangeKind.EARLIEST_START:
             before = format_instant(asked.earliest_start_at_s)
             yield "earliest_start", format_instant(changed.earliest_start_at_s), before
@@ -106,6 +107,15 @@ def _instant(instant_s: float) -> str:
 
 def _gpus(count: int) -> str:
     return f"{count} GPU" if count == 1 else f"{count} GPUs"
+
+
+def _at_most(power_w: float) -> str:
+    """Four digits of it, never above: what was tried fits, and a little less power fits as well."""
+    if power_w <= 0:
+        return _plain(power_w)
+    digit_w = 10.0 ** (math.floor(math.log10(power_w)) - 3)
+    # A hair more than the quotient, whose own rounding would cost 300 W its last digit.
+    return _plain(math.floor(power_w / digit_w + 1e-9) * digit_w)
 
 
 def _plain(value: float) -> str:

@@ -249,6 +249,12 @@ def test_a_key_that_is_no_hash_is_refused() -> None:
     ]
 
 
+@pytest.mark.parametrize(("alone", "other"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")])
+def test_a_certificate_and_its_key_come_together(alone: str, other: str) -> None:
+    (said,) = problems(f'[server]\n{alone} = "a.pem"\n')
+    assert said == f"s.toml:2:1: is set, but {other} is not (set {other} as well, or neither)"
+
+
 def test_a_misspelled_placeholder_of_a_template_is_refused() -> None:
     good = '[[template]]\nname = "t"\ncommand = ["train", "--set={dataset}", "{\\"json\\": 1}"]\n'
     assert warnings(good) == []

@@ -19,7 +19,7 @@ function row(batch, nowMs, mayCancel) {
   return [
     [element("strong", {}, batch.metadata?.name ?? batch.model ?? batch.endpoint), element("span", { class: "quiet id" }, batch.id)],
     [element("span", { class: `state ${TONES[batch.status] ?? ""}` }, batch.status.replaceAll("_", " ")), ...problem(batch)],
-    lines(batch.request_counts),
+    lines(batch),
     [instant(batch.created_at * 1000, nowMs)],
     [OPEN.has(batch.status) ? instant(batch.expires_at * 1000, nowMs) : "–"],
     [element("span", { class: "buttons" }, explaining(batch), mayCancel && OPEN.has(batch.status) ? cancelling(batch) : null)],
@@ -28,9 +28,16 @@ function row(batch, nowMs, mayCancel) {
 
 const TONES = { in_progress: "running", finalizing: "running", completed: "succeeded", cancelled: "cancelled", cancelling: "cancelled", failed: "failed", expired: "failed" };
 
-const problem = (batch) => (batch.errors?.data.length ? [element("span", { class: "quiet" }, batch.errors.data[0].message)] : []);
+/** What is wrong first, and how much more is. */
+function problem(batch) {
+  const [first, ...more] = batch.errors?.data ?? [];
+  if (!first) return [];
+  const where = first.line ? `line ${first.line.toLocaleString("en")}: ` : "";
+  return [element("span", { class: "quiet" }, `${where}${first.message}${more.length ? ` And ${more.length} more.` : ""}`)];
+}
 
-function lines({ total, completed, failed }) {
+function lines({ status, request_counts: { total, completed, failed } }) {
+  if (status === "failed" && !total) return [element("span", { class: "quiet" }, "none was sent")];
   const bar = element("progress", { max: Math.max(1, total), value: completed + failed, "aria-label": "lines answered" });
   const said = total ? `${(completed + failed).toLocaleString("en")} of ${counted(total, "line")}` : "not counted yet";
   return [bar, element("span", { class: failed ? "worse" : "quiet" }, failed ? `${said}, ${failed.toLocaleString("en")} failed` : said)];

@@ -103,9 +103,12 @@ export function instant(ms, nowMs) {
   return day(ms) === day(nowMs) ? clock(ms) : `${clock(ms)} ${day(ms)}`;
 }
 
-/** From one instant to another; a day is named once where both lie in it. */
+/** From one instant to another; a day is named once where both lie in it, and both where the clock shows the same time. */
 export function span(fromMs, untilMs, nowMs) {
   if (fromMs === null || untilMs === null) return UNKNOWN;
-  const from = day(fromMs) === day(untilMs) && Math.abs(untilMs - fromMs) < 24 * HOUR_MS ? clock(fromMs) : instant(fromMs, nowMs);
+  if (day(fromMs) === day(untilMs) && Math.abs(untilMs - fromMs) < 24 * HOUR_MS) {
+    return clock(fromMs) === clock(untilMs) ? instant(fromMs, nowMs) : `${clock(fromMs)}${DASH}${instant(untilMs, nowMs)}`;
+  }
+  const from = clock(fromMs) === clock(untilMs) ? `${clock(fromMs)} ${day(fromMs)}` : instant(fromMs, nowMs);
   return `${from}${DASH}${instant(untilMs, nowMs)}`;
 }

@@ -8,7 +8,7 @@ const STATE_ORDER = ["running", "starting", "paused", "waiting", "quarantined"];
 
 /** Open jobs first, in the order in which they run; then what has ended, the latest first. */
 export function jobsTable({ open, openCount, ended, nowMs }) {
-  if (!open.length && !ended.length) return element("p", { class: "quiet" }, "No job is here.");
+  if (!open.length && !ended.length) return element("p", { class: "quiet" }, "No job is here. Submit one under Jobs, with slacktide submit, or as a fine-tuning by any client of OpenAI’s.");
   const latest = [...ended].sort((one, other) => other.ended_at.localeCompare(one.ended_at));
   const rows = [...open].sort(inOrder).concat(latest).map((job) => jobRow(job, nowMs));
   const jobs = table(["Job", "State", "May run", "Runs", "Needs", "Saving", "Why"], rows, "Jobs");

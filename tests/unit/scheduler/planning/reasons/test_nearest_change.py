@@ -134,6 +134,17 @@ def test_a_change_is_written_as_columns_and_as_fields() -> None:
     assert change_of_submission_json(wider)["changes"][0]["value"] == ["DE", "FR"]
 
 
+@pytest.mark.parametrize(
+    ("power_w", "said"),
+    [(933.3333333, "311.1W"), (900.0, "300W"), (2999.97, "999.9W"), (0.3, "0.1W"), (3e9, "1000000000W")],
+)
+def test_a_suggested_power_has_four_digits_and_is_never_above_what_was_tried(power_w: float, said: str) -> None:
+    asked = a_job(gpus=3, duration_s=HOUR_S, power_w=power_w)
+    narrow = Change(kinds=(ChangeKind.GPUS,), asked=asked, changed=with_gpus(asked, 1))
+    fields = {one["field"]: one["value"] for one in change_of_submission_json(narrow)["changes"]}
+    assert fields["power"] == said
+
+
 def test_a_suggested_duration_of_weeks_is_one_that_a_submission_may_say() -> None:
     asked = a_job(gpus=2, duration_s=1_234_567.0, power_w=600)
     narrow = Change(kinds=(ChangeKind.GPUS,), asked=asked, changed=with_gpus(asked, 1))
