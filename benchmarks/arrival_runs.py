@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intensity_feeds.series import IntensitySeries
+from intensity_feeds.series import Floats, IntensitySeries
 from shaping.consolidation import ConsolidationPolicy
 from shaping.policy import Holding, ShapingPolicy
 from shaping.profiles import deployment
@@ -84,8 +84,14 @@ def adaptive(price_gco2e_per_h: float = 0.3, *, has_length_lanes: bool = False) 
 def poisson(rate_per_s: float) -> RequestTrace:
     count = int(min(MOST, max(FEWEST, rate_per_s * SPAN_S)))
     gaps_s = np.random.default_rng(SEED).exponential(1.0 / rate_per_s, count)
+    return alike(np.cumsum(gaps_s))
+
+
+def alike(arrival_s: Floats) -> RequestTrace:
+    """Requests that differ in when they come only."""
+    count = len(arrival_s)
     return RequestTrace(
-        arrival_s=np.cumsum(gaps_s),
+        arrival_s=arrival_s,
         prompt_tokens=np.full(count, PROMPT_TOKENS),
         output_tokens=np.full(count, OUTPUT_TOKENS),
     )
@@ -112,17 +118,6 @@ def outcome(
     workers: int = 1,
 ) -> Outcome:
     """Everything sent to so many workers, metered until the last answer, at least a minute beyond the last arrival."""
-    loop = Loop(START_S)
-    spec = PoolSpec(
-        name="benchmark",
-        region="here",
-        zone="here",
-        deployment=DEPLOYMENT,
-        workers=workers,
-        max_sequences=SEQUENCES,
-        sleep=sleep,
-        expected_output_tokens=expected_output_tokens,
-    )
     traffic = Traffic(
         trace=sent,
         start_at_s=START_S,
@@ -130,15 +125,50 @@ def outcome(
         flex_deadline_s=budget_s,
         flex_margin_s=min(MARGIN_S, budget_s / 20.0),
     )
-    grid = IntensitySeries.flat("here", START_S, START_S + 30 * 86400.0, grid_gco2e_per_kwh)
+    pool = answered(
+        traffic,
+        policy,
+        metered_s=float(sent.arrival_s[-1]) + BUDGET_S,
+        grid_gco2e_per_kwh=grid_gco2e_per_kwh,
+        sleep=sleep,
+        expected_output_tokens=expected_output_tokens,
+        workers=workers,
+    )
+    return _outcome(pool, pool.record.finished_at_s - (START_S + sent.arrival_s))
+
+
+def answered(
+    traffic: Traffic,
+    policy: ShapingPolicy,
+    *,
+    metered_s: float = 0.0,
+    grid_gco2e_per_kwh: float = GRID_GCO2E_PER_KWH,
+    sleep: SleepSpec | None = None,
+    expected_output_tokens: int | None = None,
+    workers: int = 1,
+    sequences: int = SEQUENCES,
+) -> Pool:
+    """The pool after its last answer, metered until then and at least so long from the start."""
+    start_s = traffic.start_at_s
+    loop = Loop(start_s)
+    spec = PoolSpec(
+        name="benchmark",
+        region="here",
+        zone="here",
+        deployment=DEPLOYMENT,
+        workers=workers,
+        max_sequences=sequences,
+        sleep=sleep,
+        expected_output_tokens=expected_output_tokens,
+    )
+    grid = IntensitySeries.flat("here", start_s, start_s + 30 * 86400.0, grid_gco2e_per_kwh)
     pool = Pool(loop, spec, traffic, policy, forecast=lambda: grid)
     loop.run()
-    arrivals_at_s = START_S + sent.arrival_s
-    pool.close(max(loop.now_s, float(arrivals_at_s[-1]) + BUDGET_S))
-    return _outcome(pool, pool.record.finished_at_s - arrivals_at_s)
+    pool.close(max(loop.now_s, start_s + metered_s))
+    return pool
 
 
-def _outcome(pool: Pool, latencies_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Outcome:
+def _outcome(pool: Pool, latencies_s: Floats) -> Outcome:
     assert np.isfinite(latencies_s).all(), "a request was not answered"
     power = pool.record.power
     count = len(latencies_s)

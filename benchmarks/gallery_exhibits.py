@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from simulations.results import IDLE, Results
+from simulations.results import Results
+from simulations.side_items import IDLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from scheduler.config import RegionSettings, Server, Settings, ShapingSettings, WorkerSettings
+from scheduler.config import Server, Settings
 from scheduler.daemon.env import Env
 from scheduler.daemon.garbage import look_seldom
 from scheduler.daemon.gateway import POLICIES, Gateway
@@ -26,6 +26,9 @@ from scheduler.daemon.http import make_app
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
 from scheduler.ledger import EnergyUse
+from scheduler.region_settings import RegionSettings
+from scheduler.shaping_settings import ShapingSettings
+from scheduler.worker_settings import WorkerSettings
 
 MODEL = "llama-3.1-8b"
 CHAT = "/v1/chat/completions"

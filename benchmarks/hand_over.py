@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from scheduler.config import HandOverSettings
+from scheduler.shaping_settings import HandOverSettings
 from shaping.phases import GpuDevice, Link, Objective, Placement, Prompt, place_before
 from shaping.profiles import deployment
 from simulations.trace_files import read_request_trace

@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.batches import ENDPOINT, MIDNIGHT_AT_S, lines, uploaded
 from benchmarks.processes import Process, started
+from benchmarks.queued_lines import settings
 from benchmarks.scale_servers import MODEL, prompt
 from scheduler.daemon.request_records import MAX_RECORDS
 
@@ -87,16 +88,6 @@ def slope_of(samples: Sequence[tuple[float, float]]) -> Slope:
     error = float(fitted.stderr) * ((len(samples) - 2) / (counted - 2)) ** 0.5
     half_width = float(stats.t.ppf(0.5 + _CONFIDENCE_RATIO / 2, counted - 2)) * error
     return Slope(mb_per_hour=float(fitted.slope), half_width_mb_per_hour=half_width)
-
-
-def settings(folder: Path, worker: Process) -> dict[str, Any]:
-    return {
-        "server": {"port": 0, "state_dir": str(folder), "drain_s": 0},
-        "region": [{"name": "here", "zone": "SUN", "gpus": 4}],
-        "feed": [{"kind": "synthetic", "zones": ["SUN"], "archetype": "solar"}],
-        "template": [{"name": "sleep", "command": ["sleep", "{seconds}"]}],
-        "worker": [{"url": worker.base_url, "models": [MODEL], "region": "here", "max_sequences": 256}],
-    }
 
 
 @contextmanager

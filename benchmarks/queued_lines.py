@@ -72,6 +72,7 @@ def _p(took_s: list[float], share_ratio: float) -> float:
 
 
 def settings(folder: Path, worker: Process) -> dict[str, Any]:
+    """Of a daemon with one worker, on a made-up grid."""
     return {
         "server": {"port": 0, "state_dir": str(folder), "drain_s": 0},
         "region": [{"name": "here", "zone": "SUN", "gpus": 4}],

@@ -14,16 +14,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.arrival_runs import BARE_W, DEPLOYMENT, LOADING_W, OUTPUT_TOKENS, PROMPT_TOKENS
+from benchmarks.arrival_runs import BARE_W, LOADING_W, OUTPUT_TOKENS, PASS_THROUGH, alike, answered
 from benchmarks.arrival_shaping import cells, headed
-from intensity_feeds.series import Floats, IntensitySeries
+from intensity_feeds.series import Floats
 from shaping.consolidation import ConsolidationPolicy
-from shaping.policy import Holding, ShapingPolicy
-from simulations.loop import Loop
+from simulations.accounts import J_PER_KWH
 from simulations.power_trace import PowerTrace
 from simulations.roster import SleepSpec
-from simulations.serving import Pool, PoolSpec, Traffic
-from simulations.workloads import RequestTrace
+from simulations.serving import Pool, Traffic
 
 MONDAY_S = 1_641_168_000.0  # 2022-01-03
 DAY_S, HOUR_S = 86_400.0, 3600.0
@@ -58,31 +56,21 @@ def week(seed: int = 1) -> Floats:
 
 def served(arrivals_s: Floats) -> Pool:
     """The pool after its last answer."""
-    loop, count = Loop(MONDAY_S), len(arrivals_s)
-    spec = PoolSpec(
-        name="office",
-        region="here",
-        zone="here",
-        deployment=DEPLOYMENT,
-        workers=WORKERS,
-        max_sequences=PLACES,
+    traffic = Traffic(
+        trace=alike(arrivals_s),
+        start_at_s=MONDAY_S,
+        is_flex=np.full(len(arrivals_s), False),
+        flex_deadline_s=0.0,
+        flex_margin_s=0.0,
+    )
+    return answered(
+        traffic,
+        PASS_THROUGH,
         sleep=SLEEP,
         expected_output_tokens=OUTPUT_TOKENS,
+        workers=WORKERS,
+        sequences=PLACES,
     )
-    sent = RequestTrace(
-        arrival_s=arrivals_s,
-        prompt_tokens=np.full(count, PROMPT_TOKENS),
-        output_tokens=np.full(count, OUTPUT_TOKENS),
-    )
-    grid = IntensitySeries.flat("here", MONDAY_S, MONDAY_S + 14 * DAY_S, 300.0)
-    policy = ShapingPolicy(interactive_hold_s=0.0, min_group=1, holding=Holding.PASS_THROUGH)
-    traffic = Traffic(
-        trace=sent, start_at_s=MONDAY_S, is_flex=np.full(count, False), flex_deadline_s=0.0, flex_margin_s=0.0
-    )
-    pool = Pool(loop, spec, traffic, policy, forecast=lambda: grid)
-    loop.run()
-    pool.close(loop.now_s)
-    return pool
 
 
 def rows(pool: Pool, arrivals_s: Floats) -> Iterator[tuple[str, Floats, float]]:
@@ -93,7 +81,7 @@ def rows(pool: Pool, arrivals_s: Floats) -> Iterator[tuple[str, Floats, float]]:
         is_first = (arrivals_s >= opens_s) & (arrivals_s < opens_s + FIRST_S)
         begin_s = MONDAY_S + day * DAY_S
         energy_j = sum(_energy_j(trace, begin_s, begin_s + DAY_S) for trace in pool.record.power)
-        yield name, latencies_s[is_first], energy_j / 3.6e6
+        yield name, latencies_s[is_first], energy_j / J_PER_KWH
 
 
 def _energy_j(trace: PowerTrace, from_s: float, to_s: float) -> float:

@@ -21,12 +21,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 from api_page import api_page
 from typer.main import get_command
 
-from scheduler.config import Duration, Power, Settings
+from scheduler.config import Settings
 from scheduler.config_text import ENVIRONMENT_PREFIX, OVERRIDABLE
 from scheduler.daemon.policies import POLICIES
 from scheduler.held_settings import Instant
 from scheduler.jobs import TRANSITIONS, JobState
 from scheduler.quantities import format_duration
+from scheduler.setting_values import Duration, Power
 from simulations.scenario import Scenario
 from slacktide.main import app
 

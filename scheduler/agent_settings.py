@@ -9,29 +9,21 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.addresses import is_host
-from scheduler.quantities import parse_duration_s
-
-_STRICT = ConfigDict(extra="forbid")
+from scheduler.setting_values import STRICT, Duration
 
 
-def _duration(value: object) -> object:
-    return parse_duration_s(value) if isinstance(value, str) else value
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class AgentSettings:
     """[[agent]]: a `slacktide agent` on another machine, which meters the GPUs of workers there."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", description="Name that workers refer to.")]
     url: Annotated[str, Field(pattern=r"^https?://", description="Its address, such as `http://gpu1:9402`.")]
     token_env: Annotated[str, Field(description="Environment variable with the token that the agent asks for.")] = ""
-    timeout_s: Annotated[
-        float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False, description="Time-out of one call.")
-    ] = 2.0
+    timeout_s: Annotated[Duration, Field(gt=0, description="Time-out of one call.")] = 2.0
 
 
 class MeteredWorker(Protocol):

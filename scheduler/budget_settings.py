@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.planning.whole_fleet.rules.budgets import Budget, Per, Spent
+from scheduler.setting_values import STRICT
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class BudgetSettings:
     """[[budget]]: what a tenant's jobs and requests may spend in each period; jobs beyond it are not accepted."""
 

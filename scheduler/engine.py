@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 from intensity_feeds.series import IntensitySeries
 from scheduler.events import (
-    EVENT_ORDER,
     CancelRequested,
     CapacityChanged,
     Command,
@@ -34,34 +33,30 @@ from scheduler.events import (
     StartRun,
     StopRun,
     Tick,
+    order_key,
 )
-from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, action_after_loss, next_state
+from scheduler.jobs import HOLDING_STATES, TERMINAL_STATES, Job, JobAction, JobState, next_state
 from scheduler.open_entry import (
     OpenEntry,
     current_segment,
-    expected_run,
-    held_at_start,
     is_due,
     later_segments,
-    powered_until_s,
+    pause_at_s,
     precedence,
     restored_entry,
     run_length_s,
     run_now,
 )
-from scheduler.placement_text import explain
+from scheduler.placement_text import explain, is_same_place
 from scheduler.planning.open_jobs.board_loops import BoardLoops
-from scheduler.planning.open_jobs.job_room import is_powered, occupied
 from scheduler.planning.open_jobs.run_now_queue import RunNowQueue
 from scheduler.planning.open_jobs.standing import Standing
 from scheduler.planning.plan import Placement, Plan, Refusal, Region, Segment, gpus_of
 from scheduler.planning.planner import Freed, OpenJob, Planner
-from scheduler.planning.run_phases import in_phases
 from scheduler.quantities import format_instant
-from scheduler.watched import SAME_INSTANT_S as SAME_INSTANT_S
-from scheduler.watched import Watched
-
-_ORDER = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
+from scheduler.start_room import StartRoom
+from scheduler.wakeups import next_wakeup_at_s
+from scheduler.watched import SAME_INSTANT_S, Watched
 
 
 @dataclass(slots=True)
@@ -80,14 +75,12 @@ class Engine:
     _decided_at_s: float = float("-inf")
     _commands: list[Command] = field(default_factory=list)
     _watched: Watched[OpenEntry] = field(init=False)
-    _gpus: dict[str, int] = field(init=False)
-    _holding: list[Region] = field(init=False)  # the regions that hold GPUs themselves at some time
-    _capped: list[Region] = field(init=False)
+    _room: StartRoom = field(init=False)
 
     def __post_init__(self) -> None:
         self._at_once = RunNowQueue(self.regions, self.loops)
         self._watched = Watched(self.regions)
-        self._tell_regions_apart()
+        self._room = StartRoom(self.regions)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -95,7 +88,7 @@ class Engine:
         """Take in what happened up to `now_s` and say what to do. The order of `events` does not matter."""
         if now_s < self._decided_at_s:  # a clock that was set back: what was forgotten as past is ahead again
             self._watched.look_again(self._jobs.values())
-        for event in sorted(events, key=_event_key) if len(events) > 1 else events:
+        for event in sorted(events, key=order_key) if len(events) > 1 else events:
             self._take_in(event, now_s)
         self._admit_newcomers(now_s)
         if self._wants_plan:
@@ -106,6 +99,7 @@ class Engine:
         self._newcomers.clear()
         self._freed.clear()
         self._wants_plan = False
+        self._decided_at_s = now_s
         self._pause_due(now_s)
         self._start_due(now_s)
         commands, self._commands = self._commands, []
@@ -113,16 +107,14 @@ class Engine:
 
     def next_wakeup_at_s(self) -> float | None:
         """The next instant at which `decide` would do something without any new event; None when there is none."""
-        decided_at_s = self._decided_at_s + SAME_INSTANT_S
-        ahead = [at_s for at_s in self._wakeups_at_s(decided_at_s) if at_s > decided_at_s]
-        return min(ahead) if ahead else None
+        return next_wakeup_at_s(self._watched, self._room.holding, self._decided_at_s)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
     def appraise(self, job: Job, now_s: float) -> Placement | Refusal:
         """Where the job would run if it were submitted now, or why it cannot be in time. Changes nothing."""
         newcomer = OpenJob(job=job)
-        others = self._open_jobs(now_s)
+        others = self.open_jobs(now_s)
         answer = self.planner.place(newcomer, others, self.regions, self.forecasts, now_s)
         if isinstance(answer, Placement):
             return answer
@@ -140,7 +132,7 @@ class Engine:
         if entry is None or not entry.is_on_hold or entry.running is not None:
             return None
         rest = replace(self._as_open(entry, now_s), planned=None)
-        others = [one for one in self._open_jobs(now_s) if one.job.id != job_id]
+        others = [one for one in self.open_jobs(now_s) if one.job.id != job_id]
         answer = self.planner.place(rest, others, self.regions, self.forecasts, now_s)
         if isinstance(answer, Placement):
             return answer.segments
@@ -171,7 +163,7 @@ class Engine:
 
     def open_jobs(self, now_s: float) -> list[OpenJob]:
         """All open jobs with what is decided about them, by id; without those on hold, about which nothing is."""
-        return self._open_jobs(now_s)
+        return [self._as_open(entry, now_s) for _, entry in sorted(self._jobs.items()) if entry.is_planned]
 
     def plan(self) -> Plan:
         """What is intended now, for all open jobs."""
@@ -234,10 +226,8 @@ class Engine:
                 self._take_in_end(entry, event.at_s)
                 self._forget(entry, now_s, run_length_s(entry, event.at_s) if succeeded else None)
             case RunPaused():
-                entry.state = next_state(JobState.RUNNING, JobAction.PAUSE)
-                entry.done_s, entry.running, entry.is_pausing = event.done_s, None, False
-                if entry.is_on_hold:  # nobody planned this pause: what it leaves free is for others
-                    entry.placement, self._wants_plan = None, True
+                entry.pause(event.done_s)
+                self._wants_plan |= entry.is_on_hold  # nobody planned this pause: what it leaves free is for others
                 self._newcomers.append(entry.job.id)
             case RunLost():
                 entry.attempt -= not event.was_claimed
@@ -272,13 +262,8 @@ class Engine:
         self.regions = kept if region in kept else [*kept, region]
         self._at_once.resize(self.regions)
         self._watched.holdings.resize(self.regions)
-        self._tell_regions_apart()
+        self._room = StartRoom(self.regions)
         self._wants_plan = True
-
-    def _tell_regions_apart(self) -> None:
-        self._gpus = {region.name: region.gpus for region in self.regions}
-        self._holding = [region for region in self.regions if region.held]
-        self._capped = [region for region in self.regions if region.power_cap_w is not None]
 
     def _cancel(self, job_id: str, now_s: float) -> None:
         entry = self._jobs.get(job_id)
@@ -314,13 +299,7 @@ class Engine:
         self._commands.append(RecordState(at_s=now_s, job_id=job_id, state=entry.state, reason="let go"))
 
     def _lose(self, entry: OpenEntry, now_s: float, *, is_counted: bool) -> None:
-        entry.lost += is_counted
-        entry.state = next_state(entry.state, action_after_loss(entry.lost) if is_counted else JobAction.LOSE)
-        entry.running, entry.is_pausing = None, False
-        if entry.is_on_hold:
-            entry.placement = None
-        if entry.job.interruption is None:
-            entry.done_s = 0.0
+        entry.lose(is_counted=is_counted)
         reason = (
             f"its run was lost for the {_ordinal(entry.lost)} time" if is_counted else "put on hold before it began"
         )
@@ -340,9 +319,6 @@ class Engine:
             self._watched.put(entry)
 
     # -- planning ---------------------------------------------------------------------------------------------------
-
-    def _open_jobs(self, now_s: float) -> list[OpenJob]:
-        return [self._as_open(entry, now_s) for _, entry in sorted(self._jobs.items()) if entry.is_planned]
 
     def _as_open(self, entry: OpenEntry, now_s: float) -> OpenJob:
         return entry.as_open(now_s, met_at_once=self._at_once.meets(entry.job))
@@ -375,18 +351,18 @@ class Engine:
 
     def _others(self, entry: OpenEntry, now_s: float) -> Sequence[OpenJob]:
         def listed() -> list[OpenJob]:
-            return [open_job for open_job in self._open_jobs(now_s) if open_job.job.id != entry.job.id]
+            return [open_job for open_job in self.open_jobs(now_s) if open_job.job.id != entry.job.id]
 
         self._watched.see_overruns(now_s)
         holdings = self._watched.holdings
         return listed() if holdings.holds(entry.job.id) else Standing(holdings, listed)
 
     def _plan_all(self, now_s: float) -> None:
-        self._adopt_all(self.planner.plan(self._open_jobs(now_s), self.regions, self.forecasts, now_s), now_s)
+        self._adopt_all(self.planner.plan(self.open_jobs(now_s), self.regions, self.forecasts, now_s), now_s)
 
     def _refill(self, now_s: float) -> None:
         if self._freed:
-            open_jobs = self._open_jobs(now_s)
+            open_jobs = self.open_jobs(now_s)
             self._adopt_all(self.planner.refill(open_jobs, self._freed, self.regions, self.forecasts, now_s), now_s)
 
     def _adopt_all(self, plan: Plan, now_s: float) -> None:
@@ -410,31 +386,23 @@ class Engine:
             self._watch(entry)
         if entry.running is not None and entry.job.interruption is None:
             return  # it stays where it is until it ends: no news
-        if before is None or not _same_place(before, placement):
+        if before is None or not is_same_place(before, placement):
             reason = explain(placement, before)
             self._commands.append(RecordPlacement(at_s=now_s, placement=placement, reason=reason))
 
     # -- acting -----------------------------------------------------------------------------------------------------
 
     def _pause_due(self, now_s: float) -> None:
-        self._decided_at_s = now_s
         for job_id, entry in sorted(self._watched.pausable.items()):
-            if entry.is_on_hold and entry.state is JobState.RUNNING and not entry.is_pausing:
+            if entry.state is JobState.RUNNING and (reason := _reason_to_pause(entry, now_s)):
                 entry.is_pausing = True
-                self._commands.append(PauseRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason="on hold"))
-                continue
-            pause_at_s = self._pause_at_s(entry)
-            if pause_at_s is None or pause_at_s > now_s + SAME_INSTANT_S or entry.state is not JobState.RUNNING:
-                continue
-            entry.is_pausing = True
-            later = later_segments(entry)[0]
-            reason = f"goes on in {later.region} at {format_instant(later.start_at_s)}"
-            self._commands.append(PauseRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason=reason))
+                self._commands.append(PauseRun(at_s=now_s, job_id=job_id, attempt=entry.attempt, reason=reason))
 
     def _start_due(self, now_s: float) -> None:
         due = [entry for entry in self._watched.due(now_s) if is_due(entry, now_s)]
         for entry in sorted(due, key=precedence):
-            run = next((run for run in self._runs_now(entry, now_s) if self._has_room(entry, run)), None)
+            runs = (run for run in self._runs_now(entry, now_s) if self._room.takes(entry, run, self._watched))
+            run = next(runs, None)
             if run is not None:
                 self._start(entry, run)
 
@@ -445,23 +413,6 @@ class Engine:
         if now_s >= entry.latest_start_at_s:  # in time somewhere is better than late in the cleanest place
             regions += entry.job.regions or [region.name for region in self.regions]
         yield from (run_now(entry, region, planned.gpus, now_s) for region in regions)
-
-    def _has_room(self, entry: OpenEntry, run: Segment) -> bool:
-        held = held_at_start(entry, run, self._holding) if self._holding else {}
-        free = self._gpus.get(run.region, 0) - self._watched.gpus_held.get(run.region, 0)
-        has_gpus = free - held.get(run.region, 0) >= gpus_of(entry.job, run)
-        return has_gpus and self._has_power(entry, run)
-
-    def _has_power(self, entry: OpenEntry, run: Segment) -> bool:
-        """Whether the run keeps the region's power cap beside all that run, to their ends."""
-        region, now_s = run.region, run.start_at_s
-        capped = [one for one in self._capped if one.name == region]
-        if not capped:
-            return True
-        held = self._watched.held.values()
-        running = ((one.job, (piece,)) for one in held if (piece := expected_run(one, now_s)) is not None)
-        wanted = replace(run, end_at_s=powered_until_s(entry, run))
-        return is_powered(occupied(capped, running), entry.job, wanted)
 
     def _start(self, entry: OpenEntry, run: Segment) -> None:
         assert entry.placement is not None
@@ -482,64 +433,16 @@ class Engine:
             )
         )
 
-    def _pause_at_s(self, entry: OpenEntry) -> float | None:
-        if entry.running is None or entry.is_pausing or entry.is_on_hold:
-            return None
-        if entry.job.interruption is None or not later_segments(entry):
-            return None
-        return entry.running.end_at_s - entry.job.interruption.checkpoint_s
 
-    def _wakeups_at_s(self, decided_at_s: float) -> Iterable[float]:
-        watched = self._watched
-        if (waited_for_s := watched.next_start_after_s(decided_at_s)) is not None:
-            yield waited_for_s
-        for entry in watched.in_pieces.values():
-            yield current_segment(entry, self._decided_at_s).start_at_s
-        for entry in watched.pausable.values():
-            if (pause_at_s := self._pause_at_s(entry)) is not None:
-                yield pause_at_s
-        if watched.waiting:  # a run that outlasts its estimate changes what the others can have
-            if (end_at_s := watched.next_end_after_s(decided_at_s)) is not None:
-                yield end_at_s
-            if watched.profiled:
-                yield from self._phase_ends_at_s()
-            if self._holding:
-                yield from (hold.end_at_s for region in self._holding for hold in region.held)
-
-    def _phase_ends_at_s(self) -> Iterable[float]:
-        for entry in self._watched.profiled.values():
-            if entry.running is not None:
-                yield from (part.end_at_s for part in in_phases(entry.job, (entry.running,)))
-
-
-# -- rules -----------------------------------------------------------------------------------------------------------
-
-
-def _event_key(event: Event) -> tuple[float, int, str]:
-    match event:
-        case JobSubmitted() | JobRestored():
-            concerned = event.job.id
-        case ForecastUpdated():
-            concerned = event.zone
-        case CapacityChanged():
-            concerned = event.region.name
-        case Tick():
-            concerned = ""
-        case _:
-            concerned = event.job_id
-    return event.at_s, _ORDER[type(event)], concerned
-
-
-def _same_place(one: Placement, other: Placement) -> bool:
-    """Ends follow from starts; the end of a run that outlasts its estimate moves without being news."""
-    if one.cause is not other.cause or len(one.segments) != len(other.segments):
-        return False
-    return all(
-        mine.region == theirs.region
-        and mine.gpus == theirs.gpus
-        and abs(mine.start_at_s - theirs.start_at_s) <= SAME_INSTANT_S
-        for mine, theirs in zip(one.segments, other.segments, strict=True)
-    )
+def _reason_to_pause(entry: OpenEntry, now_s: float) -> str:
+    """Why its run is asked to pause now; empty where it is not."""
+    if entry.is_on_hold:
+        return "" if entry.is_pausing else "on hold"
+    at_s = pause_at_s(entry)
+    if at_s is None or at_s > now_s + SAME_INSTANT_S:
+        return ""
+    later = later_segments(entry)[0]
+    return f"goes on in {later.region} at {format_instant(later.start_at_s)}"
 
 
 def _ordinal(count: int) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-_STRICT = ConfigDict(extra="forbid")
+from scheduler.setting_values import STRICT
 
 
 class EngineKind(StrEnum):
@@ -43,7 +43,7 @@ ENGINE_ORDERS = {
 NEVER_SLEEP = frozenset({EngineKind.TGI, EngineKind.LLAMACPP})
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class EngineSettings:
     """Keys of [[worker]] that say what runs there."""
 

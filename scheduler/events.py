@@ -164,6 +164,23 @@ EVENT_ORDER: tuple[type, ...] = (
     JobSubmitted,
     Tick,
 )
+_RANKS = {kind: rank for rank, kind in enumerate(EVENT_ORDER)}
+
+
+def order_key(event: Event) -> tuple[float, int, str]:
+    """What events are sorted by: their instant, the rank of their kind, and the id they concern."""
+    match event:
+        case JobSubmitted() | JobRestored():
+            concerned = event.job.id
+        case ForecastUpdated():
+            concerned = event.zone
+        case CapacityChanged():
+            concerned = event.region.name
+        case Tick():
+            concerned = ""
+        case _:
+            concerned = event.job_id
+    return event.at_s, _RANKS[type(event)], concerned
 
 
 # -- commands --------------------------------------------------------------------------------------------------------

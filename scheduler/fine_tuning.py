@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from scheduler.config import FineTuningSettings, HyperparameterSettings
 from scheduler.jobs import Interruption, InvalidJobError, Job, JobKind, JobState
+from scheduler.launch_settings import FineTuningSettings, HyperparameterSettings
 from scheduler.quantities import QuantityError, parse_duration_s, parse_instant_s
 from scheduler.work_settings import phases_of, power_of_w, speeds_of
 

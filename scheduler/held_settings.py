@@ -10,14 +10,13 @@ from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.planning.plan import Hold
 from scheduler.planning.whole_fleet.holds import WeekHours, together
 from scheduler.quantities import parse_instant_s, parse_time_of_day, parse_week_days
-
-_STRICT = ConfigDict(extra="forbid")
+from scheduler.setting_values import STRICT
 
 
 def _instant(value: object) -> object:
@@ -49,7 +48,7 @@ Instant = Annotated[float, BeforeValidator(_instant)]
 TimeOfDay = Annotated[str, AfterValidator(_time_text)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReservedSettings:
     """[[region.reserved]]: GPUs kept for traffic that cannot wait, by hours of the week."""
 
@@ -74,7 +73,7 @@ class ReservedSettings:
         )
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaintenanceSettings:
     """[[region.maintenance]]: a window in which GPUs are out of service."""
 

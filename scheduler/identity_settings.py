@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from scheduler.setting_values import STRICT
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class OidcSettings:
     """[oidc]: signed tokens of an identity provider, accepted beside keys; needs the extra `oidc`."""
 

@@ -120,12 +120,12 @@ def realised_then_expected(history: IntensitySeries | None, forecast: IntensityS
 
 def settle(uses: Iterable[EnergyUse], intensity: Mapping[str, IntensitySeries]) -> Account:
     """Price every use on `intensity` (by zone), beside its counterfactual, in total and by category."""
-    settling = Settling(intensity)
-    settling.add(uses)
-    return settling.account()
+    settlement = Settlement(intensity)
+    settlement.add(uses)
+    return settlement.account()
 
 
-class Settling:
+class Settlement:
     """The same for uses that come a page at a time: what is kept of them are sums."""
 
     def __init__(self, intensity: Mapping[str, IntensitySeries]) -> None:

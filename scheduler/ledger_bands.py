@@ -1,7 +1,8 @@
 """How sure the ledger's sums are: the 80% bands of those uses whose energy came from a profile or a meter.
 
-Decides that they all err the same way, the widest that a sum's band can be, and that a use without an error class is in
-no band. Knows no profile beyond its class, and no error of a grid's intensity.
+Decides that they all err the same way, and that a use without an error class is in no band. That is the widest that a
+band of energy or emissions can be; that of the savings is narrower where some classes saved and others lost, as their
+errors then partly cancel. Knows no profile beyond its class, and no error of a grid's intensity.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from shaping.uncertainty import Band, class_factors
 class Bands:
     """What is known of a part of the energy: how much that part is, and what it is when all of it errs low or high.
 
-    Grams are None where the emissions of none of it are known. That of the savings is in order, whatever their sign.
+    Grams are None where the emissions of none of it are known. The ends of a band are in order, whatever their sign.
     """
 
     of_energy_kwh: float
@@ -40,7 +41,7 @@ class ClassSum:
 
 def bands_of(sums: Mapping[ErrorClass | None, ClassSum]) -> Bands | None:
     """None where no use has a class."""
-    known = [(class_factors(name), one) for name, one in sums.items() if name is not None]
+    known = [(class_factors(error_class), one) for error_class, one in sums.items() if error_class is not None]
     if not known:
         return None
     priced = [(factors, one) for factors, one in known if one.is_priced]

@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Protocol
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from intensity_feeds.prices import PriceSeries
 from scheduler.planning.planner import Planner
 from scheduler.planning.weighed.planner import WeighedPlanner
 from scheduler.planning.whole_fleet.objective import GRAMS, Site, Sites, Weights
+from scheduler.setting_values import STRICT
 
-_STRICT = ConfigDict(extra="forbid")
 _H_PER_YEAR = 8766.0
 
 Weight = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class SiteSettings:
     """What a region charges beside its grid's carbon; for any region."""
 
@@ -49,7 +49,7 @@ class SiteSettings:
     ] = 0.0
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PriceSettings:
     """[price]: recorded or day-ahead prices of electricity."""
 
@@ -58,7 +58,7 @@ class PriceSettings:
     ] = ""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ObjectiveSettings:
     """[objective]: what plans of jobs are chosen by; with nothing set, by grams. With any weight set, others are 0."""
 

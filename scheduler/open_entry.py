@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scheduler.events import JobRestored
-from scheduler.jobs import HOLDING_STATES, Job, JobState
+from scheduler.jobs import HOLDING_STATES, Job, JobAction, JobState, action_after_loss, next_state
 from scheduler.planning.gpu_counts import power_at_w, speed_at
 from scheduler.planning.plan import Placement, Region, Segment
 from scheduler.planning.planner import OpenJob
@@ -60,6 +60,25 @@ class OpenEntry:
     def latest_start_at_s(self) -> float:
         """When it must start whatever the plan says, on as many GPUs as it says; never before it may."""
         return max(self.job.deadline_at_s - self.whole_s(self.gpus), self.job.earliest_start_at_s)
+
+    def pause(self, done_s: float) -> None:
+        """Its run is checkpointed and stopped, `done_s` of its duration being behind it."""
+        self.state = next_state(JobState.RUNNING, JobAction.PAUSE)
+        self.done_s = done_s
+        self._leave_gpus()
+
+    def lose(self, *, is_counted: bool) -> None:
+        """Its run is gone; `is_counted` as an attempt that failed."""
+        self.lost += is_counted
+        self.state = next_state(self.state, action_after_loss(self.lost) if is_counted else JobAction.LOSE)
+        if self.job.interruption is None:
+            self.done_s = 0.0
+        self._leave_gpus()
+
+    def _leave_gpus(self) -> None:
+        self.running, self.is_pausing = None, False
+        if self.is_on_hold:
+            self.placement = None
 
     def as_open(self, now_s: float, met_at_once: bool | None = None) -> OpenJob:
         running = expected_run(self, now_s)
@@ -168,3 +187,12 @@ def later_segments(entry: OpenEntry) -> Sequence[Segment]:
         return ()
     end_at_s = entry.running.end_at_s - SAME_INSTANT_S
     return [piece for piece in entry.placement.segments if piece.start_at_s >= end_at_s]
+
+
+def pause_at_s(entry: OpenEntry) -> float | None:
+    """When a running job must begin its checkpoint to pause as planned; None where no pause is planned."""
+    if entry.running is None or entry.is_pausing or entry.is_on_hold:
+        return None
+    if entry.job.interruption is None or not later_segments(entry):
+        return None
+    return entry.running.end_at_s - entry.job.interruption.checkpoint_s

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from scheduler.quantities import parse_duration_s
-
-_STRICT = ConfigDict(extra="forbid")
+from scheduler.setting_values import STRICT, Duration
 
 
-def _duration(value: object) -> object:
-    return parse_duration_s(value) if isinstance(value, str) else value
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class OutlierSettings:
     """[outliers]: when a worker that answers, but worse than its peers, is given a rest."""
 
@@ -32,7 +26,6 @@ class OutlierSettings:
         float, Field(ge=0, le=1, description="Largest share of a model's workers that rest for this at once.")
     ] = 0.5
     rest_s: Annotated[
-        float,
-        BeforeValidator(_duration),
-        Field(gt=0, allow_inf_nan=False, description="First rest; each further one is twice as long, up to ten times."),
+        Duration,
+        Field(gt=0, description="First rest; each further one is twice as long, up to ten times."),
     ] = 30.0

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
-from scheduler.config import LaunchSettings
 from scheduler.jobs import Interruption, Job, JobKind
+from scheduler.launch_settings import LaunchSettings
 from scheduler.work_settings import phases_of, power_of_w, speeds_of
 
 # Longer than clocks are ever moved. Asked from inside the hour that a change leaves out, or repeats, the trigger does

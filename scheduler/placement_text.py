@@ -1,9 +1,10 @@
-"""What a place in the plan is told as, in one sentence."""
+"""What a place in the plan is told as, in one sentence, and when there is nothing new to tell."""
 
 from __future__ import annotations
 
 from scheduler.planning.plan import Cause, Placement
 from scheduler.quantities import format_instant
+from scheduler.watched import SAME_INSTANT_S
 
 
 def explain(placement: Placement, before: Placement | None) -> str:
@@ -36,3 +37,15 @@ def _because(placement: Placement) -> str:
             return "as early as there is room"
         case Cause.LATE:
             return "the deadline cannot be met any more, so it runs as early as it can"
+
+
+def is_same_place(one: Placement, other: Placement) -> bool:
+    """Ends follow from starts; the end of a run that outlasts its estimate moves without being news."""
+    if one.cause is not other.cause or len(one.segments) != len(other.segments):
+        return False
+    return all(
+        mine.region == theirs.region
+        and mine.gpus == theirs.gpus
+        and abs(mine.start_at_s - theirs.start_at_s) <= SAME_INSTANT_S
+        for mine, theirs in zip(one.segments, other.segments, strict=True)
+    )

@@ -6,17 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.quotas import Limit, What, Window
+from scheduler.setting_values import STRICT
 
 # 0 lets nothing in, which is how a tenant is shut out without taking its keys away.
 _Count = Annotated[int | None, Field(ge=0)]
 _Amount = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class TenantSettings:
     """[[tenant]]: the most that a tenant may use; what is not named is not limited."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from scheduler.config import RegionSettings
 from scheduler.held_settings import holds_between
 from scheduler.planning.plan import Hold, Region
+from scheduler.region_settings import RegionSettings
 
 # Forecasts reach a week ahead, queues of late work further; laid out anew every day.
 HELD_AHEAD_S = 35 * 86_400.0

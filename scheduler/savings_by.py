@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from intensity_feeds.series import IntensitySeries
-from scheduler.ledger import Account, EnergyUse, Settling, Subject
+from scheduler.ledger import Account, EnergyUse, Settlement, Subject
 
 
 class By(StrEnum):
@@ -45,7 +45,7 @@ class Sorting:
             name = self._name_of(use)
             heap = self._heaps.get(name)
             if heap is None:
-                heap = self._heaps[name] = _Growing(settling=Settling(self._intensity))
+                heap = self._heaps[name] = _Growing(settlement=Settlement(self._intensity))
             heap.add(use)
 
     def heaps(self) -> dict[str, Heap]:
@@ -54,14 +54,14 @@ class Sorting:
 
 @dataclass(slots=True, kw_only=True)
 class _Growing:
-    settling: Settling
+    settlement: Settlement
     requests: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
     request_kwh: float = 0.0
 
     def add(self, use: EnergyUse) -> None:
-        self.settling.add((use,))
+        self.settlement.add((use,))
         if use.subject is Subject.REQUEST:
             self.requests += 1
             self.prompt_tokens += use.prompt_tokens
@@ -70,7 +70,7 @@ class _Growing:
 
     def whole(self) -> Heap:
         return Heap(
-            account=self.settling.account(),
+            account=self.settlement.account(),
             requests=self.requests,
             prompt_tokens=self.prompt_tokens,
             output_tokens=self.output_tokens,

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from scheduler.config import RegionSettings, Settings, WorkerSettings
+from scheduler.config import Settings
 from scheduler.objective_settings import SiteSettings
+from scheduler.region_settings import RegionSettings
+from scheduler.worker_settings import WorkerSettings
 
 _WHOLE_TABLES = frozenset(
     {

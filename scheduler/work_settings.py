@@ -1,6 +1,6 @@
 """What [[launch]] and [[fine_tuning]] say alike of the power and the GPUs of a run, in the words of submitted jobs.
 
-Decides what goes together and what a job is made of; the schedule and the command are config.py's.
+Decides what goes together and what a job is made of; the schedule and the command are launch_settings.py's.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Protocol
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.gpu_speeds import parse_speeds
 from scheduler.jobs import Phase
 from scheduler.power_profiles import mean_w, parse_power_profile, whole_s
 from scheduler.quantities import QuantityError, format_duration
+from scheduler.setting_values import STRICT
 
 _SAME_S = 0.5
 
@@ -36,7 +37,7 @@ def _checked(value: str, parse: Callable[[str], object]) -> str:
     return value
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ShapeSettings:
     """How the power of a run changes, or on how many GPUs it may run."""
 

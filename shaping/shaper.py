@@ -19,9 +19,9 @@ one may fill the batch for another.
 
 Requests whose adapter finds no place beside those that run are passed over until it does (adapters.py).
 
-Capacity is never exceeded. The first other request that does not fit stops the release: smaller ones do not overtake
-it, for a stream of small ones would starve it. A request that became larger than a shrunken pool is set aside until it
-grows.
+Capacity is never exceeded (pool_room.py). The first other request that does not fit stops the release: smaller ones do
+not overtake it, for a stream of small ones would starve it. A request that became larger than a shrunken pool is set
+aside until it grows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from shaping.adapters import AdapterHeap, AdapterPlaces
+from shaping.adapters import AdapterHeap
 from shaping.adaptive import Adaptive
 from shaping.first_token import UnreadPrompts
 from shaping.hold_arithmetic import Line
@@ -43,27 +43,14 @@ from shaping.policy import (
     DuplicateRequest,
     Group,
     Holding,
-    OfferError,
     ReleaseReason,
     ShaperStats,
     ShapingPolicy,
     TooLarge,
     WrongModel,
 )
+from shaping.pool_room import PoolRoom
 from shaping.request import LatencyClass, PoolCapacity, Request
-
-__all__ = [
-    "DuplicateRequest",
-    "Group",
-    "Holding",
-    "OfferError",
-    "ReleaseReason",
-    "Shaper",
-    "ShaperStats",
-    "ShapingPolicy",
-    "TooLarge",
-    "WrongModel",
-]
 
 
 class _Rule(StrEnum):
@@ -106,21 +93,16 @@ class Shaper:
         self.model = model
         self.policy = policy
         self._rule = _rule_of(policy, idle_power_w)
-        self._capacity = capacity
-        self._unread = UnreadPrompts(policy.first_token_budget_s, reading_tokens_per_s)
-        self._unread.workers = capacity.workers
+        self._room = PoolRoom(capacity, UnreadPrompts(policy.first_token_budget_s, reading_tokens_per_s))
         self._read_at_s = math.inf  # when workers have read enough for the deferred request that waits for it
         self._now_s = 0.0
         self._held: dict[str, Request] = {}
-        self._running: dict[str, Request] = {}
         self._sequence_of: dict[str, int] = {}  # of held ones: the order of their offers
         self._set_aside: dict[str, None] = {}  # held, but larger than the pool is now
-        self._adapters = AdapterPlaces(capacity.adapters)
         self._latest_starts = AdapterHeap()  # every held request, by release_by_s
         self._waiting = LazyHeap()  # deferred, by not_before_s
         self._lanes: dict[LaneKey, Lane] = {}  # interactive, and deferred whose not_before_s has come; in order
         self._held_interactive = 0
-        self._running_kv_tokens = 0
         self._blocked_by: _Rule | None = None  # what the last release could not fit
         self._is_asked = True  # nothing changed since the last release
         self._offered = self._released = self._finished = self._groups = 0
@@ -128,7 +110,7 @@ class Shaper:
 
     @property
     def capacity(self) -> PoolCapacity:
-        return self._capacity
+        return self._room.capacity
 
     @property
     def held(self) -> Mapping[str, Request]:
@@ -138,7 +120,7 @@ class Shaper:
     @property
     def running(self) -> Mapping[str, Request]:
         """Requests released and not yet finished, in the order of their release."""
-        return MappingProxyType(self._running)
+        return MappingProxyType(self._room.running)
 
     @property
     def stats(self) -> ShaperStats:
@@ -146,7 +128,7 @@ class Shaper:
             offered=self._offered,
             released=self._released,
             held=len(self._held),
-            running=len(self._running),
+            running=len(self._room.running),
             finished=self._finished,
             given_up_held=self._given_up_held,
             given_up_running=self._given_up_running,
@@ -191,12 +173,12 @@ class Shaper:
         return Group(requests=(request,), released_at_s=now_s, reason=reason)
 
     def _take_in(self, request: Request, now_s: float) -> None:
-        if request.id in self._held or request.id in self._running:
+        if request.id in self._held or request.id in self._room.running:
             raise DuplicateRequest(request.id)
         if request.model != self.model:
             raise WrongModel(request, self.model)
-        if self._capacity.kv_tokens is not None and request.kv_tokens > self._capacity.kv_tokens:
-            raise TooLarge(request, self._capacity.kv_tokens)
+        if self._room.capacity.kv_tokens is not None and request.kv_tokens > self._room.capacity.kv_tokens:
+            raise TooLarge(request, self._room.capacity.kv_tokens)
         self._offered += 1
         self._rule.offered(request, now_s)
 
@@ -208,19 +190,12 @@ class Shaper:
 
     def _goes_at_once(self, request: Request, now_s: float) -> ReleaseReason | None:
         """Why one that would be the only one held goes now; None where it does not, or by another rule than its own."""
-        if request.latency_class is not LatencyClass.INTERACTIVE or not self._has_room_for(request):
+        if request.latency_class is not LatencyClass.INTERACTIVE or not self._room.has_room_for(request):
             return None
         ends_at_s = self._rule.hold_until_s(request, request.arrived_at_s)
-        if self._latest_at_s(request) <= now_s < ends_at_s or not self._adapters.takes(request.adapter):
+        if self._latest_at_s(request) <= now_s < ends_at_s or not self._room.adapters.takes(request.adapter):
             return None
-        line = Line(
-            held=1,
-            ends_at_s=ends_at_s,
-            running=len(self._running),
-            sequences=self._capacity.sequences,
-            workers=self._capacity.workers,
-            longest_tokens=request.output_tokens,
-        )
+        line = self._line(1, ends_at_s, request.output_tokens)
         verdict = self._rule.verdict(request.latency_class, line, now_s)
         return verdict.reason if verdict.goes > 0 else None
 
@@ -235,14 +210,14 @@ class Shaper:
             # Asked before its overdue ones go ahead: they take the others along. One that is not asked again, as
             # another blocks the way, has no instant of its own.
             is_over = lane.ends_at_s <= now_s and self._is_served(lane)
-            lane.decided(self._rule.verdict(lane.latency_class, self._line(lane), now_s) if is_over else HOLD)
+            lane.decided(self._rule.verdict(lane.latency_class, self._line_of(lane), now_s) if is_over else HOLD)
         chosen: dict[ReleaseReason, list[Request]] = {}
         while (due := self._next_due(now_s, now_s + ahead_s)) is not None:
             request, reason, rule = due
-            if self._is_larger_than_pool(request):
+            if self._room.is_too_small_for(request):
                 self._withdraw(request)
                 self._set_aside[request.id] = None
-            elif not self._has_room_for(request):
+            elif not self._room.has_room_for(request):
                 self._blocked_by = rule
                 break
             else:
@@ -255,12 +230,12 @@ class Shaper:
 
         After a change it is the instant of that change, until `release` has been asked.
         """
-        if not self._held or self._free_sequences <= 0 or self._blocked_by is _Rule.LATEST_START:
+        if not self._held or self._room.free_sequences <= 0 or self._blocked_by is _Rule.LATEST_START:
             return None
         if not self._is_asked:
             return self._now_s
         # Who waits for an adapter's place goes when another request ends, whatever its instants say.
-        first = self._latest_starts.first(self._adapters.takes)
+        first = self._latest_starts.first(self._room.adapters.takes)
         instants_at_s = [] if first is None else [first[0][0]]
         if self._blocked_by is not _Rule.INTERACTIVE:
             if (first := self._waiting.first()) is not None:
@@ -302,8 +277,7 @@ class Shaper:
 
     def resize(self, capacity: PoolCapacity) -> None:
         """Workers came or went. What runs goes on, even beyond a smaller capacity."""
-        self._capacity = capacity
-        self._unread.workers, self._adapters.limit = capacity.workers, capacity.adapters
+        self._room.resize(capacity)
         for request_id in self._set_aside:
             self._enqueue(self._held[request_id])
         self._set_aside.clear()
@@ -316,10 +290,6 @@ class Shaper:
     def see_grid(self, intensity_gco2e_per_kwh: float | None) -> None:
         """Tell the hold rule the grid's intensity from now on; None where nobody knows it."""
         self._rule.see_grid(intensity_gco2e_per_kwh)
-
-    @property
-    def _free_sequences(self) -> int:
-        return self._capacity.sequences - len(self._running)
 
     def _changed(self, now_s: float) -> None:
         self._now_s, self._is_asked, self._blocked_by = now_s, False, None
@@ -374,20 +344,20 @@ class Shaper:
 
     def _next_due(self, now_s: float, until_s: float) -> tuple[Request, ReleaseReason, _Rule] | None:
         """The request that goes next, whether or not it fits; `until_s` is up to when a latest start counts as due."""
-        first = self._latest_starts.first(self._adapters.takes)
+        first = self._latest_starts.first(self._room.adapters.takes)
         if first is not None and first[0][0] <= until_s:
             return self._overdue(self._held[first[1]])
         for lane in self._lanes.values():
-            next_id = lane.first(self._adapters.takes)
+            next_id = lane.first(self._room.adapters.takes)
             if next_id is None or not self._is_served(lane):
                 continue
             if lane.granted <= 0:
-                lane.decided(self._rule.verdict(lane.latency_class, self._line(lane), now_s))
+                lane.decided(self._rule.verdict(lane.latency_class, self._line_of(lane), now_s))
             if lane.granted > 0:
                 request = self._held[next_id]
                 if lane.is_interactive:
                     return request, lane.verdict.reason, _Rule.INTERACTIVE
-                at_s = self._unread.room_at_s(request.prompt_tokens, now_s)
+                at_s = self._room.unread.room_at_s(request.prompt_tokens, now_s)
                 if at_s > now_s:
                     self._read_at_s = at_s
                     return None
@@ -401,14 +371,17 @@ class Shaper:
         reason = lane.verdict.reason if lane.granted > 0 else ReleaseReason.HOLD_OVER
         return request, reason, _Rule.LATEST_START
 
-    def _line(self, lane: Lane) -> Line:
+    def _line_of(self, lane: Lane) -> Line:
+        return self._line(len(lane), lane.ends_at_s, lane.longest_tokens)
+
+    def _line(self, held: int, ends_at_s: float, longest_tokens: int) -> Line:
         return Line(
-            held=len(lane),
-            ends_at_s=lane.ends_at_s,
-            running=len(self._running),
-            sequences=self._capacity.sequences,
-            workers=self._capacity.workers,
-            longest_tokens=lane.longest_tokens,
+            held=held,
+            ends_at_s=ends_at_s,
+            running=len(self._room.running),
+            sequences=self._room.capacity.sequences,
+            workers=self._room.capacity.workers,
+            longest_tokens=longest_tokens,
         )
 
     def _is_served(self, lane: Lane) -> bool:
@@ -418,16 +391,7 @@ class Shaper:
     @property
     def _free_for_deferred(self) -> int:
         """Interactive requests still held keep their place, and the reserve stays free."""
-        return self._free_sequences - max(self._held_interactive, self.policy.reserved_sequences)
-
-    def _is_larger_than_pool(self, request: Request) -> bool:
-        return self._capacity.kv_tokens is not None and request.kv_tokens > self._capacity.kv_tokens
-
-    def _has_room_for(self, request: Request) -> bool:
-        if self._free_sequences <= 0:
-            return False
-        kv_tokens = self._capacity.kv_tokens
-        return kv_tokens is None or self._running_kv_tokens + request.kv_tokens <= kv_tokens
+        return self._room.free_sequences - max(self._held_interactive, self.policy.reserved_sequences)
 
     def _start(self, request: Request, now_s: float) -> None:
         self._forget(request.id)
@@ -435,19 +399,14 @@ class Shaper:
         self._count_as_running(request, now_s)
 
     def _count_as_running(self, request: Request, now_s: float) -> None:
-        self._running[request.id] = request
-        self._running_kv_tokens += request.kv_tokens
+        self._room.start(request, now_s)
         self._released += 1
-        self._adapters.started(request.adapter)
-        self._unread.given(request.prompt_tokens, now_s)
         self._rule.started(request, now_s)
 
     def _stop(self, request_id: str, now_s: float, *, is_answered: bool) -> bool:
-        request = self._running.pop(request_id, None)
+        request = self._room.end(request_id)
         if request is None:
             return False
-        self._running_kv_tokens -= request.kv_tokens
-        self._adapters.ended(request.adapter)
         self._rule.ended(request, now_s, is_answered=is_answered)
         self._changed(now_s)
         return True

@@ -18,7 +18,7 @@ _KEEP_RATIO = 0.8
 _LEAST_DAYS = 1.5
 # Counts apart by one standard deviation are what chance makes of equal days.
 _DEVIATIONS = 1.0
-# Half of what usually comes at least: a day with less, such as a holiday, has no habits for now.
+# Half of what usually comes at least: after a slot with less, as on a holiday, there are no habits for now.
 _LIKE_RATIO = 0.5
 # After a longer silence there are no habits left to speak of.
 _LONGEST_SILENCE_SLOTS = 14 * _SLOTS_OF_DAY
@@ -59,8 +59,8 @@ class UsualRate:
     def least_per_s(self, from_s: float, to_s: float) -> float | None:
         """What comes at least in the busiest of the slots that the interval touches, as far as days are alike.
 
-        None where too few days are known, and while this day is unlike them. Source of the margin: the deviation of a
-        Poisson count is its root.
+        None where too few days are known, and while the slot before had far fewer than usual. Source of the margin: the
+        deviation of a Poisson count is its root; that of a sum in which days fade is at most the root of the sum.
         """
         if not self._is_like_others:
             return None

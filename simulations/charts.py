@@ -9,8 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from scheduler.quantities import format_duration, format_instant
-from simulations.results import Results, finished_at_s, latencies_by_class_s, waits_s
+from simulations.results import Results
 from simulations.runs import Side
+from simulations.side_items import finished_at_s
+from simulations.side_times import latencies_by_class_s, waits_s
 from simulations.summary import mass, percent
 from simulations.svg import (
     LEFT_PX,

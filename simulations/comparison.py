@@ -10,20 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulations.results import (
-    FLEX,
-    INTERACTIVE,
-    Results,
-    SideResult,
-    Spread,
-    priced,
-    results_of,
-    rounded,
-    savings_ratio,
-    side_results,
-)
+from simulations.results import Results, SideResult, priced, results_of, savings_ratio, side_results
+from simulations.results_json import rounded
 from simulations.runs import Inputs, Progress, Runs, named_conduct, run_sides, share_of
 from simulations.scenario import PolicyKind
+from simulations.side_items import FLEX, INTERACTIVE
+from simulations.side_times import Spread
 from simulations.summary import NOTHING, Row, masses, percent
 from simulations.sweep import CONFIDENCE, Savings
 

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from simulations.inputs import gather_inputs
 from simulations.overrides import Override, path_of
-from simulations.results import IN_TIME_S, Results, SideResult, finished_at_s, plain_results, results_of, savings_ratio
-from simulations.results import waits_s as job_waits_s
+from simulations.results import Results, SideResult, results_of, savings_ratio
+from simulations.results_json import plain_results
 from simulations.runs import Inputs, Side, run_both
 from simulations.savings_parts import savings_parts
 from simulations.scenario import Scenario
 from simulations.scenario_file import LoadedScenario, ReadScenario, plain_settings, read_scenario
 from simulations.scenario_tables import ScenarioError, Tables
+from simulations.side_items import IN_TIME_S, finished_at_s
+from simulations.side_times import waits_s as job_waits_s
 from simulations.summary import headline, mass
 from simulations.timeline import Timeline, timeline_of
 

@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scheduler.config import Settings, WorkerSettings
+from scheduler.config import Settings
 from scheduler.jobs import Job, JobKind
 from scheduler.ledger import EnergyUse, Subject
 from scheduler.quantities import format_instant
+from scheduler.worker_settings import WorkerSettings
 
 FLEX_CATEGORY = "flex"
 

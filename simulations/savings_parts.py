@@ -23,9 +23,11 @@ from simulations.accounts import J_PER_KWH, Accounts, Floats, Items, accounts_of
 from simulations.baselines import AT_ONCE, Conduct
 from simulations.callers import by_callers
 from simulations.launcher import Stretch
-from simulations.results import Booleans, Results, counted_items, flat_items, rounded
+from simulations.results import Results
+from simulations.results_json import rounded
 from simulations.runs import Inputs, Progress, Side, named_conduct, run_sides
 from simulations.scenario import ForecastKind, RegionSettings
+from simulations.side_items import Booleans, counted_items, flat_items
 from simulations.summary import Row, mass, percent
 
 

@@ -10,22 +10,21 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from intensity_feeds.trace_columns import COLUMNS
 from scheduler.budget_settings import BudgetSettings
-from scheduler.config import Duration, HoldSettings, Power
 from scheduler.gpu_speeds import parse_shares
 from scheduler.held_settings import Instant, MaintenanceSettings, ReservedSettings
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings, SiteSettings, unpriced
 from scheduler.planning.whole_fleet.rules.budgets import EVERYBODY
 from scheduler.power_profiles import parse_power_profile
+from scheduler.setting_values import STRICT, Duration, Power
+from scheduler.shaping_settings import HoldSettings
 from shaping.policy import Holding, ShapingPolicy
 from shaping.routing import Service
 from simulations.policies.rules import GATE_RATIO
-
-_STRICT = ConfigDict(extra="forbid")
 
 
 def _shares_text(value: str) -> str:
@@ -73,7 +72,7 @@ class ForecastKind(StrEnum):
     NONE = "none"  # nothing: a dead feed
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GridSettings:
     """[grid]: what each zone emits. Either a trace file or synthetic archetypes."""
 
@@ -89,7 +88,7 @@ class GridSettings:
     span_s: Annotated[Duration, Field(gt=0, description="Length of the synthetic grids.")] = 30 * 86400.0
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RegionSettings(SiteSettings):
     """[[region]]: a place that runs work."""
 
@@ -111,7 +110,7 @@ class RegionSettings(SiteSettings):
     ] = ()
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RequestSettings:
     """[[requests]]: inference traffic for one model, and the pool of workers that serves it."""
 
@@ -152,7 +151,7 @@ class RequestSettings:
     flex_margin_s: Annotated[Duration, Field(description="Time kept free before a flex deadline.")] = 600.0
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class JobSettings:
     """[[jobs]]: training and batch jobs."""
 
@@ -203,7 +202,7 @@ class JobSettings:
             raise ValueError("elastic goes not with power_profile: phases are of one number of GPUs")
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelChoiceSettings:
     """[[model_pool]]: request pools that leave the model of a request to the rule of the daemon, under the policy."""
 
@@ -247,7 +246,7 @@ class ModelChoiceSettings:
         return self.baseline or self.candidates[self.accuracy_ratios.index(best)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PolicySettings(HoldSettings):
     """[policy]: what is compared with running everything at once."""
 
@@ -266,7 +265,7 @@ class PolicySettings(HoldSettings):
         return self.held_by(self.shaping)
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class OutageSettings:
     """[[forecast.outage]]: a time in which the feed does not answer; the fallbacks are those of the daemon."""
 
@@ -278,7 +277,7 @@ class OutageSettings:
             raise ValueError("to lies not after from: write a later instant")
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ForecastSettings:
     """[forecast]: what the policy knows of the future."""
 
@@ -304,7 +303,7 @@ class ForecastSettings:
             raise ValueError("a dead feed has no outages: leave them out, or choose another kind")
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Scenario:
     """The whole file. `start` is the instant on the grid's calendar at which every trace begins."""
 

@@ -19,8 +19,9 @@ from shaping.consolidation import Demand
 from shaping.energy import Deployment, GpuState, idle_power_w, kv_capacity_tokens, step
 from shaping.first_token import reading_tokens_per_s
 from shaping.learning import LoadForecast
+from shaping.policy import Holding, ShapingPolicy
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Holding, Shaper, ShapingPolicy
+from shaping.shaper import Shaper
 from shaping.sharing import LatestStarts
 from simulations.followed import Followed
 from simulations.loop import Loop, Priority

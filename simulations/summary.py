@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from scheduler.quantities import format_duration
 from simulations.job_costs import JobCosts
-from simulations.results import FLEX, IDLE, Results, SideResult, Spread
+from simulations.results import Results, SideResult
+from simulations.side_items import FLEX, IDLE
+from simulations.side_times import Spread
 
 Row = tuple[str, ...]
 NOTHING = "\N{EN DASH}"

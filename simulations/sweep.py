@@ -14,8 +14,9 @@ from typing import Any
 
 from scheduler.quantities import QuantityError, format_duration, parse_duration_s
 from simulations.overrides import Override, parse_value, split_override
-from simulations.results import INTERACTIVE, Results
+from simulations.results import Results
 from simulations.scenario_tables import ScenarioError
+from simulations.side_items import INTERACTIVE
 
 Measure = float | int | None
 OPTION = "--param"

@@ -14,8 +14,9 @@ from intensity_feeds.series import Floats, IntensitySeries
 from scheduler.planning.plan import power_w_of
 from simulations.launcher import parts_of
 from simulations.power_trace import PowerTrace
-from simulations.results import FLEX, IDLE, INTERACTIVE, Results, classes
+from simulations.results import Results
 from simulations.runs import PoolRun, Side
+from simulations.side_items import FLEX, IDLE, INTERACTIVE, classes
 
 # The finest of these that cuts the run into at most MAX_STEPS is used.
 STEPS_S = tuple(minutes * 60.0 for minutes in (1, 5, 15, 30, 60, 120, 180, 360, 720, 1440, 10080))

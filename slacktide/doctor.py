@@ -13,7 +13,8 @@ import typer
 from slacktide.terminal import JSON_OPTION, UsageProblem, print_json
 
 if TYPE_CHECKING:
-    from scheduler.config import FeedSettings, Settings
+    from scheduler.config import Settings
+    from scheduler.region_settings import FeedSettings
 
 OWN_PACKAGES = ("scheduler", "shaping", "intensity_feeds", "simulations", "slacktide")
 NEEDED_FREE_BYTES = 2 * 1024**3
@@ -205,7 +206,7 @@ def _answering(feed: FeedSettings) -> Iterator[Diagnosis]:
     """Whether the service of a feed answers at all, and whether its clock agrees with ours. Sends no credentials."""
     import requests
 
-    from scheduler.config import FeedKind
+    from scheduler.region_settings import FeedKind
 
     subject = feed.kind.value
     if feed.kind is FeedKind.TRACE:
@@ -226,7 +227,7 @@ def _answering(feed: FeedSettings) -> Iterator[Diagnosis]:
 
 def _own_address(feed: FeedSettings) -> str:
     from intensity_feeds import electricity_maps, uk_carbon, watttime
-    from scheduler.config import FeedKind
+    from scheduler.region_settings import FeedKind
 
     services = {
         FeedKind.ELECTRICITY_MAPS: electricity_maps.HOST,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from slacktide.doctor import Diagnosis, Verdict
 
 if TYPE_CHECKING:
-    from scheduler.config import Settings, WorkerSettings
+    from scheduler.config import Settings
     from scheduler.gpu_report import Unmetered
+    from scheduler.worker_settings import WorkerSettings
 
 
 def meters(settings: Settings) -> Iterator[Diagnosis]:

@@ -14,11 +14,11 @@ from intensity_feeds.fallback import Ladder, Outcome, Question
 from intensity_feeds.feed import Answer, Feed, Rung
 from intensity_feeds.series import IntensitySeries, MixedSignalsError
 from intensity_feeds.trace import TraceError
-from scheduler.config import FeedKind, FeedSettings
 from scheduler.config_text import SettingsError, read_settings
 from scheduler.daemon.feeds import feed_of
 from scheduler.ledger import Account, EnergyUse, realised_then_expected, settle
 from scheduler.quantities import format_duration
+from scheduler.region_settings import FeedKind, FeedSettings
 from slacktide.intensity import ELECTRICITY_MAPS_TOKEN, WATTTIME_PASSWORD, WATTTIME_USER, FeedName
 from slacktide.terminal import UsageProblem, say
 

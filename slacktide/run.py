@@ -136,7 +136,7 @@ def _here(zone: str, gpus: int) -> Any:
 
 
 def _feeds(zone: str, trace: Path | None, feed: FeedName | None, base_url: str, config: Path | None) -> list[Any]:
-    from scheduler.config import FeedKind, FeedSettings
+    from scheduler.region_settings import FeedKind, FeedSettings
     from slacktide.lone_grid import feed_named, feeds_of_settings, usual_feeds
 
     if sum(one is not None for one in (trace, feed, config)) > 1:

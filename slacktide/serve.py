@@ -62,13 +62,14 @@ async def _serve(settings: object, text: str, config: Path, early: Sequence[int]
 
     from intensity_feeds.trace import TraceError
     from scheduler.config import Settings
-    from scheduler.daemon.app import Daemon, StateFolderInUseError
+    from scheduler.daemon.app import Daemon
     from scheduler.daemon.certificate import CertificateError
     from scheduler.daemon.env import Env
     from scheduler.daemon.garbage import look_seldom
     from scheduler.daemon.http import ExposedWithoutKeysError
     from scheduler.daemon.identity_tokens import NoIdentityLibraryError
     from scheduler.daemon.model_routing import ModelPoolError
+    from scheduler.daemon.state_folder import StateFolderInUseError
     from scheduler.daemon.tracing import NoTracingLibraryError
     from scheduler.daemon.worker_profiles import CalibrationFileError
     from scheduler.store.contract import StoreError

@@ -221,7 +221,7 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
 
 def _plain(found: _Found) -> dict[str, Any]:
     from simulations.comparison import plain_table
-    from simulations.results import plain_results
+    from simulations.results_json import plain_results
     from simulations.savings_parts import plain_parts
 
     plain = plain_results(found.results)

@@ -55,13 +55,8 @@ def submit(
 
     A key of the daemon is taken from the environment variable SLACKTIDE_KEY.
     """
-    from slacktide.daemon_client import DaemonClient
-    from slacktide.job_text import draft_lines, job_lines
-
     if bool(template) == (batch is not None):
         raise UsageProblem("name exactly one of --template and --batch", "slacktide submit --help shows both")
-    if (checkpoint or restore or min_run) and not interruptible:
-        raise UsageProblem("--checkpoint, --restore and --min-run are about pauses", "add --interruptible")
     said: dict[str, Any] = {
         "template": template,
         "arguments": _arguments(arg or ()),
@@ -80,20 +75,37 @@ def submit(
         "label": label,
     }
     body = {name: value for name, value in said.items() if value or value == 0}
-    if interruptible:
-        said_of_pauses = {"checkpoint": checkpoint, "restore": restore, "min_run": min_run}
-        body["interruptible"] = {name: text for name, text in said_of_pauses.items() if text}
+    body |= _pauses(interruptible=interruptible, checkpoint=checkpoint, restore=restore, min_run=min_run)
     if batch is not None:
         body |= {"kind": "inference_batch", "requests": _lines(batch)}
+    _show(_posted(url, body, idempotency_key, is_dry=dry_run), is_dry=dry_run, as_json=as_json)
+
+
+def _pauses(*, interruptible: bool, **said: str) -> dict[str, Any]:
+    """What the body says of pauses, nothing where there are none."""
+    durations = {name: text for name, text in said.items() if text}
+    if durations and not interruptible:
+        raise UsageProblem("--checkpoint, --restore and --min-run are about pauses", "add --interruptible")
+    return {"interruptible": durations} if interruptible else {}
+
+
+def _posted(url: str, body: dict[str, Any], idempotency_key: str, *, is_dry: bool) -> dict[str, Any]:
+    from slacktide.daemon_client import DaemonClient
+
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-    query = {"dry_run": "1"} if dry_run else {}
-    answer = DaemonClient(url).post("jobs", body, headers=headers, **query)
+    query = {"dry_run": "1"} if is_dry else {}
+    return DaemonClient(url).post("jobs", body, headers=headers, **query)
+
+
+def _show(answer: dict[str, Any], *, is_dry: bool, as_json: bool) -> None:
+    from slacktide.job_text import draft_lines, job_lines
+
     if as_json:
         print_json(answer)
         return
-    for line in draft_lines(answer) if dry_run else job_lines(answer):
+    for line in draft_lines(answer) if is_dry else job_lines(answer):
         print(line)
-    if not dry_run:
+    if not is_dry:
         say(f"slacktide show {answer['id']} tells how it goes")
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, text
 
 from scheduler.jobs import Job, JobKind
+from scheduler.store import migrating
 from scheduler.store.dialects import sqlite_url
 from scheduler.store.tables import METADATA
 
@@ -37,4 +42,19 @@ def emptied(url: str) -> None:
     with engine.begin() as connection:
         METADATA.drop_all(connection)
         connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    engine.dispose()
+
+
+@contextmanager
+def taken_back(url: str, revision: str) -> Iterator[Connection]:
+    """A closed database as an earlier schema has it; a store that opens it after that takes it up again."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrating.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+        assert migrating.revision(connection) == revision
+        yield connection
     engine.dispose()

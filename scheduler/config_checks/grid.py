@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from intensity_feeds.series import Signal
 from intensity_feeds.synthetic import ARCHETYPES
-from scheduler.config import FeedKind, FeedSettings, RegionSettings, Settings
+from scheduler.config import Settings
 from scheduler.config_checks.finding import Finding, nearest
 from scheduler.objective_settings import unpriced
+from scheduler.region_settings import FeedKind, FeedSettings, RegionSettings
 
 # What the grid emits on average, or what one more kilowatt-hour would add: neither stands in for the other.
 SIGNALS: dict[FeedKind, Signal] = {

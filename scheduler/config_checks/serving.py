@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from scheduler.addresses import is_base, is_loopback
 from scheduler.agent_settings import host_of, mistakes
-from scheduler.config import ModelPoolSettings, Settings, WorkerRole, WorkerSettings
+from scheduler.config import Settings
 from scheduler.config_checks.finding import Finding, nearest, repeated, unknown_region
 from scheduler.engine_settings import ENGINE_ORDERS, NEVER_SLEEP, PriorityOrder
 from scheduler.toml_positions import KeyPath
+from scheduler.worker_settings import ModelPoolSettings, WorkerRole, WorkerSettings
 
 
 def worker_findings(settings: Settings) -> Iterator[Finding]:

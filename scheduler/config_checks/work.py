@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
 
-from scheduler.config import FineTuningSettings, LaunchSettings, RegionSettings, Settings
+from scheduler.config import Settings
 from scheduler.config_checks.finding import Finding, nearest, repeated, unknown_region
 from scheduler.fine_tuning import OWN_PLACEHOLDERS
+from scheduler.launch_settings import FineTuningSettings, LaunchSettings
+from scheduler.region_settings import RegionSettings
 from scheduler.templates import placeholders
 from scheduler.toml_positions import KeyPath
 from scheduler.work_settings import most_power_w, shape_mistakes

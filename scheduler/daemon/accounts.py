@@ -14,7 +14,7 @@ from intensity_feeds.series import IntensitySeries
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.poller import Poller
-from scheduler.ledger import Account, EnergyUse, Settling, realised_then_expected, settle
+from scheduler.ledger import Account, EnergyUse, Settlement, realised_then_expected, settle
 from scheduler.savings_by import By, Heap, Sorting
 from scheduler.store.contract import DiskFullError, Reads, StoreBusyError
 from scheduler.store.uses_contract import UsesMark, UsesReach
@@ -92,9 +92,9 @@ class Accounts:
 
     async def settled(self, since_s: float, until_s: float, *, tenant: str | None = None) -> Account:
         """The account of uses that started in [since_s, until_s), of all tenants or of one."""
-        settling = Settling(await self._intensity_of(since_s, until_s, tenant))
-        await self._folded(settling.add, since_s, until_s, tenant)
-        return settling.account()
+        settlement = Settlement(await self._intensity_of(since_s, until_s, tenant))
+        await self._folded(settlement.add, since_s, until_s, tenant)
+        return settlement.account()
 
     async def priced(self, uses: Sequence[EnergyUse]) -> Account:
         """The account of these few uses."""

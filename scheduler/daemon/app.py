@@ -11,13 +11,10 @@ finished within the drain time, and runs go on under their supervisors until the
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable, Mapping
 
 from scheduler.budget_settings import budgets_of
 from scheduler.config import Settings
@@ -33,6 +30,7 @@ from scheduler.daemon.batches import Batches
 from scheduler.daemon.capacity import Capacity
 from scheduler.daemon.clean_hours import CleanHours
 from scheduler.daemon.cron import Cron
+from scheduler.daemon.database_polling import count_jobs, learn_keys
 from scheduler.daemon.devices import Devices
 from scheduler.daemon.env import Env
 from scheduler.daemon.feeds import Intensity, secret_variables
@@ -57,9 +55,10 @@ from scheduler.daemon.remote_meters import RemoteMeters
 from scheduler.daemon.resolving import Resolver
 from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Runs
+from scheduler.daemon.state_folder import StateFolder
 from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.tenants import TenantBudgets
-from scheduler.daemon.timers import Timers, Wanted
+from scheduler.daemon.timers import Timers, Wanted, whenever
 from scheduler.daemon.tracing import Tracing
 from scheduler.engine import Engine
 from scheduler.events import Tick
@@ -73,7 +72,7 @@ from scheduler.planning.planner import Planner
 from scheduler.planning.whole_fleet.objective import Sites
 from scheduler.quota_settings import limits_of
 from scheduler.regions_ahead import regions_ahead
-from scheduler.store.contract import StoreBrokenError, StoreBusyError, StoreError
+from scheduler.store.contract import StoreBrokenError, StoreError
 from scheduler.store.disk import DiskGuard
 from scheduler.store.sql import SqlReader, SqlStore, open_store
 from scheduler.store.writer import Writer
@@ -82,17 +81,7 @@ log = logging.getLogger(__name__)
 
 PLANNERS: Mapping[str, Callable[[], Planner]] = {"carbon_aware": FleetPlanner, "run_now": RunNowPlanner}
 
-_COUNT_S = 5.0
-_KEYS_S = 5.0  # real
 _FIRST_POLL_S = 15.0
-
-
-class StateFolderInUseError(Exception):
-    """Two daemons on one folder would start everything twice."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        super().__init__(f"{folder} belongs to a daemon that runs: stop it, or set server.state_dir")
 
 
 class Daemon:
@@ -101,12 +90,11 @@ class Daemon:
     def __init__(self, settings: Settings, env: Env, environment: Mapping[str, str]) -> None:
         """Raises NoTracingLibraryError."""
         self.settings, self.env, self._environment = settings, env, environment
-        self._folder = Path(settings.server.state_dir).expanduser()
+        self._folder = StateFolder(settings.server)
         self._stopping, self.wanted = asyncio.Event(), Wanted()
         self._fatal: StoreBrokenError | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
-        self._lock: IO[str] | None = None
         self.metrics = Metrics()
         self.tracing = Tracing(settings.tracing) if settings.tracing.endpoint else None
 
@@ -116,8 +104,8 @@ class Daemon:
         """Raises StateFolderInUseError, StoreError, TraceError, ModelPoolError, CalibrationFileError, OSError,
         NoIdentityLibraryError, CertificateError, and what the door refuses.
         """
-        self._prepare_folder()
-        store = await self.env.in_thread(open_store, self._database_url())
+        self._folder.take()
+        store = await self.env.in_thread(open_store, self._folder.database_url)
         self.prices = PriceFile(self.env, self.settings.price.trace, self.settings.region)
         self._compose(store, await self._intensity(), await self.prices.first())
         self.guard.keyring.learn(await self.env.in_thread(self.reads.keys))
@@ -152,7 +140,7 @@ class Daemon:
 
     async def reload(self, settings: Settings) -> None:
         """Take new settings up, all or none. Raises as reloading.py says."""
-        await reloading.take_up(self, settings, self._environment, self._folder)
+        await reloading.take_up(self, settings, self._environment, self._folder.path)
 
     def look_again(self) -> None:
         """Other feeds, other room or other launches: ask and plan now, not at the next timer."""
@@ -203,8 +191,7 @@ class Daemon:
             await self.env.in_thread(self.tracing.close)
         self.reads.close()
         self.journal.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._folder.leave()
         log.info("daemon has stopped", extra={"action": "daemon_stopped"})
 
     async def _run(self) -> None:
@@ -214,55 +201,76 @@ class Daemon:
             group.create_task(self.runs.renew_leases(), name="leases")
             group.create_task(self.accounts.run(), name="accounts")
             group.create_task(self.quotas.run(self.writer, self.reads), name="quotas")
-            group.create_task(self._learn_keys(), name="keys")
+            group.create_task(learn_keys(self.env, self.reads, self.guard.keyring), name="keys")
             group.create_task(self._recall_habits(), name="habits")
-            group.create_task(self._count_jobs(), name="counts")
+            group.create_task(count_jobs(self.env, self.reads, self.metrics), name="counts")
             group.create_task(self.telemetry.run(), name="telemetry")
             group.create_task(self.remote_meters.run(), name="agents")
             group.create_task(self.pool_budgets.run(), name="model pools")
             group.create_task(self.resolver.run(), name="names of workers")
             group.create_task(self.files.run(), name="files")
             group.create_task(self.batches.run(), name="batches")
-            group.create_task(_whenever(self.wanted.poll, self.poller.poll), name="poller")
-            group.create_task(_whenever(self.wanted.plan, self._replan), name="plans")
-            group.create_task(_whenever(self.wanted.budgets, self.budgets.refresh), name="budgets")
-            group.create_task(_whenever(self.wanted.prices, self._look_at_prices), name="prices")
-            group.create_task(_whenever(self.wanted.capacity, self.capacity.refresh), name="capacity")
-            group.create_task(_whenever(self.wanted.cron, self.cron.submit_due), name="cron")
+            group.create_task(whenever(self.wanted.poll, self.poller.poll), name="poller")
+            group.create_task(whenever(self.wanted.plan, self._replan), name="plans")
+            group.create_task(whenever(self.wanted.budgets, self.budgets.refresh), name="budgets")
+            group.create_task(whenever(self.wanted.prices, self._look_at_prices), name="prices")
+            group.create_task(whenever(self.wanted.capacity, self.capacity.refresh), name="capacity")
+            group.create_task(whenever(self.wanted.cron, self.cron.submit_due), name="cron")
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
     def _compose(self, store: SqlStore, intensity: Intensity, prices: Prices) -> None:
-        settings, env = self.settings, self.env
+        """Each part after those that it asks."""
+        sites = sites_of(self.settings.region, prices)
+        self._compose_database(store)
+        self._compose_engine(sites)
+        self._compose_grid(intensity)
+        self._compose_accounts(sites)
+        self._compose_runs()
+        self._compose_gateway()
+        self._compose_meters()
+        self._compose_batches()
+        self._compose_jobs()
+        self.timers = Timers(self.env, self.wanted, self.settings)
+
+    def _compose_database(self, store: SqlStore) -> None:
+        self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder.path))
+        self.reads = SqlReader(self._folder.database_url)
+        self.past = PastWork(self.settings.planning.duration_quantile_ratio)
+
+    def _compose_engine(self, sites: Sites) -> None:
+        """Regions with what is held in them, the engine on them, and what carries its decisions on."""
+        settings, now_s = self.settings, self.env.now_s()
         interactive = InteractiveHours(settings.region, settings.worker, settings.planning.interactive_quantile_ratio)
-        regions = regions_ahead(settings.region, env.now_s(), interactive.holds(env.now_s()))
-        sites = sites_of(settings.region, prices)
-        planner = self._planner(sites)
-        self.journal = JournalFile(self._folder / "journal", regions, settings.planning.policy)
-        self.writer = Writer(store, on_fatal=self._on_fatal, disk=DiskGuard(self._folder))
-        self.reads = SqlReader(self._database_url())
-        self.past = PastWork(settings.planning.duration_quantile_ratio)
+        regions = regions_ahead(settings.region, now_s, interactive.holds(now_s))
+        self.journal = JournalFile(self._folder.journal, regions, settings.planning.policy)
         self.job_spans = None if self.tracing is None else JobSpans(self.tracing)
-        self.runner = Runner(
-            env,
-            Engine(regions=regions, planner=planner),
-            self.journal,
-            None if self.job_spans is None else self.job_spans.told,
-        )
-        self.capacity = Capacity(env, settings.region, self.runner, self.reads, interactive)
+        told = None if self.job_spans is None else self.job_spans.told
+        engine = Engine(regions=regions, planner=self._planner(sites))
+        self.runner = Runner(self.env, engine, self.journal, told)
+        self.capacity = Capacity(self.env, settings.region, self.runner, self.reads, interactive)
         if interactive.is_learning:
             self.wanted.capacity.set()  # what is known already is read beside the first requests
-        zones = sorted({region.zone for region in settings.region})
-        self.poller = Poller(env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
-        self.clean_hours = CleanHours(settings, self.poller)
+
+    def _compose_grid(self, intensity: Intensity) -> None:
+        zones = sorted({region.zone for region in self.settings.region})
+        self.poller = Poller(self.env, intensity, zones, self.runner, self.metrics, self._on_forecast_changed)
+        self.clean_hours = CleanHours(self.settings, self.poller)
+
+    def _compose_accounts(self, sites: Sites) -> None:
+        """What is used, what tenants may use, and the planner that keeps to it."""
+        settings, env = self.settings, self.env
         budgets = budgets_of(settings.budget)
         self.budgets = TenantBudgets(env, budgets, sites, self.runner, self.poller, self.metrics)
         self.quotas = QuotaBook(env, limits_of(settings.tenant), self.budgets)
-        self.runner.engine.planner = self.budgets.kept_by(planner)
+        self.runner.engine.planner = self.budgets.kept_by(self.runner.engine.planner)
         self.accounts = Accounts(env, self.writer, self.reads, self.poller, self.metrics, self._count_use)
-        self.launcher = LocalLauncher(self._folder / "runs", env, secret_variables(settings))
-        self.cookbook = Cookbook(settings, self.reads, self._folder / "batches")
-        self.cookbook.key = own_key(self._folder, env)
+
+    def _compose_runs(self) -> None:
+        settings, env = self.settings, self.env
+        self.launcher = LocalLauncher(self._folder.runs, env, secret_variables(settings))
+        self.cookbook = Cookbook(settings, self.reads, self._folder.batches)
+        self.cookbook.key = own_key(self._folder.path, env)
         self.guard = guard_of_daemon(settings, env, self.cookbook.key)
         self.runs = Runs(
             env=env,
@@ -276,10 +284,12 @@ class Daemon:
             devices=Devices({region.name: region.devices for region in settings.region}),
             on_success=self.past.count,
         )
-        self.pool_budgets = PoolBudgets(self._folder / "model_pools.json", env)
+
+    def _compose_gateway(self) -> None:
+        self.pool_budgets = PoolBudgets(self._folder.model_pools, self.env)
         self.gateway = Gateway(
-            env=env,
-            settings=settings,
+            env=self.env,
+            settings=self.settings,
             clean_hours=self.clean_hours,
             sink=self.accounts,
             metrics=self.metrics,
@@ -288,57 +298,23 @@ class Daemon:
             quotas=self.quotas,
             pool_budgets=self.pool_budgets,
         )
-        self.resolver = Resolver(env, lambda: self.settings, self.gateway.take_up)
-        meter_logs = self._folder / "telemetry"
-        self.telemetry = Telemetry(env, settings.telemetry, meter_logs, self.gateway.workers, metrics=self.metrics)
+        self.resolver = Resolver(self.env, lambda: self.settings, self.gateway.take_up)
+
+    def _compose_meters(self) -> None:
+        settings, workers, logs = self.settings, self.gateway.workers, self._folder.meter_logs
+        self.telemetry = Telemetry(self.env, settings.telemetry, logs, workers, metrics=self.metrics)
         self.remote_meters = RemoteMeters(
-            env,
+            self.env,
             agents=settings.agent,
             settings=settings.telemetry,
-            folder=meter_logs,
-            workers=self.gateway.workers,
+            folder=logs,
+            workers=workers,
             environment=self._environment,
             metrics=self.metrics,
         )
-        self._compose_batches()
-        self.cron = Cron(env, settings.launch, self.writer, self.runner, self.past)
-        self.desk = JobDesk(
-            env=env,
-            writer=self.writer,
-            reads=self.reads,
-            runner=self.runner,
-            past=self.past,
-            budgets=self.budgets,
-            quotas=self.quotas,
-        )
-        self.api = jobs_api.JobsApi(
-            env=env,
-            settings=settings,
-            desk=self.desk,
-            reads=self.reads,
-            runner=self.runner,
-            poller=self.poller,
-            estimate=BatchEstimates(settings),
-            outputs=self.cookbook.output_of,
-            logs=self.launcher.log_path,
-        )
-        self.fine_tuning = fine_tuning_api.FineTuningApi(
-            env=env,
-            settings=settings,
-            reads=self.reads,
-            desk=self.desk,
-            files=self.files,
-            uploads=self.files.folder,
-            folder=self._folder / "fine_tunes",
-            placement_of=lambda job_id: self.runner.engine.placement(job_id),
-        )
-        self.timers = Timers(env, self.wanted, settings)
-
-    def _planner(self, sites: Sites) -> Planner:
-        return weighed(PLANNERS[self.settings.planning.policy](), self.settings.objective.weights, sites)
 
     def _compose_batches(self) -> None:
-        folder = FileFolder(self._folder / "files")
+        folder = FileFolder(self._folder.files)
         self.files = files_api.FilesApi(
             env=self.env,
             writer=self.writer,
@@ -355,7 +331,7 @@ class Daemon:
             reads=self.reads,
             path=self.gateway.batch_path(),
             files=folder,
-            folder=self._folder / "batches",
+            folder=self._folder.batches,
             clean_hours=self.clean_hours.batch_release_at_s,
         )
         self.batches_api = batches_api.BatchesApi(
@@ -365,6 +341,48 @@ class Daemon:
             files=self.files,
             batches=self.batches,
             quotas=self.quotas,
+        )
+
+    def _compose_jobs(self) -> None:
+        """Whatever hands jobs in: the clock, and the APIs."""
+        self.cron = Cron(self.env, self.settings.launch, self.writer, self.runner, self.past)
+        self.desk = JobDesk(
+            env=self.env,
+            writer=self.writer,
+            reads=self.reads,
+            runner=self.runner,
+            past=self.past,
+            budgets=self.budgets,
+            quotas=self.quotas,
+        )
+        self.api = jobs_api.JobsApi(
+            env=self.env,
+            settings=self.settings,
+            desk=self.desk,
+            reads=self.reads,
+            runner=self.runner,
+            poller=self.poller,
+            estimate=BatchEstimates(self.settings),
+            outputs=self.cookbook.output_of,
+            logs=self.launcher.log_path,
+        )
+        self.fine_tuning = fine_tuning_api.FineTuningApi(
+            env=self.env,
+            settings=self.settings,
+            reads=self.reads,
+            desk=self.desk,
+            files=self.files,
+            uploads=self.files.folder,
+            folder=self._folder.fine_tunes,
+            placement_of=lambda job_id: self.runner.engine.placement(job_id),
+        )
+
+    def _planner(self, sites: Sites) -> Planner:
+        return weighed(PLANNERS[self.settings.planning.policy](), self.settings.objective.weights, sites)
+
+    async def _intensity(self) -> Intensity:
+        return await self.env.in_thread(
+            Intensity.of, self.settings, self._environment, self._folder.path / "intensity", self.env, self.metrics
         )
 
     # -- what the parts ask of each other -----------------------------------------------------------------------------
@@ -418,15 +436,6 @@ class Daemon:
     async def _replan(self) -> None:
         self.runner.post(Tick(at_s=self.env.now_s(), replan=True))
 
-    async def _learn_keys(self) -> None:
-        """Keys that another daemon on this database has made or ended."""
-        while True:
-            await self.env.sleep_s(_KEYS_S * self.env.speed)
-            try:
-                self.guard.keyring.learn(await self.env.in_thread(self.reads.keys))
-            except StoreBusyError as error:
-                log.warning("keys not read", extra={"action": "keys_unread", "why": str(error)})
-
     async def _recall_habits(self) -> None:
         """Workers are woken ahead of what comes every day, also on the day after a restart."""
         if not self.settings.consolidation.enabled:
@@ -435,43 +444,3 @@ class Daemon:
             self.gateway.recall(await self.env.in_thread(habits_of, self.reads, self.env.now_s()))
         except StoreError as error:
             log.warning("past requests not read", extra={"action": "habits_not_read", "why": str(error)})
-
-    async def _count_jobs(self) -> None:
-        while True:
-            try:
-                for state, count in (await self.env.in_thread(self.reads.count_by_state)).items():
-                    self.metrics.jobs(state, count)
-            except StoreBusyError as error:  # a number that is old for some seconds
-                log.warning("jobs not counted", extra={"action": "count_failed", "why": str(error)})
-            await self.env.sleep_s(_COUNT_S * self.env.speed)
-
-    # -- folder -------------------------------------------------------------------------------------------------------
-
-    def _prepare_folder(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = (self._folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StateFolderInUseError(self._folder) from None
-
-    async def _intensity(self) -> Intensity:
-        return await self.env.in_thread(
-            Intensity.of, self.settings, self._environment, self._folder / "intensity", self.env, self.metrics
-        )
-
-    def _database_url(self) -> str:
-        return self.settings.server.database_url or f"sqlite:///{self._folder / 'queue.db'}"
-
-
-async def _whenever(wanted: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
-    """Do the work each time it is wanted, until cancelled; what fails is logged and done again the next time."""
-    while True:
-        await wanted.wait()
-        wanted.clear()
-        try:
-            await work()
-        except StoreBrokenError:
-            raise
-        except Exception:
-            log.exception("timed work failed", extra={"action": "timed_work_failed"})

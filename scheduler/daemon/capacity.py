@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.interactive import InteractiveHours
 from scheduler.daemon.runner import Runner
 from scheduler.events import CapacityChanged
 from scheduler.planning.plan import Region
+from scheduler.region_settings import RegionSettings
 from scheduler.regions_ahead import regions_ahead
 from scheduler.store.contract import Reads
+from scheduler.worker_settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from scheduler.config import LaunchSettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.past_runs import PastWork
 from scheduler.daemon.runner import Runner
 from scheduler.events import JobSubmitted
+from scheduler.launch_settings import LaunchSettings
 from scheduler.periods import Period, due_periods, job_of
 from scheduler.store.contract import DiskFullError, Store, StoreBusyError
 from scheduler.store.writer import Writing

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from intensity_feeds.series import IntensitySeries
-from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.ledger import EnergyBasis, EnergyUse, Subject, emissions_gco2e
+from scheduler.region_settings import RegionSettings
+from scheduler.worker_settings import WorkerSettings
 from shaping import energy, first_token
 from shaping.deployment import ErrorClass
 from shaping.request import Request

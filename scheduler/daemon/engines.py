@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from scheduler.config import WorkerSettings
 from scheduler.engine_settings import EngineKind
+from scheduler.worker_settings import WorkerSettings
 from shaping.consolidation import Action
 
 # Ranks of one tensor- or pipeline-parallel group each tell of the same requests.

@@ -19,9 +19,10 @@ from intensity_feeds.uk_carbon import HOST as UK_CARBON_HOST
 from intensity_feeds.uk_carbon import UKCarbon
 from intensity_feeds.watttime import HOST as WATTTIME_HOST
 from intensity_feeds.watttime import WattTime
-from scheduler.config import FeedKind, FeedSettings, Settings
+from scheduler.config import Settings
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
+from scheduler.region_settings import FeedKind, FeedSettings
 
 # What has just come is what a forecast is corrected by; one call in twelve asks for it.
 _HISTORY_EVERY_S = 3600.0

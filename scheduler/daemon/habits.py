@@ -5,6 +5,7 @@ What is made of it is usual_load.py's. A busy ledger has millions of rows a week
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from scheduler.store.contract import Reads
@@ -13,7 +14,7 @@ from shaping.usual_load import UsualRate
 
 DAYS = 14
 _DAY_S = 86_400.0
-# The service time of late is of the last so many answers, as in the running daemon.
+# The service time of late is of so many requests, the last to start; a running daemon weighs its last answers.
 _ANSWERS = 16
 
 
@@ -22,7 +23,7 @@ class Habits:
     """Of one model: when its requests come, and how long the last ones took."""
 
     usual: UsualRate = field(default_factory=UsualRate)
-    took_s: list[float] = field(default_factory=list)
+    took_s: deque[float] = field(default_factory=lambda: deque(maxlen=_ANSWERS))
 
     @property
     def service_s(self) -> float | None:
@@ -40,7 +41,7 @@ def habits_of(reads: Reads, now_s: float) -> dict[str, Habits]:
         for started_at_s, ended_at_s, model in sorted((row[2], row[3], row[1]) for row in rows):
             habits = found.setdefault(model, Habits())
             habits.usual.arrived(started_at_s)
-            habits.took_s = [*habits.took_s[1 - _ANSWERS :], ended_at_s - started_at_s]
+            habits.took_s.append(ended_at_s - started_at_s)
         from_s = to_s
     for habits in found.values():
         habits.usual.passed(now_s)

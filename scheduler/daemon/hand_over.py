@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from scheduler.config import HandOverSettings, WorkerRole
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.daemon.workers import Worker, choose
+from scheduler.shaping_settings import HandOverSettings
+from scheduler.worker_settings import WorkerRole
 from shaping.energy import ProfileError
 from shaping.phases import GpuDevice, Link, Prompt, place_before
 from shaping.request import Request

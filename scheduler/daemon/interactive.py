@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scheduler.config import RegionSettings, WorkerSettings
 from scheduler.interactive_hours import (
     HOUR_S,
     MOST_WEEKS,
@@ -20,8 +19,10 @@ from scheduler.interactive_hours import (
     learned_week,
 )
 from scheduler.planning.plan import Hold
+from scheduler.region_settings import RegionSettings
 from scheduler.regions_ahead import HELD_AHEAD_S
 from scheduler.store.contract import Reads
+from scheduler.worker_settings import WorkerSettings
 from shaping.request import LatencyClass
 
 _READ_HOURS = 24

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Never
 
-from scheduler.config import ConsolidationSettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.sleep_orders import Sleeper, take_up
 from scheduler.daemon.sleep_patience import patience_of
 from scheduler.daemon.upstream import Upstream
+from scheduler.shaping_settings import ConsolidationSettings
 from shaping.consolidation import Action, ConsolidationPolicy, Consolidator, Order, Phase
 
 # Real seconds between two looks when nothing calls for one sooner: what a drained worker idles on at most.

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intensity_feeds.series import IntensitySeries, SeriesError
-from scheduler.config import ModelPoolSettings, RegionSettings, WorkerRole, WorkerSettings
 from scheduler.daemon.api_errors import invalid, unknown_model
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
@@ -21,6 +20,8 @@ from scheduler.daemon.pool_budgets import PoolBudgets
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.query_text import query_text, with_model
 from scheduler.daemon.worker_profiles import worker_deployment
+from scheduler.region_settings import RegionSettings
+from scheduler.worker_settings import ModelPoolSettings, WorkerRole, WorkerSettings
 from shaping.deployment import Deployment, ProfileError
 from shaping.request_energy import request_energy_j
 from shaping.router_model import RouterModel, RouterModelError, from_document

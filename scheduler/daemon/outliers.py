@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
 
-from scheduler.config import WorkerSettings
 from scheduler.outlier_settings import OutlierSettings
+from scheduler.worker_settings import WorkerSettings
 
 # Of what is remembered; a minute ago counts for a third.
 _MEMORY_S = 60.0

@@ -14,8 +14,8 @@ from typing import Never
 
 import msgspec
 
-from scheduler.config import ModelPoolSettings
 from scheduler.daemon.env import Env
+from scheduler.worker_settings import ModelPoolSettings
 from shaping.shadow_price import PacedBudget
 
 log = logging.getLogger(__name__)

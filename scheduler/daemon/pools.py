@@ -20,9 +20,10 @@ from scheduler.daemon.openai_api import Endpoint, prompt_prefix
 from scheduler.daemon.workers import Worker, capacity_of
 from shaping.consolidation import Demand
 from shaping.learning import LoadForecast
+from shaping.policy import Group, ReleaseReason, ShapingPolicy
 from shaping.prefixes import Prefix
 from shaping.request import LatencyClass, Request
-from shaping.shaper import Group, ReleaseReason, Shaper, ShapingPolicy
+from shaping.shaper import Shaper
 from shaping.sharing import LatestStarts, SharingPolicy
 
 # The wall clock may be set while we sleep, so look at it again after this long (real time).

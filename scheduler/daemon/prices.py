@@ -12,9 +12,9 @@ from pathlib import Path
 from intensity_feeds.price_trace import read_prices
 from intensity_feeds.prices import PriceSeries
 from intensity_feeds.trace_rows import TraceError
-from scheduler.config import RegionSettings
 from scheduler.daemon.env import Env
 from scheduler.objective_settings import price_zones
+from scheduler.region_settings import RegionSettings
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from scheduler.config import LaunchSettings, Settings, TemplateSettings
+from scheduler.config import Settings
 from scheduler.daemon.api_errors import ApiError
 from scheduler.daemon.openai_api import Call, Endpoint, read_call
 from scheduler.daemon.runs import Recipe
 from scheduler.daemon.worker_profiles import worker_deployment
 from scheduler.jobs import InvalidJobError, Job, JobKind
+from scheduler.launch_settings import LaunchSettings, TemplateSettings
 from scheduler.periods import template_of
 from scheduler.store.contract import Reads
 from scheduler.submission import Need

@@ -12,8 +12,9 @@ from typing import Never
 
 from yarl import URL
 
-from scheduler.config import Settings, WorkerSettings
+from scheduler.config import Settings
 from scheduler.daemon.env import Env
+from scheduler.worker_settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 

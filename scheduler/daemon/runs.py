@@ -9,17 +9,25 @@ carried out one after another. Decides nothing: what a loss or a pause leads to 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from scheduler.daemon.chains import Chains
 from scheduler.daemon.descriptions import restored
 from scheduler.daemon.devices import Devices, TooFewDevicesError
 from scheduler.daemon.env import Env
+from scheduler.daemon.run_endings import (
+    HeldRun,
+    held_by,
+    lasted_to_success_s,
+    uses_of,
+    write_end,
+    write_loss,
+    write_start,
+)
 from scheduler.daemon.runner import Runner
 from scheduler.events import (
     Command,
@@ -31,14 +39,12 @@ from scheduler.events import (
     ReportLate,
     RunFinished,
     RunLost,
-    RunPaused,
     RunStarted,
     StartRun,
     StopRun,
 )
 from scheduler.first_plans import FirstPlan, first_plan
-from scheduler.job_energy import piece_uses
-from scheduler.jobs import InvalidJobError, Job, JobKind, JobState, counts_as_loss, done_after_pause_s
+from scheduler.jobs import InvalidJobError, Job, JobState
 from scheduler.launchers.contract import (
     AlreadyStartedError,
     Ending,
@@ -52,15 +58,11 @@ from scheduler.launchers.contract import (
 )
 from scheduler.ledger import EnergyUse
 from scheduler.planning.durations import own_count_s
-from scheduler.planning.gpu_counts import speed_at
-from scheduler.planning.plan import Region, Segment
 from scheduler.store.contract import Claim, DiskFullError, JobRecord, Store, StoreBusyError
 from scheduler.store.writer import Writing
 
 log = logging.getLogger(__name__)
 
-# Starting a process takes some 50 ms; a store that is busy or full for longer will be so for long.
-CLOSE_WITHIN_S = 5.0
 T = TypeVar("T")
 
 _RETRY_S = 1.0
@@ -80,19 +82,6 @@ class Recipes(Protocol):
     def __call__(self, job: Job) -> Recipe:
         """Raises InvalidJobError where the settings have changed since the submission."""
         ...
-
-
-@dataclass(slots=True, kw_only=True)
-class _Held:
-    """A run of this daemon."""
-
-    job: Job
-    attempt: int
-    token: int
-    region: str
-    done_s: float
-    gpus: int | None = None  # what an elastic job was given
-    started_at_s: float | None = None
 
 
 class Runs:
@@ -120,8 +109,12 @@ class Runs:
         self._recipes, self._on_use, self._holder = recipes, on_use, holder
         self._on_success = on_success
         self._lease_s = lease_s * env.speed  # a lease guards against a dead process: real seconds
-        self._held: dict[str, _Held] = {}
-        self._chains: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, HeldRun] = {}
+        self._chains = Chains()
+
+    async def close(self) -> None:
+        """Finish the commands under way, so that their claims are told; what is stuck is found by the next life."""
+        await self._chains.close()
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -133,32 +126,13 @@ class Runs:
                 # Now, because by the time of the claim it may be planned anew.
                 placement = self._runner.engine.placement(command.job_id)
                 plan = first_plan(job, placement, command.done_s, self._env.now_s())
-                self._chain(command.job_id, self._start(command, job, plan))
+                self._chains.add(command.job_id, self._start(command, job, plan))
             case PauseRun():
-                self._chain(command.job_id, self._pause(command.job_id, command.attempt))
+                self._chains.add(command.job_id, self._pause(command.job_id, command.attempt))
             case StopRun():
-                self._chain(command.job_id, self._stop(command.job_id, command.attempt))
+                self._chains.add(command.job_id, self._stop(command.job_id, command.attempt))
             case RecordPlacement() | RecordState() | ReportLate():
                 pass  # the engine's own memory answers for them; the store was told before the event
-
-    def _chain(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
-        before = self._chains.get(job_id)
-        task = asyncio.create_task(_after(before, work), name=f"run {job_id}")
-        self._chains[job_id] = task
-        task.add_done_callback(lambda done: self._unchain(job_id, done))
-
-    def _unchain(self, job_id: str, done: asyncio.Task[None]) -> None:
-        if self._chains.get(job_id) is done:
-            del self._chains[job_id]
-        if not done.cancelled() and (error := done.exception()) is not None:
-            log.error("command failed", exc_info=error, extra={"action": "command_failed", "job": job_id})
-
-    async def close(self) -> None:
-        """Finish the commands under way, so that their claims are told; what is stuck is found by the next life."""
-        if self._chains:
-            _, stuck = await asyncio.wait(self._chains.values(), timeout=CLOSE_WITHIN_S)
-            for task in stuck:
-                task.cancel()
 
     async def _start(self, command: StartRun, job: Job, plan: FirstPlan | None) -> None:
         now_s, where = self._env.now_s(), command.region
@@ -261,14 +235,14 @@ class Runs:
             _log_end(held.job, ended)
         await self._forget(ended.run_id)
 
-    async def _told(self, held: _Held, ended: RunEnded) -> Event:
+    async def _told(self, held: HeldRun, ended: RunEnded) -> Event:
         """The end of a run and what it used, durable together: a crash leaves both or neither."""
-        uses, now_s = self._uses(held, ended), self._env.now_s()
+        uses, now_s = uses_of(held, ended, self._runner.engine.regions), self._env.now_s()
 
         def tell(store: Store) -> Event:
             if uses:
                 store.record_uses(uses)
-            return _written(store, held, ended, now_s)
+            return write_end(store, held, ended, now_s)
 
         event = await self._durably(tell)
         for use in uses:
@@ -276,11 +250,9 @@ class Runs:
         self._count_success(held, ended)
         return event
 
-    def _count_success(self, held: _Held, ended: RunEnded) -> None:
-        has_succeeded = ended.ending is Ending.EXITED and ended.has_succeeded
-        if self._on_success is None or not has_succeeded or held.started_at_s is None or ended.ended_at_s is None:
+    def _count_success(self, held: HeldRun, ended: RunEnded) -> None:
+        if self._on_success is None or (lasted_s := lasted_to_success_s(held, ended)) is None:
             return
-        lasted_s = ended.ended_at_s - held.started_at_s
         self._on_success(held.job, held.done_s, own_count_s(held.job, held.gpus, held.done_s, lasted_s))
 
     async def _forget(self, run_id: str) -> None:
@@ -288,25 +260,6 @@ class Runs:
             await self._launcher.settle(run_id)
         except OSError as error:  # it is told again after a restart, and known then to be over
             log.warning("run not settled", extra={"action": "settle_failed", "run": run_id, "why": str(error)})
-
-    def _uses(self, held: _Held, ended: RunEnded) -> list[EnergyUse]:
-        if held.started_at_s is None or ended.ended_at_s is None or ended.ended_at_s <= held.started_at_s:
-            return []  # nobody saw how long it ran: not booked, and not booked as zero
-        if held.job.kind is JobKind.INFERENCE_BATCH:
-            return []  # its requests are booked one by one at the gateway
-        regions = {region.name: region for region in self._runner.engine.regions}
-        if (region := regions.get(held.region)) is None:
-            log.warning("use not booked", extra={"action": "use_unknown_region", "job": held.job.id})
-            return []  # the region was taken out of the settings, and its grid with it
-        home = _home(held.job, regions) or region
-        piece = Segment(
-            start_at_s=held.started_at_s,
-            end_at_s=ended.ended_at_s,
-            region=region.name,
-            gpus=held.gpus,
-        )
-        uses = piece_uses(held.job, held.done_s, home, region, piece)
-        return [use for use in uses if math.isfinite(use.energy_kwh)]
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -330,7 +283,7 @@ class Runs:
         held = self._held.get(job_id)
         if held is not None:
             log.warning("lease lost", extra={"action": "lease_lost", "job": job_id})
-            self._chain(job_id, self._stop(job_id, held.attempt))
+            self._chains.add(job_id, self._stop(job_id, held.attempt))
 
     # -- recovery -----------------------------------------------------------------------------------------------------
 
@@ -358,7 +311,7 @@ class Runs:
         job, standing, now_s = record.job, record.standing, self._env.now_s()
         run_id = run_id_of(job.id, standing.attempt)
         if run_id not in alive and run_id not in ended:
-            return await self._durably(lambda store: _lost(store, record, now_s))
+            return await self._durably(lambda store: write_loss(store, record, now_s))
         claim = await self._durably(
             lambda store: store.take_over(
                 job.id, standing.token, holder=self._holder, now_s=now_s, lease_s=self._lease_s
@@ -368,11 +321,11 @@ class Runs:
             return record
         if (end := ended.get(run_id)) is not None:
             started_at_s = end.started_at_s if standing.started_at_s is None else standing.started_at_s
-            await self._told(_held_by(job, claim, standing.region or "", standing.gpus, started_at_s), end)
+            await self._told(held_by(job, claim, standing.region or "", standing.gpus, started_at_s), end)
             return await self._durably(lambda store: store.job(job.id))
         if standing.state is JobState.STARTING:  # the daemon died before it could say so
             started_at_s = alive[run_id].started_at_s
-            record = await self._durably(lambda store: _started(store, claim, started_at_s))
+            record = await self._durably(lambda store: write_start(store, claim, started_at_s))
         self._hold(job, claim, standing.region or "", standing.gpus, record.standing.started_at_s)
         return record
 
@@ -384,7 +337,7 @@ class Runs:
                 await self._asked(self._launcher.stop, run.run_id)
 
     def _hold(self, job: Job, claim: Claim, region: str, gpus: int | None, started_at_s: float | None = None) -> None:
-        self._held[job.id] = _held_by(job, claim, region, gpus, started_at_s)
+        self._held[job.id] = held_by(job, claim, region, gpus, started_at_s)
 
     async def _durably(self, change: Callable[[Store], T]) -> T:
         """Write what has happened already: however long the store is busy or full, it has to be told."""
@@ -399,49 +352,6 @@ class Runs:
         self._runner.post(event)
 
 
-async def _after(before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
-    if before is not None:
-        await asyncio.wait((before,))
-    await work
-
-
-def _held_by(job: Job, claim: Claim, region: str, gpus: int | None, started_at_s: float | None) -> _Held:
-    return _Held(
-        job=job,
-        attempt=claim.attempt,
-        token=claim.token,
-        region=region,
-        done_s=claim.done_s,
-        gpus=gpus,
-        started_at_s=started_at_s,
-    )
-
-
-def _home(job: Job, regions: Mapping[str, Region]) -> Region | None:
-    """Where it would have run at once: its first region that is still there."""
-    return next((regions[name] for name in job.regions or regions if name in regions), None)
-
-
-def _written(store: Store, held: _Held, ended: RunEnded, now_s: float) -> Event:
-    """The end of a run made durable, and the event that tells the engine."""
-    job_id, attempt, token = held.job.id, held.attempt, held.token
-    match ended.ending:
-        case Ending.EXITED:
-            outcome = Outcome.SUCCEEDED if ended.has_succeeded else Outcome.FAILED
-            result = {"exit_code": ended.exit_code, "run": ended.run_id}
-            reason = "" if ended.has_succeeded else ended.problem or f"exit code {ended.exit_code}"
-            store.finish(job_id, token, outcome=outcome, now_s=now_s, result=result, reason=reason)
-            return RunFinished(at_s=now_s, job_id=job_id, attempt=attempt, outcome=outcome)
-        case Ending.PAUSED:
-            ran_s = 0.0 if held.started_at_s is None else (ended.ended_at_s or now_s) - held.started_at_s
-            done_s = done_after_pause_s(held.job, held.done_s, ran_s, speed_at(held.job, held.gpus))
-            store.pause(job_id, token, done_s=done_s, now_s=now_s)
-            return RunPaused(at_s=now_s, job_id=job_id, attempt=attempt, done_s=done_s)
-        case Ending.STOPPED | Ending.LOST:
-            store.lose(job_id, token, now_s=now_s, reason=ended.problem or "its run was lost")
-            return RunLost(at_s=now_s, job_id=job_id, attempt=attempt)
-
-
 def _log_end(job: Job, ended: RunEnded) -> None:
     """One line for each end of a run; one that costs somebody work is a warning."""
     costs_work = ended.ending is Ending.LOST or (ended.ending is Ending.EXITED and not ended.has_succeeded)
@@ -451,17 +361,3 @@ def _log_end(job: Job, ended: RunEnded) -> None:
     if ended.problem:
         fields["why"] = ended.problem
     log.log(logging.WARNING if costs_work else logging.INFO, "run has ended", extra={"action": "run_end", **fields})
-
-
-def _started(store: Store, claim: Claim, started_at_s: float) -> JobRecord:
-    store.started(claim.job_id, claim.token, now_s=started_at_s)
-    return store.job(claim.job_id)
-
-
-def _lost(store: Store, record: JobRecord, now_s: float) -> JobRecord:
-    """Nobody was told to start it, or the launcher's files are gone."""
-    job_id, held = record.job.id, record.standing
-    is_counted = counts_as_loss(held.attempt, was_seen=held.started_at_s is not None)
-    reason = "its run was gone when the daemon came back"
-    store.lose(job_id, held.token, now_s=now_s, reason=reason, is_counted=is_counted)
-    return store.job(record.job.id)

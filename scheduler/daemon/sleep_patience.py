@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scheduler.config import ConsolidationSettings, WorkerSettings
+from scheduler.shaping_settings import ConsolidationSettings
+from scheduler.worker_settings import WorkerSettings
 from shaping.consolidation import break_even_s
 from shaping.profiles import gpu_profile
 

@@ -7,7 +7,8 @@ interval stays is left alone, so that settings that are read again and again put
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
 
@@ -19,6 +20,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 from scheduler.config import Settings
 from scheduler.daemon.capacity import REFRESH_S
 from scheduler.daemon.env import Env
+from scheduler.store.contract import StoreBrokenError
+
+log = logging.getLogger(__name__)
 
 # Ticks that a timer missed are found by this look, whatever happened to the timer.
 _CRON_LOOK_S = 60.0
@@ -101,3 +105,16 @@ class Timers:
 
 async def _wake(wanted: asyncio.Event) -> None:
     wanted.set()
+
+
+async def whenever(wanted: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work each time it is wanted, until cancelled; what fails is logged and done again the next time."""
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        try:
+            await work()
+        except StoreBrokenError:
+            raise
+        except Exception:
+            log.exception("timed work failed", extra={"action": "timed_work_failed"})

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Never
 
-from scheduler.config import ConsolidationSettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.pools import ModelPool
 from scheduler.daemon.sleep_orders import Sleeper, take_up
 from scheduler.daemon.sleep_patience import USUAL_PATIENCE_S
 from scheduler.daemon.upstream import Upstream
+from scheduler.shaping_settings import ConsolidationSettings
 from shaping.consolidation import Action, Demand, Order, Phase
 from shaping.sharing import GpuTurns, SharingPolicy
 

@@ -9,7 +9,7 @@ import functools
 import gzip
 from pathlib import Path
 
-from scheduler.config import WorkerSettings
+from scheduler.worker_settings import WorkerSettings
 from shaping import profiles
 from shaping.calibration import CalibrationError, Point, calibrate
 from shaping.deployment import Deployment

@@ -13,13 +13,13 @@ from enum import StrEnum
 
 from yarl import URL
 
-from scheduler.config import WorkerRole, WorkerSettings
 from scheduler.daemon.engines import LoadReport, health_path
 from scheduler.daemon.metering import Metering, MeterSight
 from scheduler.daemon.openai_api import PREFIX_BLOCK_TOKENS, Endpoint
 from scheduler.daemon.outliers import RecentCalls
 from scheduler.daemon.upstream_target import Target
 from scheduler.engine_settings import priority_order
+from scheduler.worker_settings import WorkerRole, WorkerSettings
 from shaping.prefixes import Prefix, PrefixIndex, load_slack, preferred
 from shaping.request import PoolCapacity
 

@@ -38,7 +38,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Tokens and how often each length came, both of shape (n,)."""
+    """Tokens, and the share of requests with so many; of shape (n,) for prompts, (m,) for outputs."""
 
     start_s: float
     prompt_tokens: Floats
@@ -72,8 +72,9 @@ def drawn(
     """The requests of [from_s, to_s), by client; each stays with the probability `kept_ratio`."""
     for client in clients:
         for window in client.windows:
-            if from_s <= window.start_s < to_s:
-                yield from _of_window(window, client.lengths_at(window.start_s), kept_ratio, generator)
+            if from_s - WINDOW_S < window.start_s < to_s:
+                rows = _of_window(window, client.lengths_at(window.start_s), kept_ratio, generator)
+                yield from (row for row in rows if from_s <= row.arrival_s < to_s)
 
 
 def _of_window(window: Window, lengths: Lengths, kept_ratio: float, generator: Generator) -> Iterator[RequestRow]:
@@ -86,7 +87,7 @@ def _of_window(window: Window, lengths: Lengths, kept_ratio: float, generator: G
 
 
 def _arrivals_s(window: Window, generator: Generator) -> Floats:
-    """Within the window, from 0: as many gaps as its rate fills it with on average, stretched to fill it."""
+    """Within the window, from 0: as many as a Poisson count of its rate, their gaps stretched to fill it."""
     count = int(generator.poisson(window.rate_per_s * WINDOW_S))
     gaps = (
         generator.weibull(window.form_ratio, count + 1)

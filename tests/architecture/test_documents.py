@@ -37,7 +37,7 @@ def _settings_classes() -> Iterator[tuple[str, type[Any]]]:
 def test_every_setting_has_a_description(table: str, settings_class: type[Any]) -> None:
     hints = get_type_hints(settings_class, include_extras=True)
     bare = [one.name for one in fields(settings_class) if not _description(hints[one.name])]
-    assert not bare, f"[{table}] in scheduler/config.py: give {bare} a Field(description=...)"
+    assert not bare, f"{settings_class.__module__} [{table}]: give {bare} a Field(description=...)"
 
 
 def _description(hint: Any) -> str:

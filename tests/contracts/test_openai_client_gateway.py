@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from openai import AsyncOpenAI
 
-from scheduler.config import ShapingSettings
+from scheduler.shaping_settings import ShapingSettings
 from tests.integration.gateway_stand import MODEL, FakeWorker, Gate, Stand, a_stand, answers, until
 
 VECTOR = [0.25, -0.5, 1.0]

@@ -14,11 +14,14 @@ import pytest
 from openai import AsyncOpenAI
 
 from intensity_feeds.series import IntensitySeries
-from scheduler.config import ModelPoolSettings, RegionSettings, Server, Settings, ShapingSettings, WorkerSettings
+from scheduler.config import Server, Settings
 from scheduler.daemon.env import Env
 from scheduler.daemon.gateway import Gateway
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.model_routing import ModelPoolError
+from scheduler.region_settings import RegionSettings
+from scheduler.shaping_settings import ShapingSettings
+from scheduler.worker_settings import ModelPoolSettings, WorkerSettings
 from shaping.router_model import to_document
 from shaping.router_training import train
 from simulations.worker_server import WorkerOptions, build_app, start

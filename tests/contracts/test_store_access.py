@@ -13,6 +13,7 @@ from scheduler.quotas import Limit, Used, What, Window
 from scheduler.store.access_contract import AuditEntry, DuplicateKeyError, UnknownKeyError
 from scheduler.store.contract import Store
 from scheduler.store.sql import SqlReader, open_store
+from tests.stores import a_job, sqlite_store_url, taken_back
 
 
 @pytest.fixture
@@ -124,26 +125,12 @@ def test_a_key_and_its_entry_in_the_log_are_one_change(store: Store) -> None:
 
 
 def test_a_database_of_the_schema_before_keeps_what_it_holds_and_gets_keys(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-
-    from scheduler.store import migrating
-    from tests.stores import a_job, sqlite_store_url
-
     url = sqlite_store_url(tmp_path)
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrating.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
     older = open_store(url)
     older.submit(a_job("kept"), now_s=1.0)
     older.close()
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0002")
-        assert migrating.revision(connection) == "0002"
-    engine.dispose()
+    with taken_back(url, "0002"):
+        pass
 
     newer = open_store(url)
     assert newer.job("kept").job == a_job("kept")

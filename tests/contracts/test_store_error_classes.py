@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import inspect
 
 from scheduler.ledger import Subject
-from scheduler.store import migrating
 from scheduler.store.sql import open_store
 from shaping.deployment import ErrorClass
 from tests.contracts.test_store import a_use
+from tests.stores import taken_back
 
 
 def test_every_class_and_none_reads_back_as_it_was(url: str) -> None:
@@ -29,16 +26,8 @@ def test_uses_of_the_schema_before_stay_and_have_no_class(url: str) -> None:
     older = open_store(url)
     older.record_uses([replace(plain, error_class=ErrorClass.DEFAULT)])
     older.close()
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrating.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0008")
-        assert migrating.revision(connection) == "0008"
+    with taken_back(url, "0008") as connection:
         assert "error_class" not in {one["name"] for one in inspect(connection).get_columns("energy_uses")}
-    engine.dispose()
 
     newer = open_store(url)
     newer.record_uses([replace(a_use("new", 2.0), error_class=ErrorClass.METERED)])

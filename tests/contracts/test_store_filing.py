@@ -12,6 +12,7 @@ from scheduler.batches import Batch, BatchStatus, FilePurpose, LineCounts, LineP
 from scheduler.store.contract import Store
 from scheduler.store.filing_contract import UnknownBatchError, UnknownFileError
 from scheduler.store.sql import SqlReader, open_store
+from tests.stores import a_job, sqlite_store_url, taken_back
 
 
 @pytest.fixture
@@ -122,27 +123,12 @@ def test_what_a_transaction_undoes_was_never_there(store: Store) -> None:
 
 
 def test_a_database_of_the_release_before_gets_the_new_tables_and_keeps_its_jobs(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine, text
-
-    from scheduler.store import migrating
-    from tests.stores import a_job, sqlite_store_url
-
     url = sqlite_store_url(tmp_path)
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrating.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
     older = open_store(url)
     older.submit(a_job("kept"), now_s=1.0)
     older.close()
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
-    engine.dispose()
+    with taken_back(url, "0001"):
+        pass
 
     newer = open_store(url)
     assert newer.job("kept").job == a_job("kept")

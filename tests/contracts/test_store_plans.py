@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine
 
 from scheduler.events import Outcome
 from scheduler.first_plans import FirstPlan, KeptPlan
-from scheduler.store import migrating
 from scheduler.store.contract import Store
 from scheduler.store.sql import SqlReader, open_store
 from tests.contracts.test_store import a_use
-from tests.stores import a_job
+from tests.stores import a_job, taken_back
 
 
 @pytest.fixture
@@ -85,16 +80,8 @@ def test_a_database_of_the_schema_before_keeps_its_jobs_and_gets_plans(url: str)
     older = open_store(url)
     older.submit(a_job("kept"), now_s=1.0)
     older.close()
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrating.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0006")
-        assert migrating.revision(connection) == "0006"
-        assert not engine.dialect.has_table(connection, "first_plans")
-    engine.dispose()
+    with taken_back(url, "0006") as connection:
+        assert not connection.dialect.has_table(connection, "first_plans")
 
     newer = open_store(url)
     assert newer.job("kept").job == a_job("kept")

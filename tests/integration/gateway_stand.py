@@ -13,13 +13,16 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from intensity_feeds.series import IntensitySeries
-from scheduler.config import RegionSettings, Server, Settings, ShapingSettings, WorkerSettings
+from scheduler.config import Server, Settings
 from scheduler.daemon.env import Env
 from scheduler.daemon.gateway import POLICIES, Gateway
 from scheduler.daemon.http import make_app
 from scheduler.daemon.listener import Listener
 from scheduler.daemon.metrics import Metrics
 from scheduler.ledger import EnergyUse
+from scheduler.region_settings import RegionSettings
+from scheduler.shaping_settings import ShapingSettings
+from scheduler.worker_settings import WorkerSettings
 
 CHAT = "/v1/chat/completions"
 MODEL = "llama-3.1-8b"

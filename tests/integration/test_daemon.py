@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.daemon.app import PLANNERS, StateFolderInUseError
+from scheduler.daemon.app import PLANNERS
+from scheduler.daemon.state_folder import StateFolderInUseError
 from scheduler.engine import Engine
 from scheduler.journal import decode, replay
 from scheduler.quantities import format_instant, parse_instant_s

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from scheduler.daemon.database_polling import count_jobs
 from scheduler.jobs import JobState
 from scheduler.store.contract import Store, StoreBusyError
 from scheduler.store.writer import Writing
@@ -28,7 +29,7 @@ async def test_a_busy_database_delays_the_count_of_jobs_and_ends_nothing(tmp_pat
             raise StoreBusyError("the database is busy")
 
         daemon.reads.count_by_state = busy  # type: ignore[method-assign]
-        counting = asyncio.create_task(daemon._count_jobs())
+        counting = asyncio.create_task(count_jobs(daemon.env, daemon.reads, daemon.metrics))
         await until(lambda: len(asked) > 0)
         await got(client, "/healthz")
 

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from scheduler.config import ModelPoolSettings, RegionSettings, Server, Settings, ShapingSettings, WorkerSettings
+from scheduler.config import Server, Settings
+from scheduler.region_settings import RegionSettings
+from scheduler.shaping_settings import ShapingSettings
+from scheduler.worker_settings import ModelPoolSettings, WorkerSettings
 from tests.integration.gateway_stand import REGION, Behaviour, FakeWorker, Stand, a_front, answers, resets
 
 SMALL, LARGE = "llama-3.1-8b", "llama-3.1-70b"

@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from aiohttp import ClientResponse
 
-from scheduler.config import ShapingSettings
 from scheduler.engine_settings import PriorityOrder
+from scheduler.shaping_settings import ShapingSettings
 from shaping.policy import Holding
 from tests.integration.gateway_stand import (
     CHAT,

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from scheduler.config import ShapingSettings
 from scheduler.daemon.request_records import RequestRecord, RequestRecords, Stage
 from scheduler.ledger import EnergyBasis
+from scheduler.shaping_settings import ShapingSettings
 from shaping.policy import ReleaseReason
 from shaping.request import LatencyClass
 from tests.builders import a_series

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
-from scheduler.config import ConsolidationSettings, Settings, ShapingSettings, WorkerSettings
+from scheduler.config import Settings
+from scheduler.shaping_settings import ConsolidationSettings, ShapingSettings
+from scheduler.worker_settings import WorkerSettings
 from simulations import worker_server
 from simulations.worker_run import WorkerOptions
 from tests.integration.gateway_stand import MODEL, REGION, SOON_S, FakeWorker, Stand, a_front, settings_for, until

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import web
 
-from scheduler.config import ShapingSettings
 from scheduler.daemon import outliers
 from scheduler.outlier_settings import OutlierSettings
+from scheduler.shaping_settings import ShapingSettings
 from tests.integration.gateway_stand import (
     CHAT,
     SOON_S,

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from scheduler.config import HandOverSettings, Settings, WorkerRole, WorkerSettings
+from scheduler.config import Settings
+from scheduler.shaping_settings import HandOverSettings
+from scheduler.worker_settings import WorkerRole, WorkerSettings
 from shaping.phases import Objective
 from simulations import worker_server
 from simulations.worker_run import WorkerOptions

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.config import Settings, WorkerSettings
+from scheduler.config import Settings
 from scheduler.daemon.env import Env
 from scheduler.daemon.resolving import Resolver
+from scheduler.worker_settings import WorkerSettings
 from tests.daemons import settings_of
 from tests.integration.gateway_stand import FakeWorker, a_front, settings_for
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from intensity_feeds.feed import Rung
-from scheduler.engine import SAME_INSTANT_S, Engine
+from scheduler.engine import Engine
 from scheduler.events import (
     CancelRequested,
     CapacityChanged,
@@ -38,6 +38,7 @@ from scheduler.planning.open_jobs.fleet import FleetPlanner
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.planning.plan import Cause, Forecasts, Placement, Plan, Refusal, Region
 from scheduler.planning.planner import Freed, OpenJob, Planner
+from scheduler.watched import SAME_INSTANT_S
 from tests.builders import HOUR_S, a_job, a_series
 
 START_S = 1_640_995_200.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shaping.policy import ReleaseReason
 from shaping.request import LatencyClass
-from shaping.shaper import ReleaseReason
 from tests.unit.shaping.requests import a_request, a_shaper
 
 TOKENS_PER_S, BUDGET_S = 100.0, 2.0

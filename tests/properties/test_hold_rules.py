@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shaping.policy import Holding, ShapingPolicy
+from shaping.policy import Group, Holding, ShapingPolicy
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Group, Shaper
+from shaping.shaper import Shaper
 from tests.unit.shaping.requests import MODEL, a_request
 
 SERVICE_S = 3.0

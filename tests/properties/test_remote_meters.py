@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.agent_settings import AgentSettings
-from scheduler.config import WorkerSettings
 from scheduler.daemon.metering import Metering
 from scheduler.daemon.remote_meters import AgentClient, RemoteMeter
 from scheduler.daemon.workers import Worker
 from scheduler.gpu_counters import GpuCounter
 from scheduler.gpu_report import GpuReading, Report, Unmetered
+from scheduler.worker_settings import WorkerSettings
 from shaping.metered_shares import Share
 from shaping.profiles import deployment
 

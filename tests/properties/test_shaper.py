@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from shaping.policy import Group, ShapingPolicy, TooLarge
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Group, Shaper, ShapingPolicy, TooLarge
+from shaping.shaper import Shaper
 from tests.unit.shaping.requests import MODEL, a_request, a_shaper, offer_all
 
 CLASSES = st.sampled_from(list(LatencyClass))

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaping.policy import Holding
+from shaping.policy import Group, Holding, OfferError, ShapingPolicy
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Group, OfferError, Shaper, ShapingPolicy
+from shaping.shaper import Shaper
 from tests.unit.shaping.requests import MODEL, a_request
 
 

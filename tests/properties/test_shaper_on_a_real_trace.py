@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from shaping.energy import kv_capacity_tokens
+from shaping.policy import ShapingPolicy
 from shaping.profiles import deployment
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Shaper, ShapingPolicy
+from shaping.shaper import Shaper
 from tests.real_data import real_data
 
 MINUTES_S = 600.0

@@ -87,3 +87,25 @@ class Operation:
     more_fields: Mapping[str, Json] = field(default_factory=dict)
     query: Mapping[str, Json] = field(default_factory=dict)
     headers: Mapping[str, Json] = field(default_factory=dict)
+
+
+def answer_list(item: str, **more: Json) -> Json:
+    """A list of our own."""
+    return an_object(object=one_of("list"), data=list_of(named(item)), **more)
+
+
+def openai_list(item: str) -> Json:
+    """A page, as OpenAI's clients turn it."""
+    return an_object(
+        object=one_of("list"),
+        data=list_of(named(item)),
+        first_id=or_null(TEXT),
+        last_id=or_null(TEXT),
+        has_more=FLAG,
+    )
+
+
+# The band of a number.
+ENDS = an_object(low=NUMBER, high=NUMBER)
+# What an account is of.
+SPAN: Json = {"since": INSTANT, "until": INSTANT}

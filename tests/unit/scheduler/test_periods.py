@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.config import LaunchSettings
 from scheduler.jobs import Interruption
+from scheduler.launch_settings import LaunchSettings
 from scheduler.periods import due_periods, job_of, next_tick_at_s
 from scheduler.quantities import format_instant, parse_instant_s
 from tests.builders import DAY_S, HOUR_S

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from shaping.policy import Group, ReleaseReason, ShapingPolicy
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import Group, ReleaseReason, Shaper, ShapingPolicy
+from shaping.shaper import Shaper
 
 MODEL = "llama-3.1-8b"
 

@@ -6,9 +6,10 @@ import pytest
 
 from shaping.energy import step
 from shaping.first_token import UnreadPrompts, reading_tokens_per_s
+from shaping.policy import ReleaseReason, ShapingPolicy
 from shaping.profiles import deployment
 from shaping.request import LatencyClass, PoolCapacity, Request
-from shaping.shaper import ReleaseReason, Shaper, ShapingPolicy
+from shaping.shaper import Shaper
 from tests.unit.shaping.requests import a_request, a_shaper, ids, offer_all, reasons
 
 

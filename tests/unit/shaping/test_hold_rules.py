@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shaping.policy import Holding, ShapingPolicy
+from shaping.policy import Holding, ReleaseReason, ShapingPolicy
 from shaping.request import LatencyClass, PoolCapacity
-from shaping.shaper import ReleaseReason, Shaper
+from shaping.shaper import Shaper
 from tests.unit.shaping.requests import MODEL, a_flex_request, a_request, ids, offer_all, reasons
 
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from shaping.policy import DuplicateRequest, ReleaseReason, ShapingPolicy, TooLarge, WrongModel
 from shaping.request import LatencyClass, PoolCapacity
-from shaping.shaper import DuplicateRequest, ReleaseReason, ShapingPolicy, TooLarge, WrongModel
 from tests.unit.shaping.requests import a_flex_request, a_request, a_shaper, ids, offer_all, reasons
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from simulations.callers import by_callers, items_in_one_order, named_by_callers
-from simulations.results import flat_items, results_of
+from simulations.results import results_of
 from simulations.runs import Inputs, run_both
 from simulations.scenario import ModelChoiceSettings, RequestSettings
+from simulations.side_items import flat_items
 from tests.unit.simulations.scenarios import a_job_trace, a_request_trace, routed_inputs, some_inputs
 
 

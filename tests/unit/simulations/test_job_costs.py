@@ -10,7 +10,8 @@ import pytest
 
 from intensity_feeds.prices import PriceSeries
 from scheduler.objective_settings import ObjectiveSettings, PriceSettings
-from simulations.results import plain_results, results_of
+from simulations.results import results_of
+from simulations.results_json import plain_results
 from simulations.runs import Inputs, run_both
 from simulations.scenario_file import ScenarioError, parse_scenario
 from simulations.summary import side_rows

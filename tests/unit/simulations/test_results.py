@@ -10,9 +10,11 @@ import pytest
 from intensity_feeds.series import IntensitySeries
 from simulations.grid import blind
 from simulations.outages import Forecaster
-from simulations.results import Results, finished_at_s, plain_results, results_of
+from simulations.results import Results, results_of
+from simulations.results_json import plain_results
 from simulations.runs import run_both
 from simulations.scenario import JobSettings, PolicyKind, PolicySettings, RequestSettings
+from simulations.side_items import finished_at_s
 from tests.unit.simulations.scenarios import HOUR_S, a_job_trace, a_request_trace, some_inputs
 
 ONE_JOB = a_job_trace((0.0, 2 * HOUR_S, 1))

@@ -8,7 +8,8 @@ import pytest
 
 from intensity_feeds.series import Signal
 from simulations.inputs import gather_inputs
-from simulations.results import plain_results, results_of
+from simulations.results import results_of
+from simulations.results_json import plain_results
 from simulations.runs import Inputs, run_both
 from simulations.scenario_file import ScenarioError, load_scenario
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.config import WorkerSettings
 from scheduler.daemon.engines import LoadReport, Post, health_path, read_load, read_sleeping, sleep_calls, sleeping_path
 from scheduler.daemon.workers import Worker, choose
 from scheduler.engine_settings import EngineKind, PriorityOrder, priority_order
+from scheduler.worker_settings import WorkerSettings
 from shaping.consolidation import Action
 from shaping.prefixes import named_blocks
 

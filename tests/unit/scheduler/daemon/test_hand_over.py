@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from scheduler.config import HandOverSettings, WorkerRole, WorkerSettings
 from scheduler.daemon.hand_over import HandOver, body_to_read, body_to_write
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, by_model, readers_by_model
+from scheduler.shaping_settings import HandOverSettings
+from scheduler.worker_settings import WorkerRole, WorkerSettings
 from shaping.phases import Objective
 from shaping.request import Request
 

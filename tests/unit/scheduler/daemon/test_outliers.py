@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.config import WorkerSettings
 from scheduler.daemon.outliers import Fault, Peer, RecentCalls, fault_of
 from scheduler.outlier_settings import OutlierSettings
+from scheduler.worker_settings import WorkerSettings
 
 RULES = OutlierSettings()
 

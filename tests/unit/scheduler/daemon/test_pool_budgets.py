@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.config import ModelPoolSettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.pool_budgets import PoolBudgets
+from scheduler.worker_settings import ModelPoolSettings
 from shaping.shadow_price import PacedBudget
 
 MONTH_S, NOON_S = 30 * 86400.0, 1_700_000_000.0

@@ -12,12 +12,13 @@ import aiohttp
 import pytest
 
 from scheduler.agent_settings import AgentSettings
-from scheduler.config import TelemetrySettings, WorkerSettings
+from scheduler.config import TelemetrySettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.remote_meters import RemoteMeters
 from scheduler.daemon.workers import Worker
 from scheduler.gpu_report import GpuReading, Report, written
+from scheduler.worker_settings import WorkerSettings
 from tests.unit.scheduler.daemon.test_telemetry import InPlace
 from tests.unit.scheduler.test_gpu_report import a_gpu, a_report
 from tests.virtual_time import run_virtually

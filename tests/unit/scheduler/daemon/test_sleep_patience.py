@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.config import ConsolidationSettings, WorkerSettings
 from scheduler.daemon.sleep_patience import patience_of
+from scheduler.shaping_settings import ConsolidationSettings
+from scheduler.worker_settings import WorkerSettings
 
 
 def a_worker(gpu: str = "h100-sxm", stop_command: tuple[str, ...] = ("stop",)) -> WorkerSettings:

@@ -11,12 +11,13 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
-from scheduler.config import TelemetrySettings, WorkerSettings
+from scheduler.config import TelemetrySettings
 from scheduler.daemon.env import Env
 from scheduler.daemon.metering import Metering
 from scheduler.daemon.nvml import Reading
 from scheduler.daemon.telemetry import Telemetry
 from scheduler.daemon.workers import Worker
+from scheduler.worker_settings import WorkerSettings
 from shaping.calibration import Point
 from shaping.meter_log import points_from, read_meter_log
 from tests.unit.scheduler.daemon.fake_nvml import fake_nvml

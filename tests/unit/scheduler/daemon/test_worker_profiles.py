@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.config import WorkerSettings
 from scheduler.daemon.worker_profiles import CalibrationFileError, worker_deployment
+from scheduler.worker_settings import WorkerSettings
 from shaping.deployment import Deployment, ErrorClass
 from shaping.meter_log import COLUMNS
 from shaping.saturation import Traffic, saturated

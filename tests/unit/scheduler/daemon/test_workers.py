@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scheduler.config import WorkerSettings
 from scheduler.daemon.openai_api import Endpoint
 from scheduler.daemon.workers import Failure, Worker, by_model, capacity_of, choose
+from scheduler.worker_settings import WorkerSettings
 from shaping.prefixes import named_blocks
 from shaping.request import PoolCapacity
 

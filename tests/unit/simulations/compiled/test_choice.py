@@ -18,7 +18,8 @@ from simulations.compiled.choice import (
 )
 from simulations.compiled.loop import run
 from simulations.compiled.pool import covers
-from simulations.results import plain_results, results_of
+from simulations.results import results_of
+from simulations.results_json import plain_results
 from simulations.runs import run_both
 from simulations.scenario import PolicySettings, RequestSettings
 from tests.serving_twins import a_policy, a_spec, drawn_traffic

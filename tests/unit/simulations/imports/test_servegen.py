@@ -86,3 +86,9 @@ def test_a_wrong_line_is_named(line: str, said: str) -> None:
 def test_a_dataset_of_another_form_is_told(dataset: str) -> None:
     with pytest.raises(TraceFormatError, match="no table of histograms"):
         read_client(TRACE, dataset)
+
+
+def test_a_span_that_begins_and_ends_within_windows_has_its_own_requests_only() -> None:
+    found = [one.arrival_s for one in requests(a_client(), from_s=300.0, to_s=900.0)]
+    assert 300.0 <= min(found) < 310.0
+    assert 800.0 <= max(found) < 900.0

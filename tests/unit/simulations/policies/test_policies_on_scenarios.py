@@ -8,9 +8,10 @@ import pytest
 
 from intensity_feeds.series import IntensitySeries
 from simulations.grid import Grid, blind
-from simulations.results import Results, finished_at_s, results_of
+from simulations.results import Results, results_of
 from simulations.runs import Inputs, run_both
 from simulations.scenario import ForecastKind, JobSettings, PolicyKind, PolicySettings, RegionSettings, RequestSettings
+from simulations.side_items import finished_at_s
 from simulations.workloads import JobTrace
 from tests.unit.simulations.scenarios import CLEAN_MORNING, HOUR_S, a_job_trace, a_request_trace, some_inputs
 

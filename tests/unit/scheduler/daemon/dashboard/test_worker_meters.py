@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.config import WorkerSettings
 from scheduler.daemon.dashboard.worker_meters import describe_metering
 from scheduler.daemon.metering import Metering, MeterSight
 from scheduler.daemon.workers import Worker
+from scheduler.worker_settings import WorkerSettings
 
 
 def a_worker(*devices: str, meter: MeterSight | None = None, books: bool = True) -> Worker:
