@@ -135,7 +135,11 @@ def _regions_of(known: FleetFile, job: Job, gpu_types: Sequence[str]) -> tuple[s
     if found:
         return tuple(dict.fromkeys(one.name for one in found)) if job.regions or gpu_types else ()
     types = " or ".join(gpu_types)
-    return job.regions if not types else tuple(f"{name or 'any region'} with {types}" for name in wanted)
+    return (
+        job.regions
+        if not types
+        else tuple(f"{name} with {types}" if name else f"{types} in any region" for name in wanted)
+    )
 
 
 def _has_type(region: Region, gpu_types: Sequence[str]) -> bool:
