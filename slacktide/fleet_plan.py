@@ -12,6 +12,7 @@ from slacktide.fleet_file import FleetFile, read_fleet
 from slacktide.fleet_pools import refuse_names_of_jobs
 from slacktide.jobs_file import JobsFile, read_jobs_file
 from slacktide.objective_text import unreachable
+from slacktide.terminal import say
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
@@ -52,6 +53,7 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
     _refuse_lost_data(known, asked)
     refuse_names_of_jobs(fleet, known.pools, asked.lines)
     _refuse_waiting(known, asked)
+    _note_unknown_regions(known, asked)
     case, sites = case_of(known, asked), known.sites
     moves = Transfers(case, sites, known.objective.weights, asked.data, known.link)
     rules = (Precedence(asked.after, case.shortest_s), moves, Budgets(case, sites, known.budgets, moves))
@@ -104,6 +106,18 @@ def _refuse_waiting(known: FleetFile, asked: JobsFile) -> None:
             raise asked.lines[name].wrong(
                 "elastic", "waiting is weighed by energy, which here depends on the plan", hint
             )
+
+
+def _note_unknown_regions(known: FleetFile, asked: JobsFile) -> None:
+    """A job whose regions are all unknown is refused; of one that has others, nothing else says what was left out."""
+    names = {name for region in known.regions for name in (region.name, region.zone)}
+    noted: set[str] = set()
+    for job in asked.jobs:
+        absent = [name for name in job.regions if name not in names]
+        if absent and len(absent) < len(job.regions) and not noted.issuperset(absent):
+            noted.update(absent)
+            wrong = asked.lines[job.id].wrong("regions", f"the fleet has no {', '.join(absent)}", "")
+            say(f"note: {wrong.what}; the others are used")
 
 
 def _refuse_lost_data(known: FleetFile, asked: JobsFile) -> None:

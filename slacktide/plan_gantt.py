@@ -131,18 +131,19 @@ def _intensity(view: RegionView, panel: Panel, place: Place, cells: tuple[Floats
 
 
 def _ribbon(view: RegionView, panel: Panel, place: Place, cells: tuple[Floats, Floats]) -> list[str]:
-    """The same colours, faint, behind the jobs."""
+    """The same colours, faint, behind the jobs: made faint together, so that they may overlap and show no seams."""
     edges, means = cells
-    return [
+    cells_px = [
         rectangle(
             place(float(edges[index])),
             panel.top_px,
-            place(float(edges[index + 1])) - place(float(edges[index])),
+            min(place(float(edges[index + 1])) + 0.6, panel.right_px) - place(float(edges[index])),
             panel.height_px,
-            f"{_shade(view, float(means[index]))};fill-opacity:.22;shape-rendering:crispEdges",
+            _shade(view, float(means[index])),
         )
         for index in np.flatnonzero(~np.isnan(means)).tolist()
     ]
+    return ['<g style="opacity:.22">', *cells_px, "</g>"]
 
 
 def _shade(view: RegionView, value_gco2e_per_kwh: float) -> str:
