@@ -44,6 +44,8 @@ _INTENSITY_PX, _LOAD_PX, _GAP_PX, _TOP_PX = 58.0, 62.0, 30.0, 26.0
 # The chart of jobs is about this high, a GPU at least and at most this.
 _JOBS_PX, _LEAST_LANE_PX, _MOST_LANE_PX = 300.0, 0.5, 22.0
 _MOST_SPARE = 8
+# The narrowest bar; the pale edge between bars would hide one that is narrower than this.
+_LEAST_BAR_PX, _EDGED_PX, _UNEDGED = 1.4, 4.0, "stroke-width:0"
 # A bar this large has its name inside.
 _LABEL_WIDTH_PX, _LABEL_HEIGHT_PX, _LETTER_PX = 34.0, 11.0, 6.2
 
@@ -159,8 +161,8 @@ def _bar(bar: Bar, pieces: Sequence[tuple[Segment, int, int]], panel: Panel, pla
     parts, label = [], ""
     for one, first, count in pieces:
         x_px, y_px = place(one.start_at_s), panel.top_px + first * lane_px
-        width_px, height_px = max(place(one.end_at_s) - x_px, 1.0), count * lane_px
-        parts.append(rectangle(x_px, y_px, width_px, height_px, ""))
+        width_px, height_px = max(place(one.end_at_s) - x_px, _LEAST_BAR_PX), count * lane_px
+        parts.append(rectangle(x_px, y_px, width_px, height_px, _UNEDGED if width_px < _EDGED_PX else ""))
         if not label and width_px >= _LABEL_WIDTH_PX and height_px >= _LABEL_HEIGHT_PX:
             fits = int((width_px - 6) / _LETTER_PX)
             name = bar.job.id if len(bar.job.id) <= fits else f"{bar.job.id[: fits - 1]}\N{HORIZONTAL ELLIPSIS}"
