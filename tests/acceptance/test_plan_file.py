@@ -203,7 +203,7 @@ def test_an_objective_is_kept_and_its_components_are_summed(folder: Path) -> Non
     (folder / "fleet.toml").write_text((only_de + extra).replace("usd = 1", "at_most_usd = -1"), encoding="utf-8")
     beyond = run(folder)
     assert beyond.returncode == 2
-    assert "no plan of these jobs can keep usd at most -1: the least found is -0.075" in beyond.stderr
+    assert "no plan of these jobs can keep at_most_usd = -1: the least found is -0.075" in beyond.stderr
 
 
 def test_data_moves_only_over_a_link_that_the_fleet_has(folder: Path) -> None:
