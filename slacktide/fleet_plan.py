@@ -12,6 +12,7 @@ from slacktide.fleet_file import FleetFile, read_fleet
 from slacktide.fleet_pools import refuse_names_of_jobs
 from slacktide.jobs_file import JobsFile, read_jobs_file
 from slacktide.objective_text import unreachable
+from slacktide.terminal import say
 
 if TYPE_CHECKING:
     from scheduler.jobs import Job
@@ -52,6 +53,7 @@ def chosen_plan(jobs: Path, fleet: Path) -> FoundPlan:
     _refuse_lost_data(known, asked)
     refuse_names_of_jobs(fleet, known.pools, asked.lines)
     _refuse_waiting(known, asked)
+    _note_unknown_regions(known, asked)
     case, sites = case_of(known, asked), known.sites
     moves = Transfers(case, sites, known.objective.weights, asked.data, known.link)
     rules = (Precedence(asked.after, case.shortest_s), moves, Budgets(case, sites, known.budgets, moves))
@@ -106,6 +108,18 @@ def _refuse_waiting(known: FleetFile, asked: JobsFile) -> None:
             )
 
 
+def _note_unknown_regions(known: FleetFile, asked: JobsFile) -> None:
+    """A job whose regions are all unknown is refused; of one that has others, nothing else says what was left out."""
+    names = {name for region in known.regions for name in (region.name, region.zone)}
+    noted: set[str] = set()
+    for job in asked.jobs:
+        absent = [name for name in job.regions if name not in names]
+        if absent and len(absent) < len(job.regions) and not noted.issuperset(absent):
+            noted.update(absent)
+            wrong = asked.lines[job.id].wrong("regions", f"the fleet has no {', '.join(absent)}", "")
+            say(f"note: {wrong.what}; the others are used")
+
+
 def _refuse_lost_data(known: FleetFile, asked: JobsFile) -> None:
     zones = tuple(region.name for region in known.regions)
     for name, data in asked.data.items():
@@ -135,7 +149,11 @@ def _regions_of(known: FleetFile, job: Job, gpu_types: Sequence[str]) -> tuple[s
     if found:
         return tuple(dict.fromkeys(one.name for one in found)) if job.regions or gpu_types else ()
     types = " or ".join(gpu_types)
-    return job.regions if not types else tuple(f"{name or 'any region'} with {types}" for name in wanted)
+    return (
+        job.regions
+        if not types
+        else tuple(f"{name} with {types}" if name else f"{types} in any region" for name in wanted)
+    )
 
 
 def _has_type(region: Region, gpu_types: Sequence[str]) -> bool:

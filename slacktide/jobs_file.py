@@ -113,6 +113,8 @@ def _header(path: Path, number: int, cells: Sequence[str]) -> list[str]:
         if name not in header:
             raise wrong_at(path, number, 1, f"has no column {name}", _how_to_name(name, header))
     for index, name in enumerate(header):
+        if not name:  # what a comma at the end of each line leaves
+            continue
         if name in header[:index]:
             raise wrong_at(path, number, _column(cells, index), f"column {name} is there twice", "keep one of them")
         if name not in (*_NEEDED, *_OPTIONAL):

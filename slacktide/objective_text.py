@@ -73,10 +73,14 @@ def _it_kwh(found: ChosenPlan) -> float:
 
 
 def unreachable(problem: LimitUnreachableError) -> UsageProblem:
-    what, most_cost = problem.limit.what, problem.limit.most_cost
-    proved = problem.bound_cost > most_cost
-    said = "no plan of these jobs can keep" if proved else "no plan was found that keeps"
+    """In the unit of the key that sets the limit, so that what helps can be written as it is told."""
+    from scheduler.planning.whole_fleet.objective import Limited
+
+    key, per_unit = ("at_most_kgco2e", 1000.0) if problem.limit.what is Limited.GCO2E else ("at_most_usd", 1.0)
+    most, least = problem.limit.most_cost / per_unit, problem.least_cost / per_unit
+    said = "no plan of these jobs can keep" if problem.bound_cost > problem.limit.most_cost else "no plan found keeps"
+    enough = least + 1e-6 * abs(least)  # told with seven digits, rounded up
     return UsageProblem(
-        f"{said} {what} at most {most_cost:,.6g}: the least found is {problem.least_cost:,.6g}",
-        f"allow {problem.least_cost:,.6g} or more, or plan fewer jobs",
+        f"{said} {key} = {most:.6g}: the least found is {least:.6g}",
+        f"write {key} = {enough:.7g} or more, or plan fewer jobs",
     )

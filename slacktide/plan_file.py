@@ -38,7 +38,7 @@ def plan_file(jobs: Path, fleet: Path, *, explained: Collection[str], html: Path
         is_by_grams_alone=found.is_by_grams_alone,
         proof=chosen.proof,
     )
-    _warn(told.plan)
+    _warn(told)
     if html is not None:
         _write_page(told, html)
     if as_json:
@@ -65,18 +65,13 @@ def _write_page(told: Told, path: Path) -> None:
     say(f"drawn in {path}")
 
 
-def _warn(found: FleetPlan) -> None:
-    from scheduler.quantities import format_instant
+def _warn(told: Told) -> None:
     from slacktide.plan_told import explains_all
 
-    ends_at_s = min(series.end_at_s for series in found.case.forecasts.values())
-    if any(one.deadline_at_s > ends_at_s for some in (found.case.jobs, found.case.pools) for one in some):
-        ends = format_instant(ends_at_s)
-        say(f"note: the trace ends at {ends}, before the last finish_by; nothing is planned where it has no number")
-    if not explains_all(found.case):
+    for note in told.notes:
+        say(f"note: {note}")
+    if not explains_all(told.plan.case):
         say("note: of so many jobs only those named by --explain are explained")
-    if found.run_now.emissions_gco2e is None:
-        say("note: run at once, some work would run where the trace has no number; its emissions are not known")
 
 
 def _as_json(told: Told) -> dict[str, object]:
@@ -91,6 +86,7 @@ def _as_json(told: Told) -> dict[str, object]:
         "gap_ratio": found.certificate.gap_ratio,
         "fewest_refused": found.fewest_refused,
         "run_now": {"emissions_gco2e": found.run_now.emissions_gco2e, "late": found.run_now.late},
+        "notes": list(told.notes),
     }
 
 

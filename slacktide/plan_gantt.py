@@ -44,6 +44,8 @@ _INTENSITY_PX, _LOAD_PX, _GAP_PX, _TOP_PX = 58.0, 62.0, 30.0, 26.0
 # The chart of jobs is about this high, a GPU at least and at most this.
 _JOBS_PX, _LEAST_LANE_PX, _MOST_LANE_PX = 300.0, 0.5, 22.0
 _MOST_SPARE = 8
+# The narrowest bar; the pale edge between bars would hide one that is narrower than this.
+_LEAST_BAR_PX, _EDGED_PX, _UNEDGED = 1.4, 4.0, "stroke-width:0"
 # A bar this large has its name inside.
 _LABEL_WIDTH_PX, _LABEL_HEIGHT_PX, _LETTER_PX = 34.0, 11.0, 6.2
 
@@ -131,18 +133,19 @@ def _intensity(view: RegionView, panel: Panel, place: Place, cells: tuple[Floats
 
 
 def _ribbon(view: RegionView, panel: Panel, place: Place, cells: tuple[Floats, Floats]) -> list[str]:
-    """The same colours, faint, behind the jobs."""
+    """The same colours, faint, behind the jobs: made faint together, so that they may overlap and show no seams."""
     edges, means = cells
-    return [
+    cells_px = [
         rectangle(
             place(float(edges[index])),
             panel.top_px,
-            place(float(edges[index + 1])) - place(float(edges[index])),
+            min(place(float(edges[index + 1])) + 0.6, panel.right_px) - place(float(edges[index])),
             panel.height_px,
-            f"{_shade(view, float(means[index]))};fill-opacity:.22;shape-rendering:crispEdges",
+            _shade(view, float(means[index])),
         )
         for index in np.flatnonzero(~np.isnan(means)).tolist()
     ]
+    return ['<g style="opacity:.22">', *cells_px, "</g>"]
 
 
 def _shade(view: RegionView, value_gco2e_per_kwh: float) -> str:
@@ -158,8 +161,8 @@ def _bar(bar: Bar, pieces: Sequence[tuple[Segment, int, int]], panel: Panel, pla
     parts, label = [], ""
     for one, first, count in pieces:
         x_px, y_px = place(one.start_at_s), panel.top_px + first * lane_px
-        width_px, height_px = max(place(one.end_at_s) - x_px, 1.0), count * lane_px
-        parts.append(rectangle(x_px, y_px, width_px, height_px, ""))
+        width_px, height_px = max(place(one.end_at_s) - x_px, _LEAST_BAR_PX), count * lane_px
+        parts.append(rectangle(x_px, y_px, width_px, height_px, _UNEDGED if width_px < _EDGED_PX else ""))
         if not label and width_px >= _LABEL_WIDTH_PX and height_px >= _LABEL_HEIGHT_PX:
             fits = int((width_px - 6) / _LETTER_PX)
             name = bar.job.id if len(bar.job.id) <= fits else f"{bar.job.id[: fits - 1]}\N{HORIZONTAL ELLIPSIS}"

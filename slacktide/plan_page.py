@@ -253,6 +253,8 @@ def _facts(told: Told) -> Iterator[tuple[str, str]]:
             f"grid {zone}",
             f"{ground.quality}, from {ground.feed}, known until {instant_text(ground.known_until_s)}",
         )
+    for note in told.notes:
+        yield "note", f"{note[0].upper()}{note[1:]}."
     yield "emissions", "GPUs, their power, the PUE and the integral of the zone's intensity; location-based."
     yield (
         "least possible",

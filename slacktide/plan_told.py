@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.jobs import Job
@@ -15,6 +15,7 @@ from scheduler.planning.weighed.planner import unit_of
 from scheduler.planning.whole_fleet.certificate import Certificate
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.joint import FleetPlan
+from scheduler.quantities import format_instant
 
 # An explanation takes one to three milliseconds; beyond so many jobs only those that are asked for are explained.
 MOST_EXPLAINED = 2000
@@ -35,6 +36,11 @@ class Told:
     is_by_grams_alone: bool = True
     unit: str = GRAMS_UNIT
     proof: Certificate | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the whole plan rests on where the trace knows less than the jobs ask."""
+        return tuple(_notes(self.plan))
 
     def reason(self, job_id: str) -> str:
         """One sentence: that it is the cleanest place, or why there is none and what would have one."""
@@ -67,6 +73,15 @@ def told_of(
         unit=unit_of(rules.objective.weights),
         proof=proof,
     )
+
+
+def _notes(found: FleetPlan) -> Iterator[str]:
+    zone, ends_at_s = min(((zone, one.end_at_s) for zone, one in found.case.forecasts.items()), key=lambda end: end[1])
+    if any(one.deadline_at_s > ends_at_s for some in (found.case.jobs, found.case.pools) for one in some):
+        ends = f"{format_instant(ends_at_s)} in {zone}"
+        yield f"the trace ends at {ends}, before the last finish_by; nothing is planned where it has no number"
+    if found.run_now.emissions_gco2e is None:
+        yield "run at once, some work would run where the trace has no number; its emissions are not known"
 
 
 def explains_all(case: FleetCase) -> bool:

@@ -58,7 +58,7 @@ def by_hand(segment: dict[str, Any], power_kw: float) -> float:
 def test_two_jobs_share_the_clean_hour_and_the_third_goes_where_it_is_next_best(folder: Path) -> None:
     found = answer(folder, line("a"), line("b"), line("c"))
     proved = {"emissions_gco2e", "lower_bound_gco2e", "gap_ratio", "fewest_refused"}
-    assert set(found) == {"jobs", *proved, "run_now", "objective"}
+    assert set(found) == {"jobs", *proved, "run_now", "notes", "objective"}
     starts = sorted((one["segments"][0]["zone"], one["segments"][0]["start"]) for one in found["jobs"])
     clean = ("DE", "2022-03-01T02:00:00Z")
     assert starts[:2] == [clean, clean]
@@ -135,6 +135,27 @@ def test_every_planned_job_is_explained(folder: Path) -> None:
     assert explanation["forecasts"][0]["feed"] == "grid.csv"
 
 
+def test_the_plan_itself_says_that_the_trace_ends_before_the_jobs(folder: Path) -> None:
+    assert answer(folder, line("a"))["notes"] == []
+    (note,) = answer(folder, line("a", by="08:00"))["notes"]
+    assert note.startswith(
+        "the trace ends at 2022-03-01T06:00:00Z in DE, before the last finish_by; nothing is planned"
+    )
+
+
+def test_a_region_that_the_fleet_lacks_is_noted_where_the_job_has_others(folder: Path) -> None:
+    (folder / "jobs.csv").write_text(HEADER + line("a", regions="FX;FR") + line("b", regions="FX;DE"), encoding="utf-8")
+    done = run(folder)
+    assert done.stderr.count("note: ") == 1
+    assert "jobs.csv:2:53: regions: the fleet has no FX; the others are used" in done.stderr.replace("\n", "")
+
+
+def test_columns_without_a_name_are_nobodys(folder: Path) -> None:
+    (folder / "jobs.csv").write_text((HEADER + line("a")).replace("\n", ",,\n"), encoding="utf-8")
+    done = run(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_people_are_told_why_one_job_is_where_it_is(folder: Path) -> None:
     (folder / "jobs.csv").write_text(HEADER + line("a", by="02:00") + line("b", gpus=3), encoding="utf-8")
     done = run(folder, "--explain", "a", "--explain", "b")
@@ -182,7 +203,7 @@ def test_an_objective_is_kept_and_its_components_are_summed(folder: Path) -> Non
     (folder / "fleet.toml").write_text((only_de + extra).replace("usd = 1", "at_most_usd = -1"), encoding="utf-8")
     beyond = run(folder)
     assert beyond.returncode == 2
-    assert "no plan of these jobs can keep usd at most -1: the least found is -0.075" in beyond.stderr
+    assert "no plan of these jobs can keep at_most_usd = -1: the least found is -0.075" in beyond.stderr
 
 
 def test_data_moves_only_over_a_link_that_the_fleet_has(folder: Path) -> None:

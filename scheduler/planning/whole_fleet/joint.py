@@ -3,8 +3,8 @@
 Several plans are drafted on slots (drafts.py), and the best of them is searched for better ones. What comes out is
 compared with running everything at once, with the greedy plan and, where a job finds no place, with the earliest
 deadline first. So the plan never refuses more jobs than these have late, and with as many jobs never emits more. A
-small fleet is polished off the slots. First it plans as many jobs as it can, then it saves carbon. Knows no file and no
-clock.
+small fleet is polished off the slots, and of places that emit as much each job gets the earliest. First it plans as
+many jobs as it can, then it saves carbon. Knows no file and no clock.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
 from scheduler.planning.whole_fleet.greedy import greedy, greedy_if_better
 from scheduler.planning.whole_fleet.local_search import Draft, polished
+from scheduler.planning.whole_fleet.no_later import no_later
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slots.fewest_refused import drafted
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
@@ -85,7 +86,8 @@ class FleetPlan:
 
 def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
     """The best plan found; the same arguments give the same plan."""
-    reasons = {job.id: reason for job in case.jobs if (reason := never_possible(case, job)) is not None}
+    empty = Room(case) if any(region.held for region in case.regions) else None
+    reasons = {job.id: reason for job in case.jobs if (reason := never_possible(case, job, empty)) is not None}
     at_once = run_now(case)
     possible = replace(case, jobs=[job for job in case.jobs if job.id not in reasons])
     if not possible.jobs:
@@ -96,7 +98,7 @@ def plan_fleet(case: FleetCase, generator: np.random.Generator) -> FleetPlan:
         )
     found = _searched(possible, at_once, generator)
     best, never = found.segments, len(reasons)
-    reasons |= {job.id: crowded_out(job) for job in possible.jobs if job.id not in best}
+    reasons |= crowded_out(possible, best)
     jobs = {job.id: job for job in possible.jobs}
     emissions = {name: recomputed_gco2e(case, jobs[name], segments) for name, segments in best.items()}
     certificate = Certificate(emissions_gco2e=sum(emissions.values()), lower_bound_gco2e=found.bound_gco2e)
@@ -176,7 +178,7 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     known = list(_known(carbon, at_once, proof, rank))
     best, rank = _best(case, found, rank, known)
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
-        best = _polished([best, *known], guide, carbon, generator)
+        best = no_later(carbon, _polished([best, *known], guide, carbon, generator))
         rank = _rank(case, best)
     if proof is guide or best.keys() != found.keys():
         proof = _proved(_planned(case, best), guide, carbon, rank[1])

@@ -80,6 +80,14 @@ def test_the_load_is_what_the_jobs_hold() -> None:
 
 
 @pytest.mark.slow
+def test_the_pale_edge_of_bars_does_not_hide_a_short_job() -> None:
+    short = plan_page(told(a_job("short", duration_s=60)))
+    long = plan_page(told(a_job("long", duration_s=6 * HOUR_S)))
+    assert 'style="stroke-width:0"' in short
+    assert 'style="stroke-width:0"' not in long
+
+
+@pytest.mark.slow
 def test_every_bar_leads_to_the_row_of_its_job(crowd: Told) -> None:
     page = plan_page(crowd)
     rows = set(re.findall(r'<tr id="([^"]+)"', page))

@@ -23,7 +23,7 @@ from scheduler.planning.whole_fleet.joint import RunNow, first_run
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.rules.chain_times import starts_in_order
 from scheduler.planning.whole_fleet.rules.narrowing import Change
-from scheduler.quantities import format_instant
+from scheduler.quantities import format_duration, format_instant
 
 # Job -> the jobs that must have ended before it begins.
 After = Mapping[str, Sequence[str]]
@@ -110,8 +110,8 @@ class Precedence:
             ready_s = max(ready_s, narrowed[before].earliest_start_at_s + self._shortest_s(narrowed[before]))
         lasts_s = self._shortest_s(job)
         if ready_s > job.earliest_start_at_s and ready_s + lasts_s > job.deadline_at_s + ROUNDING_S:
-            ends = format_instant(ready_s + lasts_s)
-            refused[name] = f"after: the jobs before it leave it too little time; finish by {ends} instead"
+            first = f"may begin at {format_instant(ready_s)} at the earliest"
+            refused[name] = f"after: behind the jobs before it, it {first}, and runs {format_duration(lasts_s)}"
         else:
             narrowed[name] = replace(job, earliest_start_at_s=ready_s)
 

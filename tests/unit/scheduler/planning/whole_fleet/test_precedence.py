@@ -81,7 +81,7 @@ def test_a_job_that_the_others_leave_no_time_is_refused_and_so_is_what_comes_aft
     found = planned(case, {"b": ["a"], "c": ["b"], "d": ["c"]})
     assert set(hours(found)) == {"a", "b"}
     assert found.plan.reasons["c"] == (
-        "after: the jobs before it leave it too little time; finish by 2022-03-01T04:30:00Z instead"
+        "after: behind the jobs before it, it may begin at 2022-03-01T03:00:00Z at the earliest, and runs 1 h 30 min"
     )
     assert found.plan.reasons["d"] == "after: c does not run"
     assert found.plan.run_now.late == 2
