@@ -13,13 +13,15 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
+
+from scheduler.daemon.at_once import AtOnce
 
 # Twice as much may wait for a slow client before the worker is made to wait.
 _BUFFER_BYTES = 256 * 1024
@@ -89,7 +91,7 @@ class Connection(BaseProtocol):
         """`on_end` is told of each reply that is closed."""
         super().__init__(loop)
         self._on_end = on_end
-        self._waiter: asyncio.Future[Reply] | None = None  # of the call under way
+        self._waiter: AtOnce[Reply] | None = None  # of the call under way
         self._reply: Reply | None = None
         self._content: StreamReader | None = None
         self._is_kept = True  # after the answer
@@ -111,7 +113,7 @@ class Connection(BaseProtocol):
             raise BrokenOffError("the connection was closed at once")
         # A parser for each answer: bytes that a worker sends beyond one never become a part of the next.
         self._parser = HttpResponseParser(self, self._loop, _BUFFER_BYTES, read_until_eof=True, auto_decompress=False)
-        waiter: asyncio.Future[Reply] = self._loop.create_future()
+        waiter: AtOnce[Reply] = AtOnce(loop=self._loop)
         self._waiter, self._asked_bytes = waiter, len(request)
         self.transport.write(request)
         self._silence_s, self._heard_at_s = silence_s, self._loop.time()
@@ -158,22 +160,25 @@ class Connection(BaseProtocol):
         except HttpProcessingError as error:
             self._fail(BrokenOffError(f"what came is not HTTP: {error.message}"))
             return
-        for message, content in messages:
-            self._head_came(message, content)
+        if messages:
+            self._heads_came(messages)
 
-    def _head_came(self, message: RawResponseMessage, content: StreamReader) -> None:
-        if message.code == _SWITCHING_PROTOCOLS:  # no client of ours has asked for it, and none may be told
+    def _heads_came(self, messages: Sequence[tuple[RawResponseMessage, StreamReader]]) -> None:
+        if any(message.code == _SWITCHING_PROTOCOLS for message, _ in messages):  # nobody asked for it, or may be told
             self._fail(BrokenOffError("the worker wants to speak another protocol"))
             return
-        if message.code < _FIRST_FINAL_STATUS:
-            return  # the answer proper is still to come
+        # Before those with a final status, the answer proper is still to come.
+        answers = [one for one in messages if one[0].code >= _FIRST_FINAL_STATUS]
+        if not answers:
+            return
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():  # an answer too many, or nobody waits any longer
             self._is_kept = False
             return
-        self._is_kept = not message.should_close
+        message, content = answers[0]
+        self._is_kept = not message.should_close and len(answers) == 1
         self._content, self._reply = content, Reply(self, message, content)
-        waiter.set_result(self._reply)
+        waiter.settle(self._reply)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         parser = self._parser

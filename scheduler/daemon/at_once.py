@@ -1,0 +1,48 @@
+"""A future whose waiter goes on in the very call that brings what it waits for, not in a later turn of the event loop.
+
+A turn more is a wait behind everything else that is ready: with six of them for a request, requests that come together
+all end with the last of them. Knows no socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class AtOnce(asyncio.Future[T]):
+    """One that a single task waits for. What else settles it, and whatever cancels it, wakes that task as usual."""
+
+    __slots__ = ("_context", "_resume")
+    _resume: Callable[[Any], object]
+    _context: Context
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        _add(self, fn, context=context)
+        if context is not None:
+            self._resume, self._context = fn, context
+
+    def settle(self, result: T) -> None:
+        """Set the result, and return when the task that waits for it has run as far as it can.
+
+        To be called last: the task may do anything to the caller. Within another task it waits for the next turn, as
+        one task cannot run inside another.
+        """
+        if asyncio.current_task() is not None:
+            self.set_result(result)
+            return
+        try:
+            resume, context = self._resume, self._context
+        except AttributeError:  # nobody waits yet
+            self.set_result(result)
+            return
+        self.remove_done_callback(resume)
+        self.set_result(result)
+        context.run(resume, self)
+
+
+_add = asyncio.Future.add_done_callback
