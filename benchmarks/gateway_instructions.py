@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.gateway import BARE, HOLDING, PASS_THROUGH, REQUEST, serving
+from benchmarks.gateway_rounds import BARE, HOLDING, PASS_THROUGH, REQUEST, serving
 from benchmarks.http_load import requests_of
 
 _CONNECTIONS = 16

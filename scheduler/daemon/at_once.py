@@ -32,9 +32,6 @@ class AtOnce(asyncio.Future[T]):
         To be called last: the task may do anything to the caller. Within another task it waits for the next turn, as
         one task cannot run inside another.
         """
-        if asyncio.current_task() is not None:
-            self.set_result(result)
-            return
         try:
             resume, context = self._resume, self._context
         except AttributeError:  # nobody waits yet
@@ -42,7 +39,10 @@ class AtOnce(asyncio.Future[T]):
             return
         self.remove_done_callback(resume)
         self.set_result(result)
-        context.run(resume, self)
+        try:
+            context.run(resume, self)
+        except RuntimeError:  # not the waiter's own error, which stays with its task
+            self.get_loop().call_soon(resume, self, context=context)
 
 
 _add = asyncio.Future.add_done_callback

@@ -76,7 +76,7 @@ class ClientConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         waiter, self._waiter = self._waiter, None  # aiohttp would wake it before it is done with the data itself
-        super().data_received(data)
+        RequestHandler.data_received(self, data)
         if waiter is None:
             return
         self._waiter = waiter
@@ -93,28 +93,23 @@ class ClientConnection(RequestHandler):
                 finally:
                     self._waiter = None
             message, payload = self._messages.popleft()
-            self._make_room()
-            if await self._take(message, payload) or not self._is_kept:
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
+            if await self._take(message, payload) or self._close or not self._keepalive:
                 break
-            self._await_the_next()
+            # One timer for the connection, which looks again when it is due.
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            if self._keepalive_handle is None:
+                self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
         if not self._force_close:
             self._task_handler = None
             if self.transport is not None:
                 self.transport.close()
 
-    @property
-    def _is_kept(self) -> bool:
-        return self._keepalive and not self._close and not self._force_close
-
-    def _make_room(self) -> None:
-        """For further requests that a client sends without waiting for answers."""
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-
     async def _take(self, message: Any, payload: StreamReader) -> bool:
-        """Answer one request; whether the client has left meanwhile."""
+        """Answer one request; whether the connection is of no more use."""
         assert self._manager is not None and self._request_factory is not None, "not lost yet"
         assert self._request_handler is not None and self._task_handler is not None, "not lost yet"
         self._manager.requests_count += 1
@@ -135,12 +130,13 @@ class ClientConnection(RequestHandler):
         except Exception:  # the outermost runner of a connection
             log.exception("connection failed", extra={"action": "connection_failed"})
             self.force_close()
+            return True
         except BaseException:
             self.force_close()
             raise
         finally:
             request._task = None  # type: ignore[assignment]  # else an error would keep the task, and the task the error
-        return False
+        return self._force_close
 
     async def _read_past(self, payload: StreamReader) -> None:
         """The rest of a body that no handler wanted: a client reads its answer only once it has sent all."""
@@ -151,9 +147,3 @@ class ClientConnection(RequestHandler):
                         await payload.readany()
         if not payload.is_eof() and not self._force_close:
             self.close()
-
-    def _await_the_next(self) -> None:
-        """One timer for the connection, which looks again when it is due."""
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)

@@ -13,7 +13,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
@@ -160,25 +160,25 @@ class Connection(BaseProtocol):
         except HttpProcessingError as error:
             self._fail(BrokenOffError(f"what came is not HTTP: {error.message}"))
             return
-        if messages:
-            self._heads_came(messages)
+        for message, content in messages:
+            self._head_came(message, content)
+        waiter, reply = self._waiter, self._reply
+        if waiter is not None and reply is not None:
+            self._waiter = None
+            waiter.settle(reply)  # after all that came: who gets it may ask anew over this very connection
 
-    def _heads_came(self, messages: Sequence[tuple[RawResponseMessage, StreamReader]]) -> None:
-        if any(message.code == _SWITCHING_PROTOCOLS for message, _ in messages):  # nobody asked for it, or may be told
+    def _head_came(self, message: RawResponseMessage, content: StreamReader) -> None:
+        if message.code == _SWITCHING_PROTOCOLS:  # no client of ours has asked for it, and none may be told
             self._fail(BrokenOffError("the worker wants to speak another protocol"))
             return
-        # Before those with a final status, the answer proper is still to come.
-        answers = [one for one in messages if one[0].code >= _FIRST_FINAL_STATUS]
-        if not answers:
-            return
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():  # an answer too many, or nobody waits any longer
+        if message.code < _FIRST_FINAL_STATUS:
+            return  # the answer proper is still to come
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._reply is not None:  # nobody waits any longer, or one too many
             self._is_kept = False
             return
-        message, content = answers[0]
-        self._is_kept = not message.should_close and len(answers) == 1
+        self._is_kept = not message.should_close
         self._content, self._reply = content, Reply(self, message, content)
-        waiter.settle(self._reply)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         parser = self._parser
