@@ -1,7 +1,6 @@
 """A future whose waiter goes on in the very call that brings what it waits for, not in a later turn of the event loop.
 
-A turn more is a wait behind everything else that is ready: with six of them for a request, requests that come together
-all end with the last of them. Knows no socket.
+Each further turn asks the system what is ready, and stands behind whatever that is. Knows no socket.
 """
 
 from __future__ import annotations
