@@ -12,11 +12,11 @@ import argparse
 import os
 import platform
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import held_streams, long_day, queued_lines
+from benchmarks.paragraphs import paragraph
 
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# What one daemon carries
@@ -110,10 +110,6 @@ def day_table(found: long_day.DayFigures, hours: float) -> str:
     return f"""| hour | {" | ".join(str(hour) for hour in shown)} |
 | :--- |{" ---: |" * len(shown)}
 | resident, MB | {" | ".join(f"{resident_mb(hour):.0f}" for hour in shown)} |"""
-
-
-def paragraph(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), 120)
 
 
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], tuple[str, bool]]]] = {

@@ -27,6 +27,10 @@ class Process:
         fields = Path(f"/proc/{self.id}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited_s(self) -> float:
+        """How long its main thread was ready to run by now, and had no core."""
+        return int(Path(f"/proc/{self.id}/schedstat").read_text().split()[1]) / 1e9
+
     def resident_mb(self) -> float:
         return self._status_mb("VmRSS")
 
@@ -40,13 +44,20 @@ class Process:
 
 
 @contextmanager
-def started(module: str, *options: str) -> Iterator[Process]:
-    """A module that prints its port and serves until its input closes."""
+def started(module: str, *options: str, core: int | None = None) -> Iterator[Process]:
+    """A module that prints its port and serves until its input closes; on this core alone, where there is one."""
     command = [sys.executable, "-m", module, *options]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
+        if core is not None:
+            pin(process.pid, core)
         assert process.stdout is not None
         yield Process(port=int(process.stdout.readline()), id=process.pid)
     finally:
         process.terminate()
         process.communicate()
+
+
+def pin(process_id: int, core: int) -> None:
+    """Keep a process, 0 for this one, on one core; where there are fewer, on one of them."""
+    os.sched_setaffinity(process_id, {core % (os.cpu_count() or 1)})

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.whole_requests import WholeRequests
 from scheduler.config import Settings, validate
 from scheduler.daemon.app import Daemon
 from scheduler.daemon.env import Env
@@ -53,41 +54,19 @@ def plain(number: int) -> bytes:
     ) % (number, number)
 
 
-class Worker(asyncio.Protocol):
-    """Answers every whole request at once, except for the second half of a stream."""
+class Worker(WholeRequests):
+    """Answers at once, except for the second half of a stream."""
 
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            whole = end + 4 + content_length(self._buffer[:end])
-            if len(self._buffer) < whole:
-                return
-            body, self._buffer = self._buffer[end + 4 : whole], self._buffer[whole:]
-            self._answer(body)
-
-    def _answer(self, body: bytes) -> None:
+    def answer(self, body: bytes) -> None:
         found = _NUMBER.search(body)
         number = 0 if found is None else int(found[1])
         if b'"stream": true' not in body:
             said = plain(number)
-            self._transport.write(_PLAIN_HEAD % len(said) + said)
+            self.transport.write(_PLAIN_HEAD % len(said) + said)
             return
         first, second = streamed(number)
-        self._transport.write(_STREAM_HEAD + _chunk(first))
-        asyncio.get_running_loop().call_later(_HALF_AFTER_S, self._transport.write, _chunk(second) + _chunk(b""))
-
-
-def content_length(head: bytes) -> int:
-    lowered = head.lower()
-    start = lowered.find(b"content-length:")
-    return int(lowered[start + 15 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
+        self.transport.write(_STREAM_HEAD + _chunk(first))
+        asyncio.get_running_loop().call_later(_HALF_AFTER_S, self.transport.write, _chunk(second) + _chunk(b""))
 
 
 def _chunk(data: bytes) -> bytes:

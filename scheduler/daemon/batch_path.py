@@ -20,6 +20,7 @@ from scheduler.daemon.pools import ModelPool, Ticket
 from scheduler.daemon.quota_book import QuotaBook
 from scheduler.daemon.relay import book_answer
 from scheduler.daemon.request_context import working_for
+from scheduler.daemon.request_terms import within
 from scheduler.daemon.upstream import Answer, Upstream
 from shaping.request import LatencyClass, Request
 
@@ -55,14 +56,13 @@ class BatchPath:
         upstream: Upstream,
         bookkeeper: Bookkeeper,
         metrics: Metrics,
-        within: Callable[[int | None, int, int], tuple[int, int]],
         leave: Callable[[ModelPool, Ticket], None],
         quotas: QuotaBook,
     ) -> None:
         self._quotas = quotas
         self._env, self._metrics = env, metrics
         self._pools, self._routing, self._upstream = pools, routing, upstream
-        self._bookkeeper, self._within, self._leave = bookkeeper, within, leave
+        self._bookkeeper, self._leave = bookkeeper, leave
 
     def serves(self, model: str) -> bool:
         return model in self._pools or model in self._routing.names
@@ -145,7 +145,7 @@ class BatchPath:
         self, request_id: str, endpoint: Endpoint, body: bytes, call: Call, pool: ModelPool, deadline_at_s: float
     ) -> Request:
         now_s = self._env.now_s()
-        prompt_tokens, output_tokens = self._within(pool.kv_tokens, call.prompt_tokens, call.output_tokens)
+        prompt_tokens, output_tokens = within(pool.kv_tokens, call.prompt_tokens, call.output_tokens)
         return Request(
             id=request_id,
             model=pool.model,

@@ -43,6 +43,8 @@ class Env:
         # Apart from the threads that read the database and start runs: what hangs outside must not keep those waiting.
         self._calls = executor or ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="slacktide-call")
         self._loop = asyncio.get_running_loop()
+        # Real seconds that never jump, for latencies: the loop's own, as each request asks some ten times.
+        self.monotonic_s: Callable[[], float] = self._loop.time
         self._loop_started_s = self._loop.time()
         self._follows_wall_clock = epoch_s is None and speed == 1.0
         self._epoch_s = time.time() if epoch_s is None else epoch_s  # noqa: TID251  this is the door
@@ -52,10 +54,6 @@ class Env:
         if self._follows_wall_clock:
             return time.time()  # noqa: TID251  follows NTP and a corrected clock
         return self._epoch_s + (self._loop.time() - self._loop_started_s) * self.speed
-
-    def monotonic_s(self) -> float:
-        """Real seconds that never jump; for latencies."""
-        return self._loop.time()
 
     async def sleep_s(self, duration_s: float) -> None:
         """Sleep `duration_s` of the policy clock."""

@@ -60,6 +60,19 @@ class Fleet:
         """Those that end with their last request too."""
         return [*self.pools.values(), *self._leaving] if self._leaving else self.pools.values()
 
+    @property
+    def held(self) -> int:
+        """Requests held now."""
+        held = 0
+        for pool in self.all_pools:  # asked for with every request, as a sum over a generator costs twice as much
+            held += len(pool.held)
+        return held
+
+    @property
+    def running(self) -> int:
+        """Requests at the workers now."""
+        return sum(pool.running for pool in self.all_pools)
+
     def resize(self) -> None:
         for pool in self.all_pools:
             pool.resize()

@@ -1,7 +1,7 @@
 """The listening socket: how many may connect, how long they may stay silent, and how it closes.
 
-aiohttp keeps idle connections for an hour, counts none, waits for a first request for ever and names itself in its own
-error pages; this is where each of those is put right. Knows nothing of what is served.
+aiohttp keeps idle connections for an hour and counts none; this is where that is put right. Knows nothing of what is
+served.
 """
 
 from __future__ import annotations
@@ -11,73 +11,24 @@ import logging
 from collections import Counter
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from scheduler.config import Server
-from scheduler.daemon.api_errors import error_body
 from scheduler.daemon.certificate import Certificate
+from scheduler.daemon.client_connection import ClientConnection
 from scheduler.daemon.http import refuse_exposure
 from scheduler.daemon.known_paths import KnownPaths
 
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S = 75.0
-# A connection that has not sent its first whole request head after this long is closed.
-_FIRST_REQUEST_S = 30.0
 # After a refusal sent before the whole body has come: long enough for the client to read it.
 _LINGER_S = 2.0
 # One address may hold this share of all connections, so that one client cannot shut out the rest.
 _ADDRESS_SHARE_RATIO = 0.5
 _MAX_HEADER_BYTES = 16 * 1024
 _CALLED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listened on, and called
-
-
-class _NamelessResponse(web.Response):
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.pop(hdrs.SERVER, None)
-
-
-class _Connection(RequestHandler):
-    """A connection whose own error pages, sent where no handler was reached, look like every other refusal."""
-
-    __slots__ = ("silence",)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.silence: asyncio.TimerHandle | None = self._loop.call_later(_FIRST_REQUEST_S, self._close_if_silent)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if self.silence is not None:
-            self.silence.cancel()
-            self.silence = None
-        super().connection_lost(exc)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Asked for by the reader after each piece, whether or not reading has stopped."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
-    def _close_if_silent(self) -> None:
-        self.silence = None
-        if self._request_count == 0:
-            log.info("connection closed", extra={"action": "silent_connection_closed"})
-            self.force_close()
-
-    def handle_error(
-        self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer is already on its way")
-        log.info("request not understood", extra={"action": "request_not_understood", "status": status})
-        said = "This is not HTTP as this server understands it." if status < 500 else "Slacktide failed here."
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        response = _NamelessResponse(
-            status=status, body=error_body(said, kind=kind, code="bad_request"), content_type="application/json"
-        )
-        response.force_close()
-        return response
 
 
 class _Server(web.Server):
@@ -113,7 +64,7 @@ class _Server(web.Server):
                 del self._per_address[address]
 
     def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return ClientConnection(self, loop=self._loop, **self._kwargs)
 
 
 class _Runner(web.AppRunner):

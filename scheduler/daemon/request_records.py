@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from scheduler.daemon.energy_use import UseSink
 from scheduler.daemon.openai_api import Usage, tier_used
@@ -42,9 +43,10 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(slots=True, kw_only=True)
-class RequestRecord:
+class RequestRecord(msgspec.Struct, gc=False, kw_only=True):
     """One request, from its admission on; it grows while the request goes its way.
+
+    Ten thousand are kept, and nothing in one leads back to it: looking through them for garbage would only cost time.
 
     `service_tier` is the one asked for until it is known which was used; None where none was named. A call that several
     models of a cascade were asked for shows the last of them; its times and uses are of all.
@@ -70,9 +72,22 @@ class RequestRecord:
     route_chance: str | None = None
     cascade: str | None = None
     joined: str | None = None  # the call that it was a retry of, which has the hold and the uses
-    uses: list[EnergyUse] = field(default_factory=list)
+    _use: EnergyUse | None = None  # nearly always the only one
+    _more_uses: tuple[EnergyUse, ...] = ()
     _held_before_s: float = 0.0
     _ticket: Ticket | None = None
+
+    @property
+    def uses(self) -> list[EnergyUse]:
+        """In the order of their booking."""
+        return [] if self._use is None else [self._use, *self._more_uses]
+
+    def used(self, use: EnergyUse) -> None:
+        """A use of energy was booked for it."""
+        if self._use is None:
+            self._use = use
+        else:
+            self._more_uses = (*self._more_uses, use)
 
     def offered(self, ticket: Ticket) -> None:
         """It waits in a pool, or does not have to."""
@@ -151,5 +166,5 @@ class RequestRecords:
         """Note a use beside its request, and pass it on."""
         record = self._records.get(use.subject_id)
         if record is not None:
-            record.uses.append(use)
+            record.used(use)
         self._sink.record(use)

@@ -21,6 +21,8 @@ from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 
+from scheduler.daemon.at_once import AtOnce
+
 # Twice as much may wait for a slow client before the worker is made to wait.
 _BUFFER_BYTES = 256 * 1024
 _SWITCHING_PROTOCOLS = 101
@@ -89,7 +91,7 @@ class Connection(BaseProtocol):
         """`on_end` is told of each reply that is closed."""
         super().__init__(loop)
         self._on_end = on_end
-        self._waiter: asyncio.Future[Reply] | None = None  # of the call under way
+        self._waiter: AtOnce[Reply] | None = None  # of the call under way
         self._reply: Reply | None = None
         self._content: StreamReader | None = None
         self._is_kept = True  # after the answer
@@ -111,7 +113,7 @@ class Connection(BaseProtocol):
             raise BrokenOffError("the connection was closed at once")
         # A parser for each answer: bytes that a worker sends beyond one never become a part of the next.
         self._parser = HttpResponseParser(self, self._loop, _BUFFER_BYTES, read_until_eof=True, auto_decompress=False)
-        waiter: asyncio.Future[Reply] = self._loop.create_future()
+        waiter: AtOnce[Reply] = AtOnce(loop=self._loop)
         self._waiter, self._asked_bytes = waiter, len(request)
         self.transport.write(request)
         self._silence_s, self._heard_at_s = silence_s, self._loop.time()
@@ -160,6 +162,10 @@ class Connection(BaseProtocol):
             return
         for message, content in messages:
             self._head_came(message, content)
+        waiter, reply = self._waiter, self._reply
+        if waiter is not None and reply is not None:
+            self._waiter = None
+            waiter.settle(reply)  # after all that came: who gets it may ask anew over this very connection
 
     def _head_came(self, message: RawResponseMessage, content: StreamReader) -> None:
         if message.code == _SWITCHING_PROTOCOLS:  # no client of ours has asked for it, and none may be told
@@ -167,13 +173,12 @@ class Connection(BaseProtocol):
             return
         if message.code < _FIRST_FINAL_STATUS:
             return  # the answer proper is still to come
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():  # an answer too many, or nobody waits any longer
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._reply is not None:  # nobody waits any longer, or one too many
             self._is_kept = False
             return
         self._is_kept = not message.should_close
         self._content, self._reply = content, Reply(self, message, content)
-        waiter.set_result(self._reply)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         parser = self._parser

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from scheduler.daemon import http, listener, relay
+from scheduler.daemon import client_connection, http, listener, relay
 from tests.integration.gateway_stand import CHAT, MODEL, SOON_S, FakeWorker, a_stand, streams, until
 
 
@@ -35,7 +35,7 @@ async def test_a_body_that_does_not_come_is_a_408(
 
 
 async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_FIRST_REQUEST_S", 0.02)
+    monkeypatch.setattr(client_connection, "_FIRST_REQUEST_S", 0.02)
     async with a_stand(FakeWorker()) as stand:
         reader, writer = await connected(stand.base_url)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
@@ -46,7 +46,7 @@ async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.Monk
 @pytest.mark.slow
 async def test_a_connection_that_has_been_used_may_stay_silent_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     # Time enough for the first request on a busy machine, and no more than that.
-    monkeypatch.setattr(listener, "_FIRST_REQUEST_S", 0.75)
+    monkeypatch.setattr(client_connection, "_FIRST_REQUEST_S", 0.75)
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with a_stand(FakeWorker()) as stand:
         reader, writer = await connected(stand.base_url)

@@ -55,8 +55,9 @@ class SteadyEnv(Env):
 
     ahead_s = 0.0
 
-    def monotonic_s(self) -> float:
-        return super().monotonic_s() + self.ahead_s
+    def __init__(self) -> None:
+        super().__init__()
+        self.monotonic_s = lambda: self._loop.time() + self.ahead_s
 
 
 @asynccontextmanager
