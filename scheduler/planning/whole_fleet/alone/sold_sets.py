@@ -60,14 +60,14 @@ class Resource:
 
 
 def _with_size(paid_per_s: Floats, sums_per_s: Floats, size: int) -> tuple[Floats, Indexes]:
-    """The most that is paid for each number of units with up to `len(sums_per_s)` jobs of this size, and by how many."""
+    """The most that each number of units pays with some jobs of this size, the dearest first, and with how many."""
     most_per_s, counts = paid_per_s.copy(), np.zeros(paid_per_s.shape, dtype=np.intp)
     for number, of_these_per_s in enumerate(sums_per_s, start=1):
         found_per_s = paid_per_s[: len(paid_per_s) - number * size] + of_these_per_s
         is_more = found_per_s > most_per_s[number * size :]
         most_per_s[number * size :][is_more] = found_per_s[is_more]
         counts[number * size :][is_more] = number
-    return most_per_s_per_s, counts
+    return most_per_s, counts
 
 
 class SoldSets:
