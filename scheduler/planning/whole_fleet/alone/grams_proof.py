@@ -43,11 +43,12 @@ class Climbs:
     first_step_ratio: float
     rounds: int
     step_ratio: float
+    most_halves: int | None = None
 
 
 _OF_WAYS = Climbs(first_rounds=150, first_step_ratio=1.5, rounds=25, step_ratio=0.2)
-# These begin at good prices; longer steps lose them, and a tenth of the rounds ends far from the best.
-_OF_SETS = Climbs(first_rounds=1000, first_step_ratio=0.01, rounds=40, step_ratio=0.002)
+# These begin at good prices, and longer steps lose them. Their halves prove little beside the first climb.
+_OF_SETS = Climbs(first_rounds=1000, first_step_ratio=0.02, rounds=40, step_ratio=0.002, most_halves=24)
 
 
 class Room(Protocol):
@@ -103,7 +104,7 @@ class GramsProof:
     def __init__(self, room: Room, first_price_gco2e_per_s: float, most_looked: int, climbs: Climbs) -> None:
         self.room, self._price_per_s, self._most_looked = room, first_price_gco2e_per_s, most_looked
         self._climbs = climbs
-        self.looked = 0
+        self.looked, self._halves_made = 0, 0
         self.first_prices_per_s: Floats = np.zeros(0)
         self._span_s = float(room.lengths_s.sum()) + float(room.lasts_s.max())
         self._at_s = room.start_at_s + 2.0 * self._span_s * room.row
@@ -112,6 +113,11 @@ class GramsProof:
     def most_rounds(self) -> int:
         """That can be paid for."""
         return self._most_looked // self._looked_in(len(self.room.job))
+
+    @property
+    def _is_spent(self) -> bool:
+        most_halves = self._climbs.most_halves
+        return self.looked >= self._most_looked or (most_halves is not None and self._halves_made >= most_halves)
 
     def least_gco2e(self, enough_gco2e: float, prices_per_s: Floats) -> float:
         """What every plan emits at least, or `enough_gco2e` where that is less."""
@@ -130,8 +136,9 @@ class GramsProof:
                     proved = min(proved, bound_gco2e)
                 elif bound_gco2e < proved:
                     heapq.heappush(open_nodes, (bound_gco2e, next(tie), node))
-            if not open_nodes or self.looked >= self._most_looked or open_nodes[0][0] >= proved:
+            if not open_nodes or open_nodes[0][0] >= proved or self._is_spent:
                 break
+            self._halves_made += 2
             lowest_gco2e, _, lowest = heapq.heappop(open_nodes)
             halves = [(half, lowest.prices_per_s, climbs.rounds, climbs.step_ratio) for half in self._halves(lowest)]
         least_gco2e = min([proved, *(bound_gco2e for bound_gco2e, _, _ in open_nodes[:1])])
