@@ -93,7 +93,7 @@ def test_no_plan_emits_less_than_windows_prove(jobs: list[Job], row: list[float]
     if np.isinf(least) or not jobs:
         return
     for enough_gco2e in (least, 1.5 * least):
-        proved = least_gco2e_by_windows(jobs, Rates.of(a_case(jobs, row, other)), enough_gco2e, LOOKED)
+        proved = least_gco2e_by_windows(jobs, Rates.of(a_case(jobs, row, other)), enough_gco2e, LOOKED, 0)
         assert proved is not None
         assert proved <= least * (1 + 1e-9)
 
@@ -115,7 +115,7 @@ def test_where_prices_prove_three_quarters_windows_prove_all() -> None:
     case = a_case(jobs, [140, 160, 380, 320, 210, 180, 410], [110, 170, 90, 150, 40, 140, 40])
     least, rates = least_gco2e(case), Rates.of(case)
     assert lower_bound(jobs, rates).lower_bound_gco2e < 0.75 * least
-    proved = least_gco2e_by_windows(jobs, rates, 1.5 * least, LOOKED)
+    proved = least_gco2e_by_windows(jobs, rates, 1.5 * least, LOOKED, 0)
     assert proved is not None
     assert 0.999 * least < proved <= least * (1 + 1e-9)
 
@@ -124,4 +124,4 @@ def test_a_fleet_of_other_kinds_of_jobs_is_not_asked() -> None:
     case = a_case([a_job()], [100.0] * HOURS, [100.0] * HOURS)
     held = replace(case.regions[0], held=(Hold(start_at_s=MIDNIGHT_S, end_at_s=MIDNIGHT_S + HOUR_S, gpus=1),))
     case = replace(case, regions=[held, case.regions[1]])
-    assert least_gco2e_by_windows(case.jobs, Rates.of(case), 1e9, LOOKED) is None
+    assert least_gco2e_by_windows(case.jobs, Rates.of(case), 1e9, LOOKED, LOOKED) is None

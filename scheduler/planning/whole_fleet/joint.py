@@ -50,6 +50,8 @@ SETTLED_CELLS = 120_000_000
 _DAMPED_RATIO = 0.8
 # Windows of so many jobs are gone through for a better bound, with so many starts looked at: about a second at most.
 _MOST_BY_WINDOWS, WINDOWS_LOOKED_PER_JOB, MOST_WINDOWS_LOOKED = 400, 1_000_000, 50_000_000
+# Where that is not enough, room is sold to sets of jobs, with so many starts and prices looked at: some 5 s more.
+SETS_LOOKED = 150_000_000
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
 _PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
@@ -213,7 +215,7 @@ def _by_windows(jobs: Sequence[Job], carbon: Rates, proof: Bound, emissions_gco2
     if len(jobs) > _MOST_BY_WINDOWS or proof.lower_bound_gco2e >= enough_gco2e:
         return proof.lower_bound_gco2e
     looked = min(WINDOWS_LOOKED_PER_JOB * len(jobs), MOST_WINDOWS_LOOKED)
-    found_gco2e = least_gco2e_by_windows(jobs, carbon, enough_gco2e, looked)
+    found_gco2e = least_gco2e_by_windows(jobs, carbon, enough_gco2e, looked, SETS_LOOKED)
     return proof.lower_bound_gco2e if found_gco2e is None else max(proof.lower_bound_gco2e, found_gco2e)
 
 

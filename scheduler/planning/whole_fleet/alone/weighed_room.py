@@ -75,7 +75,7 @@ class WeighedRoom:
         self.job, self.row, self.start_at_s = job[is_new], row[is_new], start_at_s[is_new]
         self.own_gco2e: Floats = own_gco2e[order][is_new]
         lasts_s = np.array([one.duration_s for one in self.jobs])
-        self._ends = Ends.of(rates.edges_at_s, self.start_at_s, lasts_s[self.job])
+        self.ends = Ends.of(rates.edges_at_s, self.start_at_s, lasts_s[self.job])
 
     def _starts_in(self, row: int, rates: Rates) -> tuple[Indexes, Indexes, Floats, Floats]:
         case = rates.case
@@ -107,8 +107,13 @@ class WeighedRoom:
         return own_gco2e_per_s + gpus * float(np.abs(self._rates.gpu_rates_gco2e_per_s).mean())
 
     @property
-    def pausing_cells(self) -> int:
+    def looked_beside(self) -> int:
         return sum(group.open_s.size for group in self._pausing)
+
+    def prices_of_jobs(self, prices_per_s: Floats) -> Floats:
+        """What each job pays for room, (jobs, regions, cells)."""
+        found: Floats = self._prices_of_kinds(prices_per_s)[self._kind]
+        return found
 
     def answer(self, kept: Indexes, prices_per_s: Floats) -> Answer:
         """Of the starts that are left, in order; some of every job in one piece."""
@@ -144,13 +149,7 @@ class WeighedRoom:
         if not len(kept):
             return np.zeros(0), np.zeros(0, dtype=np.intp)
         job, cells = self.job[kept], self._shape[2]
-        offset = (self._kind[job] * self._shape[1] + self.row[kept]) * (cells + 1)
-        ends = Ends(
-            begin=self._ends.begin[kept] + offset,
-            into_begin_s=self._ends.into_begin_s[kept],
-            end=self._ends.end[kept] + offset,
-            into_end_s=self._ends.into_end_s[kept],
-        )
+        ends = self.ends.at(kept, (self._kind[job] * self._shape[1] + self.row[kept]) * (cells + 1))
         padded = np.pad(kind_gco2e_per_s, ((0, 0), (0, 0), (0, 1)))
         start_paid = self.own_gco2e[kept] + ends.between(cumulated(kind_gco2e_per_s * self.lengths_s), padded)
         first = np.flatnonzero(np.diff(job, prepend=-1))

@@ -66,6 +66,15 @@ class Ends:
         end, into_end_s = place_of(edges_at_s, begin_s + lasts_s)
         return cls(begin=begin, into_begin_s=into_begin_s, end=end, into_end_s=into_end_s)
 
+    def at(self, which: Indexes, offset: Indexes) -> Ends:
+        """Some of them, in cells that are counted from an offset on."""
+        return Ends(
+            begin=self.begin[which] + offset,
+            into_begin_s=self.into_begin_s[which],
+            end=self.end[which] + offset,
+            into_end_s=self.into_end_s[which],
+        )
+
     def between(self, sums_gco2e: Floats, gco2e_per_s: Floats) -> Floats:
         """What is paid from begin to end in one region."""
         paid = sums_gco2e.take(self.end) - sums_gco2e.take(self.begin)
