@@ -26,7 +26,7 @@ from scheduler.planning.whole_fleet.local_search import Draft, polished
 from scheduler.planning.whole_fleet.rates import Rates
 from scheduler.planning.whole_fleet.slots.clearing import Clearing
 from scheduler.planning.whole_fleet.slots.fewest_refused import drafted
-from scheduler.planning.whole_fleet.slots.plan import Place, SlotPlan
+from scheduler.planning.whole_fleet.slots.plan import SlotPlan
 from scheduler.planning.whole_fleet.slots.search import Search
 from scheduler.planning.whole_fleet.slots.settling import Settling
 from scheduler.planning.whole_fleet.token_pools import PoolRun
@@ -168,7 +168,6 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     # Of the jobs that are not given up so many need not be planned.
     given_up = len(case.jobs) - len(plan.asks)
     enough = (first.fewest_refused - given_up, guide.lower_bound_gco2e * (1 + ENOUGH_GAP_RATIO))
-    draft = list(plan.places)
     if efforts := _searched_cells(plan):
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
         search.run_each(efforts, enough)
@@ -176,7 +175,7 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
         Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough)
     searched = plan.assignment()
     if _LEAST_CLEARED <= len(case.jobs) < _LEAST_UNCLEARED:
-        _clear(plan, draft, guide, generator.spawn(1)[0], enough)
+        _clear(plan, guide, generator.spawn(1)[0], enough)
     found = plan.assignment()
     rank = _rank(case, found)
     # A large fleet's plan is proved before it is compared: the proof is what the greedy rule is given up by.
@@ -248,16 +247,10 @@ def _searched_cells(plan: SlotPlan) -> Sequence[int]:
     return (first, again) if again > 0 else (first,)
 
 
-def _clear(
-    plan: SlotPlan,
-    draft: Sequence[Place | None],
-    guide: Bound,
-    generator: np.random.Generator,
-    enough: tuple[int, float],
-) -> None:
+def _clear(plan: SlotPlan, guide: Bound, generator: np.random.Generator, enough: tuple[int, float]) -> None:
     """Stretches cleared and filled anew, then handfuls settled; draws of its own, so that all else stays as it was."""
     cells = min(CLEARED_CELLS_PER_JOB * len(plan.asks), MOST_CLEARED_CELLS)
-    Clearing(plan, guide.rates, generator).run(draft, cells, enough)
+    Clearing(plan, guide.rates, generator).run(cells, enough)
     if len(plan.asks) <= _MOST_SETTLED:
         Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough)
 

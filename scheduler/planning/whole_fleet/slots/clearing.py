@@ -33,9 +33,8 @@ _DAMPED_RATIOS = (0.5, 0.8, 0.95)
 _ORDERS = (0.4, 0.2, 0.15, 0.25)
 # Jobs filled in by prices are worth another look each at carbon as long as they emit only so much more than before.
 _HOPE_RATIO = 0.1
-# By how much of a mean job's grams a move may make the plan worse at first; this falls to nothing. The first half
-# of the effort leaves the valley of a draft far behind, the second one stays near the best plan.
-_WARM_RATIO, _COOL_RATIO = 0.2, 0.05
+# By how much of a mean job's grams a move may make the plan worse at first; this falls to nothing.
+_WARMTH_RATIO = 0.1
 # How many slots chance moves jobs nearer or farther.
 _BLURRED_SLOTS = 60
 
@@ -59,26 +58,14 @@ class Clearing:
         self._region = np.full(len(asks), NOWHERE)
         self._note(asks)
 
-    def run(self, draft: Sequence[Place | None], cells: int, enough: tuple[int, float]) -> None:
-        """Look at so many slots, half from a draft on and half from the best plan, or fewer when the plan is good
-        enough, as for search.py."""
-        plan = self.plan
-        best, places = plan.rank, list(plan.places)
-        if best <= enough:
-            return
-        self._note(plan.restore(draft))
-        self._run(cells // 2, enough, _WARM_RATIO)
-        if plan.rank >= best:
-            self._note(plan.restore(places))
-        self._run(cells - cells // 2, enough, _COOL_RATIO)
-
-    def _run(self, cells: int, enough: tuple[int, float], warmth_ratio: float) -> None:
+    def run(self, cells: int, enough: tuple[int, float]) -> None:
+        """Look at so many slots, or fewer when the plan is good enough, as for search.py."""
         plan = self.plan
         best, places = plan.rank, list(plan.places)
         stop, mean_gco2e = self.looked_cells + cells, abs(best[1]) / len(places)
         while self.looked_cells < stop and best > enough:
             left_ratio = (stop - self.looked_cells) / cells
-            self._move(warmth_ratio * left_ratio**2 * mean_gco2e * self._generator.exponential())
+            self._move(_WARMTH_RATIO * left_ratio**2 * mean_gco2e * self._generator.exponential())
             if plan.rank < best:
                 best, places = plan.rank, list(plan.places)
         self._note(plan.restore(places))

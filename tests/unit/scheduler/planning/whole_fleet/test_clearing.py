@@ -47,7 +47,7 @@ def filled(case: FleetCase) -> SlotPlan:
 
 
 def cleared(plan: SlotPlan, cells: int = CELLS, seed: int = 0) -> SlotPlan:
-    Clearing(plan, Rates.of(plan.grid.case), np.random.default_rng(seed)).run(plan.places, cells, NEVER_ENOUGH)
+    Clearing(plan, Rates.of(plan.grid.case), np.random.default_rng(seed)).run(cells, NEVER_ENOUGH)
     return plan
 
 
