@@ -25,6 +25,7 @@ from scheduler.planning.whole_fleet.greedy import greedy, greedy_if_better
 from scheduler.planning.whole_fleet.local_search import Draft, polished
 from scheduler.planning.whole_fleet.no_later import no_later
 from scheduler.planning.whole_fleet.rates import Rates
+from scheduler.planning.whole_fleet.slots.clearing import Clearing
 from scheduler.planning.whole_fleet.slots.fewest_refused import drafted
 from scheduler.planning.whole_fleet.slots.plan import SlotPlan
 from scheduler.planning.whole_fleet.slots.search import Search
@@ -46,6 +47,9 @@ ENOUGH_GAP_RATIO = 0.002
 _POLISH_ROUNDS = 4
 # What it takes to settle a dozen jobs: about a second.
 SETTLED_CELLS = 120_000_000
+# Fleets of so many jobs are cleared stretch by stretch as well, those of up to so many settled once more: 3 to 8 s.
+_LEAST_CLEARED, _LEAST_UNCLEARED, _MOST_SETTLED = 20, 500, 200
+CLEARED_CELLS_PER_JOB, MOST_CLEARED_CELLS = 10_000_000, 1_000_000_000
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
 _DAMPED_RATIO = 0.8
 # Windows of so many jobs are gone through for a better bound, with so many starts looked at: about a second at most.
@@ -173,6 +177,9 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
         search.run_each(efforts, enough)
     if len(case.jobs) <= _MOST_EXCHANGED:
         Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough)
+    searched = plan.assignment()
+    if _LEAST_CLEARED <= len(case.jobs) < _LEAST_UNCLEARED:
+        _clear(plan, guide, generator.spawn(1)[0], enough)
     found = plan.assignment()
     rank = _rank(case, found)
     # A large fleet's plan is proved before it is compared: the proof is what the greedy rule is given up by.
@@ -180,7 +187,9 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     known = list(_known(carbon, at_once, proof, rank))
     best, rank = _best(case, found, rank, known)
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
-        best = no_later(carbon, _polished([best, *known], guide, carbon, generator))
+        # What was found before its stretches were cleared may end better off the slots, if seldom.
+        others = [searched, *known] if searched != found else known
+        best = no_later(carbon, _polished([best, *others], guide, carbon, generator))
         rank = _rank(case, best)
     if proof is guide or best.keys() != found.keys():
         proof = _proved(_planned(case, best), guide, carbon, rank[1])
@@ -241,6 +250,14 @@ def _searched_cells(plan: SlotPlan) -> Sequence[int]:
     first = min(max(CELLS_PER_JOB * len(plan.asks), LEAST_CELLS), MOST_CELLS)
     again = min(AGAIN_CELLS_PER_JOB * len(plan.asks), MOST_CELLS - first)
     return (first, again) if again > 0 else (first,)
+
+
+def _clear(plan: SlotPlan, guide: Bound, generator: np.random.Generator, enough: tuple[int, float]) -> None:
+    """Stretches cleared and filled anew, then handfuls settled; draws of its own, so that all else stays as it was."""
+    cells = min(CLEARED_CELLS_PER_JOB * len(plan.asks), MOST_CLEARED_CELLS)
+    Clearing(plan, guide.rates, generator).run(cells, enough)
+    if len(plan.asks) <= _MOST_SETTLED:
+        Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough)
 
 
 def _known(carbon: Rates, at_once: RunNow, guide: Bound, rank: tuple[int, float]) -> Iterator[Assignment]:

@@ -87,7 +87,7 @@ class SlotPlan:
             return self._filling(ask, ask.levels, view, self.free)
         if ask.variants:
             return self._cheaper(view, [(one, self.cheapest(one, view)) for one in ask.variants])
-        return self._cheapest(ask, view, self._has_room(ask))
+        return self._cheapest(ask, view, self.has_room(ask))
 
     def ideal(self, ask: Ask, view: View) -> Place | None:
         """The cheapest place if nobody else were there."""
@@ -95,7 +95,7 @@ class SlotPlan:
             return self._filling(ask, ask.levels, view, self.most_free)
         if ask.variants:
             return self._cheaper(view, [(one, self.ideal(one, view)) for one in ask.variants])
-        return self._cheapest(ask, view, self.most_free[self._rows(ask), ask.first : ask.stop] >= ask.gpus)
+        return self._cheapest(ask, view, self.most_free[self.rows_of(ask), ask.first : ask.stop] >= ask.gpus)
 
     def cheapest_start_within(self, ask: Ask, view: View, row: int, first: int, count: int) -> Place | None:
         """As `ideal`, in one region and only `count` starts from one slot on."""
@@ -115,7 +115,7 @@ class SlotPlan:
             rates = view.costs(ask.gpus, ask.power_w, rows, slots)
             return float(rates.sum() - (1.0 - ask.used_ratio) * rates.max())
         row, first, last = slice(place.region, place.region + 1), place.begin, place.end
-        return float(self._window_costs(ask, view, row, first, last)[0, 0])
+        return float(self.window_costs(ask, view, row, first, last)[0, 0])
 
     def _cheaper(self, view: View, found: Sequence[tuple[Ask, Place | None]]) -> Place | None:
         """The cheapest of a job's places in regions where it runs longer and shorter."""
@@ -156,11 +156,11 @@ class SlotPlan:
         place = Place(region=int(rows[0]), begin=int(slots[0]), end=int(slots[-1]) + 1, gco2e=0.0, cells=(rows, slots))
         return self._emitting(ask, place)
 
-    def _rows(self, ask: Ask) -> Indexes | slice:
+    def rows_of(self, ask: Ask) -> Indexes | slice:
         return slice(None) if ask.is_anywhere else ask.rows
 
-    def _has_room(self, ask: Ask) -> Bools:
-        rows, slots = self._rows(ask), slice(ask.first, ask.stop)
+    def has_room(self, ask: Ask) -> Bools:
+        rows, slots = self.rows_of(ask), slice(ask.first, ask.stop)
         room: Bools = self.free[rows, slots] >= ask.gpus
         if self._free_mw is not None and ask.milliwatts is not None:
             room &= self._free_mw[rows, slots] >= ask.milliwatts[ask.rows, None]
@@ -171,7 +171,7 @@ class SlotPlan:
             return None
         if ask.pauses:
             return self._pieces(ask, view, is_open)
-        return self._window(ask, view, is_open, self._rows(ask), ask.first, ask.stop)
+        return self._window(ask, view, is_open, self.rows_of(ask), ask.first, ask.stop)
 
     def _window(
         self, ask: Ask, view: View, is_open: Bools, rows: Indexes | slice, first: int, stop: int
@@ -191,18 +191,18 @@ class SlotPlan:
     def start_costs(self, ask: Ask) -> Floats:
         """What a plain job in one piece emits from each of its starts on, (its regions, starts); infinite where there
         is no room."""
-        rows = self._rows(ask)
-        return self._open_costs(ask, self.carbon, self._has_room(ask), rows, ask.first, ask.stop)
+        rows = self.rows_of(ask)
+        return self._open_costs(ask, self.carbon, self.has_room(ask), rows, ask.first, ask.stop)
 
     def _open_costs(self, ask: Ask, view: View, is_open: Bools, rows: Indexes | slice, first: int, stop: int) -> Floats:
-        costs = self._window_costs(ask, view, rows, first, stop)
+        costs = self.window_costs(ask, view, rows, first, stop)
         if not is_open.all():
             closed = np.zeros((len(is_open), stop - first + 1), dtype=np.int32)
             np.cumsum(~is_open, axis=1, out=closed[:, 1:])
             costs[closed[:, ask.length :] != closed[:, : costs.shape[1]]] = np.inf
         return costs
 
-    def _window_costs(self, ask: Ask, view: View, rows: Indexes | slice, first: int, stop: int) -> Floats:
+    def window_costs(self, ask: Ask, view: View, rows: Indexes | slice, first: int, stop: int) -> Floats:
         """Of every start: everything up to the last slot's used part, less everything before the start."""
         count = stop - first - ask.length + 1
         if ask.border_steps:
@@ -217,7 +217,7 @@ class SlotPlan:
 
     def _pieces(self, ask: Ask, view: View, is_open: Bools) -> Place | None:
         """The cheapest slots, in the cheapest region at each; the earliest among equals."""
-        rates = np.diff(view.sums(ask, self._rows(ask), ask.first, ask.stop), axis=1)
+        rates = np.diff(view.sums(ask, self.rows_of(ask), ask.first, ask.stop), axis=1)
         rates[~is_open] = np.inf
         row = rates.argmin(axis=0)
         least = rates[row, np.arange(len(row))]
