@@ -26,10 +26,11 @@ TOOL = {
 
 def _chat(base_url: str, model: str, **options: Any) -> Any:
     from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
 
     return ChatOpenAI(
         base_url=base_url,
-        api_key="unused",
+        api_key=SecretStr("unused"),
         model=model,
         timeout=TIMEOUT_S,
         max_retries=0,
@@ -84,9 +85,14 @@ def structured(base_url: str, model: str) -> dict[str, Any]:
 def embeddings(base_url: str, model: str) -> dict[str, Any]:
     """Two vectors; counting tokens first would fetch a table from the network."""
     from langchain_openai import OpenAIEmbeddings
+    from pydantic import SecretStr
 
     client = OpenAIEmbeddings(
-        base_url=base_url, api_key="unused", model=model, timeout=TIMEOUT_S, check_embedding_ctx_length=False
+        base_url=base_url,
+        api_key=SecretStr("unused"),
+        model=model,
+        timeout=TIMEOUT_S,
+        check_embedding_ctx_length=False,
     )
     vectors = client.embed_documents(["clean", "hour"])
     return {

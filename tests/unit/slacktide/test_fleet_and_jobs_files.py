@@ -69,7 +69,7 @@ def test_a_job_may_use_all_regions_of_a_zone_that_have_its_gpus(tmp_path: Path) 
     jobs = with_regions(fleet, read_jobs_file(jobs_path(tmp_path, header + lines)))
     assert [job.regions for job in jobs] == [
         *(("DE", "new"), ("new",), ("new",), ("new",), ("DE", "new")),
-        *(("PL",), ("PL with H100",), ("any region with A100",), ()),
+        *(("PL",), ("PL with H100",), ("A100 in any region",), ()),
     ]
 
 
