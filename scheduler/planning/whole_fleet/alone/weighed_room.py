@@ -49,6 +49,26 @@ class Answer:
     over_ratio: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Left:
+    """Starts that are left, and what of them is the same at all prices; `first` is where each job's begin."""
+
+    kept: Indexes
+    job: Indexes
+    first: Indexes
+    own_gco2e: Floats
+    ends: Ends
+
+    def cheapest(self, price_gco2e_per_s: Floats, lengths_s: Floats, paid_gco2e: Floats) -> tuple[Floats, Indexes]:
+        """What each pays, and which are the first of the cheapest of each job; notes what the jobs pay."""
+        padded = np.zeros((*price_gco2e_per_s.shape[:2], len(lengths_s) + 1))
+        padded[..., :-1] = price_gco2e_per_s
+        start_paid = self.own_gco2e + self.ends.between(cumulated(price_gco2e_per_s * lengths_s), padded)
+        paid_gco2e[self.job[self.first]] = np.minimum.reduceat(start_paid, self.first)
+        hits = np.flatnonzero(start_paid == paid_gco2e[self.job])
+        return start_paid, hits[np.diff(self.job[hits], prepend=-1) > 0]
+
+
 class WeighedRoom:
     """Plain jobs, each with some known window, and regions that hold no GPUs back."""
 
@@ -63,6 +83,18 @@ class WeighedRoom:
         self._set_starts(rates)
         self._pausing = _Pausing.of(jobs, self._kind, rates)
         self.lasts_s = np.array([job.duration_s for job in jobs])
+        self._left: Left | None = None
+
+    def left(self, kept: Indexes, kind: Indexes) -> Left:
+        """These starts, in cells counted by the kind of each job, then by region."""
+        job = self.job[kept]
+        return Left(
+            kept=kept,
+            job=job,
+            first=np.flatnonzero(np.diff(job, prepend=-1)),
+            own_gco2e=self.own_gco2e[kept],
+            ends=self.ends.at(kept, (kind[job] * self._shape[1] + self.row[kept]) * (self._shape[2] + 1)),
+        )
 
     def _set_starts(self, rates: Rates) -> None:
         """All starts of jobs in one piece at which a minimum can lie: by job, then region, then time."""
@@ -147,14 +179,11 @@ class WeighedRoom:
         """What each start pays, and the first of the cheapest of each job; notes what they pay and hold."""
         if not len(kept):
             return np.zeros(0), np.zeros(0, dtype=np.intp)
-        job, cells = self.job[kept], self._shape[2]
-        ends = self.ends.at(kept, (self._kind[job] * self._shape[1] + self.row[kept]) * (cells + 1))
-        padded = np.pad(kind_gco2e_per_s, ((0, 0), (0, 0), (0, 1)))
-        start_paid = self.own_gco2e[kept] + ends.between(cumulated(kind_gco2e_per_s * self.lengths_s), padded)
-        first = np.flatnonzero(np.diff(job, prepend=-1))
-        paid_gco2e[job[first]] = np.minimum.reduceat(start_paid, first)
-        hits = np.flatnonzero(start_paid == paid_gco2e[job])
-        hits = hits[np.diff(job[hits], prepend=-1) > 0]
+        # From round to round the same are left.
+        if self._left is None or self._left.kept is not kept:
+            self._left = self.left(kept, self._kind)
+        start_paid, hits = self._left.cheapest(kind_gco2e_per_s, self.lengths_s, paid_gco2e)
+        ends, cells = self._left.ends, self._shape[2]
         size = self._shape[0] * self._shape[1] * (cells + 1)
         into_s = np.bincount(ends.end[hits], ends.into_end_s[hits], size)
         into_s -= np.bincount(ends.begin[hits], ends.into_begin_s[hits], size)
