@@ -47,7 +47,7 @@ ENOUGH_GAP_RATIO = 0.002
 _POLISH_ROUNDS = 4
 # What it takes to settle a dozen jobs: about a second.
 SETTLED_CELLS = 120_000_000
-# Fleets of so many jobs are cleared stretch by stretch as well, those of up to so many settled once more: 3 to 8 s.
+# Fleets of so many jobs are cleared stretch by stretch as well, and those of up to so many settled before and after.
 _LEAST_CLEARED, _LEAST_UNCLEARED, _MOST_SETTLED = 20, 500, 200
 CLEARED_CELLS_PER_JOB, MOST_CLEARED_CELLS = 10_000_000, 1_000_000_000
 # At the full prices many places cost the same, and the dirtiest of them is as good as any.
@@ -56,6 +56,10 @@ _DAMPED_RATIO = 0.8
 _MOST_BY_WINDOWS, WINDOWS_LOOKED_PER_JOB, MOST_WINDOWS_LOOKED = 400, 1_000_000, 50_000_000
 # Where that is not enough, room is sold to sets of jobs, with so many starts and prices looked at: some 5 s more.
 SETS_LOOKED = 150_000_000
+# Of a plan this close to what prices prove, windows are asked whether it is near enough before it is cleared.
+_NEAR_GAP_RATIO = 0.01
+# What is proved is a little less than what was asked for.
+_ROUNDING_RATIO = 1e-8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
 _PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
@@ -175,15 +179,20 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
     if efforts := _searched_cells(plan):
         search = Search(plan, plan.view(guide.rates), plan.view(guide.rates.damped(_DAMPED_RATIO)), generator)
         search.run_each(efforts, enough)
-    if len(case.jobs) <= _MOST_EXCHANGED:
+    if len(case.jobs) <= _MOST_SETTLED:
         Settling(plan, guide.rates, generator).run(SETTLED_CELLS, enough)
-    searched = plan.assignment()
+    searched, proof = plan.assignment(), guide
+    proved = searched.keys()
     if _LEAST_CLEARED <= len(case.jobs) < _LEAST_UNCLEARED:
-        _clear(plan, guide, generator.spawn(1)[0], enough)
+        proof = _proved(_planned(case, searched), guide, carbon, plan.rank[1])
+        enough = (enough[0], _nearly_gco2e(_planned(case, searched), carbon, proof, plan.rank[1]))
+        if plan.rank > enough:
+            _clear(plan, guide, generator.spawn(1)[0], enough)
     found = plan.assignment()
     rank = _rank(case, found)
     # A large fleet's plan is proved before it is compared: the proof is what the greedy rule is given up by.
-    proof = _proved(_planned(case, found), guide, carbon, rank[1]) if _is_large(case) else guide
+    if _is_large(case):
+        proof, proved = _proved(_planned(case, found), guide, carbon, rank[1]), found.keys()
     known = list(_known(carbon, at_once, proof, rank))
     best, rank = _best(case, found, rank, known)
     if len(case.jobs) * len(case.regions) <= _MOST_POLISHED:
@@ -191,9 +200,9 @@ def _searched(case: FleetCase, at_once: RunNow, generator: np.random.Generator) 
         others = [searched, *known] if searched != found else known
         best = no_later(carbon, _polished([best, *others], guide, carbon, generator))
         rank = _rank(case, best)
-    if proof is guide or best.keys() != found.keys():
+    if proof is guide or best.keys() != proved:
         proof = _proved(_planned(case, best), guide, carbon, rank[1])
-    bound_gco2e = min(_by_windows(_planned(case, best), carbon, proof, rank[1]), rank[1])
+    bound_gco2e = min(_by_windows(_planned(case, best), carbon, proof, rank[1], SETS_LOOKED), rank[1])
     return _Found(segments=best, bound_gco2e=bound_gco2e, fewest_refused=first.fewest_refused)
 
 
@@ -218,14 +227,22 @@ def _proved(jobs: Sequence[Job], guide: Bound, carbon: Rates, emissions_gco2e: f
     return max(proof, anew, key=lambda one: one.lower_bound_gco2e)
 
 
-def _by_windows(jobs: Sequence[Job], carbon: Rates, proof: Bound, emissions_gco2e: float) -> float:
+def _by_windows(jobs: Sequence[Job], carbon: Rates, proof: Bound, emissions_gco2e: float, sets_looked: int) -> float:
     """What prices prove or, where that is not near enough in a small fleet, what going through windows does."""
     enough_gco2e = emissions_gco2e / (1 + ENOUGH_GAP_RATIO)
     if len(jobs) > _MOST_BY_WINDOWS or proof.lower_bound_gco2e >= enough_gco2e:
         return proof.lower_bound_gco2e
     looked = min(WINDOWS_LOOKED_PER_JOB * len(jobs), MOST_WINDOWS_LOOKED)
-    found_gco2e = least_gco2e_by_windows(jobs, carbon, enough_gco2e, looked, SETS_LOOKED)
+    found_gco2e = least_gco2e_by_windows(jobs, carbon, enough_gco2e, looked, sets_looked)
     return proof.lower_bound_gco2e if found_gco2e is None else max(proof.lower_bound_gco2e, found_gco2e)
+
+
+def _nearly_gco2e(jobs: Sequence[Job], carbon: Rates, proof: Bound, emissions_gco2e: float) -> float:
+    """What is near enough to the best plan of these jobs; where prices nearly prove a plan so, windows may."""
+    least_gco2e = proof.lower_bound_gco2e
+    if emissions_gco2e <= least_gco2e + _NEAR_GAP_RATIO * abs(least_gco2e):
+        least_gco2e = _by_windows(jobs, carbon, proof, emissions_gco2e, sets_looked=0)
+    return least_gco2e * (1 + ENOUGH_GAP_RATIO) * (1 + _ROUNDING_RATIO)
 
 
 def _guiding_rounds(case: FleetCase) -> int:

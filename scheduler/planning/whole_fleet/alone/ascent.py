@@ -29,9 +29,19 @@ class Slopes:
         """The slope so far beside its usual size, both averaged; no more than about one."""
         keep, keep_square = _KEPT_RATIO, _KEPT_SQUARE_RATIO
         self._rounds += 1
-        self._slope_ratio = keep * self._slope_ratio + (1 - keep) * slope_ratio
-        self._square_ratio = keep_square * self._square_ratio + (1 - keep_square) * slope_ratio**2
-        mean = self._slope_ratio / (1 - keep**self._rounds)
-        usual = np.sqrt(self._square_ratio / (1 - keep_square**self._rounds) + _FLAT_RATIO**2)
-        aimed: Floats = mean / usual
+        if self._slope_ratio.shape != slope_ratio.shape:
+            self._slope_ratio = np.broadcast_to(self._slope_ratio, slope_ratio.shape).copy()
+            self._square_ratio = np.broadcast_to(self._square_ratio, slope_ratio.shape).copy()
+        self._slope_ratio *= keep
+        self._slope_ratio += (1 - keep) * slope_ratio
+        square = slope_ratio * slope_ratio
+        square *= 1 - keep_square
+        self._square_ratio *= keep_square
+        self._square_ratio += square
+        # From here on in one array, which large fleets are glad of.
+        usual = np.divide(self._square_ratio, 1 - keep_square**self._rounds, out=square)
+        usual += _FLAT_RATIO**2
+        np.sqrt(usual, out=usual)
+        aimed: Floats = self._slope_ratio / (1 - keep**self._rounds)
+        aimed /= usual
         return aimed

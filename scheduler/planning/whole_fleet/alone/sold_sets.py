@@ -17,10 +17,10 @@ import numpy as np
 
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
-from scheduler.planning.whole_fleet.alone.weighed_room import Answer, Bools, Indexes, WeighedRoom
+from scheduler.planning.whole_fleet.alone.weighed_room import Answer, Bools, Indexes, Left, WeighedRoom
 from scheduler.planning.whole_fleet.alone.windows import Ends
 from scheduler.planning.whole_fleet.fleet_case import FleetCase
-from scheduler.planning.whole_fleet.rates import Rates, cumulated
+from scheduler.planning.whole_fleet.rates import Rates
 
 _J_PER_KWH = 3.6e6
 # A resource of more units is counted in larger ones, jobs rounded down, so that what fits still fits.
@@ -77,6 +77,7 @@ class SoldSets:
         self.jobs, self.lengths_s, self.lasts_s = room.jobs, room.lengths_s, room.lasts_s
         self.job, self.row, self.start_at_s, self.own_gco2e = room.job, room.row, room.start_at_s, room.own_gco2e
         self._room = room
+        self._left: Left | None = None
         self._is_open = _is_open(room.jobs, rates)
         self.resources = _resources(rates.case, room.jobs)
         self._has_price: Bools = np.array(
@@ -126,26 +127,26 @@ class SoldSets:
         """What each start pays, and the first of the cheapest of each job; notes what they pay and hold."""
         if not len(kept):
             return np.zeros(0), np.zeros(0, dtype=np.intp)
-        job, shape = self.job[kept], (*job_per_s.shape[:2], job_per_s.shape[2] + 1)
-        ends = self._room.ends.at(kept, (job * shape[1] + self.row[kept]) * shape[2])
-        padded = np.pad(job_per_s, ((0, 0), (0, 0), (0, 1)))
-        start_paid = self.own_gco2e[kept] + ends.between(cumulated(job_per_s * self.lengths_s), padded)
-        first = np.flatnonzero(np.diff(job, prepend=-1))
-        paid_gco2e[job[first]] = np.minimum.reduceat(start_paid, first)
-        hits = np.flatnonzero(start_paid == paid_gco2e[job])
-        hits = hits[np.diff(job[hits], prepend=-1) > 0]
-        held_ratio += _held(ends, hits, shape, self.lengths_s)
+        # From round to round the same are left.
+        if self._left is None or self._left.kept is not kept:
+            self._left = self._room.left(kept, np.arange(len(self.jobs)))
+        start_paid, hits = self._left.cheapest(job_per_s, self.lengths_s, paid_gco2e)
+        _hold(self._left.ends, hits, held_ratio, self.lengths_s)
         return start_paid, kept[hits]
 
 
-def _held(ends: Ends, hits: Indexes, shape: tuple[int, ...], lengths_s: Floats) -> Floats:
-    """For which share of each cell each of these runs lasts."""
-    size = math.prod(shape)
-    into_s = np.bincount(ends.end[hits], ends.into_end_s[hits], size)
-    into_s -= np.bincount(ends.begin[hits], ends.into_begin_s[hits], size)
-    runs = np.bincount(ends.begin[hits], minlength=size) - np.bincount(ends.end[hits], minlength=size)
-    found: Floats = into_s.reshape(shape)[..., :-1] / lengths_s + runs.reshape(shape).cumsum(axis=2)[..., :-1]
-    return found
+def _hold(ends: Ends, hits: Indexes, held_ratio: Floats, lengths_s: Floats) -> None:
+    """Notes for which share of each cell each of these runs lasts, one of each job at most."""
+    cells, which = len(lengths_s), np.arange(len(hits))
+    line, begin = np.divmod(ends.begin[hits], cells + 1)
+    end = ends.end[hits] - line * (cells + 1)
+    runs = np.zeros((len(hits), cells + 1))
+    runs[which, begin] = 1.0
+    runs[which, end] -= 1.0
+    found = runs.cumsum(axis=1)
+    found[which, end] += ends.into_end_s[hits] / np.append(lengths_s, 1.0)[end]
+    found[which, begin] -= ends.into_begin_s[hits] / lengths_s[begin]
+    held_ratio.reshape(-1, cells)[line] += found[:, :-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -49,6 +49,26 @@ class Answer:
     over_ratio: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Left:
+    """Starts that are left, and what of them is the same at all prices; `first` is where each job's begin."""
+
+    kept: Indexes
+    job: Indexes
+    first: Indexes
+    own_gco2e: Floats
+    ends: Ends
+
+    def cheapest(self, price_gco2e_per_s: Floats, lengths_s: Floats, paid_gco2e: Floats) -> tuple[Floats, Indexes]:
+        """What each pays, and which are the first of the cheapest of each job; notes what the jobs pay."""
+        padded = np.zeros((*price_gco2e_per_s.shape[:2], len(lengths_s) + 1))
+        padded[..., :-1] = price_gco2e_per_s
+        start_paid = self.own_gco2e + self.ends.between(cumulated(price_gco2e_per_s * lengths_s), padded)
+        paid_gco2e[self.job[self.first]] = np.minimum.reduceat(start_paid, self.first)
+        hits = np.flatnonzero(start_paid == paid_gco2e[self.job])
+        return start_paid, hits[np.diff(self.job[hits], prepend=-1) > 0]
+
+
 class WeighedRoom:
     """Plain jobs, each with some known window, and regions that hold no GPUs back."""
 
@@ -61,8 +81,20 @@ class WeighedRoom:
         self._way_row = np.repeat(np.arange(len(weights)), [len(one) for one in weights])
         self._shape = (len(kinds), len(weights), len(self.lengths_s))
         self._set_starts(rates)
-        self._pausing = _pausing_groups(jobs, self._kind, rates)
+        self._pausing = _Pausing.of(jobs, self._kind, rates)
         self.lasts_s = np.array([job.duration_s for job in jobs])
+        self._left: Left | None = None
+
+    def left(self, kept: Indexes, kind: Indexes) -> Left:
+        """These starts, in cells counted by the kind of each job, then by region."""
+        job = self.job[kept]
+        return Left(
+            kept=kept,
+            job=job,
+            first=np.flatnonzero(np.diff(job, prepend=-1)),
+            own_gco2e=self.own_gco2e[kept],
+            ends=self.ends.at(kept, (kind[job] * self._shape[1] + self.row[kept]) * (self._shape[2] + 1)),
+        )
 
     def _set_starts(self, rates: Rates) -> None:
         """All starts of jobs in one piece at which a minimum can lie: by job, then region, then time."""
@@ -108,7 +140,7 @@ class WeighedRoom:
 
     @property
     def looked_beside(self) -> int:
-        return sum(group.open_s.size for group in self._pausing)
+        return self._pausing.open_s.size
 
     def prices_of_jobs(self, prices_per_s: Floats) -> Floats:
         """What each job pays for room, (jobs, regions, cells)."""
@@ -119,8 +151,7 @@ class WeighedRoom:
         """Of the starts that are left, in order; some of every job in one piece."""
         kind_gco2e_per_s = self._prices_of_kinds(prices_per_s)
         held_s, paid_gco2e = np.zeros(self._shape), np.zeros(len(self.jobs))
-        for group in self._pausing:
-            paid_gco2e[group.jobs] = group.fill(kind_gco2e_per_s, held_s)
+        self._pausing.fill(kind_gco2e_per_s, paid_gco2e, held_s)
         start_paid, chosen = self._cheapest_starts(kept, kind_gco2e_per_s, paid_gco2e, held_s)
         over_ratio = np.einsum("wk,kwc->wc", self._weights, held_s[:, self._way_row]) / self.lengths_s - 1.0
         earned_gco2e = float((prices_per_s * self.lengths_s).sum())
@@ -148,14 +179,11 @@ class WeighedRoom:
         """What each start pays, and the first of the cheapest of each job; notes what they pay and hold."""
         if not len(kept):
             return np.zeros(0), np.zeros(0, dtype=np.intp)
-        job, cells = self.job[kept], self._shape[2]
-        ends = self.ends.at(kept, (self._kind[job] * self._shape[1] + self.row[kept]) * (cells + 1))
-        padded = np.pad(kind_gco2e_per_s, ((0, 0), (0, 0), (0, 1)))
-        start_paid = self.own_gco2e[kept] + ends.between(cumulated(kind_gco2e_per_s * self.lengths_s), padded)
-        first = np.flatnonzero(np.diff(job, prepend=-1))
-        paid_gco2e[job[first]] = np.minimum.reduceat(start_paid, first)
-        hits = np.flatnonzero(start_paid == paid_gco2e[job])
-        hits = hits[np.diff(job[hits], prepend=-1) > 0]
+        # From round to round the same are left.
+        if self._left is None or self._left.kept is not kept:
+            self._left = self.left(kept, self._kind)
+        start_paid, hits = self._left.cheapest(kind_gco2e_per_s, self.lengths_s, paid_gco2e)
+        ends, cells = self._left.ends, self._shape[2]
         size = self._shape[0] * self._shape[1] * (cells + 1)
         into_s = np.bincount(ends.end[hits], ends.into_end_s[hits], size)
         into_s -= np.bincount(ends.begin[hits], ends.into_begin_s[hits], size)
@@ -166,52 +194,67 @@ class WeighedRoom:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Group:
-    """Jobs that may pause, of one kind and with the same regions: for how long each may run in which cell."""
+class _Pausing:
+    """Jobs that may pause, in groups of one kind and with the same regions.
 
-    jobs: Indexes
-    kind: int
-    rows: Indexes
+    `kind` (groups,) and `own_gco2e_per_s` (groups, regions, cells) are theirs; of each job, one group after another,
+    `jobs` is its number and `group` its group, `open_s` (jobs, cells) for how long it may run in which cell, `needs_s`
+    for how long it has to. `first` is where in these each group begins.
+    """
+
+    kind: Indexes
     own_gco2e_per_s: Floats
+    first: Indexes
+    jobs: Indexes
+    group: Indexes
     open_s: Floats
     needs_s: Floats
 
-    def fill(self, kind_gco2e_per_s: Floats, held_s: Floats) -> Floats:
-        """What each pays for its cheapest instants; notes what they hold."""
-        costs = self.own_gco2e_per_s + kind_gco2e_per_s[self.kind, self.rows]
-        row, cells = costs.argmin(axis=0), np.arange(costs.shape[1])
-        rate = costs[row, cells]
-        order = rate.argsort(kind="stable")
-        order = order[np.isfinite(rate[order])]
-        open_s = self.open_s[:, order]
+    @classmethod
+    def of(cls, jobs: Sequence[Job], kind: Indexes, rates: Rates) -> _Pausing:
+        alike: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        for number, job in enumerate(jobs):
+            if job.interruption is not None:
+                alike.setdefault((int(kind[number]), tuple(rates.case.allowed(job))), []).append(number)
+        sizes = np.array([len(some) for some in alike.values()], dtype=np.intp)
+        numbers = [number for some in alike.values() for number in some]
+        own = np.full((len(alike), *rates.carbon_g_per_kwh.shape), np.inf)
+        for at, ((_, rows), some) in enumerate(alike.items()):
+            own[at, rows] = _own_gco2e_per_s(jobs[some[0]], rates, list(rows))
+        earliest_s = np.array([jobs[number].earliest_start_at_s for number in numbers])[:, None]
+        deadline_s = np.array([jobs[number].deadline_at_s for number in numbers])[:, None]
+        edges = rates.edges_at_s
+        return cls(
+            kind=np.array([its_kind for its_kind, _ in alike], dtype=np.intp),
+            own_gco2e_per_s=own,
+            first=sizes.cumsum() - sizes,
+            jobs=np.array(numbers, dtype=np.intp),
+            group=np.repeat(np.arange(len(sizes)), sizes),
+            open_s=np.maximum(np.minimum(edges[1:], deadline_s) - np.maximum(edges[:-1], earliest_s), 0.0),
+            needs_s=np.array([jobs[number].duration_s for number in numbers]),
+        )
+
+    def fill(self, kind_gco2e_per_s: Floats, paid_gco2e: Floats, held_s: Floats) -> None:
+        """Each takes its cheapest instants; notes what they pay and hold."""
+        if not len(self.jobs):
+            return
+        costs = self.own_gco2e_per_s + kind_gco2e_per_s[self.kind]
+        row, rate = costs.argmin(axis=1), costs.min(axis=1)
+        order = rate.argsort(axis=1, kind="stable")
+        row, rate = np.take_along_axis(row, order, axis=1), np.take_along_axis(rate, order, axis=1)
+        is_known = np.isfinite(rate)
+        open_s = np.take_along_axis(self.open_s, order[self.group], axis=1) * is_known[self.group]
         taken_s = np.clip(self.needs_s[:, None] - (open_s.cumsum(axis=1) - open_s), 0.0, open_s)
-        held_s[self.kind, self.rows[row[order]], order] += taken_s.sum(axis=0)
-        paid: Floats = taken_s @ rate[order]
-        return paid
+        paid_gco2e[self.jobs] = (taken_s * np.where(is_known, rate, 0.0)[self.group]).sum(axis=1)
+        # Groups of one kind may meet in a cell.
+        np.add.at(held_s, (self.kind[:, None], row, order), np.add.reduceat(taken_s, self.first, axis=0))
 
 
-def _pausing_groups(jobs: Sequence[Job], kind: Indexes, rates: Rates) -> list[_Group]:
-    alike: dict[tuple[int, tuple[int, ...]], list[int]] = {}
-    for number, job in enumerate(jobs):
-        if job.interruption is not None:
-            alike.setdefault((int(kind[number]), tuple(rates.case.allowed(job))), []).append(number)
-    return [_group(jobs, rates, some, key) for key, some in alike.items()]
-
-
-def _group(jobs: Sequence[Job], rates: Rates, numbers: Sequence[int], key: tuple[int, tuple[int, ...]]) -> _Group:
-    one, edges, rows = jobs[numbers[0]], rates.edges_at_s, np.array(key[1], dtype=np.intp)
-    earliest_s = np.array([[jobs[number].earliest_start_at_s] for number in numbers])
-    deadline_s = np.array([[jobs[number].deadline_at_s] for number in numbers])
-    own = one.power_w / _J_PER_KWH * rates.carbon_g_per_kwh[rows] + one.gpus * rates.gpu_rates_gco2e_per_s[rows, None]
-    own[np.isnan(own)] = np.inf
-    return _Group(
-        jobs=np.array(numbers, dtype=np.intp),
-        kind=key[0],
-        rows=rows,
-        own_gco2e_per_s=own,
-        open_s=np.maximum(np.minimum(edges[1:], deadline_s) - np.maximum(edges[:-1], earliest_s), 0.0),
-        needs_s=np.array([jobs[number].duration_s for number in numbers]),
-    )
+def _own_gco2e_per_s(job: Job, rates: Rates, rows: Sequence[int]) -> Floats:
+    """What a job pays for itself while it runs, (regions, cells); infinite where nothing is known."""
+    own = job.power_w / _J_PER_KWH * rates.carbon_g_per_kwh[rows] + job.gpus * rates.gpu_rates_gco2e_per_s[rows, None]
+    found: Floats = np.where(np.isnan(own), np.inf, own)
+    return found
 
 
 def _weights(rates: Rates, row: int, kinds: Sequence[tuple[int, float]]) -> Floats:

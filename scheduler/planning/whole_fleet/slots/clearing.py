@@ -35,6 +35,8 @@ _ORDERS = (0.4, 0.2, 0.15, 0.25)
 _HOPE_RATIO = 0.1
 # By how much of a mean job's grams a move may make the plan worse at first; this falls to nothing.
 _WARMTH_RATIO = 0.1
+# A plan that no move has made better in this share of the effort is left as it is; first finds come as late as half.
+_IDLE_RATIO = 0.6
 # How many slots chance moves jobs nearer or farther.
 _BLURRED_SLOTS = 60
 
@@ -59,15 +61,16 @@ class Clearing:
         self._note(asks)
 
     def run(self, cells: int, enough: tuple[int, float]) -> None:
-        """Look at so many slots, or fewer when the plan is good enough, as for search.py."""
+        """Look at so many slots, or fewer when the plan is good enough, as for search.py, or long found no better."""
         plan = self.plan
         best, places = plan.rank, list(plan.places)
         stop, mean_gco2e = self.looked_cells + cells, abs(best[1]) / len(places)
-        while self.looked_cells < stop and best > enough:
+        found = self.looked_cells
+        while self.looked_cells < min(stop, found + _IDLE_RATIO * cells) and best > enough:
             left_ratio = (stop - self.looked_cells) / cells
             self._move(_WARMTH_RATIO * left_ratio**2 * mean_gco2e * self._generator.exponential())
             if plan.rank < best:
-                best, places = plan.rank, list(plan.places)
+                best, places, found = plan.rank, list(plan.places), self.looked_cells
         self._note(plan.restore(places))
 
     # -- one move ----------------------------------------------------------------------------------------------------
@@ -100,7 +103,11 @@ class Clearing:
         return plan.asks[min(index, len(plan.asks) - 1)]
 
     def _refused(self) -> list[Ask]:
-        return [ask for ask in self.plan.asks if self.plan.places[ask.number] is None] if self.plan.refused else []
+        return (
+            [self.plan.asks[number] for number in (self._region == NOWHERE).nonzero()[0].tolist()]
+            if self.plan.refused
+            else []
+        )
 
     def _handful(self, first: Ask) -> list[Ask]:
         """The first, and those nearest to some place of it that may run when it does."""

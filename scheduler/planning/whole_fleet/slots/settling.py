@@ -66,12 +66,15 @@ class Settling:
     def candidates(self, asks: Sequence[Ask]) -> Indexes:
         """Slots whose edges a run of these might begin or end at."""
         held = np.flatnonzero(np.diff(self.plan.free, axis=1, prepend=self.plan.free[:, :1]).any(axis=0))
-        windows = [end for ask in asks for end in (ask.first, ask.stop)]
-        edges = np.unique(np.concatenate((self._edges, held, np.array(windows, dtype=np.intp))))
-        lengths = np.unique([ask.length for ask in asks if not ask.pauses])
-        moved = [edges + sign * length for length in lengths for sign in (-1, 1)]
-        found: Indexes = np.unique(np.concatenate((edges, *moved)))
-        return found
+        slots = self.plan.grid.slots
+        # Slots that a run can reach from an edge lie up to the whole grid beside it.
+        found = np.zeros(3 * slots + 2, dtype=np.bool_)
+        edges = np.zeros(slots + 1, dtype=np.bool_)
+        edges[self._edges] = edges[held] = True
+        edges[[end for ask in asks for end in (ask.first, ask.stop)]] = True
+        for shift in {0, *(sign * ask.length for ask in asks if not ask.pauses for sign in (-1, 1))}:
+            found[slots + shift : 2 * slots + 1 + shift] |= edges
+        return found.nonzero()[0] - slots
 
     def _handfuls(self) -> Iterator[Sequence[Ask]]:
         meeting = [[_meet(one, other) for other in self._asks] for one in self._asks]

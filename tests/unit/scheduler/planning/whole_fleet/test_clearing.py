@@ -92,6 +92,20 @@ def test_no_effort_changes_nothing_and_none_makes_a_plan_worse() -> None:
     assert not flaws(plan.grid.case, plan.assignment())
 
 
+def test_effort_that_finds_nothing_is_broken_off_before_its_end() -> None:
+    plan = filled(gangs_and_narrow_jobs())
+    clearing = Clearing(plan, Rates.of(plan.grid.case), np.random.default_rng(0))
+    clearing.run(CELLS, NEVER_ENOUGH)
+    assert 0.6 * CELLS <= clearing.looked_cells < 0.7 * CELLS
+
+
+def test_a_plan_that_is_good_enough_is_left_as_it_is() -> None:
+    plan = filled(gangs_and_narrow_jobs())
+    clearing = Clearing(plan, Rates.of(plan.grid.case), np.random.default_rng(0))
+    clearing.run(CELLS, plan.rank)
+    assert clearing.looked_cells == 0
+
+
 def test_equal_generators_make_equal_plans() -> None:
     one, other = (cleared(filled(gangs_and_narrow_jobs(6)), seed=7) for _ in range(2))
     assert one.assignment() == other.assignment()
