@@ -236,7 +236,7 @@ class Exchange:
             response = web.StreamResponse(headers=self._headers(answer))
             await response.prepare(self.http)
         content = answer.content
-        events, tail, is_booked = 0, b"", False
+        events, tail = 0, b""
         while True:
             try:
                 chunk = await content.readany()
@@ -249,15 +249,28 @@ class Exchange:
                 self._upstream.note_first_bytes(answer)
             events += chunk.count(b"\n\n")
             tail = (tail + chunk)[-_TAIL_BYTES:]
-            if not is_booked and tail.endswith(_LAST_EVENT):
-                is_booked = True
-                chunk += self._ended_stream(answer, tail, events)
+            if tail.endswith(_LAST_EVENT):
+                await self._send(response, chunk + self._ended_stream(answer, tail, events))
+                return await self._past_the_last_event(answer, response)
             await self._send(response, chunk)
-        if not is_booked:
-            last = self._ended_stream(answer, tail, events)
-            # A line that was never ended would swallow the comment.
-            await response.write(last if tail.endswith(b"\n\n") else b"")
+        last = self._ended_stream(answer, tail, events)
+        # A line that was never ended would swallow the comment.
+        await response.write(last if tail.endswith(b"\n\n") else b"")
         await response.write_eof()
+        return response
+
+    async def _past_the_last_event(self, answer: Answer, response: web.StreamResponse) -> web.StreamResponse:
+        """To the worker's end, so that its connection is kept. Who leaves now has the whole answer, and is charged."""
+        try:
+            while chunk := await answer.content.readany():
+                await self._send(response, chunk)
+            await response.write_eof()
+        except CallError as error:
+            self._upstream.note_broken_stream(answer.worker, self.ticket.request, error)
+            await response.write_eof()
+        except (asyncio.CancelledError, ConnectionError):
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
         return response
 
     async def _send(self, response: web.StreamResponse, chunk: bytes) -> None:

@@ -21,6 +21,7 @@ from tests.integration.gateway_stand import (
     Behaviour,
     FakeWorker,
     Gate,
+    a_chat,
     a_front,
     a_stand,
     answers,
@@ -125,6 +126,30 @@ async def test_a_client_that_hangs_up_frees_its_place_and_cancels_its_generation
         assert (stand.gateway.running, stand.gateway.held) == (0, 0)
         labels = {"endpoint": CHAT, "model": MODEL, "latency_class": "interactive", "status": "499"}
         assert stand.count("slacktide_requests_total", **labels) == HANG_UPS
+
+
+async def test_a_client_that_hangs_up_at_the_last_event_was_answered_and_is_charged() -> None:
+    gate = Gate()
+
+    async def ends_late(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(
+            b'data: {"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":22}}\n\ndata: [DONE]\n\n'
+        )
+        return await gate(request)
+
+    async with a_stand(FakeWorker(ends_late)) as stand:
+        async with stand.client.post(CHAT, json=a_chat(stream=True)) as reply:
+            await reply.content.readuntil(b"[DONE]")
+            reply.close()
+        await until(lambda: stand.gateway.running == 0)
+        (record,) = stand.gateway.records.latest()
+        await until(lambda: record.status is not None)
+        labels = {"endpoint": CHAT, "model": MODEL, "latency_class": "interactive"}
+        statuses = [stand.count("slacktide_requests_total", **labels, status=status) for status in ("200", "499")]
+    assert (statuses, record.status) == ([1, 0], 200)
+    assert (stand.uses.kept[0].prompt_tokens, stand.uses.kept[0].output_tokens) == (11, 22)
 
 
 async def test_the_place_of_one_that_left_goes_to_the_next() -> None:
