@@ -28,7 +28,8 @@ class Certificate:
     def __init__(self, certificate: Path, key: Path) -> None:
         """Raises CertificateError."""
         self._files = (certificate, key)
-        self.context = self._read()
+        self.context = self._shown = self._read()
+        self.context.sni_callback = self._show  # asked for each handshake, whether or not it names a server
 
     @classmethod
     def of(cls, server: Server) -> Certificate | None:
@@ -39,16 +40,15 @@ class Certificate:
 
     def renew(self) -> None:
         """Read both files again, for connections that begin from here on. Raises CertificateError."""
-        self._read()  # first into another context: half of a pair must not be in force
-        self._load(self.context)
+        # Not into the context in force: files that change while they are read would leave it half of a pair.
+        self._shown = self._read()
+
+    def _show(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self._shown
 
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._load(context)
-        return context
-
-    def _load(self, context: ssl.SSLContext) -> None:
         certificate, key = self._files
         try:
             # A key under a password must fail here: without one, OpenSSL would ask for it at the terminal.
@@ -57,3 +57,4 @@ class Certificate:
             raise CertificateError(certificate, f"OpenSSL says {error.reason or error}") from None
         except OSError as error:
             raise CertificateError(certificate, error.strerror or type(error).__name__) from None
+        return context

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from aiohttp.web_protocol import ERROR, RequestHandler
 
 from scheduler.daemon.api_errors import error_body
 from scheduler.daemon.at_once import AtOnce
+from scheduler.daemon.request_context import REQUEST_IN_HAND
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,11 @@ class _NamelessResponse(web.Response):
     async def _prepare_headers(self) -> None:
         await super()._prepare_headers()
         self.headers.pop(hdrs.SERVER, None)
+
+
+class _NextTurn:
+    def __await__(self) -> Generator[None]:
+        yield
 
 
 class ClientConnection(RequestHandler):
@@ -63,7 +70,10 @@ class ClientConnection(RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer is already on its way")
-        log.info("request not understood", extra={"action": "request_not_understood", "status": status})
+        if status < 500:
+            log.info("request not understood", extra={"action": "request_not_understood", "status": status})
+        else:  # it passed the front door, so nobody else names it
+            log.error("answer failed", exc_info=exc, extra={"action": "answer_failed", "status": status})
         said = "This is not HTTP as this server understands it." if status < 500 else "Slacktide failed here."
         kind = "invalid_request_error" if status < 500 else "server_error"
         response = _NamelessResponse(
@@ -78,10 +88,19 @@ class ClientConnection(RequestHandler):
         waiter, self._waiter = self._waiter, None  # aiohttp would wake it before it is done with the data itself
         RequestHandler.data_received(self, data)
         if waiter is None:
+            self._break_off_body()
             return
         self._waiter = waiter
         if self._messages and isinstance(waiter, AtOnce) and not waiter.done():
             waiter.settle(None)
+
+    def _break_off_body(self) -> None:
+        """Where what came is no HTTP any more, who reads a body would wait for its rest in vain."""
+        request = self._current_request
+        if request is None or not self._messages or isinstance(self._messages[-1][0], RawRequestMessage):
+            return
+        if not request.content.is_eof() and request.content.exception() is None:
+            request.content.set_exception(web.RequestPayloadError("the body is not HTTP"))
 
     async def start(self) -> None:
         """Take requests until the connection ends. aiohttp's own way, without a task for each of them."""
@@ -93,12 +112,16 @@ class ClientConnection(RequestHandler):
                 finally:
                     self._waiter = None
             message, payload = self._messages.popleft()
-            if self._parser is not None:
-                self._parser.message_consumed()
-            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-                self._resume_reading_if_drained()
+            has_come = payload.is_eof()
+            if has_come:
+                self._make_room()
             if await self._take(message, payload) or self._close or not self._keepalive:
                 break
+            if not has_come:  # the parser counts what is whole: told before, it would have one place fewer for ever
+                self._make_room()
+                self.data_received(b"")
+            if self._messages:  # who sends many requests in one piece must not keep all others waiting
+                await _NextTurn()
             # One timer for the connection, which looks again when it is due.
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
             if self._keepalive_handle is None:
@@ -108,6 +131,13 @@ class ClientConnection(RequestHandler):
             if self.transport is not None:
                 self.transport.close()
 
+    def _make_room(self) -> None:
+        """For another request behind those that wait."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
     async def _take(self, message: Any, payload: StreamReader) -> bool:
         """Answer one request; whether the connection is of no more use."""
         assert self._manager is not None and self._request_factory is not None, "not lost yet"
@@ -116,6 +146,7 @@ class ClientConnection(RequestHandler):
         handler = self._request_handler
         if not isinstance(message, RawRequestMessage):  # what it says of one that is no HTTP
             message, handler = ERROR, self._make_error_handler(message)
+            REQUEST_IN_HAND.set("")  # that of the request before is still in this context
         request = self._request_factory(message, payload, self, StreamWriter(self, self._loop), self._task_handler)
         try:
             response, has_left = await self._handle_request(request, None, handler)
@@ -125,7 +156,7 @@ class ClientConnection(RequestHandler):
             if not payload.is_eof():
                 await self._read_past(payload)
             payload.set_exception(_READ_TOO_LATE)
-        except ConnectionError:
+        except (ConnectionError, web.RequestPayloadError):  # left, or is no longer understood
             return True
         except Exception:  # the outermost runner of a connection
             log.exception("connection failed", extra={"action": "connection_failed"})

@@ -136,13 +136,13 @@ class FineTuningApi:
         after = request.query.get("after")
         before = None if after is None else (await self._own(request, after, param="after")).sequence
         chosen = JobFilter(id_prefix=_ID, tenant=caller_of(request).tenant)
-        fits, found = metadata_filter(request.query), list[JobRecord]()
+        fits, found, rows = metadata_filter(request.query), list[JobRecord](), limit + 1
         while len(found) <= limit:
-            page = await self._asked(self.reads.jobs, chosen, limit=limit + 1, before=before, with_payloads=True)
+            page = await self._asked(self.reads.jobs, chosen, limit=rows, before=before, with_payloads=True)
             found += [one for one in page if fits(_asked_of(one).metadata)]
-            if len(page) <= limit:
+            if len(page) < rows:
                 break
-            before = page[-1].sequence
+            before, rows = page[-1].sequence, _LONGEST_PAGE  # few fit: a short page would ask for each of the others
         return json_answer(listed([self._described(one) for one in found[:limit]], has_more=len(found) > limit))
 
     async def show(self, request: web.Request) -> web.Response:

@@ -45,6 +45,11 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _USUAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})  # known without parsing
 
 
+_BROKEN_BODY = ApiError(
+    400, "The body is not HTTP.", kind="invalid_request_error", code="bad_request", closes_connection=True
+)
+
+
 # "METHOD /path" as the router spells the path.
 Policies = Mapping[str, Asked]
 
@@ -176,7 +181,7 @@ class _Door:
         request_id = request[REQUEST_ID] = self._env.new_id("req")
         # All are there from the start: a request asked for what it lacks raises and catches an error inside.
         request[TRACE], request[MORE_HEADERS] = UNTRACED, _NO_HEADERS
-        REQUEST_IN_HAND.set(request_id)  # in the context of the request's own task, which ends with it
+        REQUEST_IN_HAND.set(request_id)  # in the context of the connection's task, until its next request
         if self._traces is None or _is_probe(request):
             return await self._answered(request, handler)
         with self._traces.request(request, _route_name(request), request_id) as whole:
@@ -197,6 +202,8 @@ class _Door:
             if error.status < 400:
                 raise
             response = self._refusal(_translated(error))
+        except web.RequestPayloadError:
+            response, code = self._refusal(_BROKEN_BODY), "bad_request"
         except (asyncio.CancelledError, ConnectionError):
             # The client has left: nobody is there to be answered, and what it asked for may be done all the same.
             self._note_soon(request)

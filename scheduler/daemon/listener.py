@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from typing import Any
 
-from aiohttp import web
+from aiohttp import web, web_runner
 from aiohttp.web_protocol import RequestHandler
 
 from scheduler.config import Server
@@ -22,12 +22,17 @@ from scheduler.daemon.known_paths import KnownPaths
 
 log = logging.getLogger(__name__)
 
+_BACKLOG = 1024
 _KEEP_ALIVE_S = 75.0
 # After a refusal sent before the whole body has come: long enough for the client to read it.
 _LINGER_S = 2.0
 # One address may hold this share of all connections, so that one client cannot shut out the rest.
 _ADDRESS_SHARE_RATIO = 0.5
 _MAX_HEADER_BYTES = 16 * 1024
+# A connection counts once its handshake is made, for which asyncio would allow a minute.
+_HANDSHAKE_S = 10.0
+# Until its handshake is made a connection is not counted; asyncio allows a minute for it.
+_HANDSHAKE_S = 10.0
 _CALLED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listened on, and called
 
 
@@ -89,6 +94,25 @@ class _Runner(web.AppRunner):
         )
 
 
+class _TlsSite(web.TCPSite):
+    """One that closes connections whose handshake does not come."""
+
+    def __init__(self, runner: _Runner, server: Server, certificate: Certificate) -> None:
+        super().__init__(runner, server.host, server.port, ssl_context=certificate.context, backlog=_BACKLOG)
+
+    async def start(self) -> None:
+        await web_runner.BaseSite.start(self)
+        assert self._runner.server is not None, "set up before"
+        self._server = await asyncio.get_running_loop().create_server(
+            self._runner.server,
+            self._host,
+            self._port,
+            ssl=self._ssl_context,
+            backlog=self._backlog,
+            ssl_handshake_timeout=_HANDSHAKE_S,
+        )
+
+
 class Listener:
     """Serves one application on the address of the settings."""
 
@@ -115,9 +139,10 @@ class Listener:
     async def start(self) -> None:
         """Listen. Raises OSError where the address is taken, MissingPolicyError for a route without one."""
         await self._runner.setup()
-        shown = None if self.certificate is None else self.certificate.context
-        site = web.TCPSite(self._runner, self._server.host, self._server.port, backlog=1024, ssl_context=shown)
-        await site.start()
+        if self.certificate is None:
+            await web.TCPSite(self._runner, self._server.host, self._server.port, backlog=_BACKLOG).start()
+        else:
+            await _TlsSite(self._runner, self._server, self.certificate).start()
         self.port = self._runner.addresses[0][1]
         if self.certificate is not None:
             known = len(self._runner.addresses)

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from scheduler.config import Server, validate
+from scheduler.daemon import listener
 from scheduler.daemon.certificate import Certificate, CertificateError
 from slacktide.doctor import Verdict
 from slacktide.doctor_daemon import daemon as found_of
@@ -68,6 +69,14 @@ async def test_doctor_asks_it_by_the_name_of_its_certificate_and_only_where_that
     assert (untrusted.verdict, trusted[0].verdict) == (Verdict.NOTE, Verdict.OK)
     assert "REQUESTS_CA_BUNDLE" in untrusted.fix
     assert trusted[0].what == f"{daemon.listener.base_url} is ready"
+
+
+async def test_a_client_that_makes_no_handshake_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_HANDSHAKE_S", 0.1)
+    async with a_daemon(tmp_path, tables_of(tmp_path), speed=1.0) as (daemon, _):
+        reader, writer = await asyncio.open_connection("localhost", daemon.listener.port)
+        assert await asyncio.wait_for(reader.read(), 10.0) == b""
+        writer.close()
 
 
 async def test_a_renewed_certificate_is_shown_after_a_reload_and_a_broken_one_never(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPResponse
 from typing import Any
 
 import pytest
@@ -49,9 +50,12 @@ def in_a_thread(serve: Callable[[], Coroutine[Any, Any, int]]) -> Iterator[tuple
         loop.close()
 
 
-def ask(client: HTTPConnection) -> int:
-    client.request("POST", CHAT, BODY, {"Content-Type": "application/json"})
-    answer = client.getresponse()
+def ask(client: socket.socket) -> int:
+    """In one piece, which http.client does not: a server that is quick reads the head of its requests alone."""
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    client.sendall(f"{head}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode())
+    answer = HTTPResponse(client)
+    answer.begin()
     answer.read()
     return answer.status
 
@@ -63,7 +67,7 @@ def test_a_request_alone_takes_one_turn_to_the_worker_and_one_back() -> None:
         in_a_thread(serve_worker) as (worker, _),
         in_a_thread(lambda: serve_gateway(f"http://127.0.0.1:{worker}", 0.0)) as (port, turns),
     ):
-        client = HTTPConnection("127.0.0.1", port, timeout=SOON_S)
+        client = socket.create_connection(("127.0.0.1", port), timeout=SOON_S)
         assert ask(client) == 200
         before = turns.count
         assert {ask(client) for _ in range(REQUESTS)} == {200}
