@@ -58,8 +58,8 @@ _MOST_BY_WINDOWS, WINDOWS_LOOKED_PER_JOB, MOST_WINDOWS_LOOKED = 400, 1_000_000, 
 # Where that is not enough, room is sold to sets of jobs, with so many starts and prices looked at: some 5 s more.
 SETS_LOOKED = 150_000_000
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
-_PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 45, 0.03, 0.05
-_MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 45, 1_000_000
+_PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
+_MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
 # What equal jobs save goes to more rounds, up to so many times as many: their prices take the longest to settle.
 _MOST_ROUNDS_FOR_EQUALS = 3
 # Prices of a month take more rounds than those of a week, and may take more time.

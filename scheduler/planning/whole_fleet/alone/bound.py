@@ -29,6 +29,7 @@ from scheduler.jobs import Job
 from scheduler.planning.whole_fleet.alone.ascent import LAST_STEP_RATIO, Slopes
 from scheduler.planning.whole_fleet.alone.choices import OwnChoice, own_choices
 from scheduler.planning.whole_fleet.alone.pools import OwnPools
+from scheduler.planning.whole_fleet.alone.windows import classes
 from scheduler.planning.whole_fleet.rates import Rates
 
 _J_PER_KWH = 3.6e6
@@ -38,6 +39,8 @@ DEFAULT_ROUNDS = 200
 FIRST_STEP_RATIO = 1.5
 # How much more a place that gets a share may cost, beside the present step; measured in docs/decisions/0048.
 _NEAR_RATIO = 0.3
+# With more pairs of a job and a region, equal jobs counted once, a round of it takes twice as long, and time is short.
+_MOST_SPREAD_PAIRS = 20_000
 # The bound is a difference of large sums. Twice their worst rounding for each cell that is summed, and this share of
 # the result, are given away, so that rounding never makes it too high.
 _ROUNDING_OF_SUMS_RATIO = 2 * float(np.finfo(np.float64).eps)
@@ -91,7 +94,8 @@ def lower_bound(
         return Bound(lower_bound_gco2e=0.0, rates=rates)
     choices = _Jobs(jobs, own_choices(jobs, rates), rates, capacity or Capacity.of(rates))
     step_gco2e_per_s = first_step_ratio * _mean_gco2e_per_s(rates, choices.w_per_gpu)
-    return _climbed(choices, rates, rounds, step_gco2e_per_s, _NEAR_RATIO)
+    pairs = len(classes(jobs, rates.case)) * len(rates.case.regions)
+    return _climbed(choices, rates, rounds, step_gco2e_per_s, _NEAR_RATIO if pairs <= _MOST_SPREAD_PAIRS else 0.0)
 
 
 def bound_of_choices(
