@@ -107,15 +107,15 @@ class _Profile:
         one: _Starts,
         start: int,
         facility_ratio: float,
-        share: float,
+        share_ratio: float,
         used: tuple[Floats, Floats, Floats, Floats],
     ) -> None:
         """Each border raises what is held until the end of all cells; the last one lowers it again."""
         index, cell, into_s = one.index, one.cell[start], one.into_s[start]
         for at, sign in ((0, -1.0), (-1, 1.0)):
-            used[0][index, cell[at]] += sign * share * self.gpus * into_s[at]
-            used[1][index, cell[at]] += sign * share * self.gpus
-        more_w = share * facility_ratio * self.more_w
+            used[0][index, cell[at]] += sign * share_ratio * self.gpus * into_s[at]
+            used[1][index, cell[at]] += sign * share_ratio * self.gpus
+        more_w = share_ratio * facility_ratio * self.more_w
         np.add.at(used[2][index], cell, -more_w * into_s)
         np.add.at(used[3][index], cell, -more_w)
 

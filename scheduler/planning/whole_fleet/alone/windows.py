@@ -95,7 +95,7 @@ class _Runs:
     job: Indexes
     region: Indexes
     ends: Ends
-    share: Floats
+    share_ratio: Floats
 
 
 class Windows:
@@ -128,7 +128,7 @@ class Windows:
             stays = least_gco2e <= self._most_gco2e
             part.rounds_out += ~stays
             for one in runs:
-                weight = one.share * (part.count * stays)[one.job]
+                weight = one.share_ratio * (part.count * stays)[one.job]
                 self._count(weight * part.gpus[one.job], one.ends, *used[:2])
                 facility_w = part.power_w[one.job] * part.facility_ratio[one.region]
                 self._count(weight * facility_w, one.ends, *used[2:])
@@ -188,20 +188,20 @@ class _Part:
         """The least cost of each job, and its runs that cost as little or, for so much more, little more."""
         costs = [self._costs_gco2e(number, group, prices) for number, group in enumerate(self._groups)]
         cheapest = [some.min(axis=0) for some in costs]
-        least = np.full(len(self.gpus), np.inf)
+        least_gco2e = np.full(len(self.gpus), np.inf)
         for group, of_start in zip(self._groups, cheapest, strict=True):
-            least[group.owner] = np.minimum(least[group.owner], np.minimum.reduceat(of_start, group.first))
-        assert np.isfinite(least).all(), "a job without a known window has no bound"
+            least_gco2e[group.owner] = np.minimum(least_gco2e[group.owner], np.minimum.reduceat(of_start, group.first))
+        assert np.isfinite(least_gco2e).all(), "a job without a known window has no bound"
         if near_gco2e_per_s > 0.0:
-            return least, self._near(costs, cheapest, least, near_gco2e_per_s)
-        return least, self._first(costs, cheapest, least)
+            return least_gco2e, self._near(costs, cheapest, least_gco2e, near_gco2e_per_s)
+        return least_gco2e, self._first(costs, cheapest, least_gco2e)
 
-    def _first(self, costs: Sequence[Floats], cheapest: Sequence[Floats], least: Floats) -> list[_Runs]:
+    def _first(self, costs: Sequence[Floats], cheapest: Sequence[Floats], least_gco2e: Floats) -> list[_Runs]:
         """The first of the cheapest starts of each job, in the first group and region that has one."""
-        is_placed = np.zeros(len(least), dtype=np.bool_)
+        is_placed = np.zeros(len(least_gco2e), dtype=np.bool_)
         found: list[_Runs] = []
         for group, some, of_start in zip(self._groups, costs, cheapest, strict=True):
-            hits = np.flatnonzero((of_start == least[group.job]) & ~is_placed[group.job])
+            hits = np.flatnonzero((of_start == least_gco2e[group.job]) & ~is_placed[group.job])
             job, at = np.unique(group.job[hits], return_index=True)
             is_placed[job] = True
             start = hits[at]
@@ -209,25 +209,30 @@ class _Part:
         return found
 
     def _near(
-        self, costs: Sequence[Floats], cheapest: Sequence[Floats], least: Floats, near_gco2e_per_s: float
+        self, costs: Sequence[Floats], cheapest: Sequence[Floats], least_gco2e: Floats, near_gco2e_per_s: float
     ) -> list[_Runs]:
         """All starts that cost little more than the least; the less, the larger the share."""
-        weights = np.zeros(len(least))
+        weights = np.zeros(len(least_gco2e))
         found: list[_Runs] = []
         for group, some, of_start in zip(self._groups, costs, cheapest, strict=True):
             margin = near_gco2e_per_s * group.gpu_s
-            limit = least[group.job] + margin
+            limit = least_gco2e[group.job] + margin
             hits = np.flatnonzero(of_start <= limit)
             row, at = np.nonzero(some[:, hits] <= limit[hits])
             start = hits[at]
-            weight = 1.0 - (some[row, start] - least[group.job[start]]) / margin[start]
+            weight = 1.0 - (some[row, start] - least_gco2e[group.job[start]]) / margin[start]
             found.append(self._runs(group, row, start, np.maximum(weight, 0.0)))
-            weights += np.bincount(found[-1].job, found[-1].share, len(weights))
-        return [replace(one, share=one.share / weights[one.job]) for one in found]
+            weights += np.bincount(found[-1].job, found[-1].share_ratio, len(weights))
+        return [replace(one, share_ratio=one.share_ratio / weights[one.job]) for one in found]
 
-    def _runs(self, group: _Group, row: Indexes, start: Indexes, share: Floats) -> _Runs:
+    def _runs(self, group: _Group, row: Indexes, start: Indexes, share_ratio: Floats) -> _Runs:
         region = np.array(group.regions, dtype=np.intp)[row]
-        return _Runs(job=group.job[start], region=region, ends=group.ends.at(start, region * self._width), share=share)
+        return _Runs(
+            job=group.job[start],
+            region=region,
+            ends=group.ends.at(start, region * self._width),
+            share_ratio=share_ratio,
+        )
 
     def _own_gco2e(self, group: _Group, row: int) -> Floats:
         return group.own_gco2e(row, self._rates, self.power_w, self.gpus)
