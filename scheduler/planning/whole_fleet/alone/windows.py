@@ -187,20 +187,22 @@ class _Part:
     def chosen(self, prices: Prices, near_gco2e_per_s: float) -> tuple[Floats, list[_Runs]]:
         """The least cost of each job, and its runs that cost as little or, for so much more, little more."""
         costs = [self._costs_gco2e(number, group, prices) for number, group in enumerate(self._groups)]
-        cheapest = [some.min(axis=0) for some in costs]
+        cheapest_gco2e = [some.min(axis=0) for some in costs]
         least_gco2e = np.full(len(self.gpus), np.inf)
-        for group, of_start in zip(self._groups, cheapest, strict=True):
+        for group, of_start in zip(self._groups, cheapest_gco2e, strict=True):
             least_gco2e[group.owner] = np.minimum(least_gco2e[group.owner], np.minimum.reduceat(of_start, group.first))
         assert np.isfinite(least_gco2e).all(), "a job without a known window has no bound"
         if near_gco2e_per_s > 0.0:
-            return least_gco2e, self._near(costs, cheapest, least_gco2e, near_gco2e_per_s)
-        return least_gco2e, self._first(costs, cheapest, least_gco2e)
+            return least_gco2e, self._near(costs, cheapest_gco2e, least_gco2e, near_gco2e_per_s)
+        return least_gco2e, self._first(costs, cheapest_gco2e, least_gco2e)
 
-    def _first(self, costs: Sequence[Floats], cheapest: Sequence[Floats], least_gco2e: Floats) -> list[_Runs]:
+    def _first(
+        self, costs_gco2e: Sequence[Floats], cheapest_gco2e: Sequence[Floats], least_gco2e: Floats
+    ) -> list[_Runs]:
         """The first of the cheapest starts of each job, in the first group and region that has one."""
         is_placed = np.zeros(len(least_gco2e), dtype=np.bool_)
         found: list[_Runs] = []
-        for group, some, of_start in zip(self._groups, costs, cheapest, strict=True):
+        for group, some, of_start in zip(self._groups, costs_gco2e, cheapest_gco2e, strict=True):
             hits = np.flatnonzero((of_start == least_gco2e[group.job]) & ~is_placed[group.job])
             job, at = np.unique(group.job[hits], return_index=True)
             is_placed[job] = True
@@ -209,12 +211,16 @@ class _Part:
         return found
 
     def _near(
-        self, costs: Sequence[Floats], cheapest: Sequence[Floats], least_gco2e: Floats, near_gco2e_per_s: float
+        self,
+        costs_gco2e: Sequence[Floats],
+        cheapest_gco2e: Sequence[Floats],
+        least_gco2e: Floats,
+        near_gco2e_per_s: float,
     ) -> list[_Runs]:
         """All starts that cost little more than the least; the less, the larger the share."""
         weights = np.zeros(len(least_gco2e))
         found: list[_Runs] = []
-        for group, some, of_start in zip(self._groups, costs, cheapest, strict=True):
+        for group, some, of_start in zip(self._groups, costs_gco2e, cheapest_gco2e, strict=True):
             margin = near_gco2e_per_s * group.gpu_s
             limit = least_gco2e[group.job] + margin
             hits = np.flatnonzero(of_start <= limit)
