@@ -18,6 +18,7 @@ from scheduler.jobs import Job
 from scheduler.planning.plan import Segment
 from scheduler.planning.whole_fleet.alone.bound import Bound, lower_bound
 from scheduler.planning.whole_fleet.alone.grams_proof import least_gco2e_by_windows
+from scheduler.planning.whole_fleet.alone.windows import classes
 from scheduler.planning.whole_fleet.certificate import Certificate, flaws, recomputed_gco2e
 from scheduler.planning.whole_fleet.exchange import Exchange
 from scheduler.planning.whole_fleet.fleet_case import Assignment, FleetCase, Room
@@ -63,6 +64,8 @@ _ROUNDING_RATIO = 1e-8
 # The search changes who is planned but little: the prices that guided it are good ones to prove it with.
 _PROVING_ROUNDS, _PROVING_STEP_RATIO, _WIDE_GAP_RATIO = 70, 0.03, 0.05
 _MOST_GUIDING_ROUNDS, _LEAST_GUIDING_ROUNDS, _GUIDED_PAIRS = 200, 70, 1_000_000
+# What equal jobs save goes to more rounds, up to so many times as many: their prices take the longest to settle.
+_MOST_ROUNDS_FOR_EQUALS = 3
 # Prices of a month take more rounds than those of a week, and may take more time.
 _LONG_S = 8 * 86400.0
 
@@ -246,9 +249,10 @@ def _nearly_gco2e(jobs: Sequence[Job], carbon: Rates, proof: Bound, emissions_gc
 
 
 def _guiding_rounds(case: FleetCase) -> int:
-    """As many as a few seconds hold: what a round takes grows with jobs times regions."""
+    """As many as a few seconds hold: what a round takes grows with jobs times regions, equal jobs counted once."""
     rounds = _GUIDED_PAIRS // (len(case.jobs) * len(case.regions))
-    return min(max(rounds, _MOST_GUIDING_ROUNDS if _is_long(case) else _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+    rounds = min(max(rounds, _MOST_GUIDING_ROUNDS if _is_long(case) else _LEAST_GUIDING_ROUNDS), _MOST_GUIDING_ROUNDS)
+    return rounds * min(len(case.jobs) // len(classes(case.jobs, case)), _MOST_ROUNDS_FOR_EQUALS)
 
 
 def _is_long(case: FleetCase) -> bool:

@@ -11,8 +11,10 @@ What a job would choose alone is exact for one that runs in one piece (windows.p
 pause (fillings.py, levels.py). Pools of tokens take part like jobs (pools.py).
 
 The prices are found by ascent: the price of a cell rises where the jobs' choices exceed its capacity and falls where
-they leave room. Each price has a step of its own, the longer the steadier its slope, and all steps shrink from round to
-round by a schedule; so an ascent needs no plan to aim at.
+they leave room. Jobs that like the same hours would leap together from one place to the next, and the prices after
+them; so what a job uses is spread over all places that cost it at most a part of a step more than its cheapest. What it
+pays is always the least, so the bound stays one. Each price has a step of its own, the longer the steadier its slope,
+and all steps shrink from round to round by a schedule; so an ascent needs no plan to aim at.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from scheduler.jobs import Job
 from scheduler.planning.whole_fleet.alone.ascent import LAST_STEP_RATIO, Slopes
 from scheduler.planning.whole_fleet.alone.choices import OwnChoice, own_choices
 from scheduler.planning.whole_fleet.alone.pools import OwnPools
+from scheduler.planning.whole_fleet.alone.windows import classes
 from scheduler.planning.whole_fleet.rates import Rates
 
 _J_PER_KWH = 3.6e6
@@ -34,6 +37,10 @@ _J_PER_KWH = 3.6e6
 DEFAULT_ROUNDS = 200
 # The first step of a price, beside what a job pays for a GPU in the mean.
 FIRST_STEP_RATIO = 1.5
+# How much more a place that gets a share may cost, beside the present step; measured in docs/decisions/0048.
+_NEAR_RATIO = 0.3
+# With more pairs of a job and a region, equal jobs counted once, a round of it takes twice as long, and time is short.
+_MOST_SPREAD_PAIRS = 20_000
 # The bound is a difference of large sums. Twice their worst rounding for each cell that is summed, and this share of
 # the result, are given away, so that rounding never makes it too high.
 _ROUNDING_OF_SUMS_RATIO = 2 * float(np.finfo(np.float64).eps)
@@ -86,22 +93,25 @@ def lower_bound(
     if not jobs and not rates.case.pools:
         return Bound(lower_bound_gco2e=0.0, rates=rates)
     choices = _Jobs(jobs, own_choices(jobs, rates), rates, capacity or Capacity.of(rates))
-    return _climbed(choices, rates, rounds, first_step_ratio * _mean_gco2e_per_s(rates, choices.w_per_gpu))
+    step_gco2e_per_s = first_step_ratio * _mean_gco2e_per_s(rates, choices.w_per_gpu)
+    pairs = len(classes(jobs, rates.case)) * len(rates.case.regions)
+    return _climbed(choices, rates, rounds, step_gco2e_per_s, _NEAR_RATIO if pairs <= _MOST_SPREAD_PAIRS else 0.0)
 
 
 def bound_of_choices(
     jobs: Sequence[Job], choices: Sequence[OwnChoice], rates: Rates, rounds: int, first_step_gco2e_per_s: float
 ) -> Bound:
     """The same for jobs that choose in another way, or pay in another coin: prices rise by no more than the step."""
-    return _climbed(_Jobs(jobs, choices, rates, Capacity.of(rates)), rates, rounds, first_step_gco2e_per_s)
+    return _climbed(_Jobs(jobs, choices, rates, Capacity.of(rates)), rates, rounds, first_step_gco2e_per_s, 0.0)
 
 
-def _climbed(choices: _Jobs, rates: Rates, rounds: int, first_step_gco2e_per_s: float) -> Bound:
+def _climbed(choices: _Jobs, rates: Rates, rounds: int, first_step_gco2e_per_s: float, near_ratio: float) -> Bound:
     answer = choices.answer(rates)
     ascent = _Ascent(rates=rates, best=rates, best_gco2e=answer.value_gco2e, capacity=choices.capacity)
     for number in range(1, rounds + 1):
-        ascent.step(answer, first_step_gco2e_per_s * LAST_STEP_RATIO ** (number / rounds))
-        answer = choices.answer(ascent.rates)
+        step_gco2e_per_s = first_step_gco2e_per_s * LAST_STEP_RATIO ** (number / rounds)
+        ascent.step(answer, step_gco2e_per_s)
+        answer = choices.answer(ascent.rates, near_ratio * step_gco2e_per_s)
         ascent.remember(answer)
     return Bound(lower_bound_gco2e=ascent.best_gco2e - _ROUNDING_RATIO * abs(ascent.best_gco2e), rates=ascent.best)
 
@@ -166,11 +176,11 @@ class _Jobs:
         """GPUs and watts of each region and cell; one where there is none."""
         return np.maximum(self._gpus, 1.0), np.where(self._is_capped, np.maximum(self._caps_w, 1e-9), 1.0)
 
-    def answer(self, rates: Rates) -> _Answer:
+    def answer(self, rates: Rates, near_gco2e_per_s: float = 0.0) -> _Answer:
         gpu_s, facility_j = np.zeros_like(rates.carbon_g_per_kwh), np.zeros_like(rates.carbon_g_per_kwh)
         value_gco2e = 0.0
         for part in self._parts:
-            value_gco2e += part.choose(rates, gpu_s, facility_j)
+            value_gco2e += part.choose(rates, gpu_s, facility_j, near_gco2e_per_s)
         lengths_s = rates.lengths_s
         caps_w = np.where(self._is_capped, self._caps_w, 0.0)
         earned_gco2e = float((rates.gpu_price_gco2e_per_s * self._gpus * lengths_s).sum())

@@ -16,8 +16,11 @@ from scheduler.planning.whole_fleet.rates import Rates
 
 
 class OwnChoice(Protocol):
-    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
-        """The jobs' own minimum at these prices, in sum; adds what they use to the cells."""
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats, near_gco2e_per_s: float = 0.0) -> float:
+        """The jobs' own minimum at these prices, in sum; adds what they use to the cells.
+
+        Use may be spread over choices that cost up to so much more for each GPU and second; the minimum never is.
+        """
         ...
 
 

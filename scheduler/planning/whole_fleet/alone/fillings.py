@@ -43,11 +43,19 @@ class Fillings:
         ]
         self._facility_ratio = np.array([[region.facility_ratio] for region in case.regions])
 
-    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats, near_gco2e_per_s: float = 0.0) -> float:
+        """The sum of the least costs; adds what is used to the cells.
+
+        What a job takes of cells that cost up to `near_gco2e_per_s` less or more than its dearest is evened out.
+        """
         value = 0.0
         for power_w, least, region, batches in self._by_kind(rates):
             for batch in batches:
-                value += batch.fill(least, region, power_w, self._facility_ratio, gpu_s, facility_j, self._most_gco2e)
+                paid_gco2e, order, taken_gpu_s = batch.fill(least, self._most_gco2e, near_gco2e_per_s)
+                value += paid_gco2e
+                at = (region[order], order)
+                gpu_s[at] += taken_gpu_s
+                facility_j[at] += power_w * self._facility_ratio[at[0], 0] * taken_gpu_s
         return value
 
     def least_gco2e(self, rates: Rates) -> dict[str, float]:
@@ -91,17 +99,9 @@ class _Batch:
     rounds_out: NDArray[np.int64]
 
     def fill(
-        self,
-        rate_gco2e_per_s: Floats,
-        region: Indexes,
-        power_w: float,
-        facility_ratio: Floats,
-        gpu_s: Floats,
-        facility_j: Floats,
-        most_gco2e: float,
-    ) -> float:
-        """The sum of the least costs, none above `most_gco2e`; adds what is used to the cells."""
-        cells = slice(self.first, self.first + self.open_s.shape[1])
+        self, rate_gco2e_per_s: Floats, most_gco2e: float, near_gco2e_per_s: float
+    ) -> tuple[float, Indexes, Floats]:
+        """The sum of the least costs, none above `most_gco2e`; the cells, and what is taken of each."""
         order, taken_s = self.taken_s(rate_gco2e_per_s)
         gpus, out_gco2e = self.gpus, 0.0
         if math.isfinite(most_gco2e):
@@ -109,10 +109,21 @@ class _Batch:
             self.rounds_out[~stays] += 1
             gpus, out_gco2e = gpus * stays, most_gco2e * float((~stays).sum())
         taken_gpu_s = gpus @ taken_s
-        at = (region[cells][order], self.first + order)
-        gpu_s[at] += taken_gpu_s
-        facility_j[at] += power_w * facility_ratio[at[0], 0] * taken_gpu_s
-        return float(taken_gpu_s @ rate_gco2e_per_s[cells][order]) + out_gco2e
+        rate = rate_gco2e_per_s[self.first + order]
+        paid_gco2e = float(taken_gpu_s @ rate) + out_gco2e
+        if near_gco2e_per_s > 0.0:
+            taken_gpu_s = gpus @ self._evened_s(order, taken_s, rate, near_gco2e_per_s)
+        return paid_gco2e, self.first + order, taken_gpu_s
+
+    def _evened_s(self, order: Indexes, taken_s: Floats, rate_gco2e_per_s: Floats, near_gco2e_per_s: float) -> Floats:
+        """As much of each job in all, evened out over the cells that cost about what its dearest does."""
+        last = taken_s.shape[1] - 1 - (taken_s[:, ::-1] > 0.0).argmax(axis=1)
+        dearest = rate_gco2e_per_s[last][:, None]
+        is_near = np.abs(rate_gco2e_per_s - dearest) <= near_gco2e_per_s
+        open_s = self.open_s[:, order] * is_near
+        share = (taken_s * is_near).sum(axis=1, keepdims=True) / np.maximum(open_s.sum(axis=1, keepdims=True), 1e-9)
+        evened: Floats = np.where(is_near, open_s * share, taken_s)
+        return evened
 
     def taken_s(self, rate_gco2e_per_s: Floats) -> tuple[Indexes, Floats]:
         """The cells from the cheapest on, and how much of each every job takes, (jobs, cells)."""

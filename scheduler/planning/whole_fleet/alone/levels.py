@@ -31,7 +31,8 @@ class LevelFillings:
             kinds.setdefault(pair[1].kind, []).append(pair)
         self._batches = [batch for some in kinds.values() for batch in _batches(some, rates)]
 
-    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats, near_gco2e_per_s: float = 0.0) -> float:
+        """The sum of the least costs; adds what is used to the cells, of the cheapest filling alone."""
         return sum(batch.fill(rates, gpu_s, facility_j) for batch in self._batches)
 
 

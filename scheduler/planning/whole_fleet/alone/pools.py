@@ -27,8 +27,8 @@ class OwnPools:
     def __init__(self, pools: Sequence[Pool], rates: Rates) -> None:
         self._pools = [_Alone.of(pool, rates) for pool in pools]
 
-    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
-        """The pools' own minimum at these prices, in sum; adds what they use to the cells."""
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats, near_gco2e_per_s: float = 0.0) -> float:
+        """The pools' own minimum at these prices, in sum; adds what they use to the cells, the cheapest alone."""
         return sum(one.fill(rates, gpu_s, facility_j) for one in self._pools)
 
     @property

@@ -28,16 +28,17 @@ class ProfiledWindows:
         self._ratio = np.array([region.facility_ratio for region in rates.case.regions])
         self._jobs = [_Profile.of(job, rates) for job in jobs]
 
-    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
-        """The sum of the least costs; adds what is used to the cells."""
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats, near_gco2e_per_s: float = 0.0) -> float:
+        """The sum of the least costs; adds what is used to the cells, shared as in windows.py."""
         prices, value_gco2e = Prices.of(rates), 0.0
         regions, cells = self._shape
         shape = (regions, cells + 1)
         used = (np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
         for one in self._jobs:
-            index, start, cost = one.chosen(prices, self._ratio)
+            cost, runs = one.chosen(prices, self._ratio, near_gco2e_per_s)
             value_gco2e += cost
-            one.count(index, start, float(self._ratio[index]), used)
+            for starts, start, share in runs:
+                one.count(starts, start, float(self._ratio[starts.index]), share, used)
         gpu_s += spread(*used[:2], rates.lengths_s)
         facility_j += spread(*used[2:], rates.lengths_s)
         return value_gco2e
@@ -51,6 +52,7 @@ class _Starts:
     cell: Indexes
     into_s: Floats
     own_gco2e: Floats
+    gpu_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -73,16 +75,21 @@ class _Profile:
         assert regions, "a job without a known window has no bound"
         return cls(gpus=job.gpus, more_w=more_w, regions=regions)
 
-    def chosen(self, prices: Prices, facility_ratio: Floats) -> tuple[int, int, float]:
-        """The region, the start and the cost that are least."""
-        best: tuple[int, int, float] | None = None
-        for one in self.regions:
-            costs = self._costs(one, prices, float(facility_ratio[one.index]))
-            start = int(costs.argmin())
-            if best is None or costs[start] < best[2]:
-                best = one.index, start, float(costs[start])
-        assert best is not None
-        return best
+    def chosen(
+        self, prices: Prices, facility_ratio: Floats, near_gco2e_per_s: float
+    ) -> tuple[float, list[tuple[_Starts, int, float]]]:
+        """The least cost; the first start that has it or, for so much more, those near it, each with its share."""
+        costs = [self._costs(one, prices, float(facility_ratio[one.index])) for one in self.regions]
+        least = [float(some.min()) for some in costs]
+        cheapest = least.index(min(least))
+        if near_gco2e_per_s <= 0.0:
+            return least[cheapest], [(self.regions[cheapest], int(costs[cheapest].argmin()), 1.0)]
+        near: list[tuple[_Starts, int, float]] = []
+        for one, some in zip(self.regions, costs, strict=True):
+            weights = 1.0 - (some - least[cheapest]) / (near_gco2e_per_s * one.gpu_s)
+            near += [(one, start, float(weights[start])) for start in np.flatnonzero(weights > 0.0).tolist()]
+        total = sum(weight for _, _, weight in near)
+        return least[cheapest], [(one, start, weight / total) for one, start, weight in near]
 
     def _costs(self, one: _Starts, prices: Prices, facility_ratio: float) -> Floats:
         index = one.index
@@ -95,15 +102,22 @@ class _Profile:
             costs -= facility_ratio * (paid @ self.more_w)
         return costs
 
-    def count(self, index: int, start: int, facility_ratio: float, used: tuple[Floats, Floats, Floats, Floats]) -> None:
+    def count(
+        self,
+        one: _Starts,
+        start: int,
+        facility_ratio: float,
+        share_ratio: float,
+        used: tuple[Floats, Floats, Floats, Floats],
+    ) -> None:
         """Each border raises what is held until the end of all cells; the last one lowers it again."""
-        one = next(one for one in self.regions if one.index == index)
-        cell, into_s = one.cell[start], one.into_s[start]
+        index, cell, into_s = one.index, one.cell[start], one.into_s[start]
         for at, sign in ((0, -1.0), (-1, 1.0)):
-            used[0][index, cell[at]] += sign * self.gpus * into_s[at]
-            used[1][index, cell[at]] += sign * self.gpus
-        np.add.at(used[2][index], cell, -facility_ratio * self.more_w * into_s)
-        np.add.at(used[3][index], cell, -facility_ratio * self.more_w)
+            used[0][index, cell[at]] += sign * share_ratio * self.gpus * into_s[at]
+            used[1][index, cell[at]] += sign * share_ratio * self.gpus
+        more_w = share_ratio * facility_ratio * self.more_w
+        np.add.at(used[2][index], cell, -more_w * into_s)
+        np.add.at(used[3][index], cell, -more_w)
 
 
 def _starts(job: Job, more_w: Floats, rates: Rates, index: int) -> _Starts:
@@ -114,4 +128,5 @@ def _starts(job: Job, more_w: Floats, rates: Rates, index: int) -> _Starts:
     emitted = cumulated(carbon * rates.lengths_s).take(cell) + np.append(carbon, 0.0).take(cell) * into_s
     held_gco2e = job.gpus * rates.gpu_rates_gco2e_per_s[index] * from_start_s[-1]
     own_gco2e = held_gco2e - emitted @ more_w / _J_PER_KWH
-    return _Starts(index=index, cell=cell, into_s=into_s, own_gco2e=own_gco2e)
+    gpu_s = job.gpus * float(from_start_s[-1])
+    return _Starts(index=index, cell=cell, into_s=into_s, own_gco2e=own_gco2e, gpu_s=gpu_s)

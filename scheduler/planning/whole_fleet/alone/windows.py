@@ -2,13 +2,17 @@
 
 Exact: such a job pays a piecewise linear function of its start that bends only where one end of the run meets an edge
 of the cells or its own limits, so only these starts are looked at, all of them in every round. Regions of one speed
-that are known at the same times share their starts. Knows no capacity and moves no price.
+that are known at the same times share their starts, and jobs that are equal in all but their names are looked at once.
+
+Where many jobs like the same hours, all would leap from one start to another as prices move. So the use that is counted
+may be spread over starts that cost little more than the cheapest; the cost that is summed is always the least.
+Knows no capacity and moves no price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 from intensity_feeds.series import Floats
 from scheduler.jobs import Job
 from scheduler.planning.curve import ROUNDING_S, Intervals
+from scheduler.planning.whole_fleet.fleet_case import FleetCase
 from scheduler.planning.whole_fleet.rates import Rates, cumulated
 
 Indexes = NDArray[np.intp]
@@ -84,26 +89,13 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Chosen:
-    """The least cost of each job, and its ends in flat cells of all regions."""
+class _Runs:
+    """Runs of jobs, each with its share of what its job uses, and their ends in flat cells of all regions."""
 
-    least_gco2e: Floats
+    job: Indexes
     region: Indexes
     ends: Ends
-
-    def or_cheaper(self, other: _Chosen) -> _Chosen:
-        is_other = other.least_gco2e < self.least_gco2e
-        mine, its = self.ends, other.ends
-        return _Chosen(
-            least_gco2e=np.where(is_other, other.least_gco2e, self.least_gco2e),
-            region=np.where(is_other, other.region, self.region),
-            ends=Ends(
-                begin=np.where(is_other, its.begin, mine.begin),
-                into_begin_s=np.where(is_other, its.into_begin_s, mine.into_begin_s),
-                end=np.where(is_other, its.end, mine.end),
-                into_end_s=np.where(is_other, its.into_end_s, mine.into_end_s),
-            ),
-        )
+    share_ratio: Floats
 
 
 class Windows:
@@ -116,24 +108,30 @@ class Windows:
         self._most_gco2e = most_gco2e
         shape = rates.carbon_g_per_kwh.shape
         self._shape = (shape[0], shape[1] + 1)
-        ordered = sorted(jobs, key=lambda job: job.earliest_start_at_s)
-        self._parts = [_Part(ordered[first:after], rates) for first, after in _borders(ordered, rates)]
+        ordered = classes(sorted(jobs, key=lambda job: job.earliest_start_at_s), rates.case)
+        borders = _borders([alike[0] for alike in ordered], rates)
+        self._parts = [_Part(ordered[first:after], rates) for first, after in borders]
         if sum(part.pairs for part in self._parts) <= _MOST_KEPT:
             for part in self._parts:
                 part.keep_emissions()
 
-    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats) -> float:
-        """The sum of the least costs; adds what is used to the cells."""
+    def choose(self, rates: Rates, gpu_s: Floats, facility_j: Floats, near_gco2e_per_s: float = 0.0) -> float:
+        """The sum of the least costs; adds what is used to the cells.
+
+        A start that costs up to `near_gco2e_per_s` more, for each GPU and second, gets a share of what its job uses.
+        """
         prices, value_gco2e = Prices.of(rates), 0.0
         used = (np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape), np.zeros(self._shape))
         for part in self._parts:
-            chosen = part.chosen(prices)
-            value_gco2e += float(np.minimum(chosen.least_gco2e, self._most_gco2e).sum())
-            stays = chosen.least_gco2e <= self._most_gco2e
+            least_gco2e, runs = part.chosen(prices, near_gco2e_per_s)
+            value_gco2e += float((np.minimum(least_gco2e, self._most_gco2e) * part.count).sum())
+            stays = least_gco2e <= self._most_gco2e
             part.rounds_out += ~stays
-            facility_w = part.power_w * part.facility_ratio[chosen.region]
-            for weights, partly_s, ended_w in ((part.gpus * stays, *used[:2]), (facility_w * stays, *used[2:])):
-                self._count(weights, chosen.ends, partly_s, ended_w)
+            for one in runs:
+                weight = one.share_ratio * (part.count * stays)[one.job]
+                self._count(weight * part.gpus[one.job], one.ends, *used[:2])
+                facility_w = part.power_w[one.job] * part.facility_ratio[one.region]
+                self._count(weight * facility_w, one.ends, *used[2:])
         gpu_s += spread(*used[:2], rates.lengths_s)
         facility_j += spread(*used[2:], rates.lengths_s)
         return value_gco2e
@@ -141,13 +139,14 @@ class Windows:
     def least_gco2e(self, rates: Rates) -> dict[str, float]:
         """What each job pays at least, by its id."""
         prices = Prices.of(rates)
-        least = ((part.ids, part.chosen(prices).least_gco2e.tolist()) for part in self._parts)
-        return {name: paid for ids, costs in least for name, paid in zip(ids, costs, strict=True)}
+        least = ((part.ids, part.chosen(prices, 0.0)[0].tolist()) for part in self._parts)
+        return {name: paid for ids, costs in least for some, paid in zip(ids, costs, strict=True) for name in some}
 
     @property
     def rounds_out(self) -> dict[str, int]:
+        counted = ((part.ids, part.rounds_out.tolist()) for part in self._parts)
         return {
-            name: int(rounds) for part in self._parts for name, rounds in zip(part.ids, part.rounds_out, strict=True)
+            name: rounds for ids, some in counted for alike, rounds in zip(ids, some, strict=True) for name in alike
         }
 
     def _count(self, weights: Floats, ends: Ends, partly_s: Floats, ended_w: Floats) -> None:
@@ -158,11 +157,12 @@ class Windows:
 
 
 class _Part:
-    """Some of the jobs: every start at which a minimum can lie, for each group of regions that are known alike."""
+    """Some classes of jobs: every start at which a minimum can lie, for each group of regions that are known alike."""
 
-    def __init__(self, jobs: Sequence[Job], rates: Rates) -> None:
-        case = rates.case
-        self.ids = [job.id for job in jobs]
+    def __init__(self, alike: Sequence[Sequence[Job]], rates: Rates) -> None:
+        case, jobs = rates.case, [some[0] for some in alike]
+        self.ids = [[job.id for job in some] for some in alike]
+        self.count = np.array([float(len(some)) for some in alike])
         self.rounds_out = np.zeros(len(jobs), dtype=np.int64)
         self.gpus = np.array([float(job.gpus) for job in jobs])
         self.power_w = np.array([job.power_w for job in jobs])
@@ -184,41 +184,60 @@ class _Part:
     def keep_emissions(self) -> None:
         self._kept = [[self._own_gco2e(group, row) for row in range(len(group.regions))] for group in self._groups]
 
-    def chosen(self, prices: Prices) -> _Chosen:
-        best = _Chosen(
-            least_gco2e=np.full(len(self.gpus), np.inf),
-            region=np.zeros(len(self.gpus), dtype=np.intp),
-            ends=Ends(
-                begin=np.zeros(len(self.gpus), dtype=np.intp),
-                into_begin_s=np.zeros(len(self.gpus)),
-                end=np.zeros(len(self.gpus), dtype=np.intp),
-                into_end_s=np.zeros(len(self.gpus)),
-            ),
-        )
-        for number, group in enumerate(self._groups):
-            best = best.or_cheaper(self._chosen_in(group, self._costs_gco2e(number, group, prices)))
-        assert np.isfinite(best.least_gco2e).all(), "a job without a known window has no bound"
-        return best
+    def chosen(self, prices: Prices, near_gco2e_per_s: float) -> tuple[Floats, list[_Runs]]:
+        """The least cost of each job, and its runs that cost as little or, for so much more, little more."""
+        costs = [self._costs_gco2e(number, group, prices) for number, group in enumerate(self._groups)]
+        cheapest_gco2e = [some.min(axis=0) for some in costs]
+        least_gco2e = np.full(len(self.gpus), np.inf)
+        for group, of_start in zip(self._groups, cheapest_gco2e, strict=True):
+            least_gco2e[group.owner] = np.minimum(least_gco2e[group.owner], np.minimum.reduceat(of_start, group.first))
+        assert np.isfinite(least_gco2e).all(), "a job without a known window has no bound"
+        if near_gco2e_per_s > 0.0:
+            return least_gco2e, self._near(costs, cheapest_gco2e, least_gco2e, near_gco2e_per_s)
+        return least_gco2e, self._first(costs, cheapest_gco2e, least_gco2e)
 
-    def _chosen_in(self, group: _Group, costs_gco2e: Floats) -> _Chosen:
-        """The first of the cheapest starts of each job that has any in this group."""
-        of_start = costs_gco2e.min(axis=0)
-        least = np.full(len(self.gpus), np.inf)
-        least[group.owner] = np.minimum.reduceat(of_start, group.first)
-        hits = np.flatnonzero(of_start == least[group.job])
-        start = np.zeros(len(self.gpus), dtype=np.intp)
-        start[group.job[hits[::-1]]] = hits[::-1]
-        region = np.array(group.regions)[costs_gco2e[:, start].argmin(axis=0)]
-        ends, offset = group.ends, region * self._width
-        return _Chosen(
-            least_gco2e=least,
+    def _first(
+        self, costs_gco2e: Sequence[Floats], cheapest_gco2e: Sequence[Floats], least_gco2e: Floats
+    ) -> list[_Runs]:
+        """The first of the cheapest starts of each job, in the first group and region that has one."""
+        is_placed = np.zeros(len(least_gco2e), dtype=np.bool_)
+        found: list[_Runs] = []
+        for group, some, of_start in zip(self._groups, costs_gco2e, cheapest_gco2e, strict=True):
+            hits = np.flatnonzero((of_start == least_gco2e[group.job]) & ~is_placed[group.job])
+            job, at = np.unique(group.job[hits], return_index=True)
+            is_placed[job] = True
+            start = hits[at]
+            found.append(self._runs(group, some[:, start].argmin(axis=0), start, np.ones(len(job))))
+        return found
+
+    def _near(
+        self,
+        costs_gco2e: Sequence[Floats],
+        cheapest_gco2e: Sequence[Floats],
+        least_gco2e: Floats,
+        near_gco2e_per_s: float,
+    ) -> list[_Runs]:
+        """All starts that cost little more than the least; the less, the larger the share."""
+        weights = np.zeros(len(least_gco2e))
+        found: list[_Runs] = []
+        for group, some, of_start in zip(self._groups, costs_gco2e, cheapest_gco2e, strict=True):
+            margin = near_gco2e_per_s * group.gpu_s
+            limit = least_gco2e[group.job] + margin
+            hits = np.flatnonzero(of_start <= limit)
+            row, at = np.nonzero(some[:, hits] <= limit[hits])
+            start = hits[at]
+            weight = 1.0 - (some[row, start] - least_gco2e[group.job[start]]) / margin[start]
+            found.append(self._runs(group, row, start, np.maximum(weight, 0.0)))
+            weights += np.bincount(found[-1].job, found[-1].share_ratio, len(weights))
+        return [replace(one, share_ratio=one.share_ratio / weights[one.job]) for one in found]
+
+    def _runs(self, group: _Group, row: Indexes, start: Indexes, share_ratio: Floats) -> _Runs:
+        region = np.array(group.regions, dtype=np.intp)[row]
+        return _Runs(
+            job=group.job[start],
             region=region,
-            ends=Ends(
-                begin=ends.begin[start] + offset,
-                into_begin_s=ends.into_begin_s[start],
-                end=ends.end[start] + offset,
-                into_end_s=ends.into_end_s[start],
-            ),
+            ends=group.ends.at(start, region * self._width),
+            share_ratio=share_ratio,
         )
 
     def _own_gco2e(self, group: _Group, row: int) -> Floats:
@@ -252,6 +271,7 @@ class _Group:
         duration_s = np.array([rates.case.lasts_s(job, rates.case.regions[regions[0]]) for job in jobs])
         self.job, begin_s = starts_of(earliest_s, deadline_s, duration_s, at_all, known, rates.edges_at_s)
         self.duration_s = duration_s[self.job]
+        self.gpu_s = np.array([float(job.gpus) for job in jobs])[self.job] * self.duration_s
         self.first = np.flatnonzero(np.diff(self.job, prepend=-1))
         self.owner = self.job[self.first]
         self.ends = Ends.of(rates.edges_at_s, begin_s, self.duration_s)
@@ -265,6 +285,15 @@ class _Group:
         own += (gpus * rates.gpu_rates_gco2e_per_s[index])[self.job] * self.duration_s
         own[~self._is_allowed[row][self.job]] = np.inf
         return own
+
+
+def classes(jobs: Sequence[Job], case: FleetCase) -> list[list[Job]]:
+    """Jobs that differ in nothing that a place costs, together; in the order of the first of each."""
+    found: dict[tuple[object, ...], list[Job]] = {}
+    for job in jobs:
+        limits = (job.earliest_start_at_s, job.deadline_at_s, job.duration_s)
+        found.setdefault((*limits, job.gpus, job.power_w, tuple(case.allowed(job))), []).append(job)
+    return list(found.values())
 
 
 def _borders(jobs: Sequence[Job], rates: Rates) -> list[tuple[int, int]]:
