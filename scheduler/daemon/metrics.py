@@ -103,12 +103,15 @@ class Metrics:
         return self._requests.groups(model, reason)
 
     def worker_gone(self, worker: str) -> None:
-        """It has left the settings: what is said of its state now would stay for good."""
+        """It has left the settings: what is said of its state now would stay for good.
+
+        So would its counts: where names of workers stand for several addresses, each address is another worker.
+        """
         meter = (self.worker_metered, self.worker_gpu_power_w, self.worker_gpu_utilisation)
-        for gauge in (self.worker_up, self.worker_awake, self.worker_kv_cache, *meter):
-            gauge.remove(worker)
-        for state in ("running", "waiting"):
-            self.worker_reported.remove(worker, state)
+        state = (self.worker_up, self.worker_awake, self.worker_kv_cache, self.worker_reported, *meter)
+        counts = (self.worker_sleep_orders, self.hand_overs, self.worker_rests, self.worker_failures)
+        for one in (*state, *counts):
+            one.remove_by_labels({"worker": worker})
 
     def metered(self, worker: str, *, is_metered: bool, power_w: float | None, utilisation_ratio: float | None) -> None:
         """What its meter says; a figure that is not known is none, and not the last one."""

@@ -80,3 +80,16 @@ def test_every_metric_is_documented() -> None:
     documented = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     declared = [family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()]
     assert sorted(documented) == sorted(declared)
+
+
+def test_a_worker_that_is_gone_leaves_nothing_behind() -> None:
+    metrics = Metrics()
+    metrics.worker_up.labels("old").set(1)
+    metrics.worker_reported.labels("old", "waiting").set(1)
+    for worker in ("old", "other"):
+        metrics.worker_failures.labels(worker, "timeout").inc()
+    metrics.worker_gone("old")
+    named = {
+        one.labels["worker"] for found in metrics.registry.collect() for one in found.samples if "worker" in one.labels
+    }
+    assert named == {"other"}
