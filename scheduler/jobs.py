@@ -123,7 +123,7 @@ def action_after_loss(lost_runs: int) -> JobAction:
 
 
 def counts_as_loss(attempt: int, *, was_seen: bool) -> bool:
-    """Whether a lost attempt speaks against the job; `was_seen` is False where no launcher ever heard of it."""
+    """Whether a lost attempt speaks against the job; `was_seen` is False where nobody saw it start."""
     return was_seen or attempt >= MAX_UNSEEN_ATTEMPTS
 
 

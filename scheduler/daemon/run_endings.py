@@ -106,10 +106,14 @@ def write_start(store: Store, claim: Claim, started_at_s: float) -> JobRecord:
     return store.job(claim.job_id)
 
 
-def write_loss(store: Store, record: JobRecord, now_s: float) -> JobRecord:
-    """Nobody was told to start it, or the launcher's files are gone."""
+def never_began(record: JobRecord, ended: RunEnded) -> bool:
+    """Whether the daemon died while it handed the run over: neither side saw it start."""
+    return ended.ending is Ending.LOST and ended.started_at_s is None and record.standing.started_at_s is None
+
+
+def write_loss(store: Store, record: JobRecord, now_s: float, reason: str) -> JobRecord:
+    """Nobody was told to start it, it was not started, or the launcher's files are gone."""
     job_id, held = record.job.id, record.standing
     is_counted = counts_as_loss(held.attempt, was_seen=held.started_at_s is not None)
-    reason = "its run was gone when the daemon came back"
     store.lose(job_id, held.token, now_s=now_s, reason=reason, is_counted=is_counted)
     return store.job(record.job.id)

@@ -23,6 +23,7 @@ from scheduler.daemon.run_endings import (
     HeldRun,
     held_by,
     lasted_to_success_s,
+    never_began,
     uses_of,
     write_end,
     write_loss,
@@ -310,8 +311,10 @@ class Runs:
     ) -> JobRecord:
         job, standing, now_s = record.job, record.standing, self._env.now_s()
         run_id = run_id_of(job.id, standing.attempt)
-        if run_id not in alive and run_id not in ended:
-            return await self._durably(lambda store: write_loss(store, record, now_s))
+        end = ended.get(run_id)
+        if run_id not in alive and (end is None or never_began(record, end)):
+            reason = "its run was gone when the daemon came back" if end is None else end.problem
+            return await self._durably(lambda store: write_loss(store, record, now_s, reason))
         claim = await self._durably(
             lambda store: store.take_over(
                 job.id, standing.token, holder=self._holder, now_s=now_s, lease_s=self._lease_s
@@ -319,7 +322,7 @@ class Runs:
         )
         if claim is None:
             return record
-        if (end := ended.get(run_id)) is not None:
+        if end is not None:
             started_at_s = end.started_at_s if standing.started_at_s is None else standing.started_at_s
             await self._told(held_by(job, claim, standing.region or "", standing.gpus, started_at_s), end)
             return await self._durably(lambda store: store.job(job.id))

@@ -16,7 +16,7 @@ from scheduler.daemon.runner import Runner
 from scheduler.daemon.runs import Recipe, Recipes, Runs
 from scheduler.engine import Engine
 from scheduler.jobs import MAX_LOST_ATTEMPTS, MAX_UNSEEN_ATTEMPTS, Job, JobState
-from scheduler.launchers.contract import Recovered, Run, RunEnded, RunSpec, run_id_of
+from scheduler.launchers.contract import Ending, Recovered, Run, RunEnded, RunSpec, run_id_of
 from scheduler.planning.open_jobs.run_now import RunNowPlanner
 from scheduler.quantities import format_instant, parse_instant_s
 from scheduler.store.sql import SqlStore, open_store
@@ -100,19 +100,42 @@ async def test_a_run_that_was_started_but_not_reported_is_running_after_the_rest
     store.close()
 
 
-async def test_a_daemon_that_dies_between_claim_and_start_does_not_count_against_the_job(tmp_path: Path) -> None:
+def never_started(attempt: int) -> RunEnded:
+    """What the launcher finds of a run that it was handed and that nobody started."""
+    return RunEnded(
+        run_id=run_id_of("job", attempt),
+        job_id="job",
+        attempt=attempt,
+        token=attempt,
+        ending=Ending.LOST,
+        exit_code=None,
+        started_at_s=None,
+        ended_at_s=None,
+        problem="it was handed over but never started",
+    )
+
+
+@pytest.mark.parametrize("is_handed_over", [False, True])
+async def test_a_daemon_that_dies_between_claim_and_start_does_not_count_against_the_job(
+    tmp_path: Path, is_handed_over: bool
+) -> None:
     store = open_store(sqlite_store_url(tmp_path))
     store.submit(a_job(), now_s=0.0)
-    for _ in range(MAX_UNSEEN_ATTEMPTS - 1):
-        store.claim("job", holder="first life", region="here", now_s=100.0, lease_s=45.0)
-        runs, _ = runs_of(store, Survivors())
+
+    async def dies() -> None:
+        claim = store.claim("job", holder="first life", region="here", now_s=100.0, lease_s=45.0)
+        assert claim is not None
+        launcher = Survivors(ended=(never_started(claim.attempt),) if is_handed_over else ())
+        runs, _ = runs_of(store, launcher)
         await runs.recover(store.open_jobs())
+        assert launcher.settled == [one.run_id for one in launcher.ended]
+
+    for _ in range(MAX_UNSEEN_ATTEMPTS - 1):
+        await dies()
     assert (store.job("job").standing.state, store.job("job").standing.lost_attempts) == (JobState.WAITING, 0)
 
     for _ in range(MAX_LOST_ATTEMPTS):  # again and again: perhaps it is the job after all
-        store.claim("job", holder="first life", region="here", now_s=100.0, lease_s=45.0)
-        runs, _ = runs_of(store, Survivors())
-        await runs.recover(store.open_jobs())
+        await dies()
     assert store.job("job").standing.state is JobState.QUARANTINED
     store.close()
 
