@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 
 _HEAD_ENDS = b"\r\n\r\n"
 _LENGTH = b"content-length:"
 
 
-class WholeRequests(asyncio.Protocol):
+class WholeRequests(asyncio.Protocol, ABC):
     """A server's end of a connection, which calls `answer` with the body of each request that is there as a whole."""
 
     def __init__(self) -> None:
@@ -28,8 +29,9 @@ class WholeRequests(asyncio.Protocol):
             body, self._buffer = self._buffer[begins:whole], self._buffer[whole:]
             self.answer(body)
 
+    @abstractmethod
     def answer(self, body: bytes) -> None:
-        raise NotImplementedError
+        """Write the answer to the transport."""
 
 
 def content_length(head: bytes) -> int:
