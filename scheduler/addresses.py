@@ -1,9 +1,11 @@
-"""Addresses in the settings, before anybody calls them. Decides which ones nobody could; looks none up."""
+"""Addresses in the settings, before anybody calls them. Decides which ones nobody could, and how; looks none up."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
+
+_CALLED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listened on, and called
 
 
 def is_host(name: str) -> bool:
@@ -35,3 +37,9 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def called_at(host: str, port: int, *, is_tls: bool = False) -> str:
+    """Where this machine finds who listens there: an address that stands for all of them is none to call."""
+    called, scheme = _CALLED.get(host, host), "https" if is_tls else "http"
+    return f"{scheme}://[{called}]:{port}" if ":" in called else f"{scheme}://{called}:{port}"

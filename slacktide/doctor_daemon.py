@@ -33,8 +33,10 @@ class _UntrustedError(Exception):
 
 def daemon(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnosis]:
     """Whether one answers where the settings say, whether it is ready, and what it complains of."""
+    from scheduler.addresses import called_at
+
     url = environment.get("SLACKTIDE_URL", "").rstrip("/") if settings.server.tls_certificate else ""
-    url = url or address(settings.server.host, settings.server.port, is_tls=bool(settings.server.tls_certificate))
+    url = url or called_at(settings.server.host, settings.server.port, is_tls=bool(settings.server.tls_certificate))
     try:
         answer = _readiness(url)
     except _UntrustedError:
@@ -53,12 +55,6 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagn
         return
     yield from readiness(url, answer)
     yield from _with_a_key(url, environment)
-
-
-def address(host: str, port: int, *, is_tls: bool = False) -> str:
-    """Where this machine finds it: an address that stands for all of them is none to call."""
-    called, scheme = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), "https" if is_tls else "http"
-    return f"{scheme}://[{called}]:{port}" if ":" in called else f"{scheme}://{called}:{port}"
 
 
 def readiness(url: str, answer: Mapping[str, Any]) -> Iterator[Diagnosis]:

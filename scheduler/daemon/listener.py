@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web, web_runner
 from aiohttp.web_protocol import RequestHandler
 
+from scheduler.addresses import called_at
 from scheduler.config import Server
 from scheduler.daemon.certificate import Certificate
 from scheduler.daemon.client_connection import ClientConnection
@@ -31,9 +32,6 @@ _ADDRESS_SHARE_RATIO = 0.5
 _MAX_HEADER_BYTES = 16 * 1024
 # A connection counts once its handshake is made, for which asyncio would allow a minute.
 _HANDSHAKE_S = 10.0
-# Until its handshake is made a connection is not counted; asyncio allows a minute for it.
-_HANDSHAKE_S = 10.0
-_CALLED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listened on, and called
 
 
 class _Server(web.Server):
@@ -126,10 +124,8 @@ class Listener:
 
     @property
     def base_url(self) -> str:
-        """Where this machine finds it: an address that stands for all of them is none to call."""
-        host = _CALLED.get(self._server.host, self._server.host)
-        scheme = "http" if self.certificate is None else "https"
-        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+        """Where this machine finds it."""
+        return called_at(self._server.host, self.port, is_tls=self.certificate is not None)
 
     @property
     def own_url(self) -> str:
@@ -143,11 +139,10 @@ class Listener:
             await web.TCPSite(self._runner, self._server.host, self._server.port, backlog=_BACKLOG).start()
         else:
             await _TlsSite(self._runner, self._server, self.certificate).start()
-        self.port = self._runner.addresses[0][1]
-        if self.certificate is not None:
             known = len(self._runner.addresses)
             await web.TCPSite(self._runner, "127.0.0.1", 0).start()
             self._own_port = self._runner.addresses[known][1]
+        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Close the socket and every connection; the work under way was drained before."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from slacktide.doctor import Verdict
-from slacktide.doctor_daemon import address, grids, jobs, readiness, workers
+from slacktide.doctor_daemon import grids, jobs, readiness, workers
 
 METERED = {"worker": "http://gpu1:8000", "problem": None, "source": "NVML here", "fix": None}
 SILENT = {
@@ -15,19 +13,6 @@ SILENT = {
     "fix": "start it",
 }
 WITHOUT_DEVICES = {"worker": "http://gpu3:8000", "problem": "no meter", "source": None, "fix": "name its GPUs"}
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:80"),
-        ("0.0.0.0", "http://127.0.0.1:80"),
-        ("::", "http://[::1]:80"),
-        ("here.example", "http://here.example:80"),
-    ],
-)
-def test_a_daemon_that_listens_everywhere_is_asked_on_this_machine(host: str, url: str) -> None:
-    assert address(host, 80) == url
 
 
 def test_every_complaint_of_the_daemon_has_a_fix() -> None:
